@@ -1,0 +1,62 @@
+# Everything that a contributor runs.  `make help` lists it.  PYTHON=python3.13 chooses another Python, VENV=path another place.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints.txt
+
+HEAVY := servers or idp or real_upstream or browser or soak
+
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check test-all test-newest-client constraints clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.demo ## the lab: model server, gateway, scenarios; then it keeps serving (ONCE=1: then it ends)
+	@$(BIN)/llmgate demo --dir examples/lab $(if $(ONCE),--once)
+
+test: $(VENV)/.dev ## what runs before each commit, the real Claude Code included
+	@$(BIN)/python -m pytest -q -m "not ($(HEAVY))" $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, import layers
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log >&2; exit 1; }
+
+test-all: $(VENV)/.dev ## the heavy suites, then `make test` once more on the newest other Python found
+	@$(BIN)/python -m pytest -q -m "$(HEAVY)" || [ $$? -eq 5 ]
+	@if other=$$(.ci/other-python $(BIN)/python); then \
+	  echo "once more on $$other" && $(MAKE) test PYTHON="$$other" VENV=".cache/envs/$$(basename $$other)"; fi
+
+test-newest-client: $(VENV)/.dev ## the tests with Claude Code, with the newest one there is
+	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/test_claude_code.py $(ARGS)
+
+constraints: ## renew constraints.txt: the newest versions that fit pyproject.toml, in an environment of their own
+	@rm -rf .cache/envs/pins
+	@$(MAKE) .cache/envs/pins/.dev VENV=.cache/envs/pins CONSTRAINTS=/dev/null
+	@{ sed '/^#/!d' constraints.txt; .cache/envs/pins/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } > .cache/pins.txt
+	@mv .cache/pins.txt constraints.txt
+
+clean: ## forget what was installed, cached and compiled
+	@rm -rf .venv .cache .*_cache .hypothesis .coverage* dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" > /dev/null || { echo "$(PYTHON) is not there; name a Python with make PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+	  "asgi-llmgate needs Python 3.11 or newer and $(PYTHON) is %d.%d; name another with make PYTHON=python3.13" \
+	  % sys.version_info[:2])'
+	@echo "installing into $(VENV) ..."
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PIP) install --upgrade -c $(CONSTRAINTS) pip
+	@$(PIP) install -c $(CONSTRAINTS) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@$(PIP) install -c $(CONSTRAINTS) --group dev
+	@touch $@

@@ -1,0 +1,93 @@
+"""An LLM gateway that your own web app mounts.
+
+    from asgi_llmgate import Gateway, mount
+
+    app = mount(app, "/llm", Gateway.from_file("llmgate.yaml"))
+
+Names are imported when they are first used: a host that only protects a view with JWTAuthMiddleware loads no
+translator.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from asgi_llmgate._version import __version__
+
+if TYPE_CHECKING:
+    from asgi_llmgate.app import TranslationApp
+    from asgi_llmgate.asgi import mount
+    from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
+    from asgi_llmgate.errors import GateError, SettingsError
+    from asgi_llmgate.exchange import Exchange, Identity
+    from asgi_llmgate.gateway import Gateway
+    from asgi_llmgate.limits import Limit, LimitMiddleware
+    from asgi_llmgate.models import ModelRow, ModelTable
+    from asgi_llmgate.net import HTTPClient
+    from asgi_llmgate.policy import PolicyMiddleware, Rule
+    from asgi_llmgate.resolve import ResolveMiddleware
+    from asgi_llmgate.upstream import Backend
+    from asgi_llmgate.usage import AccessLog, UsageMiddleware, UsageRecord
+
+_HOMES = {
+    "AccessLog": "usage",
+    "Backend": "upstream",
+    "Exchange": "exchange",
+    "GateError": "errors",
+    "Gateway": "gateway",
+    "HTTPClient": "net",
+    "Identity": "exchange",
+    "JWTAuthMiddleware": "auth",
+    "JWTProvider": "auth",
+    "Limit": "limits",
+    "LimitMiddleware": "limits",
+    "ModelRow": "models",
+    "ModelTable": "models",
+    "PolicyMiddleware": "policy",
+    "ResolveMiddleware": "resolve",
+    "Rule": "policy",
+    "SettingsError": "errors",
+    "TranslationApp": "app",
+    "UsageMiddleware": "usage",
+    "UsageRecord": "usage",
+    "mount": "asgi",
+}
+
+__all__ = [
+    "AccessLog",
+    "Backend",
+    "Exchange",
+    "GateError",
+    "Gateway",
+    "HTTPClient",
+    "Identity",
+    "JWTAuthMiddleware",
+    "JWTProvider",
+    "Limit",
+    "LimitMiddleware",
+    "ModelRow",
+    "ModelTable",
+    "PolicyMiddleware",
+    "ResolveMiddleware",
+    "Rule",
+    "SettingsError",
+    "TranslationApp",
+    "UsageMiddleware",
+    "UsageRecord",
+    "__version__",
+    "mount",
+]
+
+
+def __getattr__(name: str) -> object:
+    """PEP 562."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,28 @@
+"""The ASGI side: request bodies, paths, answers, the client's connection, and how a gateway hangs in a host."""
+
+from asgi_llmgate.asgi.body import Body, drain
+from asgi_llmgate.asgi.front import Front
+from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
+from asgi_llmgate.asgi.mount import PROTECTED_RESOURCE, Mountable, Mounted, mount
+from asgi_llmgate.asgi.pacing import Paced
+from asgi_llmgate.asgi.paths import local_path
+from asgi_llmgate.asgi.replies import outcome_of, refuse, respond
+from asgi_llmgate.asgi.streaming import ClientConnection
+
+__all__ = [
+    "PROTECTED_RESOURCE",
+    "Body",
+    "ClientConnection",
+    "Front",
+    "Hooks",
+    "Mountable",
+    "Mounted",
+    "Paced",
+    "drain",
+    "local_path",
+    "mount",
+    "outcome_of",
+    "refuse",
+    "respond",
+    "run_lifespan",
+]

@@ -1,0 +1,79 @@
+"""Whole answers: a plain one, and a refusal, which every layer makes in the same way.
+
+The order in a refusal is what matters.  First the outcome is settled, because `http.disconnect` follows every answer
+and would be taken for the reason.  Then a bounded part of the body is read and thrown away, because a client that is
+still uploading may see a broken pipe instead of the answer.  Then the answer goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Literal
+
+from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.asgi.body import drain
+from asgi_llmgate.errors import ClientGone, GateError, InternalError, Refusal, UpstreamError, row_for
+from asgi_llmgate.exchange import Exchange, Outcome
+from asgi_llmgate.protocol.envelopes import anthropic_error, error_headers, openai_error
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+POLICY_VIOLATION = 1008
+"""The close code for a refused websocket (RFC 6455 section 7.4.1); before the accept servers turn it into a 403."""
+
+
+async def respond(send: Send, status: int, headers: Headers, body: bytes, *, head: bool = False) -> None:
+    """Send a whole answer.  `content-length` is added; with `head` the body itself is left out (RFC 9110 section
+    9.3.2).
+
+    A client that has left is no error here: nobody waits for the answer.
+    """
+    headers = list(headers)
+    if status != 204:  # RFC 9110 section 8.6
+        headers.append((b"content-length", b"%d" % len(body)))
+    with suppress(OSError):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+async def refuse(
+    scope: Scope, receive: Receive, send: Send, error: GateError, *, wire: Literal["anthropic", "openai"] = "anthropic"
+) -> None:
+    """Answer with the error: status, headers and envelope as the table in `errors` says; settles the exchange.
+
+    `receive` must be `Body.receive` where a Body has been made: the server's own would wait for a body that is gone.
+    """
+    _, exchange = Exchange.enter(scope)
+    exchange.settle_error(outcome_of(error), error)
+    if scope["type"] == "websocket":
+        with suppress(OSError):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        return
+    if isinstance(error, ClientGone):
+        return
+    headers = error_headers(error, exchange.request_id)
+    if not await _drained(exchange, receive) and scope.get("http_version", "1.1").startswith("1"):
+        headers.append((b"connection", b"close"))
+    envelope = openai_error if wire == "openai" else anthropic_error
+    body = envelope(error, exchange.request_id)
+    await respond(send, row_for(error).status, headers, body, head=scope["method"] == "HEAD")
+
+
+def outcome_of(error: GateError) -> Outcome:
+    """What an exchange that ends in this error is recorded as."""
+    if isinstance(error, ClientGone):
+        return "client_disconnect"
+    if isinstance(error, UpstreamError):
+        return "upstream_error"
+    if isinstance(error, Refusal) and not isinstance(error, InternalError):
+        return "refused"
+    return "error"
+
+
+async def _drained(exchange: Exchange, receive: Receive) -> bool:
+    if (
+        "expect" in exchange.headers
+    ):  # the client holds the body back until it is told to go on: RFC 9110 section 10.1.1
+        return False
+    return await drain(receive)

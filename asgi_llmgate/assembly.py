@@ -1,0 +1,249 @@
+"""From settings to the parts of a gateway: each section becomes what it describes, and each mistake keeps its path."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import msgspec
+
+from asgi_llmgate import settings as shape
+from asgi_llmgate._types import ASGIApp
+from asgi_llmgate.app import TranslationApp
+from asgi_llmgate.auth import URL, Discovery, File, Inline, JWTAuthMiddleware, JWTProvider, provider
+from asgi_llmgate.auth.sources import KeySource
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.limits import Limit, LimitMiddleware
+from asgi_llmgate.models import ModelRow, ModelTable
+from asgi_llmgate.net import HTTPClient, SecretSource, Timeouts, parse_secret
+from asgi_llmgate.policy import PolicyMiddleware, condition, field
+from asgi_llmgate.protocol.dialects import derive
+from asgi_llmgate.protocol.request import Options
+from asgi_llmgate.resolve import ROUTES, ResolveMiddleware
+from asgi_llmgate.upstream import Backend
+from asgi_llmgate.usage import AccessLog, UsageMiddleware
+from asgi_llmgate.usage.record import Field
+
+Layer = Callable[[ASGIApp], ASGIApp]
+"""What puts a layer in front of an app: a middleware class with its options, `partial(JWTAuthMiddleware, ...)`."""
+
+
+class Parts(TypedDict):
+    """What Gateway is made of."""
+
+    app: ASGIApp
+    resolve: Layer
+    auth: Layer
+    policy: Layer
+    limits: Layer | None
+    usage: Layer
+    closing: Sequence[Callable[[], Awaitable[None] | None]]
+
+
+def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts:
+    """What the settings describe; relative paths in them are relative to `folder`.  Raises SettingsError."""
+    settings = mapping if isinstance(mapping, shape.Settings) else shape.read_settings(mapping)
+    client = _client(settings.net, folder)
+    backends = {name: _backend(name, backend, settings, folder) for name, backend in settings.backends.items()}
+    rows = [_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
+    models = ModelTable(rows, {name: backend.provider for name, backend in backends.items()})
+    routes = _routes(settings.routes)
+    limit = shape.parse_size(settings.server.body_limit, "server.body_limit")
+    log = AccessLog(settings.usage.access_log.format, _inside(folder, settings.usage.access_log.file))
+    app = TranslationApp(
+        backends,
+        models=models,
+        routes=routes,
+        client=client,
+        ping_interval=settings.translation.ping_interval,
+        client_stall=settings.server.client_stall,
+        debug=settings.server.debug,
+    )
+    return Parts(
+        app=app,
+        resolve=_layer("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit),
+        auth=_auth(settings.auth, client, folder),
+        policy=_policy(settings.policy, folder),
+        limits=_limits(settings.limits),
+        usage=_layer(
+            "usage", UsageMiddleware, sinks=[log], fields=_fields(settings.usage.fields), debug=settings.server.debug
+        ),
+        closing=[client.aclose, log.close],
+    )
+
+
+@contextlib.contextmanager
+def _at(path: str) -> Iterator[None]:
+    """Puts the place in front of the path that a SettingsError already has."""
+    try:
+        yield
+    except SettingsError as error:
+        if error.path.startswith(path):
+            raise
+        joined = f"{path}.{error.path}".rstrip(".") if not error.path.startswith("[") else path + error.path
+        raise SettingsError(error.message, path=joined, hint=error.hint) from None
+
+
+def _layer(path: str, middleware: Callable[..., ASGIApp], **options: Any) -> Layer:
+    """A layer with its options bound, whose mistakes are in a section of the settings."""
+
+    def layer(app: ASGIApp) -> ASGIApp:
+        with _at(path):
+            return middleware(app, **options)
+
+    return layer
+
+
+def _client(net: shape.Net, folder: Path) -> HTTPClient:
+    def path(name: str | None) -> str | None:
+        return None if name is None else str(folder / name)
+
+    with _at("net"):
+        return HTTPClient(
+            proxy=net.proxy,
+            ca_file=path(net.ca_file),
+            client_cert=path(net.client_cert),
+            client_key=path(net.client_key),
+        )
+
+
+def _backend(name: str, backend: shape.Backend, settings: shape.Settings, folder: Path) -> Backend:
+    path = f"backends.{name}"
+    with _at(f"{path}.dialect"):
+        overrides = dict(backend.dialect) if isinstance(backend.dialect, dict) else {"base": backend.dialect}
+        dialect = derive(overrides.pop("base", "openai"), overrides)
+    with _at(f"{path}.base_url"):
+        _require_url(backend.base_url)
+    translation = settings.translation
+    return Backend(
+        base_url=backend.base_url,
+        provider=backend.provider or dialect.name,
+        dialect=dialect,
+        api_key=_secret(backend.api_key, f"{path}.api_key", folder),
+        extra_headers=backend.extra_headers,
+        options=Options(
+            unsupported_tools=translation.unsupported_tools,
+            repair_tool_pairs=translation.repair_tool_pairs,
+            tool_references=translation.tool_references,
+            response_model=translation.response_model,
+            strict=translation.strict,
+            user_id=translation.user_id,
+            extra_body=backend.extra_body,
+        ),
+        timeouts=Timeouts(**msgspec.structs.asdict(backend.timeouts)),
+    )
+
+
+def _require_url(text: str) -> None:
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("http", "https") or not rest:
+        raise SettingsError(f"not a URL: {text!r}", hint="such as https://api.openai.com/v1")
+
+
+def _secret(spec: str | None, path: str, folder: Path) -> SecretSource | None:
+    if spec is None:
+        return None
+    kind, _, name = spec.partition(":")
+    return parse_secret(f"file:{folder / name}" if kind == "file" else spec, path=path)
+
+
+def _row(row: shape.Model, path: str) -> ModelRow:
+    with _at(f"{path}.when"):
+        when = None if row.when is None else condition(row.when)
+    return ModelRow(
+        match=row.match,
+        use=(row.use,) if isinstance(row.use, str) else row.use,
+        when=when,
+        listed=row.listed,
+        display_name=row.display_name,
+        max_output_tokens=row.max_output_tokens,
+        context_window=row.context_window,
+    )
+
+
+def _routes(routes: Mapping[str, str]) -> Mapping[str, str]:
+    known = sorted(set(ROUTES.values()))
+    for path, kind in routes.items():
+        if kind not in known:
+            raise SettingsError(
+                f"no such route type: {kind!r}", path=f"routes.{path}", hint="one of " + ", ".join(known)
+            )
+        if not path.startswith("/") or path.endswith("/"):
+            raise SettingsError("a path starts with a slash and does not end in one", path=f"routes.{path}")
+    return {**ROUTES, **routes}
+
+
+def _auth(auth: shape.Auth, client: HTTPClient, folder: Path) -> Layer:
+    providers = []
+    for index, described in enumerate(auth.providers):
+        with _at(f"auth.providers[{index}]"):
+            providers.append(_provider(described, folder))
+    return _layer(
+        "auth",
+        JWTAuthMiddleware,
+        providers=providers,
+        mode=auth.mode,
+        token_sources=auth.token_sources,
+        cache_ttl=auth.cache_ttl,
+        max_token_size=auth.max_token_size,
+        strip_credentials=True,
+        client=client,
+    )
+
+
+def _provider(described: shape.Provider, folder: Path) -> JWTProvider:
+    options = msgspec.structs.asdict(described)
+    issuer, issuers = options.pop("issuer"), options.pop("issuers")
+    options["jwks"] = _keys(described.jwks, folder)
+    for name in ("required_values", "required_scopes", "client_ids", "profile"):
+        options[name] = options[name] or None  # left out, a preset's own counts
+    return provider(options.pop("preset"), issuers=[issuer, *issuers] if issuer else issuers, **options)
+
+
+def _keys(jwks: shape.Jwks | None, folder: Path) -> KeySource | None:
+    if jwks is None:
+        return None
+    if sum(map(bool, (jwks.inline, jwks.file, jwks.url, jwks.discovery))) != 1:
+        raise SettingsError("say where the keys are: one of inline, file, url, discovery", path="jwks")
+    if jwks.file is not None:
+        return File(folder / jwks.file)
+    if jwks.url is not None:
+        return URL(jwks.url, token_file=_inside(folder, jwks.token_file), ca_file=_inside(folder, jwks.ca_file))
+    return Discovery() if jwks.inline is None else Inline(jwks.inline)
+
+
+def _policy(policy: shape.Policy, folder: Path) -> Layer:
+    return _layer(
+        "policy",
+        PolicyMiddleware,
+        rules=policy.rules,
+        default=policy.default,
+        engine=policy.engine,
+        deny_subjects=_inside(folder, policy.deny_subjects.file if policy.deny_subjects else None),
+        list_claims=policy.list_claims,
+        denied_model_status=policy.denied_model_status,
+    )
+
+
+def _limits(limits: Sequence[shape.Limit]) -> Layer | None:
+    if not limits:
+        return None
+    made = []
+    for index, limit in enumerate(limits):
+        with _at(f"limits[{index}]"):
+            made.append(Limit(**msgspec.structs.asdict(limit)))
+    return _layer("limits", LimitMiddleware, limits=made)
+
+
+def _fields(fields: Mapping[str, str]) -> Mapping[str, Field]:
+    made = {}
+    for name, text in fields.items():
+        with _at(f"usage.fields.{name}"):
+            made[name] = field(text)
+    return made
+
+
+def _inside(folder: Path, name: str | None) -> Path | None:
+    return None if name is None else folder / name

@@ -1,0 +1,49 @@
+"""Who calls: bearer tokens of the company's identity providers."""
+
+from asgi_llmgate.auth.explain import explain
+from asgi_llmgate.auth.habits import PRESETS, provider
+from asgi_llmgate.auth.metadata import metadata_url, protected_resource
+from asgi_llmgate.auth.middleware import JWTAuthMiddleware
+from asgi_llmgate.auth.presets import (
+    auth0,
+    cognito,
+    entra,
+    frontegg,
+    github,
+    google,
+    keycloak,
+    kubernetes,
+    okta,
+    pingone,
+)
+from asgi_llmgate.auth.provider import JWTProvider
+from asgi_llmgate.auth.reasons import Check, TokenRefused
+from asgi_llmgate.auth.sources import URL, Discovery, File, Inline
+from asgi_llmgate.auth.verifier import Verifier
+
+__all__ = [
+    "PRESETS",
+    "URL",
+    "Check",
+    "Discovery",
+    "File",
+    "Inline",
+    "JWTAuthMiddleware",
+    "JWTProvider",
+    "TokenRefused",
+    "Verifier",
+    "auth0",
+    "cognito",
+    "entra",
+    "explain",
+    "frontegg",
+    "github",
+    "google",
+    "keycloak",
+    "kubernetes",
+    "metadata_url",
+    "okta",
+    "pingone",
+    "protected_resource",
+    "provider",
+]

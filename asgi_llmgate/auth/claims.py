@@ -1,0 +1,171 @@
+"""Claims of a token whose signature is good: are they for us, now, and from whom.
+
+Dates, audience and required values are judged by joserfc's JWTClaimsRegistry, or with `profile="rfc9068"` by Authlib's
+of RFC 9068.  A registry reports whatever it meets first in the token's own order, so it is shown the claims in ours:
+dates before everything else, because a token that has expired is renewed and one for somebody else is not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
+from joserfc.jwt import JWTClaimsRegistry
+
+from asgi_llmgate.auth import reasons
+from asgi_llmgate.auth.provider import CLAIM_MAP, Json, JWTProvider
+from asgi_llmgate.auth.reasons import Check, TokenRefused
+from asgi_llmgate.exchange import Identity
+
+log = logging.getLogger("llmgate.auth")
+
+_DATES = {"exp": reasons.EXPIRED, "nbf": reasons.NOT_YET, "iat": reasons.FROM_FUTURE}
+_TYPED = ("sub", "jti")
+_TYPED_RFC9068 = ("auth_time", "amr")
+_ESSENTIAL: Any = {"essential": True}
+_RFC9068 = ("exp", "aud", "sub", "client_id", "iat", "jti")
+"""What RFC 9068 section 2.2 requires beside `iss`."""
+
+_RFC9068_TYPES = ("at+jwt", "application/at+jwt")
+
+
+class ClaimsCheck:
+    """One provider's demands on claims, made ready once.  `now`: Unix seconds."""
+
+    def __init__(self, provider: JWTProvider, now: Callable[[], float]) -> None:
+        self._provider = provider
+        strict = provider.profile == "rfc9068"
+        registry = _registry(strict)
+        required = {*provider.required_claims, *(_RFC9068 if strict else ())}
+        if provider.max_lifetime is not None:
+            required |= {"exp", "iat"}
+        dates = {name: _ESSENTIAL for name in _DATES if name in required}
+        others: dict[str, Any] = {name: _ESSENTIAL for name in required if name not in (*_DATES, "aud")}
+        others |= {name: _one_of(values) for name, values in provider.required_values.items()}
+        self._dates = registry(lambda: int(now()), int(provider.leeway), **dates)
+        self._audience = registry(**({} if provider.audiences == "none" else {"aud": _one_of(provider.audiences)}))
+        self._others = registry(**others)
+        self._other_names = tuple(dict.fromkeys((*others, *_TYPED, *(_TYPED_RFC9068 if strict else ()))))
+        self._types = frozenset(name.lower() for name in (_RFC9068_TYPES if strict else provider.token_types))
+        self._required_scopes = tuple(provider.required_scopes)
+        self._sources = tuple((name, _reader(source)) for name, source in {**CLAIM_MAP, **provider.claim_map}.items())
+
+    def judge(self, header: Json, claims: Json) -> Identity:
+        """Who the claims speak of.  Raises TokenRefused, errors.MissingScope."""
+        _validate(self._dates, _DATES, claims)
+        self._check_lifetime(claims)
+        _validate(self._audience, ("aud",), claims)
+        meant = self._mapped(claims)
+        if self._provider.client_ids and meant.get("client") not in self._provider.client_ids:
+            raise TokenRefused(Check.AUDIENCE, reasons.WRONG_CLIENT)
+        _validate(self._others, self._other_names, claims)
+        is_access_token = self._provider.access_token
+        if header.get("typ", "").lower() not in self._types or (
+            is_access_token is not None and not is_access_token(header, claims)
+        ):
+            raise TokenRefused(Check.TYPE, reasons.NOT_ACCESS_TOKEN)
+        scopes = meant.get("scopes")
+        for scope in self._required_scopes:
+            if not isinstance(scopes, list) or scope not in scopes:
+                raise reasons.missing_scope(scope, self._required_scopes)
+        if _left_out_groups(claims):
+            log.info("a token of %s has too many groups to list them; rules on groups deny", self._provider.name)
+        subject = meant.get("person")
+        return Identity(
+            subject=subject if isinstance(subject, str) else "",
+            issuer=claims["iss"],
+            provider=self._provider.name,
+            claims=MappingProxyType({**claims, **meant}),
+        )
+
+    def _check_lifetime(self, claims: Json) -> None:
+        longest = self._provider.max_lifetime
+        if longest is not None and claims["exp"] > claims["iat"] + int(longest):
+            raise TokenRefused(Check.DATES, reasons.LIVES_TOO_LONG)
+
+    def _mapped(self, claims: Json) -> dict[str, Any]:
+        """What the claims mean, under the names of the claim map.
+
+        Who calls and what they may do is read from here: a claim of the token's own that only has such a name, because
+        somebody mapped a profile field to it, must not speak for `azp` or `sub`.
+        """
+        found = {name: value for name, read in self._sources if (value := read(claims)) is not None}
+        if isinstance(scopes := found.get("scopes"), str):
+            found["scopes"] = scopes.split()  # RFC 6749 section 3.3
+        return found
+
+
+def _validate(registry: JWTClaimsRegistry, names: Iterable[str], claims: Json) -> None:
+    try:
+        registry.validate({name: claims[name] for name in names if name in claims})
+    except MissingClaimError as error:
+        raise _missing(error.claim.split(",")[0]) from None
+    except ExpiredTokenError:
+        raise TokenRefused(Check.DATES, reasons.EXPIRED, renewable=True) from None
+    except InvalidClaimError as error:
+        raise _invalid(error.claim, claims[error.claim]) from None
+
+
+def _missing(name: str) -> TokenRefused:
+    check = Check.DATES if name in _DATES else Check.AUDIENCE if name == "aud" else Check.CLAIMS
+    return TokenRefused(check, reasons.missing_claim(name))
+
+
+def _invalid(name: str, value: Any) -> TokenRefused:
+    if name in _DATES and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return TokenRefused(Check.DATES, _DATES[name])
+    if name in _DATES or name in _TYPED:
+        return TokenRefused(Check.SHAPE, reasons.MALFORMED, hint=f"{name} is of the wrong kind")
+    if name == "aud":
+        return TokenRefused(Check.AUDIENCE, reasons.WRONG_AUDIENCE)
+    if value in (None, "", [], {}):
+        return _missing(name)
+    return TokenRefused(Check.CLAIMS, reasons.unaccepted_claim(name))
+
+
+def _one_of(values: Iterable[str]) -> Any:
+    return {"essential": True, "values": list(values)}
+
+
+def _left_out_groups(claims: Json) -> bool:
+    """Whether the groups are somewhere else (OpenID Connect Core section 5.6.2), as Entra does it with over 200."""
+    elsewhere = claims.get("_claim_names")
+    return isinstance(elsewhere, dict) and "groups" in elsewhere
+
+
+def _registry(strict: bool) -> type[JWTClaimsRegistry]:
+    if not strict:
+        return JWTClaimsRegistry
+    from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims  # not every start needs Authlib's OAuth side
+
+    registry: type[JWTClaimsRegistry] = JWTAccessTokenClaims.registry_cls
+    return registry
+
+
+def _reader(source: str | Callable[[Json], Any]) -> Callable[[Json], Any]:
+    """A function of the claims for `a`, `a|b` and `a.b.c`; a name with dots in it that is there counts first."""
+    if not isinstance(source, str):
+        return source
+    names = source.split("|")
+
+    def read(claims: Json) -> Any:
+        for name in names:
+            value = claims.get(name)
+            if value is None and "." in name:
+                value = _nested(claims, name.split("."))
+            if value is not None:
+                return value
+        return None
+
+    return read
+
+
+def _nested(claims: Any, path: list[str]) -> Any:
+    for step in path:
+        if not isinstance(claims, Mapping) or step not in claims:
+            return None
+        claims = claims[step]
+    return claims

@@ -1,0 +1,93 @@
+"""The checks that a token goes through, in their order, and the exact words for each that it does not pass.
+
+The words are for the caller, so they never hold a claim's value, a key's id or the token; they follow agentgateway's
+where it has any, because log searches and people know those.  `WWW-Authenticate` is RFC 6750 section 3's.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from asgi_llmgate.errors import AuthenticationFailed, KeysUnavailable, MissingScope
+
+
+class Check(StrEnum):
+    """What is looked at, in this order; the first that fails decides."""
+
+    CREDENTIAL = "credential"
+    SHAPE = "shape"
+    ISSUER = "issuer"
+    ALGORITHM = "algorithm"
+    KEYS = "signing keys"
+    KEY = "key"
+    SIGNATURE = "signature"
+    DATES = "dates"
+    AUDIENCE = "audience"
+    CLAIMS = "claims"
+    TYPE = "token type"
+    SCOPE = "scope"
+
+
+NO_TOKEN = "no bearer token found"  # noqa: S105
+ONLY_API_KEY = f"{NO_TOKEN} (a token in x-api-key counts only when auth.token_sources names it)"
+BAD_HEADER = "the authorization header is malformed"
+CROSS_SITE = "a cookie counts only on a same-origin request, and for POST only with a JSON content type"
+MALFORMED = "the token is malformed"
+ENCRYPTED = (
+    "the token is encrypted (JWE); ask the identity provider for a signed access token (Auth0: pass an audience)"
+)
+OPAQUE = "the token is not a JWT (opaque); configure introspection or an audience"
+WRONG_ISSUER = "wrong issuer"
+BAD_ALGORITHM = "algorithm not allowed"
+UNKNOWN_KEY = "token uses an unknown key"
+BAD_SIGNATURE = "invalid signature"
+EXPIRED = "token expired"
+NOT_YET = "token not yet valid"
+FROM_FUTURE = "token issued in the future"
+LIVES_TOO_LONG = "the token's lifetime is longer than allowed"
+WRONG_AUDIENCE = "wrong audience"
+WRONG_CLIENT = "wrong client"
+NOT_ACCESS_TOKEN = "not an access token"  # noqa: S105
+
+
+class TokenRefused(AuthenticationFailed):
+    """A 401.  `check` is the check that failed; `renewable` says that a fresh token from the same place may pass.
+
+    `hint` is for the operator alone: what usually causes this with the identity provider in question.
+    """
+
+    should_retry: bool | None = False
+
+    def __init__(self, check: Check, text: str, *, hint: str = "", renewable: bool = False) -> None:
+        super().__init__(f"authentication failure: {text}", detail=hint)
+        self.check = check
+        self.text = text
+        self.renewable = renewable
+        self.challenge = "Bearer" if text in (NO_TOKEN, ONLY_API_KEY) else 'Bearer error="invalid_token"'
+
+    def again(self) -> TokenRefused:
+        """The same refusal as a new exception, for a token that was refused a moment ago."""
+        return TokenRefused(self.check, self.text, hint=self.detail, renewable=self.renewable)
+
+
+def missing_claim(name: str) -> str:
+    return f'missing claim "{name}"'
+
+
+def unaccepted_claim(name: str) -> str:
+    return f'claim "{name}" has a value that is not accepted'
+
+
+def keys_unavailable(*, detail: str = "", retry_after: float | None = None) -> KeysUnavailable:
+    """503: whether the token is good cannot be said now."""
+    error = KeysUnavailable("authentication unavailable: signing keys could not be fetched", detail=detail)
+    if retry_after is not None:
+        error.retry_after = max(1.0, retry_after)
+    return error
+
+
+def missing_scope(scope: str, required: tuple[str, ...]) -> MissingScope:
+    """403 with the challenge that names all the scopes needed (RFC 6750 section 3.1)."""
+    error = MissingScope(f'authorization failed: the token lacks scope "{scope}"')
+    error.challenge = f'Bearer error="insufficient_scope", scope="{" ".join(required)}"'
+    return error

@@ -1,0 +1,167 @@
+"""From a token to an identity: the decision, without ASGI.
+
+A good token is remembered until it expires, its provider's keys change or `cache_ttl` is over; one with a bad signature
+for a few seconds.  They are remembered by their SHA-256: no token stays in memory for longer than its request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from asgi_llmgate.auth import reasons
+from asgi_llmgate.auth.compact import Unverified, read_token
+from asgi_llmgate.auth.keycache import KeyStore
+from asgi_llmgate.auth.provider import TENANT, JWTProvider
+from asgi_llmgate.auth.reasons import Check, TokenRefused
+from asgi_llmgate.auth.sources import Fetch
+from asgi_llmgate.auth.trust import Trust, issuer_matches
+from asgi_llmgate.errors import KeysUnavailable, SettingsError
+from asgi_llmgate.exchange import Identity
+
+log = logging.getLogger("llmgate.auth")
+
+REMEMBERED = 10_000
+"""Good tokens; bad ones a tenth of it."""
+
+BAD_FOR = 5.0
+"""Seconds for which a bad signature is remembered."""
+
+T = TypeVar("T")
+
+
+class _Recent(OrderedDict[bytes, T], Generic[T]):
+    """The last so many entries; what was used longest ago goes first."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def remember(self, key: bytes, value: T) -> None:
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self._size:
+            self.popitem(last=False)
+
+
+class _Known(NamedTuple, Generic[T]):
+    """What came out for a token, until when, and of which keys."""
+
+    outcome: T
+    until: float
+    keys: KeyStore
+    generation: int
+
+    def holds(self, now: float) -> bool:
+        return now < self.until and self.generation == self.keys.generation
+
+
+class Verifier:
+    """Judges tokens of several providers.
+
+    fetch           reads a small document over HTTP: `net.HTTPClient.fetch`
+    cache_ttl       seconds that a good token is remembered at the most; 0: not at all
+    max_token_size  characters
+    now, clock      Unix seconds; seconds that never go back
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[JWTProvider],
+        *,
+        fetch: Fetch,
+        cache_ttl: float = 300.0,
+        max_token_size: int = 16384,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trusts = tuple(Trust(provider, fetch, now=now, clock=clock) for provider in providers)
+        self._by_issuer: dict[str, Trust] = {}
+        self._by_template: list[tuple[str, Trust]] = []
+        for trust in self.trusts:
+            for issuer in trust.provider.issuers:
+                if issuer in self._by_issuer:
+                    raise SettingsError(f"two providers have the issuer {issuer!r}", path="auth.providers")
+                self._by_issuer[issuer] = trust
+                if TENANT in issuer:
+                    self._by_template.append((issuer, trust))
+        self._cache_ttl = cache_ttl
+        self._max_token_size = max_token_size
+        self._now = now
+        self._good: _Recent[_Known[Identity]] = _Recent(REMEMBERED)
+        self._bad: _Recent[_Known[TokenRefused]] = _Recent(REMEMBERED // 10)
+
+    async def verify(self, token: str) -> Identity:
+        """Whom the token identifies.
+
+        Raises TokenRefused (401), errors.MissingScope (403), errors.KeysUnavailable (503).
+        """
+        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        now = self._now()
+        good = self._good.get(digest)
+        if good is not None and good.holds(now):
+            self._good.move_to_end(digest)
+            return good.outcome
+        bad = self._bad.get(digest)
+        if bad is not None and bad.holds(now):
+            raise bad.outcome.again()
+        return await self._judge(token, digest, now)
+
+    async def _judge(self, token: str, digest: bytes, now: float) -> Identity:
+        unverified = self.read(token)
+        try:
+            trust = self.trust_of(unverified)
+            identity = await self._ask(trust, unverified, digest, now)
+        except TokenRefused as error:
+            told = (error.text, unverified.claims.get("iss"), unverified.kid, unverified.claims.get("sub"))
+            log.debug("%s: iss=%a kid=%a sub=%a", *told)
+            raise
+        until = min(now + self._cache_ttl, unverified.claims.get("exp", now + self._cache_ttl))
+        self._good.remember(digest, _Known(identity, until, trust.keys, trust.keys.generation))
+        return identity
+
+    async def _ask(self, trust: Trust, token: Unverified, digest: bytes, now: float) -> Identity:
+        """The provider's answer; a refusal of its gets the hint that it has for such."""
+        hints = trust.provider.hints
+        try:
+            return await trust.verify(token)
+        except KeysUnavailable as error:
+            error.detail = "; ".join(filter(None, (error.detail, hints.get(Check.KEYS))))
+            raise
+        except TokenRefused as error:
+            error.detail = error.detail or hints.get(error.check, "")
+            if error.check is Check.SIGNATURE:
+                until = now + BAD_FOR
+                self._bad.remember(digest, _Known(error.again(), until, trust.keys, trust.keys.generation))
+            raise
+
+    async def aclose(self) -> None:
+        """Close what providers opened for themselves."""
+        for trust in self.trusts:
+            await trust.aclose()
+
+    def read(self, token: str) -> Unverified:
+        """The token's parts, not verified.  Raises TokenRefused."""
+        return read_token(token, limit=self._max_token_size)
+
+    def trust_of(self, token: Unverified) -> Trust:
+        """The provider that the token names as its issuer.  Raises TokenRefused."""
+        issuer: Any = token.claims.get("iss")
+        if isinstance(issuer, str) and TENANT not in issuer:
+            if (found := self._by_issuer.get(issuer)) is not None:
+                return found
+            for template, trust in self._by_template:
+                if issuer_matches(template, token.claims):
+                    return trust
+        raise TokenRefused(Check.ISSUER, reasons.WRONG_ISSUER, hint=self._hint_about(issuer))
+
+    def _hint_about(self, issuer: Any) -> str:
+        """What is probably wrong with the settings when a token's issuer is none of the configured ones."""
+        for known in self._by_issuer:
+            if isinstance(issuer, str) and issuer.rstrip("/") == known.rstrip("/"):
+                return f"the issuer {known!r} in the settings differs from the token's only by a slash at the end"
+        return "; ".join(filter(None, (trust.provider.hints.get(Check.ISSUER, "") for trust in self.trusts)))

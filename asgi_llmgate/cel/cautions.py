@@ -1,0 +1,44 @@
+"""Expressions that mean less than they seem to: said once at start, never refused.
+
+A rule that lets callers in should say what they must have.  One that says what they must not have lets everybody in
+whose claim is spelled, typed or placed in another way than its author thought.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from asgi_llmgate.cel.faults import Place
+
+_NEGATED = frozenset(
+    {"has", "in", "exists", "exists_one", "existsOne", "contains", "startsWith", "endsWith", "matches"}
+)
+_FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
+
+
+class Caution(NamedTuple):
+    """`negative` ones do not concern a rule that denies: there the negation is the safe side."""
+
+    place: Place
+    text: str
+    negative: bool
+
+
+def inequality(place: Place) -> Caution:
+    return Caution(place, "'!=' is also true for a value of another type: say which values are allowed", True)
+
+
+def negation(form: str, place: Place) -> Caution | None:
+    """For `!` before an operator or function of this name."""
+    if form not in _NEGATED:
+        return None
+    return Caution(place, f"'!' before {form!r} holds for everybody who lacks the claim: say who is allowed", True)
+
+
+def pattern(source: str, place: Place) -> Caution | None:
+    """For a regular expression that `matches` finds anywhere in the text."""
+    bare = _FLAGS.sub("", source, count=1)
+    if bare.startswith(("^", r"\A")) and bare.endswith(("$", r"\z")):
+        return None
+    return Caution(place, "'matches' finds the pattern anywhere: begin it with '^' and end it with '$'", False)

@@ -1,0 +1,83 @@
+"""`engine: celpy`: celpy's own InterpretedRunner behind the same interface, to compare with or to fall back on.
+
+The start-up checks are still ours.  What celpy does otherwise remains: it is two hundred times slower and has no
+budget, compares no int with a double, takes a string for a list of its characters, calls `true == 1` true, and
+`!has(x.y.z)` true when `y` is missing.  `tests/cel/test_reference.py` holds the list.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import celpy
+from celpy import celtypes
+from celpy.adapter import json_to_cel
+
+from asgi_llmgate.cel.faults import EvaluationError
+from asgi_llmgate.cel.grammar import parse
+from asgi_llmgate.cel.nodes import Fields
+from asgi_llmgate.cel.runner import compile_rule
+from asgi_llmgate.cel.times import format_timestamp
+from asgi_llmgate.cel.values import Timestamp
+
+
+class ReferenceExpression:
+    """As `Expression`, evaluated by celpy."""
+
+    def __init__(self, source: str, *, roots: Fields) -> None:
+        checked = compile_rule(source, roots=roots)
+        self.source = source
+        self.references = checked.references
+        self.cautions = checked.cautions
+        _silence()
+        self._runner = celpy.InterpretedRunner(_environment(), parse(source))
+
+    def evaluate(self, activation: Mapping[str, Any]) -> Any:
+        """The value as a plain bool; anything else, and any error, is an EvaluationError."""
+        try:
+            value = self._runner.evaluate(self._context(activation))
+        except EvaluationError:
+            raise
+        except Exception as error:  # celpy's messages hold the whole activation
+            raise EvaluationError("internal", f"the evaluation failed ({type(error).__name__})") from None
+        if isinstance(value, celtypes.BoolType):
+            return bool(value)
+        raise EvaluationError("type", "the result is no bool")
+
+    def _context(self, activation: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the variables, as celpy wants them, that the expression reads; converting is not cheap."""
+        context: dict[str, Any] = {}
+        for reference in sorted(self.references):
+            name, *names = reference.split(".", 2)
+            if not names:
+                context[name] = _convert(activation[name])
+                continue
+            fields = context.setdefault(name, celtypes.MapType())
+            if names[0] in activation[name]:
+                fields[celtypes.StringType(names[0])] = _convert(activation[name][names[0]])
+        return context
+
+
+def _convert(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return celtypes.MapType({celtypes.StringType(key): _convert(member) for key, member in value.items()})
+    if isinstance(value, Timestamp):
+        return celtypes.TimestampType(format_timestamp(value))
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return celtypes.ListType([_convert(member) for member in value])
+    return json_to_cel(value)
+
+
+def _environment() -> celpy.Environment:
+    """All that a runner reads of an Environment.  A real one would lower the process's recursion limit and claim the
+    parser that the host's own celpy may need in another shape."""
+    return cast(celpy.Environment, SimpleNamespace(package=None, annotations=dict(celpy.googleapis)))
+
+
+def _silence() -> None:
+    """celpy logs operands and activations, which are claims."""
+    for name in ("celpy.Evaluator", "celpy.NameContainer", "celpy.celpy.evaluation", "celpy.celpy.celtypes"):
+        logging.getLogger(name).disabled = True

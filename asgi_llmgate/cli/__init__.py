@@ -1,0 +1,48 @@
+"""The command `llmgate`.  Each subcommand is imported when it is called, so that `mint` does not wait for the rest."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from asgi_llmgate._version import __version__
+from asgi_llmgate.errors import SettingsError
+
+_COMMANDS = {
+    "demo": ("demo", "Run the lab on this machine: model, gateway, scenarios."),
+    "serve": ("serve", "Serve a gateway by itself."),
+    "check": ("check", "Say what is wrong with the settings, or what they mean."),
+    "mint": ("mint", "Print a token of the mock identity provider."),
+    "jwks": ("jwks", "Print the mock identity provider's public keys."),
+    "policy": ("policy", "Test and explain rules."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"asgi_llmgate.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="llmgate")
+def main() -> None:
+    """An LLM gateway that your own web app mounts."""

@@ -1,0 +1,155 @@
+"""`llmgate demo`: the lab, run for real on this machine.
+
+A model server (embedded and scripted, unless OPENAI_API_KEY or OPENAI_BASE_URL names a real one), the gateway mounted
+in a small Starlette app, a mock identity provider; then the lab's three scenarios and a stream over HTTP, checked;
+then it goes on serving.  The app and its settings are the files of the lab's folder, to be looked at and changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.util
+import logging
+import os
+import shutil
+import socket
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asgi_llmgate.cli.scenarios import SCENARIOS, Seen, run
+from asgi_llmgate.testing.idp import MockIdP
+from asgi_llmgate.testing.model_server import ModelServer
+from asgi_llmgate.testing.serving import bind, serving
+
+FILES = ("llmgate.yaml", "app.py", "README.md")
+_PACKAGED = Path(__file__).parents[1] / "_lab"
+
+
+@click.command()
+@click.option("--dir", "folder", default="llmgate-lab", show_default=True, help="The lab's files; made if missing.")
+@click.option("--port", default=8080, show_default=True)
+@click.option("--once", is_flag=True, help="End after the scenarios.")
+def demo(folder: str, port: int, once: bool) -> None:
+    """Run the lab on this machine: model, gateway, scenarios.
+
+    The exit code is 0 only when every scenario went as stated.
+    """
+    _enter(Path(folder))
+    idp = MockIdP.in_folder(".llmgate")
+    listener = _listen(port)
+    with _model() as (model, where), _captured_log() as log, serving(_load_app(), listener) as url:
+        base = f"{url}/llm"
+        click.echo(f"model    {model} ({where})\ngateway  {base}\n")
+        seen = [run(scenario, base, idp) for scenario in SCENARIOS]
+        _show(seen)
+        click.echo("\nThe access log of these calls:")
+        for line in log.lines:
+            click.echo(f"  {line}")
+        if not all(result.as_stated for result in seen):
+            raise SystemExit(1)
+        if not once and sys.stdout.isatty():
+            log.pass_on()
+            _invite(base, model)
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+
+
+def _enter(folder: Path) -> None:
+    """Work in the lab's folder, made from the packaged files where there is none."""
+    if not (folder / FILES[0]).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            shutil.copy(_PACKAGED / name, folder / name)
+        click.echo(f"The lab's files are in {folder}.")
+    os.chdir(folder)
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return bind(port=port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    listener = bind()
+    click.echo(f"Port {port} is taken; this is on port {listener.getsockname()[1]} instead.")
+    return listener
+
+
+@contextlib.contextmanager
+def _model() -> Iterator[tuple[str, str]]:
+    """The model's name and where it is; llmgate.yaml of the lab reads the same variables."""
+    name = os.environ.setdefault("OPENAI_MODEL", "gpt-4o-mini")
+    if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
+        os.environ.setdefault("OPENAI_API_KEY", "none")
+        yield name, os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1")
+        return
+    with serving(ModelServer(model=name)) as url:
+        os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"] = f"{url}/v1", "sk-embedded"
+        yield name, "embedded, scripted; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one"
+
+
+def _load_app() -> Any:
+    spec = importlib.util.spec_from_file_location("llmgate_lab_app", Path("app.py").absolute())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.app
+
+
+class _Lines(logging.Handler):
+    """Keeps the access log's lines while the scenarios run, then lets them through to standard output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._live = False
+
+    def pass_on(self) -> None:
+        self._live = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._live:
+            click.echo(self.format(record))
+        else:
+            self.lines.append(self.format(record))
+
+
+@contextlib.contextmanager
+def _captured_log() -> Iterator[_Lines]:
+    logger, lines = logging.getLogger("llmgate.access"), _Lines()
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(lines)
+
+
+def _show(seen: list[Seen]) -> None:
+    click.echo(f"  {'request':32} status  answer")
+    for result in seen:
+        told = textwrap.shorten(result.told, 72, placeholder=" ...")
+        click.echo(f"  {result.request:32} {result.status:6}  {told}")
+        if not result.as_stated:
+            click.echo("  ^ not as stated", err=True)
+
+
+def _invite(base: str, model: str) -> None:
+    click.echo(
+        f"""
+Point Claude Code at it (in another terminal, in {Path.cwd()}):
+
+  export ANTHROPIC_BASE_URL={base}
+  export ANTHROPIC_AUTH_TOKEN=$(llmgate mint)
+  claude
+
+Serving until Ctrl-C."""
+    )

@@ -1,0 +1,163 @@
+"""`llmgate policy`: try rules without a server."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.cel import Expression, explain
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.facts import Facts
+from asgi_llmgate.models import ModelRow, ModelTable
+from asgi_llmgate.policy import PolicyMiddleware, condition
+from asgi_llmgate.policy.cases import Given, Targets, decide, read_cases
+from asgi_llmgate.settings import Settings, read_file, read_settings
+
+
+@click.group()
+def policy() -> None:
+    """Test and explain rules."""
+
+
+@policy.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+def test(file: str) -> None:
+    """Run the table tests in FILE.
+
+    Its `policy` is either the name of a settings file beside it or a policy section.  Exits 1 when a test fails.
+    """
+    document = read_file(file)
+    layer, targets = _policy(document.pop("policy", "llmgate.yaml"), Path(file).parent)
+    cases = list(read_cases(document))
+    failures = [failure for case in cases if (failure := case.run(layer, targets))]
+    for failure in failures:
+        click.echo(f"- {failure}")
+    click.echo(f"{len(cases) - len(failures)} of {len(cases)} passed")
+    if failures:
+        raise SystemExit(1)
+
+
+@policy.command(name="explain")
+@click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
+@click.option(
+    "--claims", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="JSON or YAML; - is stdin."
+)
+@click.option("--token", type=click.File(), help="A file with a token, which is NOT verified; - is stdin.")
+@click.option("--model", default=None, help="The name that the client asks for; without it the request is a GET.")
+@click.option("--path", "where", default=None, help="The path under the mount.")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A request header; may be repeated.")
+def show(
+    config: str, claims: str | None, token: Any, model: str | None, where: str | None, headers: tuple[str, ...]
+) -> None:
+    """Show what each part of each rule comes to for a caller and a model.
+
+    Prints claims: it is meant for the terminal of somebody who may see them.
+    """
+    if (claims is None) == (token is None):
+        raise click.UsageError("one of --claims and --token is needed")
+    person = _claims(claims) if claims is not None else _payload(token.read().strip())
+    request: dict[str, Any] = {"headers": dict(_header(header) for header in headers)}
+    if where is not None:
+        request["path"] = where
+    given = Given(person, request, None if model is None else {"requestModel": model})
+    layer, targets = _policy(Path(config).name, Path(config).parent)
+    scope, exchange = given.enter(targets)
+    candidates = exchange.call.candidates if exchange.call is not None else ()
+    seen = layer.facts(scope, exchange)
+    for rule in layer.policy.rules:
+        mode = "" if rule.rule.mode == "enforce" else f", {rule.rule.mode}"
+        click.echo(f"{rule.rule.name} ({rule.rule.action}{mode})")
+        for target in candidates if rule.per_target else (None,):
+            if target is not None:
+                click.echo(f"  for {target.model} at {target.backend} ({target.provider})")
+            _echo(rule.expressions, seen if target is None else seen.about(target))
+    decision = decide(layer, given, targets)
+    missing = f" ({decision.missing} is missing)" if decision.missing else ""
+    click.echo(f"{'allowed' if decision.allowed else 'denied'} by {decision.rule or 'default'}{missing}")
+    for name in decision.dry_run:
+        click.echo(f"dry run: {name} would deny")
+
+
+def _echo(expressions: tuple[Any, ...], variables: Facts) -> None:
+    for expression in expressions:
+        if isinstance(expression, Expression):
+            for line in explain(expression, variables).lines(1):
+                click.echo(line)
+        else:
+            click.echo(f"  {expression.source}")
+
+
+def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | None]:
+    """The layer, and the model table where there are settings around it."""
+    if not isinstance(written, str):
+        if not isinstance(written, Mapping):
+            raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
+        known = ("rules", "default", "engine", "list_claims", "env")
+        return PolicyMiddleware(_nowhere, **{name: written[name] for name in known if name in written}), None
+    settings = read_settings(read_file(folder / written))
+    section = settings.policy
+    denied = None if section.deny_subjects is None else folder / section.deny_subjects.file
+    layer = PolicyMiddleware(
+        _nowhere,
+        rules=section.rules,
+        default=section.default,
+        engine=section.engine,
+        deny_subjects=denied,
+        list_claims=section.list_claims,
+    )
+    return layer, _table(settings).resolve
+
+
+def _table(settings: Settings) -> ModelTable:
+    rows = [
+        ModelRow(
+            row.match,
+            (row.use,) if isinstance(row.use, str) else row.use,
+            when=None if row.when is None else condition(row.when),
+        )
+        for row in settings.models
+    ]
+    providers = {}
+    for name, backend in settings.backends.items():
+        dialect = backend.dialect if isinstance(backend.dialect, str) else backend.dialect.get("base", "openai")
+        providers[name] = backend.provider or dialect
+    return ModelTable(rows, providers)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotImplementedError("rules are only decided here")
+
+
+def _claims(path: str) -> dict[str, Any]:
+    with click.open_file(path, encoding="utf-8") as file:
+        found = yaml.safe_load(file)
+    if not isinstance(found, dict):
+        raise click.ClickException("the claims are no mapping")
+    return found
+
+
+def _payload(token: str) -> dict[str, Any]:
+    """The claims of a token, read and not verified."""
+    try:
+        middle = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        raise click.ClickException("that is no JWT") from None
+    if not isinstance(found, dict):
+        raise click.ClickException("that is no JWT")
+    return found
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise click.UsageError("a header is NAME:VALUE")
+    return name.strip(), value.strip()

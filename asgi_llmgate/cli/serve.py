@@ -1,0 +1,33 @@
+"""`llmgate serve`: a gateway by itself, for those who have no web app to mount it in."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from asgi_llmgate.gateway import Gateway
+
+_CONFIG = "LLMGATE_CONFIG"
+
+
+def app() -> Gateway:
+    """The factory that each worker process calls; the path travels in the environment."""
+    return Gateway.from_file(os.environ[_CONFIG])
+
+
+@click.command()
+@click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True)
+@click.option("--workers", default=1, show_default=True, help="Processes.")
+def serve(config: str, host: str, port: int, workers: int) -> None:
+    """Serve a gateway by itself; its address is the client's ANTHROPIC_BASE_URL."""
+    try:
+        import uvicorn
+    except ImportError:
+        raise click.ClickException("serving needs uvicorn: pip install 'asgi-llmgate[serve]'") from None
+
+    Gateway.from_file(config)  # a mistake in the settings is told here, once, and not by each worker
+    os.environ[_CONFIG] = os.path.abspath(config)
+    uvicorn.run("asgi_llmgate.cli.serve:app", factory=True, host=host, port=port, workers=workers, access_log=False)

@@ -1,0 +1,250 @@
+"""One request and its answer: the record that every layer reads and each fact of which has one writer.
+
+    field                                   written by
+    --------------------------------------  -----------------------------------------------
+    request_id .. client, headers           `Exchange.enter`, from the scope
+    identity, token                         JWTAuthMiddleware
+    call                                    ResolveMiddleware (candidates: then PolicyMiddleware, which only removes)
+    decision, permits                       PolicyMiddleware
+    target, attempts, usage, answer,        the terminal app
+      dropped, sent_at, first_token_at
+    status, first_byte_at, ended_at         UsageMiddleware, from the messages that pass
+    outcome, reason, error                  whoever calls `settle` first
+
+It lives in `scope["llmgate"]` of a COPIED scope, put there by the outermost layer that runs.  Facts travel inward and
+outward in it: no globals, no context variables, no header added to the request.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+from asgi_llmgate._types import Scope
+from asgi_llmgate.errors import GateError, row_for
+
+KEY = "llmgate"
+"""Where in the ASGI scope the exchange lives."""
+
+Outcome = Literal["", "ok", "refused", "upstream_error", "upstream_truncated", "client_disconnect", "shutdown", "error"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Secret:
+    """A string that does not show itself: not in a repr, a log record, a traceback or a pickle."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret cannot be pickled")
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Identity:
+    """Who calls, as verified.  `claims` are the token's own; `provider` is the name of the one that vouched."""
+
+    subject: str = ""
+    issuer: str = ""
+    provider: str = ""
+    claims: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+    @property
+    def is_authenticated(self) -> bool:
+        return bool(self.provider)
+
+    def __repr__(self) -> str:
+        return f"Identity(provider={self.provider!r})"  # claims are personal data
+
+
+ANONYMOUS = Identity()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place that may answer: `model` as the server there calls it, `backend` the key in the settings."""
+
+    backend: str
+    provider: str
+    model: str
+    max_output_tokens: int | None = None
+    context_window: int | None = None
+
+
+class Asked(Protocol):
+    """What a decision may look at in a request body, whatever wire it came on.  Computed when read, not before."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def temperature(self) -> float | None: ...
+    @property
+    def tool_names(self) -> Sequence[str]: ...
+    @property
+    def message_count(self) -> int: ...
+    @property
+    def has_images(self) -> bool: ...
+    @property
+    def input_tokens_estimate(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Call:
+    """What is asked: the body once decoded, and the targets that may answer it, in order of preference."""
+
+    asked: Asked
+    candidates: tuple[Target, ...]
+    session_id: str = ""
+    agent_id: str = ""
+    request_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What policy said.  `rule` names the deciding rule; `missing` the claim whose absence decided, never its value."""
+
+    allowed: bool
+    rule: str = ""
+    missing: str = ""
+    dry_run: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer.  `input` holds ALL input tokens, cached ones included (the OpenTelemetry convention; the
+    Anthropic wire subtracts them); `output` includes `reasoning`."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_creation: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model server said about its answer: the model that answered, its id, why it stopped."""
+
+    model: str = ""
+    id: str = ""
+    finish_reasons: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, repr=False, eq=False)
+class Exchange:
+    """See the module's table.  Times are `time.monotonic()` seconds, `started_at` is Unix seconds.
+
+    `permits` says whether the rules let this caller reach a target; `/v1/models` asks it per listed model.
+    """
+
+    method: str = ""
+    path: str = ""
+    client: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    parent: Exchange | None = None
+    request_id: str = field(default_factory=lambda: "req_" + secrets.token_hex(12))
+    started_at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
+
+    identity: Identity = ANONYMOUS
+    token: Secret | None = None
+    call: Call | None = None
+    decision: Decision | None = None
+    permits: Callable[[Target], bool] | None = None
+
+    target: Target | None = None
+    attempts: int = 0
+    usage: Usage | None = None
+    answer: Answer | None = None
+    dropped: list[str] = field(default_factory=list)
+    sent_at: float | None = None
+    first_token_at: float | None = None
+
+    status: int = 0
+    first_byte_at: float | None = None
+    ended_at: float | None = None
+
+    outcome: Outcome = ""
+    reason: str = ""
+    error: str = ""
+    detail: str = ""
+    recorded: bool = False
+
+    @classmethod
+    def enter(cls, scope: Scope) -> tuple[Scope, Exchange]:
+        """The scope's exchange, opened in a copied scope when there is none yet."""
+        found = scope.get(KEY)
+        if found is not None:
+            return scope, found
+        return cls._open(scope, None)
+
+    @classmethod
+    def child(cls, scope: Scope) -> tuple[Scope, Exchange]:
+        """A new exchange for a gateway mounted behind layers of ours that the host itself runs."""
+        return cls._open(scope, scope.get(KEY))
+
+    @classmethod
+    def of(cls, scope: Scope) -> Exchange:
+        """The scope's exchange.  Raises LookupError where no layer of ours has run before."""
+        try:
+            found: Exchange = scope[KEY]
+        except KeyError:
+            raise LookupError("no exchange in this scope: put a layer of asgi_llmgate in front of this app") from None
+        return found
+
+    @classmethod
+    def _open(cls, scope: Scope, parent: Exchange | None) -> tuple[Scope, Exchange]:
+        client = scope.get("client")
+        exchange = cls(
+            method=scope.get("method", ""),
+            path=scope.get("path", ""),
+            client=client[0] if client else "",
+            headers=read_headers(scope),
+            parent=parent,
+        )
+        return {**scope, KEY: exchange}, exchange
+
+    def settle(self, outcome: Outcome, *, reason: str = "", error: str = "", detail: str = "") -> bool:
+        """Say how it ended.  The first call counts; a later one changes nothing and returns False."""
+        if self.outcome:
+            return False
+        self.outcome, self.reason, self.error, self.detail = outcome, reason, error, detail
+        return True
+
+    def settle_error(self, outcome: Outcome, failure: GateError) -> bool:
+        """`settle` with the reason that the error table gives."""
+        return self.settle(outcome, reason=row_for(failure).reason, error=failure.message, detail=failure.detail)
+
+    def __repr__(self) -> str:
+        return f"Exchange({self.request_id}, {self.outcome or 'open'})"
+
+
+def read_headers(scope: Scope) -> Mapping[str, str]:
+    """Header names lower-cased, values as latin-1 text; of repeated ones the values joined with ", " (RFC 9110 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in scope.get("headers", ()):
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found

@@ -1,0 +1,110 @@
+"""The gateway: the layers, in their order, as one ASGI app.
+
+    Front  ->  usage  ->  auth  ->  resolve  ->  policy  ->  limits  ->  app
+
+`Gateway` decides nothing itself.  It nests the layers, opens the exchange that they share (a child of the host's,
+where the host runs layers of ours too), and closes at the end what they opened.  assembly.py makes one from settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
+from asgi_llmgate.asgi import Front, run_lifespan
+from asgi_llmgate.exchange import Exchange
+
+if TYPE_CHECKING:
+    from asgi_llmgate.assembly import Layer
+    from asgi_llmgate.settings import Settings
+
+
+class Gateway:
+    """The layers around `app`, which answers (a TranslationApp as a rule).
+
+    `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.
+    `closing` are called, in order, when the gateway shuts down.
+
+        Gateway(
+            TranslationApp({"openai": Backend(base_url=..., api_key=...)}, models=table),
+            resolve=partial(ResolveMiddleware, models=table),
+            auth=partial(JWTAuthMiddleware, providers=[...]),
+            policy=partial(PolicyMiddleware, rules=[...]),
+            usage=partial(UsageMiddleware, sinks=[AccessLog()]),
+        )
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        resolve: Layer,
+        auth: Layer | None = None,
+        policy: Layer | None = None,
+        limits: Layer | None = None,
+        usage: Layer | None = None,
+        closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+    ) -> None:
+        for layer in (limits, policy, resolve, auth, usage):
+            if layer is not None:
+                app = layer(app)
+        self._app = Front(app)
+        self._closing = tuple(closing)
+
+    @classmethod
+    def from_settings(cls, settings: Settings | Mapping[str, Any], *, folder: str | os.PathLike[str] = ".") -> Gateway:
+        """The gateway that the settings describe; relative paths in them are relative to `folder`.
+
+        Raises SettingsError with the place of the mistake.
+        """
+        from asgi_llmgate.assembly import assemble
+
+        return cls(**assemble(settings, Path(folder)))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Gateway:
+        """The gateway that a YAML file describes; relative paths in it are relative to its folder."""
+        from asgi_llmgate.settings import read_file
+
+        return cls.from_settings(read_file(path), folder=Path(path).parent)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await run_lifespan(self, scope, receive, send)
+            return
+        if scope["type"] == "http":
+            scope, _ = Exchange.child(scope)
+        await self._app(scope, receive, send)
+
+    async def startup(self) -> None:
+        """Nothing has to be opened before the first request; here for those who drive a lifespan."""
+
+    async def shutdown(self) -> None:
+        """Close what belongs to the running event loop.  May be repeated; the gateway may be used again."""
+        for close in self._closing:
+            closed = close()
+            if closed is not None:
+                await closed
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
+        """A lifespan for Starlette, FastAPI or Litestar, for hosts that mount the gateway in their own routing."""
+        await self.startup()
+        try:
+            yield
+        finally:
+            await self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        await self.startup()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.shutdown()

@@ -1,0 +1,9 @@
+"""How much: request rates and concurrency, per caller as a CEL expression tells them apart."""
+
+from __future__ import annotations
+
+from asgi_llmgate.limits.middleware import Limit, LimitMiddleware
+from asgi_llmgate.limits.rates import Rate
+from asgi_llmgate.limits.store import Claim, MemoryStore, Shortage, Store
+
+__all__ = ["Claim", "Limit", "LimitMiddleware", "MemoryStore", "Rate", "Shortage", "Store"]

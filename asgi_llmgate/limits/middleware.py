@@ -1,0 +1,152 @@
+"""LimitMiddleware: how often, and how many at once.  After policy: whoever is refused uses up nobody's share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
+from asgi_llmgate.asgi import refuse
+from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_rule
+from asgi_llmgate.errors import RateLimited, SettingsError
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.facts import Facts, facts, fields_of
+from asgi_llmgate.limits.rates import Rate
+from asgi_llmgate.limits.store import Claim, MemoryStore, Shortage, Store
+
+log = logging.getLogger("llmgate")
+
+PATIENCE = 60.0
+"""Seconds that Anthropic's clients wait at the most; beyond them `x-should-retry: false` says that it is no use."""
+
+_LONGEST_KEY = 256
+_NOBODY = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit: `requests` is a rate (`60/minute`), `concurrency` a number of requests at once.
+
+    Both are per value of the CEL expression `key` (`jwt.team`); callers for whom it has no value share one bucket.
+    `when` says which requests count; those for which it cannot be evaluated do.  `tokens` and `cost_usd` are refused:
+    they need a store that all workers share.
+    """
+
+    name: str
+    key: str
+    requests: str | None = None
+    concurrency: int | None = None
+    when: str | None = None
+    tokens: str | None = None
+    cost_usd: str | None = None
+
+
+class LimitMiddleware:
+    """Answers 429 with a `retry-after` that is true: who waits so long, and is alone, gets in.
+
+    Counts in `store`, by default in the memory of this worker process.  Raises SettingsError (`limits[0].requests`).
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Sequence[Limit], store: Store | None = None) -> None:
+        self.app = app
+        self._limits = [_Compiled(limit, f"limits[{index}]") for index, limit in enumerate(limits)]
+        names = [limit.name for limit in limits]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise SettingsError(f"two limits are named {name!r}", path=f"limits[{index}].name")
+        self._store = MemoryStore() if store is None else store
+        if limits and store is None:
+            log.info("limits are counted in each worker process by itself")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._limits or scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        scope, exchange = Exchange.enter(scope)
+        claims = self._claims(scope, exchange)
+        shortage = await self._store.admit(claims)
+        if shortage is not None:
+            await refuse(scope, receive, send, _too_much(shortage))
+            return
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._store.release(claims)
+
+    def _claims(self, scope: Scope, exchange: Exchange) -> list[Claim]:
+        variables = facts(scope, exchange)
+        if exchange.call is not None and exchange.call.candidates:
+            variables = variables.about(exchange.call.candidates[0])
+        found = (limit.claim(variables) for limit in self._limits)
+        return [claim for claim in found if claim is not None]
+
+
+class _Compiled:
+    def __init__(self, limit: Limit, path: str) -> None:
+        for name in ("tokens", "cost_usd"):
+            if getattr(limit, name) is not None:
+                raise SettingsError("needs a store that all workers share: not there yet", path=f"{path}.{name}")
+        if limit.requests is None and limit.concurrency is None:
+            raise SettingsError("say how much: requests or concurrency", path=path)
+        if limit.concurrency is not None and limit.concurrency < 1:
+            raise SettingsError("at least 1", path=f"{path}.concurrency")
+        self._name = limit.name
+        self._concurrency = limit.concurrency
+        self._rate = None if limit.requests is None else _rate(limit.requests, f"{path}.requests")
+        self._key = _compile(limit.key, f"{path}.key")
+        self._when = None if limit.when is None else _compile(limit.when, f"{path}.when")
+
+    def claim(self, variables: Facts) -> Claim | None:
+        """What the request wants of this limit; None where it does not count.
+
+        What reads `llm.*` has nothing to say of a request that is no call.
+        """
+        try:
+            if self._when is not None and _value(self._when, variables, default=True) is False:
+                return None
+            key = _value(self._key, variables, default=_NOBODY)
+        except EvaluationError:
+            return None
+        return Claim(self._name, _bucket(key), self._rate, self._concurrency)
+
+
+def _value(expression: Expression, variables: Facts, *, default: Any) -> Any:
+    """The value; `default` where it has none.  Raises EvaluationError for what is not known of this request."""
+    try:
+        return expression.evaluate(variables)
+    except EvaluationError as error:
+        if error.kind == "unknown":
+            raise
+        return default
+
+
+def _bucket(value: Any) -> Hashable:
+    """Texts and whole numbers have buckets of their own, a long text by its hash; anything else shares nobody's."""
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_KEY else hash(value)
+    return value if isinstance(value, int) else _NOBODY
+
+
+def _rate(text: str, path: str) -> Rate:
+    try:
+        return Rate.parse(text)
+    except ValueError as error:
+        raise SettingsError(str(error), path=path, hint="such as 60/minute") from None
+
+
+def _compile(source: str, path: str) -> Expression:
+    try:
+        return compile_rule(source, roots=fields_of())
+    except CompileError as error:
+        raise SettingsError(error.message, path=path) from None
+
+
+def _too_much(shortage: Shortage) -> RateLimited:
+    error = RateLimited(
+        f"too many requests: {shortage.claim.limit!r} is limited to {shortage.limited_to}", retry_after=shortage.wait
+    )
+    if shortage.wait > PATIENCE:
+        error.should_retry = False
+    return error

@@ -1,0 +1,41 @@
+"""How often: `60/minute` as a bucket that holds 60 and refills evenly.
+
+Kept as one number per caller, the time at which the bucket will be full again (the generic cell rate algorithm, ITU-T
+I.371): a request moves it on by one interval, and is refused while it is more than a whole period away.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+_WRITTEN = re.compile(r"\s*(\d+)\s*/\s*(second|minute|hour|day)\s*", re.ASCII)
+_PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` requests per `period` seconds.  `text` is how it is written."""
+
+    count: int
+    period: float
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `10/second`, `60/minute`, `1000/hour`, `5000/day`.  Raises ValueError."""
+        found = _WRITTEN.fullmatch(text)
+        if found is None or int(found[1]) < 1:
+            raise ValueError(f"not a rate: {text!r}")
+        return cls(int(found[1]), _PERIODS[found[2]], f"{int(found[1])}/{found[2]}")
+
+    def wait(self, full_at: float, now: float) -> float:
+        """Seconds until a request is admitted, 0.0 for now.  `full_at`: when the bucket is full, or was."""
+        early = max(full_at, now) + self.period / self.count - self.period - now
+        return early if early > _ROUNDING else 0.0
+
+    def after(self, full_at: float, now: float) -> float:
+        """When the bucket is full after one more request."""
+        return max(full_at, now) + self.period / self.count

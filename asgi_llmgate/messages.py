@@ -1,0 +1,203 @@
+"""`POST /v1/messages`: one call carried to a model server, and its answer carried back.
+
+The request is translated and sent; the answer is driven through the translator into an emitter, the one that builds a
+JSON message or the one that writes server-sent events.  Three rules shape it:
+
+- The status of a stream waits for the upstream's first event, PEEK seconds at most: an upstream that fails at once
+  gives an HTTP error, which a client retries in full.  After that the stream opens, and silence is filled with pings.
+- After the first message nothing is raised any more: a failure is an `event: error`, and the stream ends.
+- The outcome is settled before the last body message goes out, because the record is written when it passes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from asgi_llmgate._types import Receive, Send
+from asgi_llmgate.asgi import ClientConnection, Paced
+from asgi_llmgate.errors import Broken, ClientGone, GateError
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.protocol.anthropic import MessagesRequest
+from asgi_llmgate.protocol.emitters import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.sse import SSEReader
+from asgi_llmgate.protocol.tokens import Estimator
+from asgi_llmgate.protocol.translator import Translator
+from asgi_llmgate.upstream import Attempt, Upstream
+
+PEEK = 10.0
+"""Seconds that the status of a stream waits for the upstream's first event."""
+
+PING_INTERVAL = 12.0
+"""Seconds of silence after which a client gets a ping.  Claude Code gives a stream up after 300 without a byte."""
+
+_JSON_LIMIT = 64 * 2**20
+_JSON = (b"content-type", b"application/json")
+_SSE = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class Messages:
+    """Answers calls.  `upstreams` maps a backend's name to it, `estimator` learns from what they count; times are
+    seconds; `debug` names what was dropped in a header of the answer."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        estimator: Estimator,
+        ping_interval: float = PING_INTERVAL,
+        client_stall: float = 60.0,
+        debug: bool = False,
+    ) -> None:
+        self._upstreams = upstreams
+        self._estimator = estimator
+        self._every = min(PEEK, ping_interval)
+        self._client_stall = client_stall
+        self._debug = debug
+
+    async def answer(self, exchange: Exchange, request: MessagesRequest, receive: Receive, send: Send) -> None:
+        """Carry one call.  Raises GateError, and only before the answer has begun."""
+        assert exchange.call is not None
+        target = exchange.target = exchange.call.candidates[0]
+        estimate = self._estimator.estimate(request, target.model)
+        relay = _Relay(exchange, Attempt(self._upstreams[target.backend], exchange, request, target, estimate))
+        try:
+            async with ClientConnection(receive, send, stall=self._client_stall) as client:
+                await (self._stream if request.stream else self._whole)(relay, client)
+        except ClientGone as error:
+            relay.settle(gone=error)
+        if exchange.usage is not None and not exchange.usage.estimated:
+            self._estimator.observe(target.model, request.size, exchange.usage.input)
+
+    async def _whole(self, relay: _Relay, client: ClientConnection) -> None:
+        out = MessageEmitter()
+        async with aclosing(relay.chunks()) as chunks:
+            async for chunk in chunks:
+                relay.feed(chunk, out)
+        relay.finish(out)
+        relay.raise_failure()
+        relay.settle()
+        await client.start(200, self._headers(relay.exchange, _JSON))
+        await client.end(out.message())
+
+    async def _stream(self, relay: _Relay, client: ClientConnection) -> None:
+        out = SSEEmitter(relay.exchange.request_id)
+        try:
+            async with aclosing(relay.chunks()) as source, Paced(source, every=self._every) as chunks:
+                async for chunk in chunks:
+                    if chunk is None:
+                        relay.begin(out)
+                        out.ping()
+                    else:
+                        relay.feed(chunk, out)
+                    await self._pass_on(relay, client, out)
+                    if client.ended and chunk is None:
+                        break
+            relay.finish(out)
+        except ClientGone:
+            raise
+        except GateError as error:
+            relay.fail(error, out)
+        await self._pass_on(relay, client, out)
+
+    async def _pass_on(self, relay: _Relay, client: ClientConnection, out: SSEEmitter) -> None:
+        """What is ready goes to the client; the answer's end ends the response, whatever the upstream still does."""
+        data = out.take()
+        if client.ended or not (data or relay.done):
+            return
+        if not client.started:
+            relay.raise_failure()
+            await client.start(200, self._headers(relay.exchange, *_SSE))
+        if relay.done:
+            relay.settle()
+            await client.end(data)
+        else:
+            await client.send(data)
+
+    def _headers(self, exchange: Exchange, *headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        more = [(b"request-id", exchange.request_id.encode("ascii"))]
+        if self._debug and exchange.dropped:
+            more.append((b"x-llmgate-dropped", ", ".join(exchange.dropped).encode("ascii", "replace")))
+        return [*headers, *more]
+
+
+class _Relay:
+    """One answer on its way through the translator, in the form the upstream gives it: a stream, or one JSON text."""
+
+    def __init__(self, exchange: Exchange, attempt: Attempt) -> None:
+        self.exchange = exchange
+        self._attempt = attempt
+        self._translator: Translator | None = None
+        self._reader: SSEReader | None = None
+        self._json: list[bytes] = []
+        self._size = 0
+
+    @property
+    def translator(self) -> Translator:
+        """Made when it is first needed: opening may rewrite the request, and with it the plan of the answer."""
+        if self._translator is None:
+            self._translator = Translator(self._attempt.chat.plan)
+        return self._translator
+
+    @property
+    def done(self) -> bool:
+        return self._translator is not None and self._translator.done
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The upstream's bytes.  Raises UpstreamError."""
+        if self._attempt.chat.local is not None:
+            return
+        async with await self._attempt.open() as answer:
+            if answer.headers.get("content-type", "").startswith("text/event-stream"):
+                self._reader = SSEReader()
+            async for chunk in answer.chunks():
+                yield chunk
+
+    def begin(self, out: SSEEmitter) -> None:
+        """Open the stream before the upstream has said anything."""
+        self.translator.begin(out)
+
+    def feed(self, chunk: bytes, out: Emitter) -> None:
+        """Take in a piece of the upstream's answer.  Raises Broken where it is larger than anything sane."""
+        if self._reader is None:
+            self._size += len(chunk)
+            if self._size > _JSON_LIMIT:
+                raise Broken("the model server's answer is too large")
+            self._json.append(chunk)
+            return
+        for event in self._reader.feed(chunk):
+            self.translator.step(event, out)
+        if self.exchange.first_token_at is None and self.translator.started:
+            self.exchange.first_token_at = time.monotonic()
+
+    def finish(self, out: Emitter) -> None:
+        """The upstream's bytes have ended; or nobody was asked, and the answer is our own."""
+        if self._attempt.chat.local is not None:
+            self.translator.locally(self._attempt.chat.local, out)
+        elif self._reader is None:
+            self.translator.whole(b"".join(self._json), out)
+        else:
+            for event in self._reader.end():
+                self.translator.step(event, out)
+            self.translator.finish(out)
+
+    def fail(self, error: GateError, out: Emitter) -> None:
+        self.translator.fail(error, out)
+
+    def raise_failure(self) -> None:
+        if self.done and self.translator.error is not None:
+            raise self.translator.error
+
+    def settle(self, gone: ClientGone | None = None) -> None:
+        """Write down what the answer was, and how it ended."""
+        exchange, translator = self.exchange, self.translator
+        exchange.usage, exchange.answer = translator.usage, translator.answer
+        exchange.dropped.extend(translator.reported)
+        if gone is not None:
+            exchange.settle_error("client_disconnect", gone)
+        elif translator.error is not None:
+            truncated = isinstance(translator.error, Broken)
+            exchange.settle_error("upstream_truncated" if truncated else "upstream_error", translator.error)
+        else:
+            exchange.settle("ok")

@@ -1,0 +1,129 @@
+"""The one HTTP client: for model servers, key sets, token endpoints.
+
+It calls `httpx.AsyncBaseTransport.handle_async_request` and has no httpx.AsyncClient in between: what that adds
+(cookies, redirects, authentication flows, decoding) is not wanted here, and costs more than the rest of a request.  The
+transport is the seam: users put one of their own in its place, and `httpx.MockTransport` in their tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from asgi_llmgate._version import __version__
+from asgi_llmgate.net.answer import Deadline, HTTPAnswer, Timeouts
+from asgi_llmgate.net.failures import ERRORS, before_answer
+from asgi_llmgate.net.perloop import PerLoop
+from asgi_llmgate.net.transport import Proxies, SharedTransport, dialled, tls_context
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+_OURS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-encoding", b"identity")]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole answer.  `headers` are found by their lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HTTPClient:
+    """`transport` is an httpx transport, which is only borrowed, or a factory of them, called once per event loop.
+
+    The other settings are those of the default transport: `proxy` is `env`, `none` or a URL; `ca_file` is trusted
+    besides the system's authorities; `client_cert` and `client_key` are PEM files; `limit` is the number of
+    connections.  Raises SettingsError for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None = None,
+        proxy: str = "env",
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        limit: int = 1000,
+    ) -> None:
+        self._is_default = transport is None
+        if isinstance(transport, httpx.AsyncBaseTransport):
+            borrowed = transport
+            self._transports = PerLoop[httpx.AsyncBaseTransport](lambda: borrowed, _leave_open)
+        else:
+            self._transports = PerLoop(transport or _default(proxy, ca_file, client_cert, client_key, limit), _close)
+
+    async def open(
+        self, method: str, url: httpx.URL, headers: RawHeaders, content: bytes, timeouts: Timeouts
+    ) -> HTTPAnswer:
+        """Send a request; the answer, whose head is there and whose body is not, must be closed.
+
+        Raises Refused, Unreachable, MaybeSent, TimedOut, Broken.  Cancelled, it closes the connection at once.
+        """
+        transport = self._transports.get()
+        request = httpx.Request(
+            method, url, headers=[*_OURS, *headers], content=content, extensions=_extensions(timeouts)
+        )
+        deadline = Deadline(timeouts)
+        dialled.set(False)
+        try:
+            async with deadline.bound() as bound:
+                response = await transport.handle_async_request(request)
+        except ERRORS as error:
+            if bound.expired():
+                raise deadline.error() from error
+            raise before_answer(error, dialled=dialled.get() if self._is_default else None) from error
+        return HTTPAnswer(response, deadline)
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: RawHeaders = (),
+        content: bytes = b"",
+        limit: int = 1_000_000,
+        timeout: float = 5.0,
+    ) -> Fetched:
+        """A small answer, whole: at most `limit` bytes within `timeout` seconds.  Redirects are not followed.
+
+        Raises what `open` raises; the status is for the caller to judge.
+        """
+        timeouts = Timeouts(connect=timeout, pool=timeout, first_byte=timeout, idle=timeout, total=timeout)
+        try:
+            target = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise before_answer(error, dialled=None) from None
+        async with await self.open(method, target, headers, content, timeouts) as answer:
+            return Fetched(answer.status, answer.headers, await answer.read(limit))
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop.  May be repeated; the client may be used again."""
+        await self._transports.aclose()
+
+
+def _default(
+    proxy: str, ca_file: str | None, client_cert: str | None, client_key: str | None, limit: int
+) -> Callable[[], httpx.AsyncBaseTransport]:
+    tls = tls_context(ca_file, client_cert, client_key)
+    proxies = Proxies(proxy)
+    return lambda: SharedTransport(tls=tls, proxies=proxies, limit=limit)
+
+
+async def _close(transport: httpx.AsyncBaseTransport) -> None:
+    await transport.aclose()
+
+
+async def _leave_open(transport: httpx.AsyncBaseTransport) -> None:
+    """A borrowed transport is closed by whoever lent it."""
+
+
+def _extensions(timeouts: Timeouts) -> dict[str, Any]:
+    # httpx-aiohttp's `pool` bounds connecting too.  `read` and `write` are bounded by the Deadline.
+    pool = None if timeouts.pool is None or timeouts.connect is None else timeouts.pool + timeouts.connect
+    return {"timeout": {"connect": timeouts.connect, "pool": pool, "read": None, "write": None}}

@@ -1,0 +1,86 @@
+"""Where keys come from: `env:NAME` or `file:PATH`, never the settings file itself.
+
+A file is read again when it changes, which is how Kubernetes and Vault's agent rotate a secret: by a new file behind
+the same path.  One `stat` per request is what that costs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.exchange import Secret
+
+
+class SecretSource(Protocol):
+    """Gives the secret as it is now.  Asked once per use, so it must be quick or cache."""
+
+    async def get(self) -> Secret: ...
+
+
+class StaticSecret:
+    """A secret that does not change while the process runs."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+
+    async def get(self) -> Secret:
+        return self._secret
+
+
+class FileSecret:
+    """The content of a file, without white space around it.
+
+    Once it could be read, a file that is missing or empty for a moment, or for good, leaves the last secret in force:
+    it is replaced in two steps by some tools, and no request should fall in between.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._seen = _version(self._path)
+        self._secret = Secret(_read(self._path))
+
+    async def get(self) -> Secret:
+        try:
+            seen = _version(self._path)
+            if seen != self._seen:
+                self._secret = Secret(_read(self._path))
+                self._seen = seen
+        except (OSError, ValueError):
+            pass
+        return self._secret
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _read(path: Path) -> str:
+    text = path.read_text("utf-8").strip()
+    if not text:
+        raise ValueError("empty")
+    return text
+
+
+def parse_secret(spec: str, *, path: str = "") -> SecretSource:
+    """The source that `env:NAME` or `file:PATH` names; read once now, so that a bad one is found at start.
+
+    `path` is the place in the settings, for the SettingsError that is raised when there is no secret.  A value that is
+    neither form is not repeated in the error: it is probably the key itself.
+    """
+    kind, _, name = spec.partition(":")
+    if kind == "env" and name:
+        value = os.environ.get(name, "").strip()
+        if not value:
+            raise SettingsError(f"the environment variable {name} is not set", path=path)
+        return StaticSecret(Secret(value))
+    if kind == "file" and name:
+        try:
+            return FileSecret(name)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is empty, or not UTF-8"
+            raise SettingsError(f"the secret in {name} cannot be read: {why}", path=path) from None
+    raise SettingsError("a secret is named, not written here", path=path, hint="env:NAME or file:PATH")

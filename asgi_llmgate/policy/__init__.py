@@ -1,0 +1,11 @@
+"""May they?  Rules in CEL over who calls, what is asked, and which model would answer."""
+
+from __future__ import annotations
+
+from asgi_llmgate.facts import facts
+from asgi_llmgate.policy.decide import Policy
+from asgi_llmgate.policy.expressions import condition, field
+from asgi_llmgate.policy.middleware import PolicyMiddleware
+from asgi_llmgate.policy.rules import Rule
+
+__all__ = ["Policy", "PolicyMiddleware", "Rule", "condition", "facts", "field"]

@@ -1,0 +1,155 @@
+"""A Messages request, as Anthropic's clients send it.
+
+https://platform.claude.com/docs/en/api/messages; what Claude Code really sends goes beyond it with every release, so
+the request is an open object: what is required is checked here, everything else is kept by name until somebody asks
+for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol.lazyjson import Fields
+from asgi_llmgate.protocol.messages import Block, Message, read_content, read_messages
+from asgi_llmgate.protocol.tokens import Size, measure, tokens
+from asgi_llmgate.protocol.toolset import Tool, Toolset, read_tools
+
+
+class MessagesRequest:
+    """A checked request; an `exchange.Asked`.
+
+    `fields` is the whole body, opened one level.  Texts, schemas and tool inputs in it are views of the body's bytes,
+    so the request holds the body in memory for as long as it lives.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        max_tokens: int,
+        stream: bool,
+        system: Sequence[Block],
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        fields: Fields,
+    ) -> None:
+        self.model = model
+        self.max_tokens = max_tokens
+        self.stream = stream
+        self.system = system
+        self.messages = messages
+        self.tools = tools
+        self.fields = fields
+        self.toolset = Toolset(tools, messages)
+
+    @property
+    def temperature(self) -> float | None:
+        """As asked; None also for something that is no number."""
+        value = lazyjson.read(self.fields.get("temperature"))
+        return float(value) if type(value) in (int, float) else None
+
+    @property
+    def message_count(self) -> int:
+        return len(self.messages)
+
+    @cached_property
+    def tool_names(self) -> Sequence[str]:
+        """Every tool that the request brings, deferred ones and ones defined in the conversation included."""
+        everything = [*self.tools, *self.toolset.declared.values(), *self.toolset.unsupported]
+        return tuple(dict.fromkeys(tool.name for tool in everything))
+
+    @cached_property
+    def has_images(self) -> bool:
+        blocks = [block for message in self.messages for block in message.content]
+        return any(block.type == "image" or any(b.type == "image" for b in block.inner) for block in blocks)
+
+    @cached_property
+    def size(self) -> Size:
+        """What an `Estimator` needs of the request; outlives it."""
+        return measure(self)
+
+    @property
+    def input_tokens_estimate(self) -> int:
+        """Before any model has been heard of; `tokens.Estimator` knows better."""
+        return tokens(self.size)
+
+    def __repr__(self) -> str:
+        return f"MessagesRequest(model={self.model!r}, messages={len(self.messages)})"  # prompts are nobody's business
+
+
+def decode_messages(body: bytes, *, counting: bool = False) -> MessagesRequest:
+    """Decode the body of `POST /v1/messages`, or with `counting` of `/v1/messages/count_tokens`, which has no
+    `max_tokens` (0 then).
+
+    Raises `InvalidRequest`, whose message names the path of what is wrong (`messages.3.content.0.type: Field
+    required`).
+    """
+    fields = lazyjson.open_body(body).fields
+    try:
+        return MessagesRequest(
+            model=_model(fields),
+            max_tokens=0 if counting else _max_tokens(fields),
+            stream=_stream(fields),
+            system=_system(fields),
+            messages=_messages(fields),
+            tools=read_tools(lazyjson.given(fields, "tools")),
+            fields=fields,
+        )
+    except RecursionError:
+        raise InvalidRequest(lazyjson.TOO_DEEP) from None
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """The client's own bytes with another `model`: for an upstream that speaks the client's wire.
+
+    Raises `InvalidRequest` for a body that is no JSON object, or has a name twice, or no model.
+    """
+    body, fields, starts = lazyjson.open_body(body)
+    _model(fields)
+    start = starts["model"]
+    return b"".join((body[:start], lazyjson.quote(model), body[start + len(fields["model"]) :]))
+
+
+def _model(fields: Fields) -> str:
+    model = lazyjson.string(fields, "model")
+    if not model:
+        raise InvalidRequest("model: String should have at least 1 character")
+    return model
+
+
+def _max_tokens(fields: Fields) -> int:
+    value = lazyjson.given(fields, "max_tokens")
+    if value is None:
+        raise InvalidRequest("max_tokens: Field required")
+    asked = lazyjson.read(value)
+    if type(asked) is not int:
+        raise InvalidRequest("max_tokens: Input should be a valid integer")
+    if asked < 0:
+        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
+    return asked
+
+
+def _stream(fields: Fields) -> bool:
+    value = lazyjson.given(fields, "stream")
+    if value is None:
+        return False
+    if bytes(value) not in (b"true", b"false"):
+        raise InvalidRequest("stream: Input should be a valid boolean")
+    return lazyjson.is_true(value)
+
+
+def _system(fields: Fields) -> Sequence[Block]:
+    return read_content(lazyjson.given(fields, "system"), "system")
+
+
+def _messages(fields: Fields) -> Sequence[Message]:
+    value = lazyjson.given(fields, "messages")
+    if value is None:
+        raise InvalidRequest("messages: Field required")
+    messages = read_messages(value)
+    if not messages:
+        raise InvalidRequest("messages: at least one message is required")
+    return messages

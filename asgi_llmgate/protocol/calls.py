@@ -1,0 +1,117 @@
+"""Tool calls that arrive in pieces, and whose piece is whose.
+
+OpenAI numbers parallel calls with `index`, sends `id` and `name` with a call's first piece and then only arguments.
+What servers make of that:
+
+- no `index`: the id tells; without an id too, the piece belongs to the last call;
+- a different id at the same index: a new call (Gemini's endpoint numbers every call 0);
+- the same id and name on every piece: still one call;
+- no ids, or one id for all: a name that comes with arguments after a call is whole starts the next one;
+- a name after the arguments, or in pieces: waited for;
+- `null` for no arguments.
+"""
+
+from __future__ import annotations
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.protocol.jsontext import object_in, plain, quoted
+
+MOST = 1024
+"""Calls that one answer may hold."""
+
+
+class Call:
+    """One call as far as it is known.  `number` counts from 1, `arguments` are pieces of raw characters, `opened` and
+    `closed` say whether its block has begun and ended."""
+
+    __slots__ = ("_told", "arguments", "closed", "id", "name", "number", "opened")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.id = ""
+        self.name = ""
+        self.arguments: list[bytes] = []
+        self.opened = False
+        self.closed = False
+        self._told = 0
+
+    def add(self, call_id: str, name: str, arguments: bytes) -> None:
+        self.id = self.id or call_id
+        if name and not self.opened:
+            if not name.startswith(self.name):  # the next piece of it; else the same again, or all of it so far
+                name = self.name + name
+            self.name = name
+        if arguments and (self.arguments or arguments != b"null"):
+            self.arguments.append(arguments)
+
+    def take(self) -> bytes:
+        """The arguments that have not been told yet."""
+        pieces = self.arguments[self._told :]
+        self._told = len(self.arguments)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def is_blank(self) -> bool:
+        return not plain(b"".join(self.arguments)).strip()
+
+    def is_whole(self) -> bool:
+        """Whether the arguments are a JSON object from end to end."""
+        return object_in(b"".join(self.arguments)) is not None
+
+    def has_just_become_whole(self) -> bool:
+        """The same, asked after every piece: most of them cannot be the last, and then nothing is read."""
+        return bool(self.arguments) and self.arguments[-1].endswith(b"}") and self.is_whole()
+
+    def quote(self) -> bytes:
+        """The call as raw text, for when it cannot be told as a call."""
+        return quoted(f"[tool call {self.name}: ") + b"".join(self.arguments) + b"]"
+
+
+class Calls:
+    """The calls of one answer; `size` is the bytes of all their arguments."""
+
+    __slots__ = ("_by_id", "_by_index", "_ids", "_last", "_number", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._by_index: dict[int, Call] = {}
+        self._by_id: dict[str, Call] = {}
+        self._last: Call | None = None
+        self._number = 0
+        self._ids: set[str] = set()
+
+    def place(self, index: int | None, call_id: str, name: str, arguments: bytes) -> tuple[Call, bool]:
+        """The call that a piece belongs to, with the piece added, and whether it is a new one.
+
+        Raises `errors.Broken` when there are more calls than any model makes.
+        """
+        self.size += len(arguments)
+        call = self._last if not call_id else self._by_id.get(call_id)
+        if index is not None:
+            call = self._by_index.get(index)
+        new = call is None or _starts_another(call, call_id, name, arguments)
+        if call is None or new:
+            call = self._last = self._new()
+        if index is not None:
+            self._by_index[index] = call
+        if call_id:
+            self._by_id[call_id] = call
+        call.add(call_id, name, arguments)
+        return call, new
+
+    def _new(self) -> Call:
+        self._number += 1
+        if self._number > MOST:
+            raise Broken(f"the model server sent more than {MOST} tool calls")
+        return Call(self._number)
+
+    def shown_id(self, call: Call, suffix: str) -> str:
+        """The call's own id, or one made of its number and `suffix`, when it has none or another call had it first."""
+        shown = call.id if call.id and call.id not in self._ids else f"toolu_{suffix}_{call.number}"
+        self._ids.add(shown)
+        return shown
+
+
+def _starts_another(call: Call, call_id: str, name: str, arguments: bytes) -> bool:
+    if call_id and call.id and call_id != call.id:
+        return True
+    return bool(name) and arguments.startswith(b"{") and call.is_whole()

@@ -1,0 +1,50 @@
+"""How an error is told to the caller: the body in Anthropic's or OpenAI's words, and the headers.
+
+Anthropic: https://platform.claude.com/docs/en/api/errors, `{"type":"error","error":{"type","message"},"request_id"}`
+with the id once more in the header `request-id`; an answer without that header is taken for a middlebox's.  OpenAI:
+https://platform.openai.com/docs/guides/error-codes, `{"error":{"message","type","param","code"}}`.  Status and types
+come from `errors.TABLE`, everything else from the error itself.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from asgi_llmgate.errors import GateError, MethodNotAllowed, row_for
+
+_encode = msgspec.json.encode
+
+
+def anthropic_error(error: GateError, request_id: str) -> bytes:
+    """The envelope as JSON, also the data of a stream's `error` event.  An empty `request_id` is left out."""
+    body: dict[str, object] = {
+        "type": "error",
+        "error": {"type": row_for(error).anthropic, "message": error.message},
+    }
+    if request_id:
+        body["request_id"] = request_id
+    return _encode(body)
+
+
+def openai_error(error: GateError, request_id: str) -> bytes:
+    """The envelope as JSON.  OpenAI gives the request id in the headers only."""
+    return _encode({"error": {"message": error.message, "type": row_for(error).openai, "param": None, "code": None}})
+
+
+def error_headers(error: GateError, request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers of an error answer, ready for `http.response.start`.
+
+    `retry-after` is in whole seconds (RFC 9110 section 10.2.3), rounded up: who comes too early is refused again.
+    """
+    headers = [(b"content-type", b"application/json"), (b"request-id", request_id.encode("latin-1"))]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if error.challenge is not None:
+        headers.append((b"www-authenticate", error.challenge.encode("latin-1")))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode("latin-1")))
+    return headers

@@ -1,0 +1,247 @@
+"""What a model server's refusal means, from its status, its words and its headers.
+
+Servers agree on little: OpenAI, Azure, OpenRouter and llama.cpp send `{"error": {"message", "type", "code"}}`, Ollama
+`{"error": "text"}`, vLLM either that or the inner object alone, FastAPI `{"detail": ...}`, Gemini a list, proxies a
+JSON text inside a JSON text, and load balancers HTML.  All of it is read into `_Said`; then `_RULES`, and after them
+`_STATUSES`, say which branch of the error tree it is.  How that looks to the caller is the business of `errors.TABLE`
+alone.
+
+Only a refusal of the request itself is handed on in the server's own words, because clients act on them; and never
+without `redacted`.  Our credential's and our account's trouble is not the caller's: it gets a sentence of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from asgi_llmgate.errors import (
+    Broken,
+    CredentialRefused,
+    Failed,
+    Overloaded,
+    PromptTooLong,
+    QuotaExhausted,
+    Rejected,
+    Throttled,
+    TimedOut,
+    TooLarge,
+    UnknownModel,
+    UpstreamError,
+)
+from asgi_llmgate.protocol.jsontext import loads, repaired
+from asgi_llmgate.protocol.redaction import redacted
+from asgi_llmgate.protocol.waiting import seconds_to_wait
+from asgi_llmgate.protocol.wordings import capability, overflow
+
+
+class _Said(NamedTuple):
+    """`codes`: every `code`, `type` and `status`, lower-case; `status`: the first of them that is an HTTP status,
+    else 0."""
+
+    text: str = ""
+    codes: str = ""
+    status: int = 0
+
+
+_STATUSES: Mapping[int, type[UpstreamError]] = MappingProxyType(
+    {
+        401: CredentialRefused,
+        402: QuotaExhausted,
+        403: CredentialRefused,
+        404: Broken,
+        405: Broken,
+        408: TimedOut,
+        409: Overloaded,
+        413: TooLarge,
+        425: Overloaded,
+        429: Throttled,
+        502: Overloaded,
+        503: Overloaded,
+        504: TimedOut,
+        520: Overloaded,
+        521: Overloaded,
+        522: TimedOut,
+        524: TimedOut,
+        529: Overloaded,
+    }
+)
+"""What a status alone says; any other 4xx is Rejected, any other 5xx Failed."""
+
+_RULES: tuple[tuple[frozenset[int], re.Pattern[str], type[UpstreamError]], ...] = tuple(
+    (frozenset(statuses), re.compile(pattern, re.DOTALL), error)
+    for statuses, pattern, error in (
+        (
+            (400, 403, 429),
+            r"insufficient_quota|billing_(?:hard_limit|not_active)|exceeded your current quota|insufficient balance"
+            r"|insufficient credits|credit balance|key limit exceeded|arrearage",
+            QuotaExhausted,
+        ),
+        ((403,), r"moderation|flagged|content[_ ]?(?:filter|policy)", Rejected),
+        ((400,), r"invalid_api_key|api key not valid|incorrect api key", CredentialRefused),
+        ((404,), r"no endpoints found that support", Rejected),
+        (
+            (400, 404, 422),
+            r"model_not_found|deploymentnotfound|not a valid model|no such model|not found, try pulling it"
+            r"|(?:model|deployment)\b.{0,200}?(?:not found|does not exist|not exist|is not available)",
+            UnknownModel,
+        ),
+        ((400, 500), r"loading model|model is (?:still |currently )?loading", Overloaded),
+        ((500,), r"mmproj|system message must be|roles must alternate", Rejected),  # llama.cpp: the chat template's own
+    )
+)
+"""What the words say where the status alone does not: the first match wins."""
+
+_NAMES: Mapping[str, int] = MappingProxyType(
+    {
+        "insufficient_quota": 402,
+        "billing_error": 402,
+        "rate_limit": 429,
+        "too_many_requests": 429,
+        "toomanyrequests": 429,
+        "resource_exhausted": 429,
+        "overloaded": 529,
+        "unavailable": 503,
+        "timeout": 504,
+        "deadline_exceeded": 504,
+        "context_length_exceeded": 400,
+        "exceed_context_size": 400,
+        "model_not_found": 404,
+        "not_found": 404,
+        "notfound": 404,
+        "invalid_api_key": 401,
+        "authentication": 401,
+        "permission": 403,
+        "invalid": 400,
+        "badrequest": 400,
+    }
+)
+"""The status that a `type` or `code` stands for, where an error comes without one; found by the first name inside
+it."""
+
+_OURS: Mapping[type[UpstreamError], str] = MappingProxyType(
+    {
+        CredentialRefused: "the gateway's own credential was refused by the model server",
+        QuotaExhausted: "the gateway's upstream account has no quota",
+        TooLarge: "the model server does not take a request of this size",
+        TimedOut: "the model server timed out",
+        Broken: "the model server did not answer as a chat completions server does",
+        Throttled: "the model server limits requests",
+        Overloaded: "the model server is overloaded or not ready",
+        Failed: "the model server failed",
+        Rejected: "the model server refused the request",
+    }
+)
+"""What we say ourselves; the last four go on with the server's words."""
+
+_QUOTED = frozenset({Throttled, Overloaded, Failed})
+
+_MODEL = re.compile(
+    r"(?:model|deployment)\b[^`'\"]{0,40}[`'\"]([^`'\"\s]{1,200})[`'\"]|(\S{1,200}) is not a valid model", re.I
+)
+
+
+def upstream_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
+    """The error that an answer other than a completion is.
+
+    `headers` have lower-case names; `now` is Unix seconds, wanted only for a `retry-after` that is a date.  Takes any
+    status, 200 too (a JSON body with an `error` in it, HTML from a login page).
+    """
+    said = _read(body)
+    if said is None:
+        # Somebody in front of the model server: what it writes is a page, what it means is in the status.
+        kind = _STATUSES.get(status, Broken)
+        return _make(kind, status, _Said(), headers, now)
+    if status < 400:
+        return _make(Broken, status, said, headers, now) if status >= 300 else reported_error(body)
+    return _make(_classify(status, said), status, said, headers, now)
+
+
+def reported_error(event: bytes) -> UpstreamError:
+    """The error that a server reports inside an answer that began well, as an event or a whole document."""
+    said = _read(event) or _Said()
+    status = said.status or next((number for name, number in _NAMES.items() if name in said.codes), 500)
+    return _make(_classify(status, said), status, said, {}, None)
+
+
+def _classify(status: int, said: _Said) -> type[UpstreamError]:
+    words = f"{said.text} {said.codes}".lower()
+    for statuses, pattern, error in _RULES:
+        if status in statuses and pattern.search(words):
+            return error
+    return _STATUSES.get(status) or (Rejected if status < 500 else Failed)
+
+
+def _make(
+    kind: type[UpstreamError], status: int, said: _Said, headers: Mapping[str, str], now: float | None
+) -> UpstreamError:
+    text = redacted(said.text)
+    detail = f"upstream {status}" + (f" {redacted(said.codes)}" if said.codes else "") + (f": {text}" if text else "")
+    wait = seconds_to_wait(headers, said.text, now=now)
+    if kind in (Rejected, TooLarge, Failed) and (too_long := overflow(text, said.codes)) is not None:
+        return PromptTooLong(too_long, detail=detail, status=status)
+    if kind is TimedOut:
+        error: UpstreamError = TimedOut(_OURS[TimedOut], phase="first_byte", detail=detail)
+        error.status = status
+        return error
+    return kind(_message(kind, text), detail=detail, status=status, retry_after=wait)
+
+
+def _message(kind: type[UpstreamError], text: str) -> str:
+    if kind is UnknownModel:
+        found = _MODEL.search(text)
+        return f"model: {found[1] or found[2]}" if found else "model: not known to the model server"
+    if kind is Rejected:
+        token = capability(text)
+        return (f"capability_rejected: {token}: " if token else "") + (text or _OURS[Rejected])
+    if kind in _QUOTED and text:
+        return f"{_OURS[kind]}: {text}"
+    return _OURS[kind]
+
+
+def _read(body: bytes) -> _Said | None:
+    """What a body says; None for what is no JSON object."""
+    value = loads(repaired(body))
+    if isinstance(value, list) and value:
+        value = value[0]
+    return _find(value, 3) if isinstance(value, dict) else None
+
+
+def _find(error: dict[str, Any], depth: int) -> _Said:
+    """The innermost error that says something, with the codes found on the way."""
+    inner: Any = error.get("error")
+    if not isinstance(inner, (dict, str)):
+        inner = error.get("metadata")
+        inner = inner.get("raw") if isinstance(inner, dict) else None
+    if isinstance(inner, str) and inner.lstrip().startswith("{"):
+        inner = loads(inner.encode())
+    own = _own(error)
+    if not isinstance(inner, dict) or not depth:
+        return own._replace(text=inner) if isinstance(inner, str) and not own.text else own
+    found = _find(inner, depth - 1)
+    return _Said(found.text or own.text, f"{own.codes} {found.codes}".strip(), own.status or found.status)
+
+
+def _own(error: dict[str, Any]) -> _Said:
+    text = error.get("message")
+    if not isinstance(text, str):
+        text = _detail(error.get("detail"))
+    if isinstance(error.get("n_prompt_tokens"), int) and isinstance(error.get("n_ctx"), int):  # llama.cpp
+        text += (
+            f" request ({error['n_prompt_tokens']} tokens) exceeds the available context size ({error['n_ctx']} tokens)"
+        )
+    codes = [value for name in ("code", "type", "status") if isinstance(value := error.get(name), (int, str)) and value]
+    statuses = [int(code) for code in codes if str(code).isascii() and str(code).isdigit() and 400 <= int(code) < 600]
+    return _Said(text, " ".join(str(code) for code in codes).lower(), statuses[0] if statuses else 0)
+
+
+def _detail(detail: object) -> str:
+    """FastAPI's `detail`: a text, or a list of places and complaints."""
+    if isinstance(detail, str):
+        return detail
+    if not isinstance(detail, list):
+        return ""
+    complaints = [item for item in detail if isinstance(item, dict)]
+    return "; ".join(f"{'.'.join(map(str, item.get('loc') or ()))}: {item.get('msg', '')}" for item in complaints)

@@ -1,0 +1,94 @@
+"""JSON strings as they stand on the wire.
+
+The text of an OpenAI `content` and of an Anthropic `text` is the same JSON string, so an answer's characters are copied
+as they came, escapes and all, and never decoded.  `raw` means, everywhere in this package: the escaped characters
+between the quotes, as bytes.  What is copied must be right to begin with.  The decoder checks escapes but not UTF-8
+inside what it skips, and refuses escaped lone surrogates, which servers do send when they cut an emoji in two:
+`repaired` mends both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+
+# An escape is eaten whole, so that the second half of `\\` never starts another one.
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}\Z")
+
+_text = msgspec.json.Decoder(str)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def quoted(text: str) -> bytes:
+    """The raw form of `text`, without the quotes."""
+    return msgspec.json.encode(text)[1:-1]
+
+
+def plain(raw: bytes) -> str:
+    """The text that a raw form stands for."""
+    return _text.decode(b'"%b"' % raw)
+
+
+def nested(value: bytes) -> bytes:
+    """A JSON value written into a JSON string (raw form): `{"x":1}` gives `{\\"x\\":1}`."""
+    return quoted(value.decode())
+
+
+def is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def repaired(data: bytes) -> bytes:
+    """JSON with U+FFFD in place of bytes that are no UTF-8 and of surrogates that have lost their other half."""
+    return _ESCAPE.sub(_mend, data.decode("utf-8", "replace").encode())
+
+
+def _mend(found: re.Match[bytes]) -> bytes:
+    escape = found[0]
+    return rb"\ufffd" if _SURROGATE.match(escape) else escape
+
+
+def object_in(raw: bytes) -> bytes | None:
+    """The JSON object that a raw string holds, as JSON text; None when it holds anything else, or half of one.
+
+    Half surrogates inside it are mended: a client that reads the string itself takes them, a JSON decoder may not.
+    """
+    try:
+        text = plain(raw).strip().encode()
+        if not text.startswith(b"{"):
+            return None
+        try:
+            _object.decode(text)
+        except msgspec.DecodeError:
+            text = repaired(text)
+            _object.decode(text)
+        return text
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def describe(value: msgspec.Raw) -> bytes:
+    """A JSON value as raw characters: a string is taken as it is, null is nothing, anything else is written out."""
+    text = bytes(value)
+    if text.startswith(b'"'):
+        return text[1:-1]
+    if not text or text == b"null":
+        return b""
+    return nested(text)
+
+
+def loads(data: bytes) -> object:
+    """Any JSON value, also one that the fast decoder refuses; None when it is no JSON at all."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,185 @@
+"""JSON that is copied rather than understood.
+
+Most of a request is text, tool schemas and tool inputs that mean the same on both wires: an Anthropic text and an
+OpenAI content string are the same JSON string.  So a body is opened one level at a time into names and `msgspec.Raw`
+values, and what needs no change goes out as the bytes that it came as.  msgspec checks the grammar of what it skips
+(numbers, escapes, control characters) but neither UTF-8 nor repeated names; `open_body` does both.
+
+Every reader here raises `InvalidRequest` whose message starts with the place.  A place is put together only on the way
+out of an error: the innermost reader says `text: Field required`, the loop around it adds `content.0.`, and so on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.jsontext import is_utf8, repaired
+
+Fields: TypeAlias = dict[str, Raw]
+"""A JSON object, opened one level."""
+
+QUOTE, BRACE = b'"{'
+"""How a JSON string and a JSON object begin."""
+
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_string = msgspec.json.Decoder(str).decode
+_value = msgspec.json.Decoder().decode
+
+quote = msgspec.json.Encoder().encode
+"""Any value as compact JSON; a `str` as a JSON string."""
+
+_OPEN = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
+_NAME = re.compile(rb'("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
+_COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
+_ELEMENT = re.compile(r"`\$\[(\d+)\]")
+
+TOO_DEEP = "the request body is nested too deeply"
+
+
+class Opened(NamedTuple):
+    """A request body, opened: the bytes that `fields` are views of, and where in them each value starts."""
+
+    body: bytes
+    fields: Fields
+    starts: dict[str, int]
+
+
+def open_body(body: bytes) -> Opened:
+    """Open a request body.
+
+    The bytes in the result differ from `body` only where it held half a surrogate pair, which a client that cuts a text
+    in the middle of an emoji sends and no server takes: U+FFFD stands there then.
+    """
+    if not is_utf8(body):
+        raise InvalidRequest("the request body is not valid UTF-8")
+    try:
+        try:
+            fields = _fields(body)
+        except msgspec.DecodeError:
+            body = repaired(body)
+            fields = _fields(body)
+    except msgspec.ValidationError:
+        raise InvalidRequest("the request body is not a JSON object") from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the request body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest(TOO_DEEP) from None
+    return Opened(body, fields, _starts(body, fields))
+
+
+def _starts(body: bytes, fields: Fields) -> dict[str, int]:
+    """Where the value of each top-level name starts.  Raises `InvalidRequest` for a name that comes twice: msgspec
+    keeps the last value, other readers the first, and what was decided on must be what the server reads.
+
+    The values are known, so the walk steps over each by its length; where other bytes stand, the name comes again.
+    """
+    found: dict[str, int] = {}
+    separator = _OPEN.match(body)
+    while separator is not None and (name := _NAME.match(body, separator.end())) is not None:
+        key, start = _string(name[1]), name.end()
+        value = fields[key]
+        if key in found or not body.startswith(value, start):
+            raise InvalidRequest(f"{key[:64]}: given more than once")
+        found[key] = start
+        separator = _COMMA.match(body, start + len(value))
+    return found
+
+
+def opens_with(value: bytes) -> int:
+    """The first byte, which tells the JSON type."""
+    return memoryview(value)[0]
+
+
+def given(fields: Fields, name: str) -> Raw | None:
+    """A value, or None when it is absent or null."""
+    value = fields.get(name)
+    return None if value is None or (len(value) == 4 and bytes(value) == b"null") else value
+
+
+def text(fields: Fields, name: str) -> Raw:
+    """A required string, with its quotes, as it came."""
+    value = fields.get(name)
+    if value is None:
+        raise InvalidRequest(f"{name}: Field required")
+    if opens_with(value) != QUOTE:
+        raise InvalidRequest(f"{name}: Input should be a valid string")
+    return value
+
+
+def filled(fields: Fields, name: str) -> Raw | None:
+    """An optional string, as it came; None for an empty one and for anything that is no string."""
+    value = fields.get(name)
+    return None if value is None or opens_with(value) != QUOTE or is_blank(value) else value
+
+
+def string(fields: Fields, name: str) -> str:
+    """A required string, read."""
+    try:
+        return _string(fields[name])
+    except KeyError:
+        raise InvalidRequest(f"{name}: Field required") from None
+    except msgspec.ValidationError:
+        raise InvalidRequest(f"{name}: Input should be a valid string") from None
+
+
+def objects(value: Raw, name: str) -> list[Fields]:
+    """A list of objects, each opened one level."""
+    try:
+        return _objects(value)
+    except msgspec.ValidationError as error:
+        place = _ELEMENT.search(str(error))
+        if place is None:
+            raise InvalidRequest(f"{name}: Input should be a valid list") from None
+        raise InvalidRequest(f"{name}.{place[1]}: Input should be an object") from None
+
+
+def opened(value: Raw | None) -> Fields | None:
+    """An object opened one level, or None for anything else."""
+    return None if value is None or opens_with(value) != BRACE else _fields(value)
+
+
+def read_string(value: Raw | None) -> str:
+    """A string, or "" for anything else."""
+    return "" if value is None or opens_with(value) != QUOTE else _string(value)
+
+
+def read_objects(value: Raw | None) -> list[Fields]:
+    """A list of objects, or an empty one for anything else."""
+    try:
+        return [] if value is None else _objects(value)
+    except msgspec.ValidationError:
+        return []
+
+
+def is_true(value: Raw | None) -> bool:
+    return value is not None and bytes(value) == b"true"
+
+
+def read(value: Raw | None) -> Any:
+    """The value itself; None when there is none, or it is a number that no machine holds."""
+    try:
+        return None if value is None else _value(value)
+    except msgspec.ValidationError:
+        return None
+
+
+def is_blank(string: bytes) -> bool:
+    """Whether a JSON string is empty."""
+    return len(string) == 2
+
+
+def joined(strings: Sequence[bytes], separator: bytes) -> bytes:
+    """Several JSON strings as one; `separator` is escaped already."""
+    return strings[0] if len(strings) == 1 else b'"%s"' % separator.join([bytes(string)[1:-1] for string in strings])
+
+
+def compact(value: Raw) -> bytes:
+    """The same JSON without white space between its tokens; names keep their order, numbers their spelling."""
+    return msgspec.json.format(bytes(value), indent=-1)

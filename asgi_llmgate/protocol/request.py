@@ -1,0 +1,164 @@
+"""A Messages request -> a chat completion request.
+
+`to_chat` is the order of work; each step has a module of its own:
+
+    pairs, history, blocks      the conversation
+    toolset, tools, names       the tools, and what they are called
+    reasoning, parameters       the rest of the fields
+    dialects, learnt            what the model server understands, known beforehand and found out
+
+Rule for everything that the other wire cannot say: leave it out and report it.  Only what would change what the caller
+gets is refused: 400, naming the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.exchange import Target
+from asgi_llmgate.protocol import lazyjson, parameters, reasoning, tools
+from asgi_llmgate.protocol.anthropic import MessagesRequest
+from asgi_llmgate.protocol.dialects import Dialect
+from asgi_llmgate.protocol.draft import Draft, Options
+from asgi_llmgate.protocol.history import History, system_texts
+from asgi_llmgate.protocol.lazyjson import quote
+from asgi_llmgate.protocol.learnt import NOTHING, Learnt
+from asgi_llmgate.protocol.messages import Block, Message
+from asgi_llmgate.protocol.names import ToolNames
+from asgi_llmgate.protocol.plan import AnswerPlan
+
+__all__ = ["Chat", "Options", "to_chat"]
+
+_READ = frozenset(
+    {"model", "max_tokens", "messages", "system", "stream", "tools", "tool_choice", "stop_sequences", "temperature"}
+    | {"top_p", "top_k", "thinking", "output_config", "output_format", "metadata", "prefill", "inference_geo"}
+)
+_REFUSED = ("mcp_servers", "container", "thread")
+
+_ADVICE = frozenset(
+    {"cache_control", "eager_input_streaming", "diagnostics", "service_tier", "speed", "tags", "context_management"}
+    | {"betas", "caller", "citations", "stream_options", "prompt_cache_key", "user", "thinking", "redacted_thinking"}
+    | {"effort", "safeguards", "fallbacks", "compaction"}
+)
+"""What costs or shows differently when it is left out, but does not change what is answered: `strict` lets it pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What to send, and what to remember for the answer.
+
+    `body` is the chat completion request.  Where `local` is not None nobody is called: the answer is that text ("" for
+    an empty answer), and `body` is empty.  `dropped` names what was left out or changed.
+    """
+
+    body: bytes
+    plan: AnswerPlan
+    dropped: tuple[str, ...] = ()
+    local: str | None = None
+    stream: bool = False
+
+
+def to_chat(
+    request: MessagesRequest,
+    *,
+    target: Target,
+    dialect: Dialect,
+    options: Options,
+    request_id: str,
+    session_id: str = "",
+    learnt: Learnt = NOTHING,
+    input_estimate: int | None = None,
+) -> Chat:
+    """Translate a request for one target.
+
+    `session_id` is the conversation's (`x-claude-code-session-id`), `learnt` what this upstream has refused before,
+    `input_estimate` the prompt's tokens where somebody knows better than `request.input_tokens_estimate`.
+
+    Raises `InvalidRequest` for what cannot be sent without changing what the caller gets, for tool calls and results
+    that do not match, and, with `options.strict`, for anything that would be left out and matters.
+    """
+    draft = Draft(
+        request=request,
+        target=target,
+        dialect=dialect.for_model(target.model),
+        options=options,
+        learnt=learnt,
+        input_estimate=request.input_tokens_estimate if input_estimate is None else input_estimate,
+        names=ToolNames(request.toolset.declared),
+    )
+    try:
+        return _translate(draft, request_id, session_id)
+    except RecursionError:
+        raise InvalidRequest(lazyjson.TOO_DEEP) from None
+
+
+def _translate(draft: Draft, request_id: str, session_id: str) -> Chat:
+    _top_level(draft)
+    plan = AnswerPlan(
+        message_id=f"msg_{request_id}",
+        model=draft.request.model if draft.options.response_model == "requested" else draft.target.model,
+        echo_model=draft.options.response_model == "requested",
+        input_estimate=draft.input_estimate,
+        think_tags=draft.dialect.think_tags,
+        names=draft.names.back,
+    )
+    stream = draft.request.stream
+    local = "" if draft.request.max_tokens == 0 else tools.answer_instead(draft)
+    if local is not None:
+        return Chat(b"", plan, draft.report.names, local, stream)
+    thinking = reasoning.asked(draft)
+    draft.body["model"] = quote(draft.target.model)
+    draft.body["messages"] = _messages(draft)
+    with_tools = tools.write(draft)
+    reasoning.write(draft, thinking, with_tools=with_tools)
+    parameters.write_sampling(draft)
+    parameters.write_user(draft, session_id)
+    parameters.write_stream(draft)
+    plan = replace(
+        plan,
+        thinking=reasoning.shown(draft, thinking),
+        stop_sequences=parameters.write_stops(draft),
+        output_limit=parameters.write_max_tokens(draft),
+    )
+    body = parameters.finish(draft)
+    if draft.options.strict:
+        _refuse_losses(draft)
+    return Chat(body, plan, draft.report.names, None, stream)
+
+
+def _top_level(draft: Draft) -> None:
+    """Refuse the fields that stand for something that nobody here can do, report those that nobody here reads."""
+    fields = draft.request.fields
+    for name in _REFUSED:
+        if lazyjson.read(fields.get(name)):
+            raise InvalidRequest(f"{name}: not supported by this gateway")
+    geo = lazyjson.given(fields, "inference_geo")
+    if geo is not None and lazyjson.read(geo) not in ("global", draft.dialect.region):
+        raise InvalidRequest("inference_geo: the model server does not state that it runs there")
+    draft.report.unknown("", fields, _READ)
+
+
+def _messages(draft: Draft) -> bytes:
+    messages = list(draft.request.messages)
+    prefill = lazyjson.given(draft.request.fields, "prefill")
+    if lazyjson.read_string(prefill):
+        assert prefill is not None
+        messages.append(Message("assistant", [Block("text", {"text": prefill})], {}))
+    elif prefill is not None:
+        draft.report.add("prefill")
+    history = History(draft)
+    schema = parameters.write_format(draft)
+    history.write_system(system_texts(draft) + ([] if schema is None else [schema]))
+    history.write(messages)
+    if not history.written:
+        raise InvalidRequest("messages: at least one message with content is required")
+    if history.written[-1].startswith(b'{"role":"assistant"'):
+        draft.body.update((name, quote(value)) for name, value in draft.dialect.prefill.items())
+    return b"[%s]" % b",".join(history.written)
+
+
+def _refuse_losses(draft: Draft) -> None:
+    for name in draft.report.names:
+        if name.rpartition(".")[2] not in _ADVICE:
+            raise InvalidRequest(f"{name}: not supported here, and this gateway is set to refuse what it cannot do")

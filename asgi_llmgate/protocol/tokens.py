@@ -1,0 +1,105 @@
+"""How many tokens a request is, before anybody has counted them.
+
+No tokenizer: the model server has its own, and the gateway need not hold one for each model.  A request is measured in
+bytes of text, and the bytes that make a token are learnt per model from every answer whose `usage` says what the prompt
+really was.  Escapes and the JSON between the texts are counted as they stand; they are a steady share, which the learnt
+number takes in.  Media are counted apart: they are long in bytes and short in tokens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from asgi_llmgate.protocol import lazyjson
+
+if TYPE_CHECKING:
+    from msgspec import Raw
+
+    from asgi_llmgate.protocol.anthropic import MessagesRequest
+    from asgi_llmgate.protocol.messages import Block
+
+BYTES_PER_TOKEN = 3.6
+"""Until a model has been heard of: code and English prose in JSON, rounded towards too many tokens."""
+
+IMAGE_TOKENS = 1500
+"""About 1.15 megapixels, the size to which Anthropic scales an image down (width x height / 750)."""
+PDF_BYTES_PER_TOKEN = 30
+"""A page of 60 kB is 1,500 to 3,000 tokens."""
+
+_WEIGHT = 0.25
+"""Of the newest observation."""
+_TOO_SMALL = 400
+"""Bytes of text below which the template's own tokens would be learnt, not the model's."""
+_MODELS = 1000
+"""More are not remembered; names may come from callers."""
+
+
+class Size(NamedTuple):
+    """A request's size: bytes of text, and tokens of images and documents."""
+
+    text: int
+    media: int
+
+
+def measure(request: MessagesRequest) -> Size:
+    """The size of what a model will see: no deferred tools, no thinking."""
+    text = len(request.fields.get("system", b""))
+    media = 0
+    for message in request.messages:
+        text += len(message.fields.get("content", b""))
+        for block in message.content:
+            unread, shown = _apart(block)
+            text -= unread
+            media += shown
+    for tool in request.toolset.offered.values():
+        text += sum(len(tool.fields.get(name, b"")) for name in ("name", "description", "input_schema"))
+    return Size(text, media)
+
+
+def _apart(block: Block) -> tuple[int, int]:
+    """Bytes of a block that no model reads as text, and the tokens that it costs otherwise."""
+    if block.source is not None:
+        return _media(block.type, block.source)
+    if block.inner:
+        unread, shown = zip(*map(_apart, block.inner), strict=True)
+        return sum(unread), sum(shown)
+    if block.type in ("thinking", "redacted_thinking"):
+        return sum(map(len, block.fields.values())), 0
+    return 0, 0
+
+
+def _media(kind: str, source: dict[str, Raw]) -> tuple[int, int]:
+    data = len(source.get("data", b""))
+    if kind == "image":
+        return data, IMAGE_TOKENS
+    if lazyjson.read_string(source["type"]) in ("text", "content"):
+        return 0, 0
+    return data, max(IMAGE_TOKENS, data * 3 // 4 // PDF_BYTES_PER_TOKEN)
+
+
+class Estimator:
+    """Estimates per model, better with every answer that is observed."""
+
+    def __init__(self) -> None:
+        self._bytes_per_token: dict[str, float] = {}
+
+    def estimate(self, request: MessagesRequest, model: str = "") -> int:
+        """Tokens of the request for a model, at least 1."""
+        size = request.size
+        return tokens(size, self._bytes_per_token.get(model, BYTES_PER_TOKEN))
+
+    def observe(self, model: str, size: Size, prompt_tokens: int) -> None:
+        """Learn from what an upstream counted: `prompt_tokens` are all of the prompt's, cached ones included."""
+        if size.text < _TOO_SMALL or prompt_tokens <= size.media:
+            return
+        seen = min(max(size.text / (prompt_tokens - size.media), 1.0), 10.0)
+        known = self._bytes_per_token.get(model)
+        if known is not None:
+            seen = known + _WEIGHT * (seen - known)
+        elif len(self._bytes_per_token) >= _MODELS:
+            return
+        self._bytes_per_token[model] = seen
+
+
+def tokens(size: Size, bytes_per_token: float = BYTES_PER_TOKEN) -> int:
+    return max(1, round(size.text / bytes_per_token) + size.media)

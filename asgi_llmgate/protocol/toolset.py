@@ -1,0 +1,130 @@
+"""Which tools the model may call now.
+
+Claude Code keeps most tools deferred (`defer_loading`): they are in `tools`, or defined somewhere in the
+conversation, and count only once something loads them: a `tool_reference` in a tool's result, a `tool_addition` in a
+system message.  A `tool_removal` takes one out again.  What is loaded goes after the rest, in the order of loading,
+so that the list of one turn is the beginning of the next turn's and prompt caches hold.
+(https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-search-tool)
+
+A server-side search tool cannot run here; where one is listed, everything it could find is offered at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol.lazyjson import Fields
+from asgi_llmgate.protocol.messages import Block, Message
+
+Kind = Literal["function", "search", "unsupported"]
+
+
+class Tool(msgspec.Struct, frozen=True, eq=False):
+    """An entry of `tools`.  An "unsupported" one has a schema that only Anthropic knows (`web_search_*` and so on)."""
+
+    name: str
+    kind: Kind
+    deferred: bool
+    fields: Fields
+
+
+class Toolset:
+    """The tools of one request, followed through its conversation.
+
+    `declared` are all functions by name, `offered` those the model may call now, in the order in which to send them;
+    `unsupported` cannot be sent; `unknown` holds names that were loaded or removed and that nobody has declared.
+    """
+
+    def __init__(self, tools: Sequence[Tool], messages: Iterable[Message]) -> None:
+        searchable = any(tool.kind == "search" for tool in tools)
+        self.declared: dict[str, Tool] = {}
+        self.offered: dict[str, Tool] = {}
+        self.unsupported = [tool for tool in tools if tool.kind == "unsupported"]
+        self.unknown: set[str] = set()
+        for tool in tools:
+            if tool.kind == "function":
+                self._declare(tool)
+                if searchable or not tool.deferred:
+                    self.offered[tool.name] = tool
+        for index, message in enumerate(messages):
+            try:
+                self._follow(message.content)
+            except InvalidRequest as wrong:
+                raise InvalidRequest(f"messages.{index}.content.{wrong.message}") from None
+
+    def _declare(self, tool: Tool) -> None:
+        self.declared[tool.name] = tool
+        if tool.name in self.offered:
+            self.offered[tool.name] = tool
+
+    def _follow(self, blocks: Iterable[Block]) -> None:
+        for index, block in enumerate(blocks):
+            match block.type:
+                case "tool_result":
+                    for inner in block.inner:
+                        if inner.type == "tool_reference":
+                            self._load(lazyjson.read_string(inner.fields.get("tool_name")))
+                case "tool_addition":
+                    try:
+                        self._add(block.fields)
+                    except InvalidRequest as wrong:
+                        raise InvalidRequest(f"{index}.tool.definition.{wrong.message}") from None
+                case "tool_removal":
+                    self._remove(block.fields)
+                case "tool_search_tool_result":
+                    found = lazyjson.opened(block.fields.get("content")) or {}
+                    for reference in lazyjson.read_objects(found.get("tool_references")):
+                        self._load(lazyjson.read_string(reference.get("tool_name")))
+                case "compaction":
+                    changes = lazyjson.read_objects(block.fields.get("tool_changes"))
+                    self._follow(Block(lazyjson.read_string(change.get("type")), change) for change in changes)
+
+    def _load(self, name: str) -> None:
+        if name not in self.declared:
+            self.unknown.add(name)
+        elif name not in self.offered:
+            self.offered[name] = self.declared[name]
+
+    def _add(self, fields: Fields) -> None:
+        tool = lazyjson.opened(fields.get("tool")) or {}
+        definition = lazyjson.opened(tool.get("definition"))
+        if definition is None:
+            self._load(lazyjson.read_string(tool.get("name")))
+            return
+        defined = read_tool(definition)
+        if defined.kind == "function":
+            self._declare(defined)
+            self._load(defined.name)
+        else:
+            self.unsupported.append(defined)
+
+    def _remove(self, fields: Fields) -> None:
+        name = lazyjson.read_string((lazyjson.opened(fields.get("tool")) or {}).get("name"))
+        if self.offered.pop(name, None) is None and name not in self.declared:
+            self.unknown.add(name)
+
+
+def read_tools(value: Raw | None) -> list[Tool]:
+    """The entries of `tools`."""
+    tools = []
+    for index, fields in enumerate([] if value is None else lazyjson.objects(value, "tools")):
+        try:
+            tools.append(read_tool(fields))
+        except InvalidRequest as wrong:
+            raise InvalidRequest(f"tools.{index}.{wrong.message}") from None
+    return tools
+
+
+def read_tool(fields: Fields) -> Tool:
+    kind = lazyjson.read_string(fields.get("type")) or "custom"
+    if kind.startswith("tool_search_tool"):
+        return Tool(kind, "search", False, fields)
+    if kind != "custom" and "input_schema" not in fields:
+        return Tool(lazyjson.read_string(fields.get("name")) or kind, "unsupported", False, fields)
+    return Tool(lazyjson.string(fields, "name"), "function", lazyjson.is_true(fields.get("defer_loading")), fields)

@@ -1,0 +1,319 @@
+"""From an OpenAI answer to an Anthropic one, event by event.
+
+Theory of operation
+===================
+
+An OpenAI answer is a heap of deltas: one chunk may hold reasoning, text, pieces of several tool calls, a finish
+reason and a count of tokens, all at once, in any order over time, and parallel calls arrive interleaved.  An
+Anthropic answer is a row of blocks, of which exactly one is open.  So this is a machine with one question: a piece of
+some block has come; what about the block that is open?
+
+The state is what is open:
+
+    idle       nothing
+    text       a text block
+    thinking   a thinking block
+    call       a tool call, whose block must not end before its arguments are a whole JSON object
+    done       the answer has ended, well or not; whatever comes now is ignored
+
+and the input is what has come: text, thinking, or a new call.  What to do is one of
+
+    open       begin its block
+    write      it belongs to the open block: pass it on
+    switch     end the open block, begin the next
+    hold       let it wait in the queue until the open call is whole
+
+`TRANSITIONS` is the whole table.  Two things stand beside it, because they depend on data and not on the state:
+
+- More of a call that is known already goes to that call.  If the call is the open one, it is passed on, and if that
+  makes the call whole, the queue moves up (`_move_up`).  If the call waits in the queue, its pieces wait with it.  If
+  the call has been closed, the server contradicts itself, and the answer fails.
+- A call is told when it has a name and the first of its arguments, or at the end: names come late, or in pieces.  Until
+  then it is open here although no block is open outside.
+
+The end
+-------
+
+`finish_reason` is remembered, not acted on: usage may follow it, and some servers repeat it.  The end is `[DONE]`, or
+the end of the bytes after a finish reason.  Then everything that waits is told (`_settle`), and `message_delta`
+carries the stop reason and the final count.  The end of the bytes without either is a broken answer: Claude Code
+knows how to go on from one, but only if it can see that it is broken, so the open block stays open and an error event
+is the last thing said.  After a finish reason no failure can take anything away any more, and the answer ends well.
+
+`whole` is the same machine, fed with one big delta.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from asgi_llmgate.errors import Broken, GateError
+from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.protocol import stops
+from asgi_llmgate.protocol.calls import Call, Calls
+from asgi_llmgate.protocol.emitters import Emitter
+from asgi_llmgate.protocol.facts import Facts
+from asgi_llmgate.protocol.jsontext import describe, plain, quoted
+from asgi_llmgate.protocol.openai import Chunk, Delta, Function, read_chunk
+from asgi_llmgate.protocol.plan import AnswerPlan
+from asgi_llmgate.protocol.prose import Prose
+from asgi_llmgate.protocol.sse import END
+
+State: TypeAlias = Literal["idle", "text", "thinking", "call", "done"]
+Input: TypeAlias = Literal["text", "thinking", "call"]
+Action: TypeAlias = Literal["open", "write", "switch", "hold"]
+
+TRANSITIONS: MappingProxyType[State, dict[Input, Action]] = MappingProxyType(
+    {
+        "idle": {"text": "open", "thinking": "open", "call": "open"},
+        "text": {"text": "write", "thinking": "switch", "call": "switch"},
+        "thinking": {"text": "switch", "thinking": "write", "call": "switch"},
+        "call": {"text": "hold", "thinking": "hold", "call": "hold"},
+    }
+)
+
+_KEEPALIVES = frozenset({b"null", b"ping", b"keep-alive", b"keepalive", b"heartbeat"})
+
+
+class Translator:
+    """Translates one answer.
+
+    `started`: the first block has begun, so that no other attempt can take this one's place.  `finished`: the server
+    has said why it stopped, so that only the count of tokens may follow.  `error`: what the answer ended in, if not
+    well.  `reported`: what was changed on the way, for the record.  No method raises; after the end all of them do
+    nothing.
+    """
+
+    def __init__(self, plan: AnswerPlan) -> None:
+        self.started = False
+        self.error: GateError | None = None
+        self.reported: list[str] = []
+        self._plan = plan
+        self._state: State = "idle"
+        self._call: Call | None = None  # the open one
+        self._queue: deque[tuple[Input, bytes | Call]] = deque()
+        self._facts = Facts(plan)
+        self._prose = Prose(plan)
+        self._calls = Calls()
+        self._told_calls = 0
+        self._begun = False
+        self._said_done = False
+        self._is_local = False
+
+    @property
+    def done(self) -> bool:
+        return self._state == "done"
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._facts.finish_reason)
+
+    @property
+    def usage(self) -> Usage:
+        """The server's last count, or an estimate as long as, or where, it has not counted."""
+        return Usage() if self._is_local else self._facts.usage(self._prose.size + self._calls.size)
+
+    @property
+    def answer(self) -> Answer:
+        """What the server said about itself."""
+        return self._facts.answer
+
+    def begin(self, out: Emitter) -> None:
+        """Start the answer, also before the server has spoken; then under the plan's id and model."""
+        self._begun = True
+        plan, facts = self._plan, self._facts
+        model = plan.model if plan.echo_model else facts.model or plan.model
+        out.start(facts.id or plan.message_id, model, plan.input_estimate)
+
+    def step(self, event: bytes, out: Emitter) -> None:
+        """One event's data."""
+        if self._state == "done":
+            return
+        if event == END:
+            self._said_done = True
+            self.finish(out)
+        elif event not in _KEEPALIVES:
+            try:
+                self._chunk(read_chunk(event), event, out)
+            except GateError as error:
+                self.fail(error, out)
+
+    def whole(self, completion: bytes, out: Emitter) -> None:
+        """An answer that came as one JSON document."""
+        self._said_done = True
+        try:
+            chunk = read_chunk(completion)
+            for choice in chunk.choices or ():
+                if choice.message is not None:
+                    for number, call in enumerate(choice.message.tool_calls or ()):
+                        call.index = number
+            self._chunk(chunk, completion, out)
+            self._end(out)
+        except GateError as error:
+            self._fail(error, out)
+
+    def locally(self, text: str, out: Emitter) -> None:
+        """An answer of our own, for which nobody was asked; an empty one is the answer to `max_tokens: 0`."""
+        self._is_local = True
+        self.begin(out)
+        if text:
+            out.text(quoted(text))
+            out.close()
+        out.finish("end_turn" if text else "max_tokens", None, self.usage)
+        self._state = "done"
+
+    def finish(self, out: Emitter) -> None:
+        """The server's bytes have ended."""
+        if self._state == "done":
+            return
+        try:
+            self._end(out)
+        except GateError as error:
+            self._fail(error, out)
+
+    def fail(self, error: GateError, out: Emitter) -> None:
+        """Something went wrong.  If all but the count of tokens had been said, the answer ends well nevertheless."""
+        if self.finished:
+            self.finish(out)
+        elif self._state != "done":
+            self._fail(error, out)
+
+    def _fail(self, error: GateError, out: Emitter) -> None:
+        self._state = "done"
+        self.error = error
+        out.fail(error)
+
+    def _chunk(self, chunk: Chunk, event: bytes, out: Emitter) -> None:
+        self._facts.note_chunk(chunk, event)
+        for choice in chunk.choices or ():
+            if choice.index:
+                continue  # we ask for one; a server that sends more is heard once
+            if not self._begun:
+                self.begin(out)
+            delta = choice.delta or choice.message
+            if delta is not None:
+                self._delta(delta, out)
+            self._facts.note_choice(choice)
+
+    def _delta(self, delta: Delta, out: Emitter) -> None:
+        for kind, raw in self._prose.read(delta):
+            self._take(kind, raw, out)
+        for call in delta.tool_calls or ():
+            self._add_to_call(call.index, call.id, call.function or Function(), out)
+        if delta.function_call is not None:
+            self._add_to_call(None, None, delta.function_call, out)
+
+    def _add_to_call(self, index: int | None, call_id: str | None, function: Function, out: Emitter) -> None:
+        arguments = describe(function.arguments)
+        if self._prose.limited:
+            return
+        call, is_new = self._calls.place(index, call_id or "", function.name or "", arguments)
+        if is_new:
+            self._flush(out)
+            self._take("call", call, out)
+        elif call is self._call:
+            self._tell(call, out)
+            if self._queue and call.has_just_become_whole():
+                self._move_up(out)
+        elif call.closed and plain(arguments).strip():
+            raise Broken("the model server went on with a tool call that was complete")
+
+    def _take(self, kind: Input, block: bytes | Call, out: Emitter) -> None:
+        action = TRANSITIONS[self._state][kind]
+        if action == "hold":
+            self._queue.append((kind, block))
+            if len(self._queue) == 1:
+                self._move_up(out)
+            return
+        if action == "switch":
+            out.close()
+        self._state = kind
+        if isinstance(block, Call):
+            self._call = block
+            self._tell(block, out)
+            return
+        self.started = True
+        if kind == "text":
+            out.text(block)
+        else:
+            out.thinking(block)
+
+    def _tell(self, call: Call, out: Emitter) -> None:
+        """Pass on what is new of the open call, if it can be told at all yet."""
+        if not call.name or not call.arguments:
+            return
+        if not call.opened:
+            call.opened = self.started = True
+            self._told_calls += 1
+            call_id = self._calls.shown_id(call, self._plan.message_id.removeprefix("msg_"))
+            out.tool_open(call_id, self._plan.names.get(call.name, call.name))
+        if arguments := call.take():
+            out.json(arguments)
+
+    def _move_up(self, out: Emitter) -> None:
+        """Tell what waits, as far as calls are whole."""
+        while self._queue:
+            if self._call is not None:
+                if not (self._call.opened and self._call.is_whole()):
+                    return
+                out.close()
+                self._leave(self._call)
+            self._take(*self._queue.popleft(), out)
+
+    def _leave(self, call: Call) -> None:
+        call.closed = True
+        self._call = None
+        self._state = "idle"
+
+    def _flush(self, out: Emitter) -> None:
+        for kind, raw in self._prose.rest():
+            self._take(kind, raw, out)
+
+    def _end(self, out: Emitter) -> None:
+        """Tell all that is left, then how it ended.  Raises errors.Broken where that would hide a loss."""
+        if not self.finished and not self._said_done:
+            raise Broken("the model server closed the stream before it finished")
+        if not (self.finished or self.started or self._call or self._prose.size):
+            raise Broken("the model server sent an empty answer")
+        self._flush(out)
+        while self._call is not None:
+            self._settle(self._call, out)
+            self._move_up(out)
+        if not self.started:
+            out.text(b"")
+        if not self.started or self._state != "idle":
+            out.close()
+        facts = self._facts
+        if not stops.is_known(facts.finish_reason):
+            self.reported.append("finish_reason")
+        reason = stops.stop_reason(
+            "length" if self._prose.limited else facts.finish_reason,
+            called=self._told_calls > 0,
+            refused=self._prose.refused,
+            matched=facts.matched is not None,
+        )
+        out.finish(reason, facts.matched if reason == "stop_sequence" else None, self.usage)
+        self._state = "done"
+
+    def _settle(self, call: Call, out: Emitter) -> None:
+        """End the open call, whatever it is by now."""
+        cut = self._prose.limited or stops.is_cut(self._facts.finish_reason)
+        if not call.name:
+            if not cut:
+                raise Broken("the model server sent a tool call without a name")
+            self.reported.append("tool_calls.name")
+            self._leave(call)
+            return
+        if call.is_blank():
+            call.arguments.append(b"{}")
+        self._tell(call, out)
+        if cut or call.is_whole():
+            out.close()
+        elif out.retract(call.quote()):
+            self._told_calls -= 1
+            self.reported.append("tool_calls.arguments")
+        else:
+            raise Broken("the model called a tool with arguments that are not a JSON object")
+        self._leave(call)

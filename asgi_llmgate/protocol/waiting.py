@@ -1,0 +1,56 @@
+"""How long a server wants us to wait, in whichever of its ways it says so.
+
+`retry-after` is RFC 9110 section 10.2.3, `retry-after-ms` OpenAI's finer form of it, and `x-ratelimit-reset-*`
+OpenAI's and Groq's table of when which limit is fresh again, in Go's notation (`6m0s`, `120ms`); Azure counts plain
+seconds there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from email.utils import mktime_tz, parsedate_tz
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+\Z")
+_UNIT = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_IN_TEXT = re.compile(
+    r"(?:try again in|retry (?:after|in)) ((?:\d+(?:\.\d+)?(?:h|ms|m|s))+|\d+(?= seconds))", re.IGNORECASE
+)
+_RESET = "x-ratelimit-reset-"
+_REMAINING = "x-ratelimit-remaining-"
+
+
+def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | None = None) -> float | None:
+    """Seconds, or None when nobody says.  Header names are lower-case.
+
+    An HTTP date needs `now` (Unix seconds) to be understood.  Of several limits the ones that are used up count, else
+    all; of those the one that takes longest.
+    """
+    if (milliseconds := duration(headers.get("retry-after-ms", ""))) is not None:
+        return milliseconds / 1000
+    after = headers.get("retry-after", "")
+    if (seconds := duration(after)) is not None:
+        return seconds
+    if now is not None and (date := parsedate_tz(after)) is not None:
+        return max(0.0, mktime_tz(date) - now)
+    resets = dict(_resets(headers))
+    used_up = [wait for limit, wait in resets.items() if headers.get(_REMAINING + limit) == "0"]
+    if resets:
+        return max(used_up or resets.values())
+    found = _IN_TEXT.search(text)
+    return duration(found[1]) if found else None
+
+
+def duration(text: str) -> float | None:
+    """Seconds of a plain number or of Go's notation."""
+    text = text.strip()
+    if _DURATION.match(text):
+        return sum(float(number) * _SECONDS[unit] for number, unit in _UNIT.findall(text))
+    return float(text) if re.fullmatch(r"\d+(?:\.\d+)?", text) else None
+
+
+def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    for name, value in headers.items():
+        if name.startswith(_RESET) and (wait := duration(value)) is not None:
+            yield name.removeprefix(_RESET), wait

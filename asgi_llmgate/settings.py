@@ -1,0 +1,322 @@
+"""The settings mapping: one shape for a YAML file, Django's LLMGATE and Quart's config.
+
+msgspec converts and names the place of a mistake; what is added here is how a person is told about it: the path as it
+is written in the file (`auth.providers[0].audiences`), the name that was probably meant, and, for what this version
+does not build yet, that it knows the name and that it is not there.  Reading settings opens nothing: secrets, keys and
+rules are looked at where the objects are built (gateway.py), which adds its own paths.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from asgi_llmgate.errors import SettingsError
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A mapping in the settings; every key is known."""
+
+
+class Jwks(_Section, frozen=True):
+    """Where a provider's public keys come from: one of inline, file, url, discovery; the files go with `url`."""
+
+    inline: dict[str, Any] | None = None
+    file: str | None = None
+    url: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
+    discovery: bool = False
+
+
+class Provider(_Section, frozen=True):
+    """One identity provider.  `issuer: X` is short for `issuers: [X]`; times are seconds."""
+
+    name: str | None = None
+    preset: str | None = None
+    issuer: str | None = None
+    issuers: tuple[str, ...] = ()
+    audiences: tuple[str, ...] | Literal["none"] | None = None
+    jwks: Jwks | None = None
+    discovery_url: str | None = None
+    algorithms: tuple[str, ...] | None = None
+    leeway: float | None = None
+    client_ids: tuple[str, ...] = ()
+    token_types: tuple[str, ...] | None = None
+    tokens_without_kid: bool | None = None
+    require_access_token: bool | None = None
+    required_claims: tuple[str, ...] | None = None
+    required_values: dict[str, tuple[str, ...]] = {}
+    required_scopes: tuple[str, ...] = ()
+    profile: Literal["", "rfc9068"] = ""
+    claim_map: dict[str, str] | None = None
+    max_lifetime: float | None = None
+    cooldown: float | None = None
+
+
+class Auth(_Section, frozen=True):
+    """Who may come in.  `cache_ttl`: seconds that a good token is remembered at most; `max_token_size`: characters."""
+
+    mode: Literal["strict", "optional", "permissive", "off"] = "strict"
+    providers: tuple[Provider, ...] = ()
+    token_sources: tuple[str, ...] = ("authorization",)
+    cache_ttl: float = 300.0
+    max_token_size: int = 16384
+
+
+class DenySubjects(_Section, frozen=True):
+    file: str
+
+
+class Policy(_Section, frozen=True):
+    """What they may do.  A rule is a CEL text (an allow rule) or a mapping with name, action, when, reason, mode."""
+
+    default: Literal["deny", "allow"] = "deny"
+    rules: tuple[str | dict[str, Any], ...] = ()
+    deny_subjects: DenySubjects | None = None
+    engine: Literal["strict", "celpy"] = "strict"
+    denied_model_status: Literal[403, 400] = 403
+    list_claims: tuple[str, ...] = ("groups", "roles")
+
+
+class TimeoutSettings(_Section, frozen=True):
+    """Seconds: to connect, to wait for a free connection, until the first byte, between two bytes, for all of it."""
+
+    connect: float = 10.0
+    pool: float = 10.0
+    first_byte: float = 600.0
+    idle: float = 300.0
+    total: float | None = None
+
+
+class Backend(_Section, frozen=True):
+    """A model server.  `api_key` is `env:NAME` or `file:PATH`; `provider` is what records and rules call it."""
+
+    base_url: str
+    dialect: str | dict[str, Any] = "openai"
+    provider: str | None = None
+    api_key: str | None = None
+    extra_body: dict[str, Any] = {}
+    extra_headers: dict[str, str] = {}
+    timeouts: TimeoutSettings = TimeoutSettings()
+
+
+class Model(_Section, frozen=True):
+    """A row of the model table.  `use` is one target or a list in order; the first slash splits backend and model."""
+
+    match: str
+    use: str | tuple[str, ...]
+    when: str | None = None
+    listed: tuple[str, ...] = msgspec.field(name="list", default=())
+    display_name: str = ""
+    max_output_tokens: int | None = None
+    context_window: int | None = None
+
+
+class Translation(_Section, frozen=True):
+    """How requests are carried over; what each does is in docs/reference/settings.md."""
+
+    unsupported_tools: Literal["answer", "drop", "reject"] = "answer"
+    repair_tool_pairs: bool = False
+    tool_references: Literal["names", "schemas"] = "names"
+    response_model: Literal["upstream", "requested"] = "upstream"
+    ping_interval: float = 12.0
+    strict: bool = False
+    user_id: Literal["hashed", "off"] = "hashed"
+
+
+class Limit(_Section, frozen=True):
+    """A rate (`requests: "60/minute"`) or a number of calls at once, per value of the CEL text `key`."""
+
+    name: str
+    key: str
+    requests: str | None = None
+    concurrency: int | None = None
+    when: str | None = None
+
+
+class AccessLogSettings(_Section, frozen=True):
+    format: Literal["json", "logfmt"] = "json"
+    file: str | None = None
+
+
+class Usage(_Section, frozen=True):
+    """What is written down.  `fields`: name in the record -> CEL text over jwt, request and llm."""
+
+    access_log: AccessLogSettings = AccessLogSettings()
+    fields: dict[str, str] = {}
+
+
+class Net(_Section, frozen=True):
+    """The way out, for model servers and identity providers alike.  `proxy`: `env`, `none` or a URL."""
+
+    proxy: str = "env"
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+
+class Server(_Section, frozen=True):
+    """`body_limit` like `32MiB`; `client_stall`: seconds that a client may leave us waiting to send."""
+
+    body_limit: str | int = "32MiB"
+    client_stall: float = 60.0
+    debug: bool = False
+
+
+class Settings(_Section, frozen=True):
+    """All of it."""
+
+    backends: dict[str, Backend]
+    models: tuple[Model, ...]
+    auth: Auth = Auth()
+    policy: Policy = Policy()
+    routes: dict[str, str] = {}
+    translation: Translation = Translation()
+    limits: tuple[Limit, ...] = ()
+    usage: Usage = Usage()
+    net: Net = Net()
+    server: Server = Server()
+
+
+PLANNED = frozenset(
+    {
+        "auth.introspection",
+        "models[].prices",
+        "backends[].concurrency",
+        "limits[].tokens",
+        "limits[].cost_usd",
+        "usage.otel",
+        "usage.ledger",
+        "usage.prometheus",
+        "server.drain",
+    }
+)
+"""Keys of the design that no version builds yet: refused like any unknown key, but with the truth about them."""
+
+
+def read_settings(mapping: Mapping[str, Any]) -> Settings:
+    """The settings, checked.  Raises SettingsError with the path of the first mistake."""
+    try:
+        return msgspec.convert(mapping, Settings)
+    except msgspec.ValidationError as error:
+        mistake = str(error)
+    for name, value in mapping.get("backends", {}).items() if "$.backends[...]" in mistake else ():
+        try:  # msgspec does not say under which of a mapping's free keys the mistake is
+            msgspec.convert(value, Backend)
+        except msgspec.ValidationError:
+            raise _explained(mistake.replace("backends[...]", f"backends.{name}")) from None
+    raise _explained(mistake)
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A YAML file as a mapping, `${NAME}` and `${NAME:-default}` in its texts replaced from the environment.
+
+    Raises SettingsError: unreadable, not YAML (with line and column), not a mapping, a variable that is not set.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{os.fspath(path)} is not valid YAML: {_place(error)}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{os.fspath(path)} holds no mapping at its top level")
+    return {str(key): _expanded(value, str(key)) for key, value in content.items()}
+
+
+_SIZE = re.compile(r"(\d+)\s*(|B|kB|KiB|MB|MiB|GB|GiB)", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "kib": 2**10, "mb": 10**6, "mib": 2**20, "gb": 10**9, "gib": 2**30}
+
+
+def parse_size(value: str | int, path: str) -> int:
+    """Bytes of `32MiB`, `500kB` or a plain number."""
+    if isinstance(value, int):
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise SettingsError(f"not a size: {value!r}", path=path, hint="a number of bytes, or such as 32MiB")
+    return int(found[1]) * _UNITS[found[2].lower()]
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+
+
+def _explained(text: str) -> SettingsError:
+    found = _AT.search(text)
+    path = found["path"] if found else ""
+    message = _AT.sub("", text)
+    kind = _type_at(path)
+    if unknown := _UNKNOWN.match(message):
+        return _unknown_key(unknown["name"], path, kind)
+    choices = _literals(kind) if message.startswith("Invalid enum value") else ()
+    hint = "one of " + ", ".join(map(str, choices)) if choices else ""
+    return SettingsError(message[:1].lower() + message[1:], path=path, hint=hint)
+
+
+def _unknown_key(name: str, path: str, kind: Any) -> SettingsError:
+    full = f"{path}.{name}" if path else name
+    if re.sub(r"\[\d+\]|(?<=^backends)\.[^.]+", "[]", full) in PLANNED:
+        return SettingsError("known, but not there yet in this version", path=full)
+    section = _section(kind)
+    keys = [field.encode_name for field in msgspec.structs.fields(section)] if section else []
+    near = difflib.get_close_matches(name, keys, n=1)
+    return SettingsError("unknown key", path=full, hint=f"did you mean {near[0]}?" if near else "")
+
+
+def _type_at(path: str) -> Any:
+    """The type that the settings have at a place, found by walking the annotations along its path."""
+    kind: Any = Settings
+    for step in re.findall(r"[^.\[\]]+|\[\d+\]", path):
+        section = _section(kind)
+        known = typing.get_type_hints(section) if section and not step.startswith("[") else {}
+        kind = known.get(step, kind)  # an index or a free key stays within the type already reached
+    return kind
+
+
+def _section(kind: Any) -> type[_Section] | None:
+    """The section that an annotation leads to, through lists, mappings and unions."""
+    if isinstance(kind, type) and issubclass(kind, _Section):
+        return kind
+    return next((found for part in typing.get_args(kind) if (found := _section(part))), None)
+
+
+def _literals(kind: Any) -> tuple[Any, ...]:
+    if typing.get_origin(kind) is Literal:
+        return typing.get_args(kind)
+    return next((found for part in typing.get_args(kind) if (found := _literals(part))), ())
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "cannot be read"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
+
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+def _expanded(value: Any, path: str) -> Any:
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda found: _variable(found, path), value)
+    if isinstance(value, list):
+        return [_expanded(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {key: _expanded(item, f"{path}.{key}") for key, item in value.items()}
+    return value
+
+
+def _variable(found: re.Match[str], path: str) -> str:
+    value = os.environ.get(found["name"]) or found["default"]
+    if value is None:
+        raise SettingsError(f"the environment variable {found['name']} is not set", path=path)
+    return value

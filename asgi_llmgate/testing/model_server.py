@@ -1,0 +1,233 @@
+"""An OpenAI-style model server that answers from a script: an ASGI app for tests and for `make demo`.
+
+    server = ModelServer([call("Write", file_path="a.txt", content="hi"), say("Done.")])
+
+It speaks `POST /v1/chat/completions` (JSON and SSE) and `GET /v1/models`, keeps what it was asked in `requests`, and is
+as strict about a conversation as OpenAI's own server: a tool result without its call is a 400 here too.  Run it under
+uvicorn, or in memory through `httpx.ASGITransport(server)`.
+
+Which turn answers a request: the first one whose condition (`Turn.when`) accepts it; else, unless it is Claude Code's
+own safety question, the first one without a condition; else `otherwise` (small_model.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.testing import small_model
+from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, raw, refuse, text_of
+
+CREATED = 1_721_172_717
+"""`created` of every answer and model: answers are the same in every run."""
+
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+class ModelServer:
+    """`model` is the one it lists, and answers under a dated name, as OpenAI's do; any other name answers under itself.
+    With `api_key` a request needs that as its bearer token."""
+
+    def __init__(
+        self,
+        script: Iterable[Turn] = (),
+        *,
+        model: str = "gpt-4o-mini",
+        api_key: str = "",
+        otherwise: Callable[[ReceivedRequest], Turn] = small_model.answer,
+    ) -> None:
+        self.requests: list[ReceivedRequest] = []
+        self.asked = threading.Event()
+        self._script = list(script)
+        self._model = model
+        self._api_key = api_key
+        self._otherwise = otherwise
+        self._answers = 0
+
+    @property
+    def unused(self) -> list[Turn]:
+        """The turns of the script that no request has got, without those that answer `always`."""
+        return [turn for turn in self._script if not turn.repeats]
+
+    @property
+    def chats(self) -> list[ReceivedRequest]:
+        """The requests for a chat completion, without Claude Code's own safety questions."""
+        return [each for each in self.requests if each.method == "POST" and not each.is_safety_question]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"the model server speaks HTTP only, not {scope['type']}")
+        request = await _read(scope, receive)
+        self.requests.append(request)
+        self.asked.set()
+        turn = self._fixed(request) or self._turn_for(request)
+        if turn.fault == "stall" and (turn.after == 0 or not request.body.get("stream")):
+            await _wait_until_gone(receive, request)
+        elif turn.body is not None:
+            await _send_whole(send, turn.body, turn.status, turn.headers)
+        elif request.body.get("stream"):
+            await self._stream(turn, request, receive, send)
+        else:
+            await self._complete(turn, request, send)
+
+    def _fixed(self, request: ReceivedRequest) -> Turn | None:
+        """The answers that are no matter of a script."""
+        if self._api_key and request.authorization != f"Bearer {self._api_key}":
+            return refuse(401, "Incorrect API key provided.", code="invalid_api_key")
+        if (request.method, request.path) == ("GET", "/v1/models"):
+            row = {"id": self._model, "object": "model", "created": CREATED, "owned_by": "script"}
+            return raw(json.dumps({"object": "list", "data": [row]}).encode(), content_type="application/json")
+        if (request.method, request.path) != ("POST", "/v1/chat/completions"):
+            return refuse(404, f"Invalid URL ({request.method} {request.path})")
+        complaint = _complaint(request.body)
+        return refuse(400, complaint) if complaint else None
+
+    def _turn_for(self, request: ReceivedRequest) -> Turn:
+        turn = next((each for each in self._script if each.condition and each.condition(request)), None)
+        if turn is None and not request.is_safety_question:
+            turn = next((each for each in self._script if not each.condition), None)
+        if turn is None:
+            return self._otherwise(request)
+        if not turn.repeats:
+            self._script.remove(turn)
+        return turn
+
+    def _head(self, request: ReceivedRequest, kind: str) -> dict[str, Any]:
+        self._answers += 1
+        asked = request.body["model"]
+        answering = f"{asked}-2024-07-18" if asked == self._model else asked
+        return {"id": f"chatcmpl-{self._answers:06}", "object": kind, "created": CREATED, "model": answering}
+
+    async def _complete(self, turn: Turn, request: ReceivedRequest, send: Send) -> None:
+        head = self._head(request, "chat.completion")
+        choice = {
+            "index": 0,
+            "message": turn.message(head["id"]),
+            "logprobs": None,
+            "finish_reason": turn.stop_reason,
+        }
+        body = json.dumps({**head, "choices": [choice], "usage": _usage(request, turn)}).encode()
+        if turn.fault == "cut":
+            await _start(send, 200, {"content-type": "application/json"})
+            await send({"type": "http.response.body", "body": body[: len(body) // 2]})
+        else:
+            await _send_whole(send, body, 200, turn.headers)
+
+    async def _stream(self, turn: Turn, request: ReceivedRequest, receive: Receive, send: Send) -> None:
+        head = self._head(request, "chat.completion.chunk")
+        with_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
+        if with_usage:
+            head["usage"] = None
+
+        async def event(data: bytes) -> None:
+            await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
+
+        async def choice(delta: Mapping[str, Any], finish_reason: str | None = None) -> None:
+            row = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+            await event(json.dumps({**head, "choices": [row]}).encode())
+
+        await _start(send, 200, {"content-type": "text/event-stream; charset=utf-8", **turn.headers})
+        for sent, delta in enumerate(turn.deltas(head["id"])):
+            if turn.fault and sent == turn.after:
+                break
+            await choice(delta)
+        if turn.fault == "stall":
+            await _wait_until_gone(receive, request)
+        elif not turn.fault:
+            await choice({}, turn.stop_reason)
+            if with_usage:
+                await event(json.dumps({**head, "choices": [], "usage": _usage(request, turn)}).encode())
+            await event(b"[DONE]")
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _complaint(body: Mapping[str, Any]) -> str:
+    """What OpenAI's server would refuse, in the words that it uses; nothing when it would accept."""
+    if not isinstance(body.get("model"), str):
+        return "you must provide a model parameter"
+    if not body.get("messages"):
+        return "[] is too short - 'messages'"
+    if "stream_options" in body and not body.get("stream"):
+        return "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+    if body.get("tools") == []:
+        return "[] is too short - 'tools'"
+    for tool in body.get("tools", ()):
+        if not _TOOL_NAME.fullmatch(tool["function"]["name"]):
+            return f"Invalid 'tools': string {tool['function']['name']!r} does not match the pattern."
+    return _conversation_complaint(body["messages"])
+
+
+def _conversation_complaint(messages: Iterable[Mapping[str, Any]]) -> str:
+    awaited: set[str] = set()
+    for place, message in enumerate(messages):
+        role = message.get("role")
+        if role == "tool":
+            if message.get("tool_call_id") not in awaited:
+                return (
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
+                    f"'tool_calls' (messages.[{place}].role)."
+                )
+            awaited.remove(message["tool_call_id"])
+            continue
+        if awaited:
+            break
+        if role not in ("system", "developer", "user", "assistant"):
+            return f"Invalid value: {role!r} (messages.[{place}].role)."
+        awaited = {each["id"] for each in message.get("tool_calls") or ()}
+        if message.get("content") is None and not awaited:
+            return f"Invalid value for 'content': expected a string, got null. (messages.[{place}].content)"
+    if awaited:
+        return (
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+            f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(sorted(awaited))}"
+        )
+    return ""
+
+
+def _usage(request: ReceivedRequest, turn: Turn) -> dict[str, Any]:
+    """Four characters a token and seven for the frame: near enough to what a real tokenizer says of English."""
+    prompt = 7 + sum(len(text_of(message)) for message in request.messages) // 4
+    spoken = turn.reasoning + turn.text + "".join(each.name + each.arguments for each in turn.calls)
+    completion = max(1, len(spoken) // 4)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": len(turn.reasoning) // 4},
+    }
+
+
+async def _read(scope: Scope, receive: Receive) -> ReceivedRequest:
+    content, more = b"", True
+    while more:
+        message = await receive()
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
+    try:
+        body = json.loads(content or b"{}")
+    except ValueError:
+        body = {}
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return ReceivedRequest(scope["method"], path, read_headers(scope), content, body if isinstance(body, dict) else {})
+
+
+async def _wait_until_gone(receive: Receive, request: ReceivedRequest) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    request.gone.set()
+
+
+async def _start(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+
+
+async def _send_whole(send: Send, body: bytes, status: int, headers: Mapping[str, str]) -> None:
+    await _start(send, status, {"content-type": "application/json", "content-length": str(len(body)), **headers})
+    await send({"type": "http.response.body", "body": body})

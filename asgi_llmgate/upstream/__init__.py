@@ -1,0 +1,8 @@
+"""The model servers: where each is, what it speaks, its key, and what it has taught us."""
+
+from __future__ import annotations
+
+from asgi_llmgate.upstream.attempt import Attempt
+from asgi_llmgate.upstream.backend import Backend, Upstream
+
+__all__ = ["Attempt", "Backend", "Upstream"]

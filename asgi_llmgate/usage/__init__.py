@@ -1,0 +1,10 @@
+"""What happened: one record per request, and where it goes."""
+
+from __future__ import annotations
+
+from asgi_llmgate.usage.accesslog import AccessLog
+from asgi_llmgate.usage.middleware import UsageMiddleware
+from asgi_llmgate.usage.record import UsageRecord
+from asgi_llmgate.usage.sinks import Sink
+
+__all__ = ["AccessLog", "Sink", "UsageMiddleware", "UsageRecord"]

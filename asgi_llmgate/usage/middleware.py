@@ -1,0 +1,203 @@
+"""The outermost layer of ours: opens the exchange, and writes exactly one record of it, whatever happens.
+
+    the answer ends by               outcome, unless a layer within has settled it      record is written
+    -------------------------------  -------------------------------------------------  --------------------
+    its last message                 ok, refused (4xx), error (5xx)                     before that message
+    an exception before the start    error; a 500 is sent                               before its last message
+    an exception in a stream         error; `event: error` is sent                      before its last message
+    an exception in another answer   error; raised, so that the server cuts it off      at the end
+    the app returning too early      like an exception                                  like it
+    the client having left           client_disconnect                                  at the end
+    cancellation                     shutdown                                           at the end
+
+The record precedes the last message, so whoever has read an answer to its end finds the line in the log.  For the same
+reason `http.disconnect`, which servers also report after a complete answer, cannot be mistaken for a client that left.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
+from asgi_llmgate.asgi.replies import outcome_of, refuse
+from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, row_for
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.protocol.envelopes import anthropic_error
+from asgi_llmgate.usage.crash import stack
+from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Field, UsageRecord
+from asgi_llmgate.usage.sinks import Sink, Sinks
+
+log = logging.getLogger("llmgate")
+
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_NO_MORE: Message = {"type": "http.request", "body": b"", "more_body": False}
+
+
+class UsageMiddleware:
+    """Writes one UsageRecord per HTTP request to every sink.
+
+    `fields` are facts to add to each record: name -> function of the Exchange.  With `debug` the log of a crash shows
+    the exception's message, which may quote a prompt.  Of two such layers around one call the inner one writes.  Raises
+    SettingsError for a field name that a record cannot have.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, sinks: Sequence[Sink], fields: Mapping[str, Field] = NO_FIELDS, debug: bool = False
+    ) -> None:
+        for name in fields:
+            _check_name(name)
+        self.app = app
+        self._sinks = Sinks(sinks)
+        self._fields = dict(fields)
+        self._debug = debug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        scope, exchange = Exchange.enter(scope)
+        passage = Passage(exchange, receive, send, self._write)
+        try:
+            await self._run(scope, exchange, passage)
+        finally:
+            if not exchange.recorded:
+                if passage.gone:
+                    exchange.settle_error("client_disconnect", ClientGone())
+                exchange.settle("shutdown", error="the request was cancelled")
+                self._write(exchange)
+
+    async def _run(self, scope: Scope, exchange: Exchange, passage: Passage) -> None:
+        try:
+            await self.app(scope, passage.receive, passage.send)
+        except Exception as error:
+            if error is passage.broken or isinstance(error, ClientGone):
+                passage.gone = True
+                return
+            failure = self._judge(exchange, error)
+            if not await self._mend(scope, exchange, passage, failure):
+                raise
+        else:
+            if not (passage.complete or passage.gone):
+                failure = InternalError("internal error", detail="the app returned before its answer was complete")
+                log.error("request %s: %s", exchange.request_id, failure.detail)
+                await self._mend(scope, exchange, passage, failure)
+
+    def _judge(self, exchange: Exchange, error: Exception) -> GateError:
+        if isinstance(error, GateError):
+            return error
+        name = type(error).__qualname__
+        if self._debug:
+            log.error("request %s: %s", exchange.request_id, name, exc_info=error)
+        else:
+            log.error("request %s: %s\n%s", exchange.request_id, name, stack(error))
+        return InternalError("internal error", detail=name)
+
+    async def _mend(self, scope: Scope, exchange: Exchange, passage: Passage, failure: GateError) -> bool:
+        """Bring the answer to an end that its reader understands; False where there is no such end."""
+        if passage.complete or passage.gone:
+            return True
+        exchange.settle_error(outcome_of(failure), failure)
+        if not passage.started:
+            await refuse(scope, passage.rest, passage.send, failure)
+            return True
+        if passage.streaming:
+            event = b"event: error\ndata: " + anthropic_error(failure, exchange.request_id) + b"\n\n"
+            with suppress(OSError):
+                await passage.send({"type": "http.response.body", "body": event})
+            return True
+        return False
+
+    def _write(self, exchange: Exchange) -> None:
+        if exchange.recorded:
+            return
+        call: Exchange | None = exchange
+        while call is not None:
+            call.recorded = True
+            call = call.parent
+        if exchange.ended_at is None:
+            exchange.ended_at = time.monotonic()
+        if not exchange.status and exchange.outcome == "client_disconnect":
+            exchange.status = row_for(ClientGone()).status
+        try:
+            record = UsageRecord.of(exchange, self._fields)
+        except Exception as error:
+            log.error("request %s: its record is not complete\n%s", exchange.request_id, stack(error))
+            record = UsageRecord.bare(exchange)
+        self._sinks.emit(record)
+
+
+class Passage:
+    """The messages of one request as they pass: what they say about it is stamped on the exchange.
+
+    `write` is called once, before the last message is passed on.
+    """
+
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send, write: Callable[[Exchange], None]) -> None:
+        self._exchange = exchange
+        self._receive = receive
+        self._send = send
+        self._write = write
+        self._uploaded = False
+        self.started = False
+        self.streaming = False
+        self.complete = False
+        self.gone = False
+        self.broken: OSError | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.gone = True
+        elif not message.get("more_body", False):
+            self._uploaded = True
+        return message
+
+    async def rest(self) -> Message:
+        """`receive` for who does not know how much of the request has been read: after its end it does not wait."""
+        return _NO_MORE if self._uploaded else await self.receive()
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._start(message)
+        elif kind == "http.response.pathsend" or (kind == "http.response.body" and not message.get("more_body", False)):
+            self._end()
+        try:
+            await self._send(message)
+        except OSError as error:  # the client has left, says a server of ASGI's HTTP specification 2.4
+            self.gone, self.broken = True, error
+            raise
+
+    def _start(self, message: Message) -> None:
+        self.started = True
+        self.streaming = _is_event_stream(message)
+        self._exchange.status = message["status"]
+        self._exchange.first_byte_at = time.monotonic()
+
+    def _end(self) -> None:
+        exchange = self._exchange
+        self.complete = True
+        if self.gone:
+            exchange.settle_error("client_disconnect", ClientGone())
+        elif not exchange.outcome:
+            status = exchange.status
+            exchange.settle("ok" if status < 400 else "refused" if status < 500 else "error")
+        self._write(exchange)
+
+
+def _is_event_stream(start: Message) -> bool:
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in start.get("headers", ())
+    )
+
+
+def _check_name(name: str) -> None:
+    path = f"usage.fields.{name}"
+    if name in NAMES:
+        raise SettingsError("every record has this name already", path=path)
+    if not _FIELD_NAME.fullmatch(name):
+        raise SettingsError("a field's name is letters, digits and `_.-`, 64 at most", path=path)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from asgi_llmgate.asgi import Paced
+from asgi_llmgate.asgi.pacing import UNREAD
+from asgi_llmgate.errors import Broken
+
+
+class Source:
+    """A stream that gives what is put into it; an exception is raised, None ends it."""
+
+    def __init__(self, *items: bytes | BaseException | None) -> None:
+        self.given = 0
+        self.cancelled = False
+        self._items: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+        for item in items:
+            self.put(item)
+
+    def put(self, item: bytes | BaseException | None) -> None:
+        self._items.put_nowait(item)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                item = await self._items.get()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            self.given += 1
+            yield item
+
+
+def paced(source: Source, every: float | None = 5.0) -> Paced:
+    return Paced(aiter(source), every=every)
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left() -> AsyncIterator[None]:
+    yield
+    assert not [task for task in asyncio.all_tasks() if "Paced" in str(task.get_coro())]
+
+
+async def test_chunks_come_one_by_one_to_a_reader_that_waits_for_them() -> None:
+    source = Source()
+    async with paced(source) as chunks:
+        for sent in (b"a", b"b"):
+            waiting = asyncio.ensure_future(anext(chunks))
+            await turn()
+            source.put(sent)
+            assert await waiting == sent
+        source.put(None)
+        with pytest.raises(StopAsyncIteration):
+            await anext(chunks)
+
+
+async def test_chunks_that_pile_up_come_joined() -> None:
+    async with paced(Source(b"a", b"b", b"c")) as chunks:
+        await turn()
+        assert await anext(chunks) == b"abc"
+
+
+async def test_silence_gives_none_and_takes_nothing_from_the_source() -> None:
+    source = Source()
+    async with paced(source, 0.005) as chunks:
+        assert await anext(chunks) is None
+        assert await anext(chunks) is None
+        source.put(b"late")
+        assert await anext(chunks) == b"late"
+        assert not source.cancelled
+
+
+async def test_the_time_between_two_reads_is_not_silence() -> None:
+    source = Source()
+    async with paced(source, 0.02) as chunks:
+        await asyncio.sleep(0.03)
+        waiting = asyncio.ensure_future(anext(chunks))
+        await turn()
+        source.put(b"a")
+        assert await waiting == b"a"
+
+
+async def test_without_an_interval_there_are_no_pauses() -> None:
+    source = Source()
+    async with paced(source, None) as chunks:
+        waiting = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        source.put(b"a")
+        assert await waiting == b"a"
+
+
+async def test_an_error_comes_after_the_chunks_before_it() -> None:
+    async with paced(Source(b"a", b"b", Broken("cut off"))) as chunks:
+        await turn()
+        assert await anext(chunks) == b"ab"
+        for _ in range(2):
+            with pytest.raises(Broken):
+                await anext(chunks)
+
+
+async def test_an_error_wakes_a_reader_that_waits() -> None:
+    source = Source()
+    async with paced(source) as chunks:
+        waiting = asyncio.ensure_future(anext(chunks))
+        await turn()
+        source.put(Broken("cut off"))
+        with pytest.raises(Broken):
+            await waiting
+
+
+async def test_an_empty_source_ends_at_once() -> None:
+    async with paced(Source(None)) as chunks:
+        assert [chunk async for chunk in chunks] == []
+
+
+async def test_a_slow_reader_holds_the_source_back() -> None:
+    block = bytes(UNREAD // 4)
+    source = Source(*[block] * 20, None)
+    async with paced(source) as chunks:
+        await turn()
+        assert source.given == 4
+        first = await anext(chunks)
+        assert first is not None
+        assert len(first) == UNREAD
+        total = len(first)
+        async for chunk in chunks:
+            assert chunk is not None
+            total += len(chunk)
+        assert total == 20 * len(block)
+
+
+async def test_leaving_the_block_ends_the_read_that_is_under_way() -> None:
+    source = Source()
+    async with paced(source):
+        await turn()
+    assert source.cancelled
+
+
+async def test_leaving_the_block_while_the_source_is_held_back_ends_it() -> None:
+    source = Source(bytes(UNREAD), b"never read")
+    async with paced(source):
+        await turn()
+    assert source.given == 1
+
+
+async def test_a_reader_that_is_cancelled_gets_its_cancellation() -> None:
+    async def read() -> None:
+        async with paced(Source()) as chunks:
+            await anext(chunks)
+
+    task = asyncio.create_task(read())
+    await turn()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

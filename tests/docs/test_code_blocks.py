@@ -1,0 +1,295 @@
+"""Every code block of README.md, docs/ and examples/ is run, or says why it cannot be.
+
+    <!-- test: NAME -->          the line before a block: the function below that `runs` NAME runs it
+    <!-- not run: REASON -->     the line after a block
+
+A block of `text` is a picture or an output and needs neither.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from asgi_llmgate import Gateway
+from asgi_llmgate.testing.driver import call
+from asgi_llmgate.testing.idp import MockIdP
+from asgi_llmgate.testing.model_server import ModelServer
+from asgi_llmgate.testing.serving import serving
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+
+ASK = {
+    "model": "claude-opus-5-5",
+    "max_tokens": 128,
+    "messages": [{"role": "user", "content": "In one sentence, what is an API gateway?"}],
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """`name` and `reason` are what its marks say."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    name: str
+    reason: str
+
+
+_BLOCK = re.compile(
+    r"(?:^ *<!-- test: (?P<name>[^>]+?) -->\n)?"
+    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^ *```\n"
+    r"(?:^ *<!-- not run[^:]*: (?P<reason>[^>]+?) -->$)?",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        content = page.read_text("utf-8")
+        for found in _BLOCK.finditer(content):
+            yield Block(
+                page=str(page.relative_to(ROOT)),
+                line=content.count("\n", 0, found.start("language")) + 1,
+                language=found["language"],
+                text=textwrap.dedent(found["text"]),
+                name=found["name"] or "",
+                reason=found["reason"] or "",
+            )
+
+
+BLOCKS = list(blocks())
+NAMED = {block.name: block for block in BLOCKS if block.name}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with the lab's files and keys; the environment names a scripted model server as the lab's model."""
+
+    folder: Path
+    model: ModelServer
+    idp: MockIdP
+    stack: ExitStack
+    request: pytest.FixtureRequest
+
+    def sh(self, text: str, **environment: str) -> str:
+        """What bash prints when it runs this, stopping at the first command that fails."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=self.folder,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def serve_lab(self) -> str:
+        """The URL of the lab's own app.py."""
+        spec = importlib.util.spec_from_file_location("lab_app", self.folder / "app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return self.stack.enter_context(serving(module.app))
+
+    def install_claude(self) -> None:
+        """Puts a `claude` on the PATH that, called without arguments, asks one question and ends."""
+        binary = self.request.getfixturevalue("claude_binary")
+        script = self.folder / "bin" / "claude"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/sh\n[ $# -gt 0 ] || set -- -p "Say hello."\nexec {binary} "$@"\n')
+        script.chmod(0o755)
+        os.environ["PATH"] = f"{script.parent}:{os.environ['PATH']}"
+
+    def settings(self, **change: Any) -> dict[str, Any]:
+        """The lab's, read as YAML, with some sections replaced."""
+        return yaml.safe_load((self.folder / "llmgate.yaml").read_text()) | change
+
+    async def ask(self, settings: dict[str, Any], **claims: Any) -> int:
+        """The status that a gateway with these settings answers to a caller with these claims."""
+        (self.folder / "llmgate.yaml").write_text(yaml.safe_dump(settings))
+        headers = {"authorization": f"Bearer {self.idp.mint(**claims)}"}
+        async with Gateway.from_file("llmgate.yaml") as gateway:
+            return (await call(gateway, "POST", "/v1/messages", json=ASK, headers=headers)).status
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Place]:
+    for file in (ROOT / "examples" / "lab").glob("*.*"):
+        shutil.copy(file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("DISABLE_AUTOUPDATER", "1")
+    monkeypatch.setenv("IS_SANDBOX", "1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-lab")
+    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+    with ExitStack() as stack:
+        model = ModelServer(api_key="sk-lab")
+        monkeypatch.setenv("OPENAI_BASE_URL", stack.enter_context(serving(model)) + "/v1")
+        yield Place(tmp_path, model, MockIdP.in_folder(".llmgate"), stack, request)
+
+
+Runner = Callable[[str, Place], Any]
+RUNNERS: dict[str, Runner] = {}
+
+
+def runs(*names: str) -> Callable[[Runner], Runner]:
+    def register(runner: Runner) -> Runner:
+        RUNNERS.update(dict.fromkeys(names, runner))
+        return runner
+
+    return register
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
+def test_a_block_is_run_or_says_why_not(block: Block) -> None:
+    assert block.language == "text" or block.name in RUNNERS or block.reason
+
+
+def test_no_runner_is_left_over() -> None:
+    assert RUNNERS.keys() == NAMED.keys()
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+async def test_a_block_does_what_its_page_says(name: str, place: Place) -> None:
+    outcome = RUNNERS[name](NAMED[name].text, place)
+    if outcome is not None:
+        await outcome
+
+
+@runs("settings")
+async def settings_as_shown(text: str, place: Place) -> None:
+    here = text.replace("https://api.openai.com/v1", os.environ["OPENAI_BASE_URL"])
+    assert here != text
+    assert await place.ask(yaml.safe_load(here)) == 200
+    assert await place.ask(yaml.safe_load(here), team="marketing") == 403
+
+
+HOSTED = """
+import json, sys
+import httpx
+from asgi_llmgate.testing.serving import serving
+import hosted
+
+app = getattr(hosted, "application", None) or hosted.app
+with serving(app) as url, httpx.Client(base_url=url) as client:
+    home = client.get("/")
+    answer = client.post("/llm/v1/messages", content=sys.argv[1], headers={"authorization": "Bearer " + sys.argv[2]})
+print(json.dumps([home.text, answer.json()["content"][0]["text"]]))
+"""
+
+DJANGO = {
+    "mysite/__init__.py": "",
+    "mysite/settings.py": "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'mysite.urls'\n",
+    "mysite/urls.py": (
+        "from django.http import HttpResponse\nfrom django.urls import path\n"
+        "urlpatterns = [path('', lambda request: HttpResponse(\"the company's own app\"))]\n"
+    ),
+}
+
+
+@runs("mount starlette", "mount django", "mount quart")
+def mounted_in_a_host(text: str, place: Place) -> None:
+    for name, content in (DJANGO | {"hosted.py": text}).items():
+        (place.folder / name).parent.mkdir(exist_ok=True)
+        (place.folder / name).write_text(content)
+    command = [sys.executable, "-c", HOSTED, json.dumps(ASK), place.idp.mint()]
+    environment = os.environ | {"PYTHONPATH": f"{place.folder}:{ROOT}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    home, answer = json.loads(done.stdout.splitlines()[-1])
+    assert home == "the company's own app"
+    assert answer.startswith("An API gateway is")
+
+
+@runs("client environment", "lab client")
+def claude_code_is_pointed_at_it(text: str, place: Place) -> None:
+    place.install_claude()
+    printed = place.sh(text.replace("http://127.0.0.1:8080", place.serve_lab()))
+    assert printed.startswith(("You said: Say hello.", "An API gateway is"))
+
+
+@runs("client model")
+def a_model_name_of_its_own(text: str, place: Place) -> None:
+    place.install_claude()
+    report = place.sh(
+        f'{text}\nclaude -p "Say hello." --output-format json',
+        ANTHROPIC_BASE_URL=f"{place.serve_lab()}/llm",
+        ANTHROPIC_AUTH_TOKEN=place.idp.mint(),
+    )
+    assert json.loads(report)["modelUsage"]["qwen3-coder"]["contextWindow"] == 131072
+
+
+@runs("swap the model")
+def another_backend(text: str, place: Place) -> None:
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings(**yaml.safe_load(text))))
+    told = place.sh("llmgate check --config llmgate.yaml qwen3-coder claude-opus-5-5")
+    assert "qwen3-coder: Qwen/Qwen3-Coder-480B at vllm" in told
+    assert "claude-opus-5-5: gpt-oss:20b at ollama" in told
+
+
+@runs("lab mint")
+def keys_and_tokens(text: str, place: Place) -> None:
+    *keys, token, marketing = place.sh(f'{text}\necho "$TOKEN"\necho "$MARKETING"').splitlines()
+    assert json.loads("\n".join(keys)) == json.loads((place.folder / ".llmgate" / "jwks.json").read_text())
+    gate = place.serve_lab() + "/llm/v1/messages"
+    statuses = [
+        httpx.post(gate, json=ASK, headers={"authorization": f"Bearer {each}"}).status_code
+        for each in (token, marketing)
+    ]
+    assert statuses == [200, 403]
+
+
+@runs("lab backend", "lab policy")
+def part_of_the_labs_settings(text: str, place: Place) -> None:
+    assert yaml.safe_load(text).items() <= place.settings().items()
+
+
+@runs("lab entitlement")
+async def the_entitlement_decides_per_model(text: str, place: Place) -> None:
+    settings = place.settings(**yaml.safe_load(text))
+    assert await place.ask(settings) == 200
+    assert await place.ask(settings, llms={"openai": ["gpt-4o"]}) == 403
+
+
+@runs("lab check")
+def the_settings_are_explained(text: str, place: Place) -> None:
+    assert "claude-opus-5: gpt-4o-mini at openai" in place.sh(text)
+
+
+@runs("lab requests")
+def the_three_requests(text: str, place: Place) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    tokens = {"TOKEN": place.idp.mint(), "MARKETING": place.idp.mint(team="marketing")}
+    printed = place.sh(text.replace("http://127.0.0.1:8080", place.serve_lab()), **tokens)
+    stated = re.findall(r"^ask.*# (\d+): (.*)$", text, re.MULTILINE)
+    answers = [json.loads(part) for part in re.findall(r"\{.*?\}(?=\{|\Z)", printed.strip(), re.DOTALL)]
+    assert len(answers) == len(stated) == 3
+    missing, denied, message = answers
+    assert missing["error"] == {"type": "authentication_error", "message": stated[0][1]}
+    assert denied["error"] == {"type": "permission_error", "message": stated[1][1]}
+    assert (message["type"], message["model"]) == ("message", "gpt-4o-mini-2024-07-18")

@@ -1,0 +1,130 @@
+"""What Claude Code does with our answers, tried with Claude Code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asgi_llmgate.testing.model_script import ReceivedRequest, call, say, text_of
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Lab, Run
+
+RISKY = "sh -c 'touch made-by-bash'"
+"""Auto mode lets a plain `touch` in its folder pass; of a shell in the shell it asks whether it may."""
+
+
+def tool_results(request: ReceivedRequest) -> list[str]:
+    return [text_of(message) for message in request.messages if message["role"] == "tool"]
+
+
+def about(words: str) -> Callable[[ReceivedRequest], bool]:
+    return lambda request: words in request.prompt
+
+
+def test_it_prints_what_the_model_says(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+    gate = lab([say("Hello from a model of ours.")])
+    token = gate.token()
+    run = claude("Say hello.", gate=gate, token=token)
+    assert (run.result, run.is_error) == ("Hello from a model of ours.", False)
+    [request] = gate.model.chats
+    assert request.body["model"] == "gpt-4o-mini"
+    assert request.authorization == "Bearer sk-lab-upstream"
+    assert token.encode() not in request.raw
+    assert b"x-anthropic-billing-header" not in request.raw
+
+
+def test_a_turn_with_tools_leaves_the_file_that_the_model_wrote(
+    lab: Callable[..., Lab], claude: Callable[..., Run]
+) -> None:
+    gate = lab(
+        [
+            say("I will write it.") + call("Write", file_path="hello.txt", content="hi there\n"),
+            call("Bash", command="wc -c hello.txt", description="Count the bytes"),
+            call("Read", file_path="hello.txt"),
+            say("It is written."),
+        ]
+    )
+    run = claude("Write hello.txt.", "--allowedTools", "Write,Bash,Read", gate=gate)
+    assert (run.result, run.is_error, run.report["num_turns"]) == ("It is written.", False, 4)
+    assert (run.folder / "hello.txt").read_text() == "hi there\n"
+    _, counted, read = tool_results(gate.model.chats[-1])
+    assert counted == "9 hello.txt"
+    assert "hi there" in read
+    assert gate.model.unused == []
+
+
+def test_a_tool_that_tool_search_loads_can_be_called(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+    gate = lab(
+        [call("ToolSearch", query="select:CronList", max_results=1), call("CronList"), say("Nothing is scheduled.")]
+    )
+    run = claude("What is scheduled?", gate=gate)
+    assert (run.result, run.is_error) == ("Nothing is scheduled.", False)
+    before, after, last = gate.model.chats
+    assert "ToolSearch" in before.tool_names
+    assert "CronList" not in before.tool_names
+    assert after.tool_names == [*before.tool_names, "CronList"]
+    assert "CronList" in tool_results(after)[0]
+    assert "No scheduled jobs" in tool_results(last)[1]
+
+
+def test_two_sub_agents_work_at_once(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+    def agent(prompt: str) -> Any:
+        return call(
+            "Agent", description="Count", prompt=prompt, subagent_type="general-purpose", run_in_background=False
+        )
+
+    gate = lab(
+        [
+            (agent("count the stars") + agent("count the moons")).interleaved(),
+            say("42 stars").when(about("count the stars")),
+            say("7 moons").when(about("count the moons")),
+            say("42 stars and 7 moons"),
+        ]
+    )
+    run = claude("Look at the sky.", gate=gate)
+    assert (run.result, run.is_error) == ("42 stars and 7 moons", False)
+    stars, moons = tool_results(gate.model.chats[-1])
+    assert "42 stars" in stars
+    assert "7 moons" in moons
+    assert gate.model.unused == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "runs"),
+    [("<block>no", True), ("<block>yes</block><reason>no</reason>", False)],
+    ids=["let it", "block it"],
+)
+def test_auto_mode_gets_an_answer_to_its_safety_question(
+    lab: Callable[..., Lab], claude: Callable[..., Run], verdict: str, runs: bool
+) -> None:
+    gate = lab(
+        [
+            call("Bash", command=RISKY, description="Make a file"),
+            say(verdict).when(lambda request: request.is_safety_question).always(),
+            say("Finished."),
+        ]
+    )
+    run = claude("Make a file.", "--permission-mode", "auto", gate=gate)
+    assert (run.result, run.is_error) == ("Finished.", False)
+    assert (run.folder / "made-by-bash").exists() is runs
+    question = next(request for request in gate.model.requests if request.is_safety_question)
+    assert RISKY in question.prompt
+    assert question.body["stop"] == ["</block>"]
+
+
+def test_a_refusal_shows_its_reason_to_the_user(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+    gate = lab()
+    run = claude("Say hello.", gate=gate, token=gate.token(team="marketing"))
+    assert run.is_error
+    assert run.result.endswith("API Error: 403 only the data platform team may use this model")
+    assert gate.model.requests == []
+    [record] = gate.records()
+    assert (record["status"], record["reason"]) == (403, "Authorization")
+
+
+def test_the_demo_model_writes_a_file_when_asked(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+    run = claude("Write hello.txt that says 'hi there'", "--allowedTools", "Write", gate=lab())
+    assert (run.folder / "hello.txt").read_text() == "hi there\n"

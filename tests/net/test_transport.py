@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from asgi_llmgate.errors import NotSent, SettingsError, Unreachable
+from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.net.transport import Proxies
+
+Listen = Callable[..., Awaitable[int]]
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+async def answer_ok(reader: Reader, writer: Writer) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(OK)
+
+
+class Proxy:
+    """Answers for every host, and keeps what it was asked."""
+
+    def __init__(self, answer: bytes = OK) -> None:
+        self.heads: list[bytes] = []
+        self._answer = answer
+
+    async def __call__(self, reader: Reader, writer: Writer) -> None:
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self._answer)
+
+
+async def fetch(client: HTTPClient, url: str) -> bytes:
+    try:
+        return (await client.fetch(url)).body
+    finally:
+        await client.aclose()
+
+
+async def test_a_proxy_of_the_environment_is_used_unless_told_otherwise(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy()
+    port, proxy_port = await listen(answer_ok), await listen(proxy)
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{proxy_port}")
+    monkeypatch.setenv("NO_PROXY", f"127.0.0.1:{port}")
+    assert await fetch(HTTPClient(), "http://model.invalid/v1") == b"ok"
+    assert proxy.heads[0].startswith(b"GET http://model.invalid/v1 HTTP/1.1\r\n")
+    assert b"proxy-authorization: basic dxnlcjpzzwnyzxq=" in proxy.heads[0].lower()
+    assert await fetch(HTTPClient(), f"http://127.0.0.1:{port}/") == b"ok"
+    with pytest.raises(Unreachable):
+        await fetch(HTTPClient(proxy="none"), "http://model.invalid/v1")
+    assert len(proxy.heads) == 1
+
+
+async def test_a_proxy_that_is_named_is_used_for_every_host(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    proxy = Proxy()
+    client = HTTPClient(proxy=f"http://127.0.0.1:{await listen(proxy)}")
+    assert await fetch(client, "http://model.invalid/") == b"ok"
+
+
+async def test_https_goes_through_a_tunnel_and_a_proxy_that_refuses_it_is_not_sent(listen: Listen) -> None:
+    proxy = Proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+    client = HTTPClient(proxy=f"http://user:secret@127.0.0.1:{await listen(proxy)}")
+    with pytest.raises(NotSent) as failure:
+        await fetch(client, "https://model.invalid/")
+    assert proxy.heads[0].startswith(b"CONNECT model.invalid:443 HTTP/1.1\r\n")
+    assert b"proxy-authorization: basic dxnlcjpzzwnyzxq=" in proxy.heads[0].lower()
+    assert "secret" not in failure.value.detail
+    assert "proxy" in failure.value.message
+
+
+async def test_a_proxy_that_is_down_is_named_as_the_fault(closed_port: int) -> None:
+    with pytest.raises(NotSent) as failure:
+        await fetch(HTTPClient(proxy=f"http://127.0.0.1:{closed_port}"), "http://model.invalid/")
+    assert "proxy" in failure.value.message
+
+
+async def test_netrc_is_not_read(listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine model.invalid login me password mine\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    proxy = Proxy()
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{await listen(proxy)}")
+    await fetch(HTTPClient(), "http://model.invalid/")
+    assert b"authorization" not in proxy.heads[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "expected"),
+    [
+        ({}, "http://a.test/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://a.test/", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "https://a.test/", None),
+        ({"https_proxy": "http://p:2"}, "https://a.test/", "http://p:2"),
+        ({"ALL_PROXY": "http://p:3"}, "https://a.test/", "http://p:3"),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "a.test"}, "https://a.test/", None),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": ".test"}, "https://a.test:8000/", None),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "b.test, *.c"}, "https://a.test/", "http://p:3"),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "*"}, "https://a.test/", None),
+    ],
+)
+def test_the_environment_names_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, expected: str | None
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Proxies("env").for_url(httpx.URL(url)) == expected
+    assert Proxies("none").for_url(httpx.URL(url)) is None
+
+
+def test_a_proxy_of_a_kind_that_is_not_spoken_is_found_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"net\.proxy"):
+        HTTPClient(proxy="socks5://127.0.0.1:1080")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    with pytest.raises(SettingsError, match=r"net\.proxy"):
+        HTTPClient()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PEM file with a key and a certificate for 127.0.0.1 and localhost that signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def server_tls(certificate: Path, *, ask_for_client: bool = False) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    if ask_for_client:
+        context.load_verify_locations(certificate)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def test_a_certificate_is_trusted_only_if_its_authority_is(listen: Listen, certificate: Path) -> None:
+    port = await listen(answer_ok, ssl=server_tls(certificate))
+    url = f"https://localhost:{port}/"
+    assert await fetch(HTTPClient(proxy="none", ca_file=str(certificate)), url) == b"ok"
+    with pytest.raises(Unreachable) as failure:
+        await fetch(HTTPClient(proxy="none"), url)
+    assert "certificate" in failure.value.message
+
+
+async def test_a_certificate_for_another_name_is_not_trusted(listen: Listen, certificate: Path) -> None:
+    port = await listen(answer_ok, ssl=server_tls(certificate))
+    with pytest.raises(Unreachable):
+        await fetch(HTTPClient(proxy="none", ca_file=str(certificate)), f"https://127.0.0.1:{port}/")
+
+
+async def test_a_client_certificate_is_shown(listen: Listen, certificate: Path) -> None:
+    port = await listen(answer_ok, ssl=server_tls(certificate, ask_for_client=True))
+    client = HTTPClient(proxy="none", ca_file=str(certificate), client_cert=str(certificate))
+    assert await fetch(client, f"https://localhost:{port}/") == b"ok"
+
+
+@pytest.mark.parametrize("setting", ["ca_file", "client_cert"])
+@pytest.mark.parametrize("content", [None, "not a certificate"], ids=["missing", "no certificate"])
+def test_a_file_that_cannot_be_used_is_found_at_start(tmp_path: Path, setting: str, content: str | None) -> None:
+    path = tmp_path / "file.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError, match=rf"net\.{setting}"):
+        HTTPClient(**{setting: str(path)})
+
+
+def test_an_encrypted_key_is_refused_and_not_asked_for_on_the_terminal(tmp_path: Path, certificate: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    encryption = serialization.BestAvailableEncryption(b"password")
+    path = tmp_path / "key.pem"
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    with pytest.raises(SettingsError, match="encrypted"):
+        HTTPClient(client_cert=str(certificate), client_key=str(path))

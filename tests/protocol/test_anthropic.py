@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.exchange import Asked
+from asgi_llmgate.protocol.anthropic import decode_messages, with_model
+
+PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"model": 5}, "model: Input should be a valid string"),
+        ({"model": ""}, "model: String should have at least 1 character"),
+        ({"max_tokens": None}, "max_tokens: Field required"),
+        ({"max_tokens": "5"}, "max_tokens: Input should be a valid integer"),
+        ({"max_tokens": 5.5}, "max_tokens: Input should be a valid integer"),
+        ({"max_tokens": True}, "max_tokens: Input should be a valid integer"),
+        ({"max_tokens": -1}, "max_tokens: Input should be greater than or equal to 0"),
+        ({"stream": "true"}, "stream: Input should be a valid boolean"),
+        ({"stream": 1}, "stream: Input should be a valid boolean"),
+        ({"messages": None}, "messages: Field required"),
+        ({"messages": []}, "messages: at least one message is required"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content: Field required"),
+        ({"system": 5}, "system: Input should be a valid list"),
+        ({"system": [{"text": "x"}]}, "system.0.type: Field required"),
+        ({"tools": {}}, "tools: Input should be a valid list"),
+        ({"tools": [5]}, "tools.0: Input should be an object"),
+        ({"tools": [{"name": "A"}, {"input_schema": {}}]}, "tools.1.name: Field required"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_required_field_that_is_missing_or_wrong_is_named(encode: Any, fields: Any, complaint: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        decode_messages(encode(**fields))
+    assert refused.value.message == complaint
+
+
+@pytest.mark.parametrize("name", ["model", "max_tokens", "messages"])
+def test_a_missing_field_is_named(encode: Any, name: str) -> None:
+    body = json.loads(encode())
+    del body[name]
+    with pytest.raises(InvalidRequest, match=rf"^{name}: Field required$"):
+        decode_messages(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("level", ["input", "content", "schema"])
+def test_deep_nesting_is_refused_and_not_a_crash(encode: Any, level: str) -> None:
+    fields: dict[str, Any] = {
+        "input": {
+            "messages": [
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "A", "input": {"x": "DEEP"}}]}
+            ]
+        },
+        "content": {"messages": [{"role": "user", "content": "DEEP"}]},
+        "schema": {"tools": [{"name": "A", "input_schema": "DEEP"}]},
+    }[level]
+    body = encode(**fields).replace(b'"DEEP"', b"[" * 5000 + b"]" * 5000)
+    with pytest.raises(InvalidRequest, match="too deeply"):
+        decode_messages(body)
+
+
+def test_however_little_stack_is_left_a_nested_body_is_read_or_refused(encode: Any, short_of_stack: Any) -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "odd", "x": "DEEP"}]}
+    body = encode(messages=[{"role": "user", "content": [result]}]).replace(b'"DEEP"', b"[" * 40 + b"]" * 40)
+    outcomes = set()
+    for frames in range(40, 90):
+        try:
+            outcomes.add(short_of_stack(frames, lambda: decode_messages(body)).message_count)
+        except InvalidRequest as refused:
+            outcomes.add(refused.message)
+    assert outcomes <= {1, "the request body is nested too deeply"}
+    assert 1 in outcomes
+
+
+def test_counting_needs_no_max_tokens() -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}]}'
+    assert decode_messages(body, counting=True).max_tokens == 0
+
+
+def test_a_request_answers_what_a_decision_may_ask(decode: Any) -> None:
+    request: Asked = decode(
+        stream=True,
+        temperature=0.5,
+        tools=[
+            {"name": "A", "input_schema": {}},
+            {"name": "B", "input_schema": {}, "defer_loading": True},
+            {"type": "web_search_20250305", "name": "web_search"},
+            {"type": "browser_toolset_20260801"},
+        ],
+        messages=[
+            {"role": "user", "content": "hi"},
+            {
+                "role": "system",
+                "content": [
+                    {
+                        "type": "tool_addition",
+                        "tool": {"type": "tool_definition", "definition": {"name": "C", "input_schema": {}}},
+                    }
+                ],
+            },
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [PNG]}]},
+        ],
+    )
+    assert request.model == "claude-opus-5-5"
+    assert request.stream is True
+    assert request.max_tokens == 100
+    assert request.temperature == 0.5
+    assert list(request.tool_names) == ["A", "B", "web_search", "browser_toolset_20260801", "C"]
+    assert request.message_count == 3
+    assert request.has_images is True
+    assert request.input_tokens_estimate > 1500
+
+
+@pytest.mark.parametrize(
+    ("content", "has_images"), [("x", False), ([PNG], True), ([{"type": "text", "text": "x"}], False)]
+)
+def test_images_are_seen(decode: Any, content: Any, has_images: bool) -> None:
+    assert decode(messages=[{"role": "user", "content": content}]).has_images is has_images
+
+
+@pytest.mark.parametrize(("sent", "read"), [(1, 1.0), ("warm", None), (None, None), (True, None)])
+def test_a_temperature_is_a_number_or_nothing(decode: Any, sent: Any, read: float | None) -> None:
+    assert decode(temperature=sent).temperature == read
+
+
+def test_a_request_does_not_show_its_prompts(decode: Any) -> None:
+    assert "sesame" not in repr(decode(messages=[{"role": "user", "content": "sesame"}]))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"model":"a","x":{"model":"a"}}', b'{"model":"q/\\"3","x":{"model":"a"}}'),
+        (
+            b' { "x" : 1.50 ,\n"model" : "claude" , "y":"model" } ',
+            b' { "x" : 1.50 ,\n"model" : "q/\\"3" , "y":"model" } ',
+        ),
+    ],
+    ids=["compact", "spaced"],
+)
+def test_only_the_model_is_written_anew(body: bytes, expected: bytes) -> None:
+    assert with_model(body, 'q/"3') == expected
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"model":1}', b'{"model":"a","model":"b"}', b"[]", b"x"])
+def test_a_body_without_one_model_is_not_passed_on(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        with_model(body, "q")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from asgi_llmgate.protocol.jsontext import describe, is_utf8, loads, nested, object_in, plain, quoted, repaired
+
+
+@given(st.text(max_size=20))
+def test_quoting_and_reading_are_each_others_reverse(text: str) -> None:
+    assert plain(quoted(text)) == text
+
+
+def test_a_nested_value_can_be_read_twice() -> None:
+    assert json.loads(json.loads(b'"%b"' % nested(b'{"x":"\\"\xc3\xa9"}'))) == {"x": '"é'}
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        (rb"\ud83d\ude00", rb"\ud83d\ude00"),
+        (rb"\uD83D\uDE00", rb"\uD83D\uDE00"),
+        (rb"\ud83d", rb"\ufffd"),
+        (rb"\ude00\ud83d", rb"\ufffd\ufffd"),
+        (rb"\ud83d\ud83d\ude00", rb"\ufffd\ud83d\ude00"),
+        (rb"\\ud83d", rb"\\ud83d"),
+        (rb"\\\ud83d", rb"\\\ufffd"),
+        (b"a\xffb", "a\ufffdb".encode()),
+        (b"\xf0\x9f", "\ufffd".encode()),
+        (b"\\", b"\\"),
+    ],
+)
+def test_halves_of_characters_are_mended_and_nothing_else(broken: bytes, mended: bytes) -> None:
+    assert repaired(broken) == mended
+
+
+@pytest.mark.parametrize(
+    ("data", "yes"), [(b"a", True), ("é".encode(), True), (b"\xff", False), (b"\xed\xa0\x80", False)]
+)
+def test_utf8_is_recognised(data: bytes, yes: bool) -> None:
+    assert is_utf8(data) is yes
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (rb"{\"x\":1}", b'{"x":1}'),
+        (rb" \n{} ", b"{}"),
+        (rb"{\"x\":\"\\ud800\"}", rb'{"x":"\ufffd"}'),
+        (rb"{\"x\":", None),
+        (rb"{}{}", None),
+        (rb"[1]", None),
+        (rb"", None),
+        (rb"{\"x\":" + b"[" * 5000, None),
+    ],
+    ids=["object", "white space", "half a surrogate", "half", "two", "list", "nothing", "too deep"],
+)
+def test_an_object_in_a_string_is_found(raw: bytes, found: bytes | None) -> None:
+    assert object_in(raw) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "raw"),
+    [(b'"a\\n"', b"a\\n"), (b"null", b""), (b"", b""), (b'{"x":"y"}', rb"{\"x\":\"y\"}"), (b"1", b"1")],
+)
+def test_any_value_can_be_written_into_a_string(value: bytes, raw: bytes) -> None:
+    assert describe(Raw(value)) == raw
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [(b"[1]", [1]), (b"{", None), (b"\xff", None), (b"[" * 100_000, None), (b"9" * 5000, None)],
+    ids=["json", "half", "no utf-8", "too deep", "too long a number"],
+)
+def test_what_is_no_json_is_none(data: bytes, value: object) -> None:
+    assert loads(data) == value

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+
+from asgi_llmgate.protocol.learnt import NOTHING, Learnt, counted, learn
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "refused"),
+    [
+        (400, '{"error":{"message":"Unrecognized request argument supplied: stream_options"}}', "stream_options"),
+        (400, "Unknown parameter: 'stream_options'.", "stream_options"),
+        (
+            422,
+            '{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs"}]}',
+            "stream_options",
+        ),
+        (400, "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.", "parallel_tool_calls"),
+        (400, "Unsupported value: 'reasoning_effort' does not support 'none' with this model.", "reasoning_effort"),
+        (400, '"qwen3-coder" does not support thinking', "reasoning_effort"),
+        (400, "chat_template is not supported for Mistral tokenizers.", "chat_template_kwargs"),
+        (400, "Reasoning is mandatory for this endpoint and cannot be disabled.", "reasoning"),
+    ],
+)
+def test_a_field_that_an_upstream_refuses_is_remembered(status: int, error: str, refused: str) -> None:
+    lesson = learn(status, error, NOTHING)
+    assert lesson == Learnt(refused=frozenset({refused}))
+    assert learn(status, error, lesson) is None, "the same refusal again teaches nothing"
+
+
+@pytest.mark.parametrize(
+    ("error", "limit"),
+    [
+        (
+            "max_tokens is too large: 128000. This model supports at most 16384 completion tokens, whereas you "
+            "provided 128000.",
+            16384,
+        ),
+        ("max_tokens: 128000 > 8192, which is the maximum allowed number of output tokens", 8192),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", 8192),
+        ("`max_tokens` must be less than or equal to `32768`, the maximum value for `max_tokens`", 32768),
+        ("max_completion_tokens cannot exceed 4096", 4096),
+    ],
+)
+def test_a_limit_of_output_tokens_is_remembered(error: str, limit: int) -> None:
+    assert learn(400, error, NOTHING) == Learnt(max_output_tokens=limit)
+
+
+@pytest.mark.parametrize(
+    ("error", "window", "prompt"),
+    [
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 128000. This model's maximum context length is "
+            "32768 tokens and your request has 1000 input tokens (128000 > 32768 - 1000).",
+            32768,
+            1000,
+        ),
+        (
+            "This model's maximum context length is 32768 tokens. However, you requested 129000 tokens (1000 in the "
+            "messages, 128000 in the completion). Please reduce the length of the messages or completion.",
+            32768,
+            1000,
+        ),
+        (
+            "This endpoint's maximum context length is 131072 tokens. However, you requested about 150000 tokens "
+            "(20000 of text input, 2000 of tool input, 128000 in the output).",
+            131072,
+            22000,
+        ),
+        (
+            "You passed 1000 input tokens and requested 128000 output tokens. However, the model's context length is "
+            "only 32768 tokens.",
+            32768,
+            1000,
+        ),
+    ],
+    ids=["vLLM", "OpenAI", "OpenRouter", "vLLM, newer"],
+)
+def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: str, window: int, prompt: int) -> None:
+    assert learn(400, error, NOTHING) == Learnt(context_window=window)
+    assert counted(error) == prompt
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (500, "Unknown parameter: 'stream_options'."),
+        (400, "something else"),
+        (400, ""),
+        (400, "This model's maximum context length is 8 tokens and your request has 9 input tokens"),
+        (400, "maximum context length is 32768 tokens. However, your messages resulted in 40000 tokens."),
+        (
+            422,
+            '{"msg":"Field required","input":{"messages":[],"stream_options":{"include_usage":true},"x":"'
+            + "y" * 99
+            + ' not supported"}}',
+        ),
+    ],
+    ids=["no 400", "another 400", "no text", "the prompt alone is too long", "so it is here", "a quoted request"],
+)
+def test_other_refusals_teach_nothing(status: int, error: str) -> None:
+    assert learn(status, error, NOTHING) is None
+
+
+def test_lessons_add_up() -> None:
+    first = learn(400, "Unknown parameter: 'stream_options'.", NOTHING)
+    assert first is not None
+    second = learn(400, "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", first)
+    assert second == Learnt(refused=frozenset({"stream_options"}), max_output_tokens=8192)
+    assert counted("something else") == 0

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.protocol.sse import SSEReader
+
+
+def read(*pieces: bytes, max_event: int = 1000) -> list[bytes]:
+    reader = SSEReader(max_event=max_event)
+    return [event for piece in pieces for event in reader.feed(piece)] + list(reader.end())
+
+
+@pytest.mark.parametrize(
+    ("data", "events"),
+    [
+        (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
+        (b"data: a\r\n\r\ndata: b\r\n\r\n", [b"a", b"b"]),
+        (b"data: a\r\rdata: b\r\r", [b"a", b"b"]),
+        (b"data:a\n\ndata:  b\n\n", [b"a", b" b"]),
+        (b"data: {\ndata: }\n\n", [b"{\n}"]),
+        (b": hello\n\nevent: x\nid: 1\nretry: 5\ndata: a\n\n", [b"a"]),
+        (b"\xef\xbb\xbfdata: a\n\n", [b"a"]),
+        (b"\n\n\ndata:\n\ndata: a\n\n\n", [b"a"]),
+        (b'error: {"code":500}\n\n', [b'{"error":{"code":500}}']),
+        (b"data\ndatabase: x\nnothing\n\n", []),
+        (b'data: {"a":1}', [b'{"a":1}']),
+        (b'data: {"a":1}\n', [b'{"a":1}']),
+        (b'data: {"a":', []),
+        (b"data: [DONE]", [b"[DONE]"]),
+        (b"data: [DO", []),
+        (b"", []),
+    ],
+    ids=[
+        "LF",
+        "CRLF",
+        "CR",
+        "space after the colon",
+        "several data lines",
+        "other fields",
+        "byte order mark",
+        "empty events",
+        "llama.cpp's error line",
+        "no fields",
+        "no blank line",
+        "no blank line, but a line end",
+        "half an event",
+        "DONE at the end",
+        "half a DONE",
+        "nothing",
+    ],
+)
+def test_the_data_of_each_event_is_read_however_it_is_cut(data: bytes, events: list[bytes]) -> None:
+    assert read(data) == events
+    assert read(*(data[place : place + 1] for place in range(len(data)))) == events
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"data: " + b"x" * 40, b"data: " + b"x" * 40 + b"\n\n", b"data: xxxxxxxxxx\n" * 3, b": " + b"x" * 40, b"x" * 40],
+    ids=["unfinished", "finished", "in lines", "a comment", "a line of nothing"],
+)
+def test_an_event_over_the_cap_is_broken_and_what_came_before_is_still_read(piece: bytes) -> None:
+    for pieces in ([b"data: a\n\n" + piece], [b"data: a\n\n", *(bytes([byte]) for byte in piece)]):
+        reader, events = SSEReader(max_event=29), []
+        with pytest.raises(Broken, match="more than 29 bytes"):
+            for part in pieces:
+                for event in reader.feed(part):
+                    events.append(event)
+        assert events == [b"a"]
+
+
+def test_the_cap_counts_one_event_at_a_time() -> None:
+    assert len(read(b"data: xxxxxxxxxx\n\n" * 50, max_event=20)) == 50
+
+
+@given(st.lists(st.sampled_from([b"data", b":", b" ", b"\n", b"\r", b"x", b"\xef\xbb\xbf"]), max_size=20), st.data())
+def test_where_bytes_are_cut_changes_nothing(parts: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(parts)
+    place = data.draw(st.integers(0, len(stream)))
+    assert read(stream[:place], stream[place:]) == read(stream)

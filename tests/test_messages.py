@@ -1,0 +1,231 @@
+"""The terminal app with a real model server behind it, called in memory so that a test can look on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asgi_llmgate import Backend, Exchange, ModelRow, ModelTable, TranslationApp
+from asgi_llmgate.testing.driver import Driver, Reply, call
+from asgi_llmgate.testing.grammar import check_stream
+from asgi_llmgate.testing.model_script import Turn, raw, refuse, say
+from asgi_llmgate.testing.model_script import call as tool_call
+from asgi_llmgate.testing.model_server import ModelServer
+
+Serve = Callable[..., str]
+
+
+class Spy:
+    """Keeps the exchange, as a UsageMiddleware would."""
+
+    def __init__(self, app: TranslationApp) -> None:
+        self.app = app
+        self.exchange = Exchange()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        scope, self.exchange = Exchange.enter(scope)
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture
+async def gate(serve: Serve) -> Any:
+    """`gate(turns...) -> (app, model server)`"""
+    apps: list[TranslationApp] = []
+
+    def make(*turns: Turn, **options: Any) -> tuple[Spy, ModelServer]:
+        server = ModelServer(turns)
+        models = ModelTable([ModelRow("*", ("model/gpt-4o-mini",), max_output_tokens=1000)], {"model": "openai"})
+        backends = {"model": Backend(base_url=serve(server) + "/v1")}
+        apps.append(TranslationApp(backends, models=models, **options))
+        return Spy(apps[-1]), server
+
+    yield make
+    for app in apps:
+        await app.aclose()
+
+
+def asking(stream: bool = False, **more: Any) -> dict[str, Any]:
+    return {
+        "model": "claude-opus-5",
+        "max_tokens": 200,
+        "stream": stream,
+        "messages": [{"role": "user", "content": "hello"}],
+        **more,
+    }
+
+
+async def ask(app: Any, **body: Any) -> Reply:
+    return await call(app, "POST", "/v1/messages", json=asking(**body))
+
+
+async def test_an_answer_is_an_anthropic_message(gate: Any) -> None:
+    app, server = gate(say("Hi there."))
+    reply = await ask(app)
+    message = reply.json()
+    assert reply.status == 200
+    assert (message["type"], message["role"], message["stop_reason"]) == ("message", "assistant", "end_turn")
+    assert message["content"] == [{"type": "text", "text": "Hi there."}]
+    assert message["model"] == "gpt-4o-mini-2024-07-18"
+    assert reply.headers["request-id"] == app.exchange.request_id
+    assert server.requests[0].body["model"] == "gpt-4o-mini"
+
+
+async def test_a_streamed_answer_is_the_same_message_and_the_same_usage(gate: Any) -> None:
+    turn = say("Let me look.", reasoning="Hm.") + tool_call("Read", file_path="a") + tool_call("Read", file_path="b")
+    app, _ = gate(turn, turn.interleaved())
+    tools = [{"name": "Read", "input_schema": {"type": "object"}}]
+    whole = (await ask(app, tools=tools)).json()
+    usage = app.exchange.usage
+    streamed = check_stream((await ask(app, stream=True, tools=tools)).body)
+    assert [block["type"] for block in whole["content"]] == ["text", "tool_use", "tool_use"]
+    assert [{**block, "id": ""} for block in streamed["content"]] == [{**block, "id": ""} for block in whole["content"]]
+    assert streamed["stop_reason"] == whole["stop_reason"] == "tool_use"
+    assert streamed["usage"] == whole["usage"]
+    assert app.exchange.usage == usage
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_the_record_has_what_the_model_server_said(gate: Any, stream: bool) -> None:
+    app, _ = gate(say("Hi."))
+    await ask(app, stream=stream)
+    exchange = app.exchange
+    assert exchange.outcome == "ok"
+    assert exchange.answer.model == "gpt-4o-mini-2024-07-18"
+    assert exchange.answer.finish_reasons == ("stop",)
+    assert (exchange.target.backend, exchange.target.model, exchange.attempts) == ("model", "gpt-4o-mini", 1)
+    assert exchange.usage.output > 0
+    assert not exchange.usage.estimated
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_a_refusal_of_the_model_server_is_an_http_error(gate: Any, stream: bool) -> None:
+    app, _ = gate(refuse(429, "slow down", type="rate_limit", headers={"retry-after": "7"}))
+    reply = await ask(app, stream=stream)
+    assert (reply.status, reply.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert reply.headers["retry-after"] == "7"
+    assert (app.exchange.outcome, app.exchange.reason) == ("upstream_error", "UpstreamFailure")
+
+
+async def test_an_error_as_the_first_event_is_an_http_error(gate: Any) -> None:
+    app, _ = gate(raw(b'data: {"error":{"message":"overloaded","code":503}}\n\n'))
+    reply = await ask(app, stream=True)
+    assert (reply.status, reply.json()["error"]["type"]) == (529, "overloaded_error")
+
+
+async def test_a_stream_that_breaks_off_ends_in_an_error_event(gate: Any) -> None:
+    app, _ = gate(say("one two three four").cut(after=3))
+    reply = await ask(app, stream=True)
+    events = [name for name, _ in reply.events()]
+    assert reply.status == 200
+    assert events[-1] == "error"
+    assert "content_block_stop" not in events
+    assert "message_delta" not in events
+    assert app.exchange.outcome == "upstream_truncated"
+    assert app.exchange.usage.estimated
+
+
+async def test_a_whole_answer_that_breaks_off_is_an_http_error(gate: Any) -> None:
+    app, _ = gate(say("one two three four").cut(after=3))
+    reply = await ask(app)
+    assert (reply.status, reply.json()["error"]["type"]) == (502, "api_error")
+
+
+async def test_a_json_answer_to_a_stream_request_becomes_a_stream(gate: Any) -> None:
+    completion = {"id": "c1", "model": "m", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+    app, _ = gate(raw(json.dumps(completion).encode(), content_type="application/json"))
+    message = check_stream((await ask(app, stream=True)).body)
+    assert message["content"] == [{"type": "text", "text": "hi"}]
+
+
+async def test_a_stream_for_an_answer_that_was_not_to_be_streamed_is_collected(gate: Any) -> None:
+    chunk = {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    app, _ = gate(raw(b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"))
+    assert (await ask(app)).json()["content"] == [{"type": "text", "text": "hi"}]
+
+
+async def test_a_page_instead_of_an_answer_is_a_bad_gateway(gate: Any) -> None:
+    app, _ = gate(raw(b"<html>welcome</html>", content_type="text/html"))
+    reply = await ask(app)
+    assert (reply.status, reply.json()["error"]["type"]) == (502, "api_error")
+    assert b"html" not in reply.body
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_a_client_that_leaves_stops_the_model(gate: Any, stream: bool) -> None:
+    app, server = gate(say("one two three").stall(after=2 if stream else 0))
+    async with Driver(app, "POST", "/v1/messages", json=asking(stream=stream)) as client:
+        if stream:
+            await client.start()
+            await client.chunk()
+        assert await asyncio.to_thread(server.asked.wait, 5)
+        client.disconnect()
+        await client.finish()
+    assert await asyncio.to_thread(server.requests[0].gone.wait, 5)
+    assert app.exchange.outcome == "client_disconnect"
+    assert app.exchange.usage.estimated
+
+
+async def test_silence_opens_the_stream_and_is_filled_with_pings(gate: Any) -> None:
+    app, _ = gate(say("late").stall(), ping_interval=0.01)
+    async with Driver(app, "POST", "/v1/messages", json=asking(stream=True)) as client:
+        assert await client.start() == 200
+        said = b""
+        while said.count(b"event: ping") < 3:
+            said += await client.chunk()
+        client.disconnect()
+        await client.finish()
+    assert said.startswith(b"event: message_start")
+
+
+async def test_a_lesson_costs_one_call_and_is_remembered(gate: Any) -> None:
+    refusal = "max_tokens is too large: 200. This model supports at most 50 completion tokens"
+    app, server = gate(refuse(400, refusal), say("a"), say("b"))
+    assert (await ask(app)).status == 200
+    assert app.exchange.attempts == 2
+    assert (await ask(app)).status == 200
+    assert app.exchange.attempts == 1
+    sent = [request.body.get("max_tokens") or request.body["max_completion_tokens"] for request in server.requests]
+    assert sent == [200, 50, 50]
+
+
+async def test_max_tokens_zero_is_answered_without_asking_anybody(gate: Any) -> None:
+    app, server = gate()
+    message = (await ask(app, max_tokens=0)).json()
+    assert (message["content"], message["stop_reason"]) == ([], "max_tokens")
+    assert check_stream((await ask(app, max_tokens=0, stream=True)).body)["content"] == []
+    assert server.requests == []
+
+
+async def test_what_was_dropped_is_in_the_record_and_with_debug_in_a_header(gate: Any) -> None:
+    app, _ = gate(say("a"), debug=True)
+    reply = await ask(app, context_management={"edits": []})
+    assert "context_management" in app.exchange.dropped
+    assert "context_management" in reply.headers["x-llmgate-dropped"]
+
+
+async def test_the_key_goes_upstream_and_the_callers_credentials_do_not(serve: Serve, monkeypatch: Any) -> None:
+    from asgi_llmgate.net import parse_secret
+
+    monkeypatch.setenv("KEY", "sk-upstream")
+    server = ModelServer([say("a")])
+    models = ModelTable([ModelRow("*", ("m/gpt-4o-mini",))], {"m": "openai"})
+    backend = Backend(base_url=serve(server) + "/v1", api_key=parse_secret("env:KEY"), extra_headers={"X-Org": "acme"})
+    app = TranslationApp({"m": backend}, models=models)
+    headers = {
+        "authorization": "Bearer caller",
+        "x-api-key": "caller",
+        "cookie": "session=caller",
+        "anthropic-beta": "b",
+    }
+    reply = await call(app, "POST", "/v1/messages", json=asking(), headers=headers)
+    await app.aclose()
+    sent = server.requests[0].headers
+    assert sent["authorization"] == "Bearer sk-upstream"
+    assert sent["x-org"] == "acme"
+    assert "caller" not in repr(dict(sent))
+    assert not {"x-api-key", "cookie", "anthropic-beta"} & set(sent)
+    assert "sk-upstream" not in repr(backend) + repr(reply.headers) + reply.body.decode()

@@ -1,0 +1,77 @@
+"""A sink to look into, and an exchange with every fact in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from asgi_llmgate.exchange import Answer, Call, Decision, Exchange, Identity, Target, Usage
+from asgi_llmgate.usage import UsageRecord
+
+
+class Kept:
+    """Keeps records; `wait(n)` lets another thread wait for the n-th."""
+
+    def __init__(self) -> None:
+        self.records: list[UsageRecord] = []
+        self._arrived = threading.Condition()
+
+    def emit(self, record: UsageRecord) -> None:
+        with self._arrived:
+            self.records.append(record)
+            self._arrived.notify_all()
+
+    def wait(self, count: int) -> list[UsageRecord]:
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.records) >= count, timeout=5), self.outcomes()
+        return self.records
+
+    def only(self) -> UsageRecord:
+        (record,) = self.records
+        return record
+
+    def outcomes(self) -> list[str]:
+        return [record.outcome for record in self.records]
+
+
+@pytest.fixture
+def sink() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def full_exchange() -> Callable[..., Exchange]:
+    def make(**changes: object) -> Exchange:
+        asked = SimpleNamespace(model="claude-opus-5-5", stream=True, max_tokens=128, temperature=0.0)
+        target = Target(backend="main", provider="openai", model="gpt-4o-mini")
+        exchange = Exchange(
+            method="POST",
+            path="/v1/messages",
+            client="10.0.0.1",
+            headers={"user-agent": "claude-cli/2.1.4 (external, cli)"},
+            request_id="req_1",
+            started_at=1_795_413_424.609,
+            started=100.0,
+            identity=Identity("u-1842", "https://sso.acme.test", "acme", {"org": "acme", "groups": ["a", "b"]}),
+            call=Call(asked, (target,), session_id="7c1d", agent_id="a-1"),
+            decision=Decision(allowed=True, rule="staff", dry_run=("strict",)),
+            target=target,
+            attempts=2,
+            usage=Usage(input=17, output=33, cache_read=5, cache_creation=3, reasoning=2, estimated=True),
+            answer=Answer("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",)),
+            dropped=["thinking"],
+            sent_at=100.01,
+            first_token_at=100.412,
+            status=200,
+            first_byte_at=100.1,
+            ended_at=102.776,
+            outcome="ok",
+        )
+        for name, value in changes.items():
+            setattr(exchange, name, value)
+        return exchange
+
+    return make

@@ -1,0 +1,159 @@
+"""What a record says, and what it never says."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import msgspec
+import pytest
+
+from asgi_llmgate.exchange import Exchange, Secret, Usage
+from asgi_llmgate.usage.record import NAMES, UsageRecord
+
+
+def test_every_fact_leaves_under_the_name_of_the_conventions(full_exchange):
+    assert UsageRecord.of(full_exchange(), {"org": lambda e: e.identity.claims["org"]}).flat() == {
+        "time": "2026-11-23T05:57:07.385Z",
+        "request_id": "req_1",
+        "method": "POST",
+        "path": "/v1/messages",
+        "status": 200,
+        "outcome": "ok",
+        "duration_ms": 2776.0,
+        "ttft_ms": 412.0,
+        "client_ip": "10.0.0.1",
+        "user_agent": "claude-cli/2.1.4 (external, cli)",
+        "jwt.sub": "u-1842",
+        "jwt.iss": "https://sso.acme.test",
+        "org": "acme",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "llmgate.client.model": "claude-opus-5-5",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.request.max_tokens": 128,
+        "gen_ai.request.stream": True,
+        "gen_ai.request.temperature": 0.0,
+        "gen_ai.usage.input_tokens": 17,
+        "gen_ai.usage.output_tokens": 33,
+        "gen_ai.usage.cache_read.input_tokens": 5,
+        "gen_ai.usage.cache_creation.input_tokens": 3,
+        "gen_ai.usage.reasoning.output_tokens": 2,
+        "llmgate.estimated": True,
+        "gen_ai.conversation.id": "7c1d",
+        "gen_ai.agent.id": "a-1",
+        "llmgate.backend": "main",
+        "llmgate.attempts": 2,
+        "llmgate.upstream_ms": 2766.0,
+        "llmgate.dropped": ("thinking",),
+        "policy.rule": "staff",
+        "policy.dry_run": ("strict",),
+    }
+
+
+def test_facts_that_are_not_known_are_absent():
+    exchange = Exchange(
+        method="GET", path="/v1/models", request_id="req_2", started_at=0.0, started=5.0, ended_at=5.001
+    )
+    exchange.settle("refused", reason="JwtAuth", error="no bearer token found", detail="header absent")
+    assert UsageRecord.of(exchange).flat() == {
+        "time": "1970-01-01T00:00:00.001Z",
+        "request_id": "req_2",
+        "method": "GET",
+        "path": "/v1/models",
+        "outcome": "refused",
+        "reason": "JwtAuth",
+        "error": "no bearer token found",
+        "llmgate.detail": "header absent",
+        "duration_ms": 1.0,
+    }
+
+
+def test_no_tokens_is_a_number_but_no_usage_is_absent(full_exchange):
+    flat = UsageRecord.of(full_exchange(usage=Usage())).flat()
+    assert (flat["gen_ai.usage.input_tokens"], flat["gen_ai.usage.output_tokens"]) == (0, 0)
+    assert not any("usage" in name for name in UsageRecord.of(full_exchange(usage=None)).flat())
+
+
+def test_a_call_that_was_refused_says_what_was_asked_but_nothing_of_a_target(full_exchange):
+    flat = UsageRecord.of(full_exchange(target=None, usage=None, answer=None)).flat()
+    assert flat["llmgate.client.model"] == "claude-opus-5-5"
+    assert flat.keys().isdisjoint({"gen_ai.request.model", "gen_ai.provider.name", "llmgate.backend", "ttft_ms"})
+
+
+def test_a_record_is_frozen_and_json(full_exchange):
+    record = UsageRecord.of(full_exchange())
+    with pytest.raises(AttributeError):
+        record.status = 500
+    assert json.loads(msgspec.json.encode(record))["gen_ai.request.model"] == "gpt-4o-mini"
+
+
+def test_neither_tokens_nor_claims_nor_credentials_are_in_it(full_exchange):
+    exchange = full_exchange(
+        token=Secret("eyJ-the-token"),
+        headers={"authorization": "Bearer eyJ-the-token", "x-api-key": "sk-key", "cookie": "session=1"},
+    )
+    text = repr(UsageRecord.of(exchange)) + str(UsageRecord.of(exchange).flat())
+    for forbidden in ("eyJ-the-token", "sk-key", "session=1", "acme'", "groups"):
+        assert forbidden not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        pytest.param("acme", "acme", id="text"),
+        pytest.param(7, 7, id="number"),
+        pytest.param(False, False, id="false"),
+        pytest.param(["a", 1, {"b": 2}], ["a", "1"], id="list of scalars"),
+        pytest.param(list("abcdefghijklmnopqrstuvwxyz"), list("abcdefghijklmnop"), id="long list"),
+        pytest.param("x" * 5000, "x" * 127 + "…", id="long text"),
+        pytest.param("", "", id="empty text"),
+    ],
+)
+def test_a_chosen_field_is_a_scalar_or_a_list(full_exchange, value, kept):
+    assert UsageRecord.of(full_exchange(), {"field": lambda _: value}).flat()["field"] == kept
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1}, math.nan, math.inf, object()])
+def test_a_chosen_field_of_another_kind_is_absent(full_exchange, value):
+    assert "field" not in UsageRecord.of(full_exchange(), {"field": lambda _: value}).flat()
+
+
+def test_a_chosen_field_that_cannot_be_read_is_absent_and_the_next_one_is_not(full_exchange):
+    fields = {"org": lambda e: e.identity.claims["none"], "team": lambda e: "data"}
+    flat = UsageRecord.of(full_exchange(), fields).flat()
+    assert "org" not in flat
+    assert flat["team"] == "data"
+
+
+def test_fields_of_which_none_can_be_read_leave_no_trace(full_exchange):
+    flat = UsageRecord.of(full_exchange(), {"org": lambda e: e.identity.claims["none"]}).flat()
+    assert flat == UsageRecord.of(full_exchange()).flat()
+
+
+def test_text_from_outside_is_clipped(full_exchange):
+    long = "x" * 10_000
+    exchange = full_exchange(
+        path="/" + long, headers={"user-agent": long}, error=long, detail=long, dropped=[long] * 1000, method=long
+    )
+    exchange.call.asked.model = exchange.call.session_id = exchange.call.agent_id = long
+    flat = UsageRecord.of(exchange).flat()
+    assert len(json.dumps(flat)) < 6000
+    assert flat["user_agent"] == "x" * 127 + "…"
+
+
+def test_the_current_span_is_named_and_without_one_nothing_is(full_exchange):
+    trace = pytest.importorskip("opentelemetry.trace")
+    assert UsageRecord.of(full_exchange()).trace_id == ""
+    context = trace.SpanContext(0x4BF9, 0xF0, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        record = UsageRecord.of(full_exchange())
+    assert (record.trace_id, record.span_id) == ("0" * 28 + "4bf9", "0" * 14 + "f0")
+
+
+def test_names_are_told_apart_from_fields():
+    assert {"gen_ai.request.model", "jwt.sub", "status", "fields"} <= NAMES
+    assert "org" not in NAMES

@@ -1,7 +1,8 @@
 """Finding the bearer token in a request's headers (RFC 6750 section 2.1), where the settings say it may be.
 
-It is never looked for in the query: URLs end up in logs.  Every named source is read, because two different tokens in
-one request mean that somebody is mistaken about who calls, and that is refused rather than resolved.
+It is never looked for in the query: URLs end up in logs.  Every named header is read, because two different tokens in
+one request mean that somebody is mistaken about who calls, and that is refused rather than resolved.  Cookies, which a
+browser sends unasked, count only where no header has a token.
 """
 
 from __future__ import annotations

@@ -46,12 +46,12 @@ class Trust:
         provider = self.provider
         if token.algorithm not in self._algorithms:
             raise TokenRefused(Check.ALGORITHM, reasons.BAD_ALGORITHM)
-        if provider.never_verifies is not None and (words := provider.never_verifies(token.header, token.claims)):
-            raise TokenRefused(Check.SIGNATURE, words)
         keys = await self.keys.find(token.kid)
         key = keys.pick(token.kid, token.algorithm, without_kid=provider.tokens_without_kid)
         if not _signs_for(key, token.claims, provider):
             raise TokenRefused(Check.KEY, reasons.UNKNOWN_KEY, hint="the key is another tenant's")
+        if provider.never_verifies is not None and (words := provider.never_verifies(token.header, token.claims)):
+            raise TokenRefused(Check.SIGNATURE, words)
         if not _signature_is_good(token.signed, key):
             raise TokenRefused(Check.SIGNATURE, reasons.BAD_SIGNATURE)
         return self._claims.judge(token.header, token.claims)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -34,20 +35,6 @@ BAD_FOR = 5.0
 T = TypeVar("T")
 
 
-class _Recent(OrderedDict[bytes, T], Generic[T]):
-    """The last so many entries; what was used longest ago goes first."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
-    def remember(self, key: bytes, value: T) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > self._size:
-            self.popitem(last=False)
-
-
 class _Known(NamedTuple, Generic[T]):
     """What came out for a token, until when, and of which keys."""
 
@@ -56,8 +43,30 @@ class _Known(NamedTuple, Generic[T]):
     keys: KeyStore
     generation: int
 
-    def holds(self, now: float) -> bool:
-        return now < self.until and self.generation == self.keys.generation
+
+class _Recent(Generic[T]):
+    """The last so many outcomes by a token's digest; what was asked for longest ago goes first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: OrderedDict[bytes, _Known[T]] = OrderedDict()
+
+    def recall(self, digest: bytes, now: float) -> T | None:
+        known = self._known.get(digest)
+        if known is None or now >= known.until or known.generation != known.keys.generation:
+            return None
+        with suppress(KeyError):  # another thread's event loop may just have dropped it
+            self._known.move_to_end(digest)
+        return known.outcome
+
+    def remember(self, digest: bytes, outcome: T, until: float, keys: KeyStore) -> None:
+        self._known[digest] = _Known(outcome, until, keys, keys.generation)
+        self._known.move_to_end(digest)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class Verifier:
@@ -92,8 +101,8 @@ class Verifier:
         self._cache_ttl = cache_ttl
         self._max_token_size = max_token_size
         self._now = now
-        self._good: _Recent[_Known[Identity]] = _Recent(REMEMBERED)
-        self._bad: _Recent[_Known[TokenRefused]] = _Recent(REMEMBERED // 10)
+        self._good: _Recent[Identity] = _Recent(REMEMBERED)
+        self._bad: _Recent[TokenRefused] = _Recent(REMEMBERED // 10)
 
     async def verify(self, token: str) -> Identity:
         """Whom the token identifies.
@@ -102,13 +111,10 @@ class Verifier:
         """
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
         now = self._now()
-        good = self._good.get(digest)
-        if good is not None and good.holds(now):
-            self._good.move_to_end(digest)
-            return good.outcome
-        bad = self._bad.get(digest)
-        if bad is not None and bad.holds(now):
-            raise bad.outcome.again()
+        if (identity := self._good.recall(digest, now)) is not None:
+            return identity
+        if (refusal := self._bad.recall(digest, now)) is not None:
+            raise refusal.again()
         return await self._judge(token, digest, now)
 
     async def _judge(self, token: str, digest: bytes, now: float) -> Identity:
@@ -121,7 +127,7 @@ class Verifier:
             log.debug("%s: iss=%a kid=%a sub=%a", *told)
             raise
         until = min(now + self._cache_ttl, unverified.claims.get("exp", now + self._cache_ttl))
-        self._good.remember(digest, _Known(identity, until, trust.keys, trust.keys.generation))
+        self._good.remember(digest, identity, until, trust.keys)
         return identity
 
     async def _ask(self, trust: Trust, token: Unverified, digest: bytes, now: float) -> Identity:
@@ -135,8 +141,7 @@ class Verifier:
         except TokenRefused as error:
             error.detail = error.detail or hints.get(error.check, "")
             if error.check is Check.SIGNATURE:
-                until = now + BAD_FOR
-                self._bad.remember(digest, _Known(error.again(), until, trust.keys, trust.keys.generation))
+                self._bad.remember(digest, error.again(), now + BAD_FOR, trust.keys)
             raise
 
     async def aclose(self) -> None:

@@ -100,8 +100,9 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
     if not isinstance(written, str):
         if not isinstance(written, Mapping):
             raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
-        known = ("rules", "default", "engine", "list_claims", "env")
-        return PolicyMiddleware(_nowhere, **{name: written[name] for name in known if name in written}), None
+        if unknown := written.keys() - {"rules", "default", "engine", "list_claims"}:
+            raise SettingsError("unknown key", path=f"policy.{min(unknown)}")
+        return PolicyMiddleware(_nowhere, **written), None
     settings = read_settings(read_file(folder / written))
     section = settings.policy
     denied = None if section.deny_subjects is None else folder / section.deny_subjects.file

@@ -1,7 +1,8 @@
 """Everything that goes out: the HTTP client, what holds it per event loop, and the keys it sends."""
 
-from asgi_llmgate.net.answer import HTTPAnswer, Timeouts
+from asgi_llmgate.net.answer import HTTPAnswer
 from asgi_llmgate.net.client import Fetched, HTTPClient
+from asgi_llmgate.net.deadline import Timeouts
 from asgi_llmgate.net.perloop import PerLoop
 from asgi_llmgate.net.secrets import FileSecret, SecretSource, StaticSecret, parse_secret
 from asgi_llmgate.net.singleflight import SingleFlight

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from asgi_llmgate._version import __version__
-from asgi_llmgate.net.answer import Deadline, HTTPAnswer, Timeouts
+from asgi_llmgate.net.answer import HTTPAnswer
+from asgi_llmgate.net.deadline import Deadline, Timeouts
 from asgi_llmgate.net.failures import ERRORS, before_answer
 from asgi_llmgate.net.perloop import PerLoop
 from asgi_llmgate.net.transport import Proxies, SharedTransport, dialled, tls_context
@@ -72,12 +73,13 @@ class HTTPClient:
         deadline = Deadline(timeouts)
         dialled.set(False)
         try:
-            async with deadline.bound() as bound:
+            with deadline:
                 response = await transport.handle_async_request(request)
-        except ERRORS as error:
-            if bound.expired():
-                raise deadline.error() from error
-            raise before_answer(error, dialled=dialled.get() if self._is_default else None) from error
+        except BaseException as error:
+            deadline.close()
+            if isinstance(error, ERRORS):
+                raise before_answer(error, dialled=dialled.get() if self._is_default else None) from error
+            raise
         return HTTPAnswer(response, deadline)
 
     async def fetch(

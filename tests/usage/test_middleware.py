@@ -352,11 +352,22 @@ async def test_a_send_that_raises_because_the_client_left_is_a_disconnect(sink, 
     assert caplog.records == []
 
 
-async def test_a_client_that_the_app_has_given_up_is_a_disconnect(sink, caplog):
-    async with Driver(UsageMiddleware(Raising(hello, ClientGone()), sinks=[sink])) as client:
+@pytest.mark.parametrize("start", [None, STREAM, JSON], ids=["before the start", "in a stream", "in another answer"])
+async def test_a_client_that_the_app_has_given_up_is_a_disconnect(sink, caplog, start):
+    async def app(scope, receive, send):
+        if start is not None:
+            await send(start)
+        await resume.wait()
+        raise ClientGone  # it did not read for too long: no server reports that
+
+    resume = asyncio.Event()
+    async with Driver(UsageMiddleware(app, sinks=[sink])) as client:
+        if start is not None:
+            await client.start()
         client.disconnect()
+        resume.set()
         await client.finish()
-    assert (sink.only().outcome, sink.only().status) == ("client_disconnect", 499)
+    assert (sink.only().outcome, sink.only().status) == ("client_disconnect", 200 if start else 499)
     assert caplog.records == []
 
 

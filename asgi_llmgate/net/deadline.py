@@ -1,0 +1,99 @@
+"""How long an upstream may take.
+
+    pool, connect   for a connection; the transport keeps these two
+    first_byte      for the first byte of the BODY: many model servers send the head before they have read the prompt
+    idle            for each byte after it
+    total           for all of it; off by default, because a long answer is no fault
+
+The time that the reader takes between two waits counts only for `total`: it may be held up by a slow client.
+
+A Deadline does what `asyncio.timeout` around each wait would do, with one timer for all of them.  An answer of a
+thousand chunks is a thousand waits, and arming and disarming a timer costs more than reading a chunk does.  So the
+timer is left alone while there are bytes, and looks when it fires whether the deadline has moved on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from types import TracebackType
+
+from asgi_llmgate.errors import Phase
+from asgi_llmgate.net.failures import timed_out
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; None is no bound.  `first_byte` and `total` count from the start of the request."""
+
+    connect: float | None = 10.0
+    pool: float | None = 10.0
+    first_byte: float | None = 600.0
+    idle: float | None = 300.0
+    total: float | None = None
+
+
+class Deadline:
+    """`with deadline:` around a wait raises TimedOut from it when the time is up.  Cancellation is passed on."""
+
+    __slots__ = ("_cancelling", "_due", "_end", "_expired", "_idle", "_loop", "_phase", "_task", "_timer")
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._idle = _seconds(timeouts.idle)
+        self._end = now + _seconds(timeouts.total)
+        self._due = now + _seconds(timeouts.first_byte)
+        self._phase: Phase = "first_byte"
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cancelling = 0
+        self._expired = False
+
+    def restart(self) -> None:
+        """There has been a byte: from now on the wait is for the next one."""
+        self._due = self._loop.time() + self._idle
+        self._phase = "idle"
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def __enter__(self) -> None:
+        task = self._task = asyncio.current_task()
+        assert task is not None
+        self._cancelling = task.cancelling()
+        when = min(self._due, self._end)
+        if self._timer is None or self._timer.when() > when:
+            self._arm(when)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if self._expired and task is not None:
+            self._expired = False
+            if task.uncancel() <= self._cancelling and kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise timed_out("total" if self._end < self._due else self._phase) from error
+
+    def _arm(self, when: float) -> None:
+        self.close()
+        if when < math.inf:
+            self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        when = min(self._due, self._end)
+        if self._task is None:
+            return
+        if self._loop.time() < when:
+            self._arm(when)
+        else:
+            self._expired = True
+            self._task.cancel()
+
+
+def _seconds(value: float | None) -> float:
+    return math.inf if value is None else value

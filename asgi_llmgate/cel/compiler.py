@@ -43,7 +43,15 @@ _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package"}
     | {"namespace", "return", "var", "void", "while", "in", "null"}
 )
-_ORDER = {"relation_lt": "<", "relation_le": "<=", "relation_gt": ">", "relation_ge": ">="}
+_RELATIONS = {
+    "relation_lt": "<",
+    "relation_le": "<=",
+    "relation_gt": ">",
+    "relation_ge": ">=",
+    "relation_eq": "==",
+    "relation_ne": "!=",
+    "relation_in": "in",
+}
 _ARITHMETIC = {
     "addition_add": "+",
     "addition_sub": "-",
@@ -125,26 +133,25 @@ class Compiler:
     def relation(self, tree: Tree) -> Node:
         operation, right_tree = trees(tree)
         left, right = self.value(trees(operation)[0]), self.value(right_tree)
-        place, symbol = end_place(operation), operation.data
-        if order := _ORDER.get(symbol):
-            run = closures.both(left.run, right.run, operators.comparison(order), place)
-            return _node(tree, run, order, (left, right), steps=_CALL)
-        if symbol == "relation_in":
+        symbol = _RELATIONS[operation.data]
+        place = end_place(operation, symbol)
+        if symbol == "in":
             if right.constant is not ABSENT:
                 raise CompileError("'in' needs a list or a map on its right; for a part of a string: contains()", place)
-            run = closures.call(values.contains, (left.run, right.run), place)
-            return _node(tree, run, "in", (left, right), steps=_CALL)
-        if symbol == "relation_ne":
-            self.cautions.append(cautions.inequality(place))
-        negated = symbol == "relation_ne"
-        steps, run = _equality(left, right, place, negated)
-        return _node(tree, run, "!=" if negated else "==", (left, right), steps=steps)
+            steps, run = _CALL, closures.call(values.contains, (left.run, right.run), place)
+        elif symbol in ("==", "!="):
+            if symbol == "!=":
+                self.cautions.append(cautions.inequality(place))
+            steps, run = _equality(left, right, place, symbol == "!=")
+        else:
+            steps, run = _CALL, closures.both(left.run, right.run, operators.comparison(symbol), place)
+        return _node(tree, run, symbol, (left, right), steps=steps)
 
     def addition(self, tree: Tree) -> Node:
         operation, right_tree = trees(tree)
         left, right = self.value(trees(operation)[0]), self.value(right_tree)
-        symbol, place = _ARITHMETIC[operation.data], end_place(operation)
-        run = closures.call(operators.arithmetic(symbol), (left.run, right.run), place)
+        symbol = _ARITHMETIC[operation.data]
+        run = closures.call(operators.arithmetic(symbol), (left.run, right.run), end_place(operation, symbol))
         return _node(tree, run, symbol, (left, right), steps=_CALL)
 
     multiplication = addition

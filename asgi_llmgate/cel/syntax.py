@@ -46,9 +46,9 @@ def place_of(tree: Tree) -> Place:
     return tree.meta.line, tree.meta.column
 
 
-def end_place(tree: Tree) -> Place:
-    """Where an infix operator ends: `relation "=="` is a tree of its own."""
-    return tree.meta.end_line, tree.meta.end_column - 1
+def end_place(tree: Tree, symbol: str) -> Place:
+    """Where an infix operator stands: it ends the tree of its left side (`relation "=="`)."""
+    return tree.meta.end_line, tree.meta.end_column - len(symbol)
 
 
 def token_place(token: lark.Token) -> Place:

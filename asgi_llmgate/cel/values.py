@@ -78,6 +78,9 @@ _KINDS: dict[type, str] = {
 TYPES: Mapping[str, CelType] = {name: CelType(name) for name in _KINDS.values()}
 NUMERIC = frozenset({"int", "uint", "double"})
 INTEGRAL = frozenset({"int", "uint"})
+_COMPARE = 6
+"""Steps that the comparison of two lists or maps costs, beside those for their members."""
+
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None), Timestamp, Duration, CelType})
 
 
@@ -123,14 +126,14 @@ def equal(frame: Frame, left: Any, right: Any) -> bool:
 def _equal_lists(frame: Frame, left: Sequence[Any], right: Sequence[Any]) -> bool:
     if len(left) != len(right):
         return False
-    spend(frame, len(left))
+    spend(frame, _COMPARE + 2 * len(left))
     return all(equal(frame, a, b) for a, b in zip(left, right, strict=True))
 
 
 def _equal_maps(frame: Frame, left: Mapping[Any, Any], right: Mapping[Any, Any]) -> bool:
     if len(left) != len(right):
         return False
-    spend(frame, len(left))
+    spend(frame, _COMPARE + 2 * len(left))
     return all(key in right and equal(frame, value, right[key]) for key, value in left.items())
 
 

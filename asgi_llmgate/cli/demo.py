@@ -47,7 +47,7 @@ def demo(folder: str, port: int, once: bool) -> None:
     with _model() as (model, where), _captured_log() as log, serving(_load_app(), listener) as url:
         base = f"{url}/llm"
         click.echo(f"model    {model} ({where})\ngateway  {base}\n")
-        seen = [run(scenario, base, idp) for scenario in SCENARIOS]
+        seen = [run(scenario, base, idp, model) for scenario in SCENARIOS]
         _show(seen)
         click.echo("\nThe access log of these calls:")
         for line in log.lines:

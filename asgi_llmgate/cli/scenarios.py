@@ -42,11 +42,14 @@ SCENARIOS = (
 )
 
 
-def run(scenario: Scenario, base: str, idp: MockIdP) -> Seen:
-    """Send the same Anthropic Messages body that Claude Code would send, and look at what comes back."""
+def run(scenario: Scenario, base: str, idp: MockIdP, model: str) -> Seen:
+    """Send the same Anthropic Messages body that Claude Code would send, and look at what comes back.
+
+    The token is minted for `model`, as the lab's entitlement has it.
+    """
     headers = {"anthropic-version": "2023-06-01"}
     if scenario.team is not None:
-        headers["authorization"] = f"Bearer {idp.mint(team=scenario.team)}"
+        headers["authorization"] = f"Bearer {idp.mint(team=scenario.team, llms={'openai': [model]})}"
     body = {
         "model": "claude-3-5-sonnet-20241022",
         "max_tokens": 128,

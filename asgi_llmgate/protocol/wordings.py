@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 _IN_PARTS = re.compile(  # OpenAI, Azure, DeepSeek, vLLM before 0.9, OpenRouter
-    r"maximum context length is (?P<limit>\d+) tokens\W+however, you requested (?:about )?\d+ tokens "
+    r"maximum context length is (?P<limit>\d+) tokens\W+however,? you requested (?:about )?\d+ tokens "
     r"\((?P<parts>[^)]*)\)"
 )
 _PART = re.compile(r"(\d+)([^\d,;]*)")

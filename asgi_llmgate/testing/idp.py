@@ -77,9 +77,10 @@ class MockIdP:
         except FileNotFoundError:
             idp = cls(**options)
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(place / KEY_FILE, idp.key.as_dict(private=True), 0o600)
-        if not (place / JWKS_FILE).exists() or json.loads((place / JWKS_FILE).read_text()) != idp.jwks:
-            _write(place / JWKS_FILE, idp.jwks, 0o644)
+            _write(place / KEY_FILE, json.dumps(idp.key.as_dict(private=True)), 0o600)
+        published = json.dumps(idp.jwks, indent=2) + "\n"
+        if not (place / JWKS_FILE).exists() or (place / JWKS_FILE).read_text() != published:
+            _write(place / JWKS_FILE, published, 0o644)
         return idp
 
     @property
@@ -155,11 +156,10 @@ def _given(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _write(path: Path, document: Mapping[str, Any], mode: int) -> None:
+def _write(path: Path, text: str, mode: int) -> None:
     """Whole or not at all, and never for a moment readable by more than `mode` says."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "w") as file:
-        json.dump(document, file, indent=2)
-        file.write("\n")
+        file.write(text)
     scratch.replace(path)

@@ -26,6 +26,7 @@ from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, raw, refuse
 CREATED = 1_721_172_717
 """`created` of every answer and model: answers are the same in every run."""
 
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -190,17 +191,21 @@ def _conversation_complaint(messages: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _usage(request: ReceivedRequest, turn: Turn) -> dict[str, Any]:
-    """Four characters a token and seven for the frame: near enough to what a real tokenizer says of English."""
-    prompt = 7 + sum(len(text_of(message)) for message in request.messages) // 4
-    spoken = turn.reasoning + turn.text + "".join(each.name + each.arguments for each in turn.calls)
-    completion = max(1, len(spoken) // 4)
+    """A token is a word or a mark, and seven frame the prompt: what OpenAI's tokenizer says of plain English."""
+    prompt = 7 + sum(_tokens(text_of(message)) for message in request.messages)
+    reasoning = _tokens(turn.reasoning)
+    completion = reasoning + _tokens(turn.text) + sum(_tokens(each.name + each.arguments) for each in turn.calls)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": len(turn.reasoning) // 4},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
+
+
+def _tokens(text: str) -> int:
+    return len(_TOKEN.findall(text))
 
 
 async def _read(scope: Scope, receive: Receive) -> ReceivedRequest:

@@ -136,8 +136,8 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Place]:
-    for file in (ROOT / "examples" / "lab").glob("*.*"):
-        shutil.copy(file, tmp_path)
+    for name in ("app.py", "llmgate.yaml"):
+        shutil.copy(ROOT / "examples" / "lab" / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")

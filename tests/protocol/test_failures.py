@@ -131,7 +131,10 @@ def test_case_58_context_overflow_texts(body: Any, tokens: int) -> None:
 
 
 def test_case_58_only_the_sum_is_too_much() -> None:
-    text = "You passed 90 input tokens and requested 20 output tokens. However, the model's context length is only 100 tokens"
+    text = (
+        "You passed 90 input tokens and requested 20 output tokens. However, the model's context length is only 100 "
+        "tokens"
+    )
     assert of(400, error(text)).message == "input length and `max_tokens` exceed context limit: 90 + 20 > 100"
 
 

@@ -30,7 +30,8 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="OpenAI, functions",
         ),
         pytest.param(
-            "This model's maximum context length is 4097 tokens. However, you requested 4500 tokens (400 in the messages, "
+            "This model's maximum context length is 4097 tokens. However, you requested 4500 tokens (400 in the "
+            "messages, "
             "100 in the functions, and 4000 in the completion).",
             TOO_MUCH(500, 4000, 4097),
             id="OpenAI, in parts",
@@ -42,7 +43,8 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="OpenAI, with commas",
         ),
         pytest.param(
-            "This model's maximum context length is 8192 tokens, however you requested 8700 tokens (700 in your prompt; "
+            "This model's maximum context length is 8192 tokens, however you requested 8700 tokens (700 in your "
+            "prompt; "
             "8000 for the completion). Please reduce your prompt; or completion length.",
             TOO_MUCH(700, 8000, 8192),
             id="Azure",
@@ -60,32 +62,37 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="vLLM, in parts",
         ),
         pytest.param(
-            "This model's maximum context length is 32768 tokens. However, you requested 32000 output tokens and your prompt "
+            "This model's maximum context length is 32768 tokens. However, you requested 32000 output tokens and "
+            "your prompt "
             "contains at least 769 input tokens, for a total of at least 32769 tokens. Please reduce the length of the "
             "input prompt or the number of requested output tokens.",
             TOO_MUCH(769, 32000, 32768),
             id="vLLM, at least",
         ),
         pytest.param(
-            "This model's maximum context length is 32768 tokens. However, you requested 0 output tokens and your prompt "
+            "This model's maximum context length is 32768 tokens. However, you requested 0 output tokens and your "
+            "prompt "
             "contains at least 32769 input tokens, for a total of at least 32769 tokens.",
             TOO_LONG(32769, 32768),
             id="vLLM, no output",
         ),
         pytest.param(
-            "'max_tokens' or 'max_completion_tokens' is too large: 8192. This model's maximum context length is 4096 tokens "
+            "'max_tokens' or 'max_completion_tokens' is too large: 8192. This model's maximum context length is "
+            "4096 tokens "
             "and your request has 1000 input tokens (8192 > 4096 - 1000).",
             TOO_MUCH(1000, 8192, 4096),
             id="vLLM, too large",
         ),
         pytest.param(
-            "This model's maximum context length is 4096 tokens. However, your request has 5000 input tokens. Please reduce "
+            "This model's maximum context length is 4096 tokens. However, your request has 5000 input tokens. "
+            "Please reduce "
             "the length of the input messages.",
             TOO_LONG(5000, 4096),
             id="vLLM, input",
         ),
         pytest.param(
-            "You passed 31745 input tokens and requested 1024 output tokens. However, the model's context length is only "
+            "You passed 31745 input tokens and requested 1024 output tokens. However, the model's context length "
+            "is only "
             "32768 tokens, resulting in a maximum input length of 31744 tokens.",
             TOO_MUCH(31745, 1024, 32768),
             id="vLLM, passed",
@@ -106,7 +113,8 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="SGLang",
         ),
         pytest.param(
-            "Requested token count exceeds the model's maximum context length of 64000 tokens. You requested a total of "
+            "Requested token count exceeds the model's maximum context length of 64000 tokens. You requested a "
+            "total of "
             "71897 tokens: 7897 tokens from the input messages and 64000 tokens for the completion.",
             TOO_MUCH(7897, 64000, 64000),
             id="SGLang, total",
@@ -122,13 +130,15 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="llama.cpp",
         ),
         pytest.param(
-            "This endpoint's maximum context length is 32768 tokens. However, you requested about 37623 tokens (21239 of "
+            "This endpoint's maximum context length is 32768 tokens. However, you requested about 37623 tokens "
+            "(21239 of "
             "text input, 16384 in the output). Please reduce the length of either one.",
             TOO_MUCH(21239, 16384, 32768),
             id="OpenRouter",
         ),
         pytest.param(
-            "This endpoint's maximum context length is 65536 tokens. However, you requested about 65810 tokens (1430 of text "
+            "This endpoint's maximum context length is 65536 tokens. However, you requested about 65810 tokens "
+            "(1430 of text "
             "input, 380 of tool input, 64000 in the output).",
             TOO_MUCH(1810, 64000, 65536),
             id="OpenRouter, tools",
@@ -139,7 +149,8 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="a sum alone",
         ),
         pytest.param(
-            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens and "
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` "
+            "tokens and "
             "1000 `max_new_tokens`",
             TOO_MUCH(4000, 1000, 4096),
             id="TGI",
@@ -165,7 +176,8 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="Moonshot",
         ),
         pytest.param(
-            "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context "
+            "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with "
+            "context "
             "length of only 4096 tokens, which is not enough.",
             TOO_LONG(5000, 4096),
             id="LM Studio",

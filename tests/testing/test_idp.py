@@ -123,9 +123,10 @@ def test_the_private_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "k").stat().st_mode) == 0o700
 
 
-def test_lost_public_keys_are_written_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ["{}", "not JSON", ""])
+def test_lost_public_keys_are_written_again(lost: str, tmp_path: Path) -> None:
     first = MockIdP.in_folder(tmp_path, algorithm="EdDSA")
-    (tmp_path / JWKS_FILE).write_text("{}")
+    (tmp_path / JWKS_FILE).write_text(lost)
     MockIdP.in_folder(tmp_path)
     assert json.loads((tmp_path / JWKS_FILE).read_text()) == first.jwks
 

@@ -68,7 +68,15 @@ async def test_text_comes_back_whole(sdk: Client) -> None:
     assert choice.message.model_extra == {"reasoning_content": "Be polite."}
     assert answer.model == "gpt-4o-mini-2024-07-18"
     assert answer.usage is not None
-    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 2
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (8, 8, 16)
+
+
+async def test_the_labs_question_costs_what_it_cost_there(sdk: Client) -> None:
+    messages: Any = [{"role": "user", "content": "In one sentence, what is an API gateway?"}]
+    async with sdk(ModelServer()) as client:
+        answer = await client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (17, 35)
 
 
 async def test_the_same_text_comes_back_in_pieces(sdk: Client) -> None:

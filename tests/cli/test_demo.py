@@ -1,0 +1,104 @@
+"""`llmgate demo` as a newcomer runs it: the command, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asgi_llmgate.cli.demo import FILES
+from asgi_llmgate.testing.model_script import refuse, say
+from asgi_llmgate.testing.model_server import ModelServer
+from asgi_llmgate.testing.serving import bind
+
+ROOT = Path(__file__).parents[2]
+LLMGATE = Path(sys.executable).with_name("llmgate")
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    for name in FILES:
+        (tmp_path / name).write_bytes((ROOT / "examples" / "lab" / name).read_bytes())
+
+    def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
+        return subprocess.run(
+            [LLMGATE, "demo", "--dir", str(tmp_path), *options],
+            env=clean | {"NO_PROXY": "127.0.0.1"} | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def free_port() -> str:
+    with bind() as listener:
+        return str(listener.getsockname()[1])
+
+
+def test_the_scenarios_go_as_stated(demo: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    done = demo("--port", free_port())
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = re.findall(r"^  (.+?) {2,}(\d{3})  (.+)$", done.stdout, re.MULTILINE)
+    assert [(request, status) for request, status, _ in told] == [
+        ("no token", "401"),
+        ("a token of team marketing", "403"),
+        ("a token of team data-platform", "200"),
+        ("the same, streamed", "200"),
+    ]
+    assert "no bearer token found" in told[0][2]
+    assert "authorization failed" in told[1][2]
+    assert told[2][2].startswith("gpt-4o-mini-2024-07-18: ")
+    lines = re.findall(r'"status":(\d+)', done.stdout)
+    assert lines == ["401", "403", "200", "200"]
+    assert (tmp_path / ".llmgate" / "private-key.json").stat().st_mode & 0o777 == 0o600
+    assert "eyJ" not in done.stdout + done.stderr
+    assert "sk-" not in done.stdout + done.stderr
+
+
+def test_a_taken_port_is_said_and_another_one_found(demo: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    with bind() as taken:
+        port = taken.getsockname()[1]
+        done = demo("--once", "--port", str(port))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Port {port} is taken; this is on port " in done.stdout
+
+
+def test_a_model_server_of_ones_own_answers(
+    demo: Callable[..., subprocess.CompletedProcess[str]], serve: Callable[..., str]
+) -> None:
+    server = ModelServer([say("Ours."), say("Ours.")], model="qwen3-coder", api_key="sk-ours")
+    done = demo(
+        "--once",
+        "--port",
+        free_port(),
+        OPENAI_BASE_URL=serve(server) + "/v1",
+        OPENAI_API_KEY="sk-ours",
+        OPENAI_MODEL="qwen3-coder",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ours." in done.stdout
+    assert [request.body["model"] for request in server.requests] == ["qwen3-coder", "qwen3-coder"]
+
+
+def test_a_scenario_that_goes_otherwise_is_a_failure(
+    demo: Callable[..., subprocess.CompletedProcess[str]], serve: Callable[..., str]
+) -> None:
+    server = ModelServer([refuse(500, "out of order").always()])
+    done = demo("--once", "--port", free_port(), OPENAI_BASE_URL=serve(server) + "/v1")
+    assert done.returncode == 1
+    assert "not as stated" in done.stderr
+
+
+def test_the_labs_files_are_in_the_wheel() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {f"examples/lab/{name}" for name in FILES} == set(build["force-include"])

@@ -1,0 +1,116 @@
+"""Whatever bytes a server sends: nothing raises, and what the client gets keeps the grammar.
+
+With atheris (`pip install atheris`): `python tests/fuzz/fuzz_translator.py [corpus folder] [libFuzzer options]`.  Without
+it the same target is given random mutations of a small corpus; `--runs N --seed N`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Callable
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.protocol.emitters import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.plan import AnswerPlan
+from asgi_llmgate.protocol.sse import SSEReader
+from asgi_llmgate.protocol.translator import Translator
+from asgi_llmgate.testing.grammar import check_stream
+
+PLANS = [
+    AnswerPlan("msg_1", "m", thinking=True, input_estimate=5),
+    AnswerPlan("msg_1", "m", think_tags=True, thinking=True, stop_sequences=("END",)),
+    AnswerPlan("msg_1", "m", output_limit=1, echo_model=True, names={"A": "B"}),
+]
+
+CORPUS = [
+    b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"<think>a</think>b"}}]}\n\n',
+    b'data: {"choices":[{"delta":{"reasoning":"hm","refusal":"no"},"finish_reason":"stop","stop_reason":"END"}]}\r\n\r\n',
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"A","arguments":"{\\"x\\":"}}]}}]}\n\n',
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}},{"id":"b"}]}}]}\n\n',
+    b'data: {"choices":[{"delta":{"tool_calls":[{"function":{"name":"B","arguments":{"y":[2]}}}]}}]}\n\n',
+    b'data: {"choices":[{"delta":{"function_call":{"name":"A","arguments":""}},"finish_reason":"length"}]}\n\n',
+    b'data: {"choices":[{"delta":{"content":[{"type":"text","text":"\\ud83d\xff"}]}}],"usage":{"prompt_tokens":3}}\n\n',
+    b'data: {"error":{"message":"prompt is too long: 9 tokens > 8 maximum","code":400}}\n\n',
+    b'error: {"code":503}\n\n',
+    b": ping\n\ndata: ping\n\n",
+    b"data: [DONE]\n\n",
+]
+TOKENS = [b'"', b"{", b"}", b"[", b"]", b"\\", b"\n", b"\r", b"data:", b"null", b"\\ud800", b"\xf0\x9f", b"0", b"index"]
+
+
+def one_input(data: bytes) -> None:
+    """The target.  The first byte chooses the plan, the second how long the pieces are."""
+    if len(data) < 2:
+        return
+    plan, size, stream = PLANS[data[0] % len(PLANS)], data[1] % 32 or len(data), data[2:]
+    out = SSEEmitter("req_1")
+    translate(plan, [stream[place : place + size] for place in range(0, len(stream), size)], out)
+    told = check_stream(out.take())
+
+    message = MessageEmitter()
+    translator = translate(plan, [stream], message)
+    if translator.error is None:
+        assert json.loads(message.message())["stop_reason"]
+        if told["error"] is None:
+            assert json.loads(message.message())["content"] == json.loads(json.dumps(told["content"]))
+
+    out = SSEEmitter("req_1")
+    Translator(plan).whole(stream, out)
+    check_stream(out.take())
+
+
+def translate(plan: AnswerPlan, pieces: list[bytes], out: Emitter) -> Translator:
+    translator, reader = Translator(plan), SSEReader(max_event=4096)
+    try:
+        for piece in pieces:
+            for event in reader.feed(piece):
+                translator.step(event, out)
+        for event in reader.end():
+            translator.step(event, out)
+    except Broken as error:
+        translator.fail(error, out)
+    translator.finish(out)
+    assert translator.done
+    return translator
+
+
+def mutated(rng: random.Random) -> bytes:
+    """Events of the corpus in some order, with some bytes changed."""
+    data = bytearray(b"".join(rng.choices(CORPUS, k=rng.randrange(1, 8))))
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        place = rng.randrange(len(data) + 1)
+        data[place : place + rng.choice([0, 1, 5])] = rng.choice([*TOKENS, rng.randbytes(1)])
+    return rng.randbytes(2) + bytes(data)
+
+
+def run_random(runs: int, seed: int, target: Callable[[bytes], None] = one_input) -> None:
+    rng = random.Random(seed)
+    for _ in range(runs):
+        data = mutated(rng)
+        try:
+            target(data)
+        except Exception:
+            print(f"fails on {data!r}", file=sys.stderr)
+            raise
+
+
+def main() -> None:
+    try:
+        import atheris
+    except ImportError:
+        options = argparse.ArgumentParser()
+        options.add_argument("--runs", type=int, default=100_000)
+        options.add_argument("--seed", type=int, default=0)
+        chosen = options.parse_args()
+        run_random(chosen.runs, chosen.seed)
+        return
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -142,6 +142,15 @@ def _require_url(text: str) -> None:
         raise SettingsError(f"not a URL: {text!r}", hint="such as https://api.openai.com/v1")
 
 
+def _require_readable(file: Path, path: str) -> None:
+    """What is read at the first request is looked at now, so that nothing starts half-configured."""
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        hint = "to try things out, `llmgate mint` makes one"
+        raise SettingsError(f"cannot read {file}: {error.strerror}", path=path, hint=hint) from None
+
+
 def _secret(spec: str | None, path: str, folder: Path) -> SecretSource | None:
     if spec is None:
         return None
@@ -208,6 +217,7 @@ def _keys(jwks: shape.Jwks | None, folder: Path) -> KeySource | None:
     if sum(map(bool, (jwks.inline, jwks.file, jwks.url, jwks.discovery))) != 1:
         raise SettingsError("say where the keys are: one of inline, file, url, discovery", path="jwks")
     if jwks.file is not None:
+        _require_readable(folder / jwks.file, "jwks.file")
         return File(folder / jwks.file)
     if jwks.url is not None:
         return URL(jwks.url, token_file=_inside(folder, jwks.token_file), ca_file=_inside(folder, jwks.ca_file))

@@ -12,6 +12,7 @@ import errno
 import importlib.util
 import logging
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -41,6 +42,7 @@ def demo(folder: str, port: int, once: bool) -> None:
 
     The exit code is 0 only when every scenario went as stated.
     """
+    llmgate = str(Path(sys.argv[0]).absolute())
     _enter(Path(folder))
     idp = MockIdP.in_folder(".llmgate")
     listener = _listen(port)
@@ -56,7 +58,7 @@ def demo(folder: str, port: int, once: bool) -> None:
             raise SystemExit(1)
         if not once and sys.stdout.isatty():
             log.pass_on()
-            _invite(base, model)
+            _invite(base, model, llmgate)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
 
@@ -142,13 +144,15 @@ def _show(seen: list[Seen]) -> None:
             click.echo("  ^ not as stated", err=True)
 
 
-def _invite(base: str, model: str) -> None:
+def _invite(base: str, model: str, llmgate: str) -> None:
+    command = shlex.join([llmgate, "mint", "--dir", str(Path(".llmgate").absolute())])
+    entitled = "" if model == "gpt-4o-mini" else " " + shlex.join(["--claim", f'llms={{"openai": ["{model}"]}}'])
     click.echo(
         f"""
-Point Claude Code at it (in another terminal, in {Path.cwd()}):
+Point Claude Code at it, in another terminal:
 
   export ANTHROPIC_BASE_URL={base}
-  export ANTHROPIC_AUTH_TOKEN=$(llmgate mint)
+  export ANTHROPIC_AUTH_TOKEN=$({command}{entitled})
   claude
 
 Serving until Ctrl-C."""

@@ -1,7 +1,7 @@
 """Whatever bytes a server sends: nothing raises, and what the client gets keeps the grammar.
 
-With atheris (`pip install atheris`): `python tests/fuzz/fuzz_translator.py [corpus folder] [libFuzzer options]`.  Without
-it the same target is given random mutations of a small corpus; `--runs N --seed N`.
+With atheris installed: `python -m tests.fuzz.fuzz_translator [corpus folder] [libFuzzer options]`.  Without it the same
+target is given random mutations of a small corpus: `--runs N --seed N`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,21 @@ PLANS = [
     AnswerPlan("msg_1", "m", output_limit=1, echo_model=True, names={"A": "B"}),
 ]
 
+DELTAS = [
+    b'"role":"assistant","content":"<think>a</think>b"',
+    b'"content":"<th","reasoning":"hm","refusal":"no"',
+    b'"tool_calls":[{"index":0,"id":"a","function":{"name":"A","arguments":"{\\"x\\":"}}]',
+    b'"tool_calls":[{"index":0,"function":{"arguments":"1}"}},{"id":"b"}]',
+    b'"tool_calls":[{"function":{"name":"B","arguments":{"y":[2]}}}]',
+    b'"function_call":{"name":"A","arguments":""}',
+    b'"content":[{"type":"text","text":"\\ud83d\xff"}]',
+]
 CORPUS = [
-    b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"<think>a</think>b"}}]}\n\n',
-    b'data: {"choices":[{"delta":{"reasoning":"hm","refusal":"no"},"finish_reason":"stop","stop_reason":"END"}]}\r\n\r\n',
-    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"A","arguments":"{\\"x\\":"}}]}}]}\n\n',
-    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}},{"id":"b"}]}}]}\n\n',
-    b'data: {"choices":[{"delta":{"tool_calls":[{"function":{"name":"B","arguments":{"y":[2]}}}]}}]}\n\n',
-    b'data: {"choices":[{"delta":{"function_call":{"name":"A","arguments":""}},"finish_reason":"length"}]}\n\n',
-    b'data: {"choices":[{"delta":{"content":[{"type":"text","text":"\\ud83d\xff"}]}}],"usage":{"prompt_tokens":3}}\n\n',
+    *(b'data: {"id":"c","choices":[{"index":0,"delta":{%b}}]}\n\n' % delta for delta in DELTAS),
+    b'data: {"choices":[{"delta":{},"finish_reason":"stop","stop_reason":"END"}]}\r\n\r\n',
+    b'data: {"choices":[{"finish_reason":"length"}],"usage":{"prompt_tokens":3}}\n\n',
     b'data: {"error":{"message":"prompt is too long: 9 tokens > 8 maximum","code":400}}\n\n',
+    b'{"choices":[{"message":{"content":"a","tool_calls":[{"function":{"name":"A","arguments":"[]"}}]}}]}',
     b'error: {"code":503}\n\n',
     b": ping\n\ndata: ping\n\n",
     b"data: [DONE]\n\n",

@@ -51,7 +51,7 @@ DATA = sse(
 
 def test_the_sdk_reads_the_same_message_from_both() -> None:
     stream, message = read_stream(streamed(DATA).data), read_message(json.dumps(collected(DATA).message).encode())
-    assert stream.model_dump(exclude_unset=True) == message.model_dump(exclude_unset=True)
+    assert stream.model_dump(exclude_none=True) == message.model_dump(exclude_none=True)
     assert [block.type for block in message.content] == ["thinking", "text", "tool_use", "tool_use"]
     assert message.content[3].model_dump()["input"] == {"y": [1, 2]}
     assert message.stop_reason == "tool_use"

@@ -1,0 +1,189 @@
+"""The composed gateway: the order of its layers, what each ending leaves behind, and its life in a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from asgi_llmgate import (
+    Backend,
+    Exchange,
+    Gateway,
+    JWTAuthMiddleware,
+    ModelRow,
+    ModelTable,
+    PolicyMiddleware,
+    ResolveMiddleware,
+    SettingsError,
+    TranslationApp,
+    UsageMiddleware,
+    UsageRecord,
+    mount,
+)
+from asgi_llmgate.testing.driver import call
+from asgi_llmgate.testing.idp import MockIdP
+from asgi_llmgate.testing.model_script import say
+from asgi_llmgate.testing.model_server import ModelServer
+
+IDP = MockIdP()
+BODY = {"model": "claude-opus-5", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+LAB = 'jwt.org == "acme" && jwt.team == "data-platform"'
+
+
+class Kept(list[UsageRecord]):
+    """A sink."""
+
+    def emit(self, record: UsageRecord) -> None:
+        self.append(record)
+
+
+@pytest.fixture
+async def make(serve: Callable[..., str]) -> Any:
+    """`make(rule) -> (gateway, records, model server)`, made from Python objects."""
+    gateways: list[Gateway] = []
+
+    def made(rule: str = LAB) -> tuple[Gateway, Kept, ModelServer]:
+        server = ModelServer([say("Hi.").always()])
+        models = ModelTable([ModelRow("*", ("openai/gpt-4o-mini",))], {"openai": "openai"})
+        app = TranslationApp({"openai": Backend(base_url=serve(server) + "/v1")}, models=models)
+        records = Kept()
+        gateway = Gateway(
+            app,
+            resolve=partial(ResolveMiddleware, models=models),
+            auth=partial(JWTAuthMiddleware, providers=[IDP.provider()]),
+            policy=partial(PolicyMiddleware, rules=[rule]),
+            usage=partial(UsageMiddleware, sinks=[records]),
+            closing=[app.aclose],
+        )
+        gateways.append(gateway)
+        return gateway, records, server
+
+    yield made
+    for gateway in gateways:
+        await gateway.shutdown()
+
+
+def bearer(**claims: Any) -> dict[str, str]:
+    return {"authorization": f"Bearer {IDP.mint(**claims)}"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "reason", "told"),
+    [
+        pytest.param({}, 401, "JwtAuth", "authentication failure: no bearer token found", id="no token"),
+        pytest.param(bearer(team="marketing"), 403, "Authorization", "authorization failed", id="the wrong team"),
+        pytest.param(bearer(), 200, "", "", id="the right one"),
+    ],
+)
+async def test_the_labs_three_requests(make: Any, headers: Any, status: int, reason: str, told: str) -> None:
+    gateway, records, server = make()
+    reply = await call(gateway, "POST", "/v1/messages", json=BODY, headers=headers)
+    assert reply.status == status
+    (record,) = records
+    assert (record.status, record.reason, record.error) == (status, reason, told)
+    assert record.request_id == reply.headers["request-id"]
+    if status != 200:
+        assert reply.json()["error"]["message"] == told
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("models", "status"), [(["gpt-4o-mini"], 200), (["gpt-4o"], 403), (None, 403)], ids=["entitled", "other", "none"]
+)
+async def test_the_entitlement_is_about_the_model_that_answers(make: Any, models: Any, status: int) -> None:
+    gateway, _, _ = make(f"{LAB} && llm.model in jwt.llms.openai")
+    llms = None if models is None else {"openai": models}
+    reply = await call(gateway, "POST", "/v1/messages", json=BODY, headers=bearer(llms=llms))
+    assert reply.status == status
+
+
+async def test_who_is_unknown_learns_nothing_of_the_body_or_the_models(make: Any) -> None:
+    gateway, _, _ = make()
+    for content in (b"{", b'{"model":"no-such-model"}'):
+        assert (await call(gateway, "POST", "/v1/messages", content=content)).status == 401
+    assert (await call(gateway, "GET", "/v1/models")).status == 401
+    assert (await call(gateway, "GET", "/no/such/path")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("HEAD", "/"), ("HEAD", "/api/hello"), ("GET", "/healthz"), ("GET", "/readyz")]
+)
+async def test_front_answers_without_a_caller_and_writes_no_record(make: Any, method: str, path: str) -> None:
+    gateway, records, _ = make()
+    assert (await call(gateway, method, path)).status == 200
+    assert records == []
+
+
+async def test_a_stranger_cannot_reach_the_app_by_spelling_a_path(make: Any) -> None:
+    gateway, _, server = make()
+    for path in (
+        "/v1/messages/",
+        "//v1/messages",
+        "/v1//messages",
+        "/V1/messages",
+        "/v1/messages%2f",
+        "/healthz/../v1/messages",
+    ):
+        assert (await call(gateway, "POST", path, json=BODY)).status == 401
+    assert server.requests == []
+
+
+async def test_a_host_with_a_layer_of_ours_keeps_its_own_exchange(make: Any) -> None:
+    gateway, records, _ = make()
+    host_records = Kept()
+    seen: list[Exchange] = []
+
+    async def host(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(Exchange.of(scope))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    app = UsageMiddleware(mount(host, "/llm", gateway), sinks=[host_records])
+    assert (await call(app, "POST", "/llm/v1/messages", json=BODY, headers=bearer())).status == 200
+    assert (await call(app, "GET", "/page")).status == 204
+    assert [record.path for record in records] == ["/llm/v1/messages"]
+    assert [record.path for record in host_records] == ["/page"]
+    assert seen[0].parent is None
+
+
+async def test_a_gateway_may_be_shut_down_and_used_again(make: Any) -> None:
+    gateway, _, _ = make()
+    for _ in range(2):
+        async with gateway:
+            assert (await call(gateway, "POST", "/v1/messages", json=BODY, headers=bearer())).status == 200
+
+
+async def test_a_gateway_by_itself_speaks_lifespan(serve: Callable[..., str]) -> None:
+    closed: list[str] = []
+    models = ModelTable([], {})
+    gateway = Gateway(
+        TranslationApp({}, models=models),
+        resolve=partial(ResolveMiddleware, models=models),
+        closing=[lambda: closed.append("closed")],
+    )
+    sent: list[str] = []
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    await gateway({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert closed == ["closed"]
+
+
+def test_settings_without_a_rule_do_not_start() -> None:
+    settings = {
+        "auth": {"mode": "off"},
+        "backends": {"o": {"base_url": "http://127.0.0.1:9/v1"}},
+        "models": [{"match": "*", "use": "o/m"}],
+    }
+    with pytest.raises(SettingsError, match=r"^policy"):
+        Gateway.from_settings(settings)
+    assert Gateway.from_settings({**settings, "policy": {"default": "allow"}})

@@ -116,7 +116,10 @@ WRONG: list[tuple[str, type[StreamViolation], bytes]] = [
     ("stop without a block", OrderViolation, wire(START, closed())),
     ("message_delta over an open block", OrderViolation, wire(START, opened(), ended())),
     ("after the signature", OrderViolation, wire(
-        START, opened(**THOUGHT), delta(type="signature_delta", signature="s"), delta(type="thinking_delta", thinking="a")
+        START,
+        opened(**THOUGHT),
+        delta(type="signature_delta", signature="s"),
+        delta(type="thinking_delta", thinking="a"),
     )),
     ("no message", ShapeViolation, wire({"type": "message_start"})),
     ("a key too few", ShapeViolation, wire({**START, "message": {k: v for k, v in MESSAGE.items() if k != "usage"}})),

@@ -29,7 +29,7 @@ from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import bind, serving
 
-FILES = ("llmgate.yaml", "app.py", "README.md")
+FILES = ("llmgate.yaml", "app.py", "policy-tests.yaml", "README.md")
 _PACKAGED = Path(__file__).parents[1] / "_lab"
 
 

@@ -280,6 +280,11 @@ def the_settings_are_explained(text: str, place: Place) -> None:
     assert "claude-opus-5: gpt-4o-mini at openai" in place.sh(text)
 
 
+@runs("lab policy tests")
+def the_table_of_tests(text: str, place: Place) -> None:
+    assert place.sh(text) == "7 of 7 passed\n"
+
+
 @runs("lab requests")
 def the_three_requests(text: str, place: Place) -> None:
     if shutil.which("curl") is None:

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from asgi_llmgate.cli import main
+from asgi_llmgate.testing.idp import MockIdP
+
+LAB = Path(__file__).parents[2] / "examples" / "lab"
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("llmgate.yaml", "policy-tests.yaml"):
+        shutil.copy(LAB / name, tmp_path)
+    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_labs_table_passes(lab: Path) -> None:
+    said = CliRunner().invoke(main, ["policy", "test", "policy-tests.yaml"])
+    assert (said.exit_code, said.stdout) == (0, "7 of 7 passed\n")
+
+
+def test_a_case_that_fails_is_told_and_is_exit_code_1(lab: Path) -> None:
+    file = lab / "policy-tests.yaml"
+    file.write_text(file.read_text().replace("expect: deny", "expect: allow", 1))
+    said = CliRunner().invoke(main, ["policy", "test", str(file)])
+    assert said.exit_code == 1
+    assert "another team of the company" in said.stdout
+    assert said.stdout.endswith("6 of 7 passed\n")
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("policy: {rules: ['jwt.a']}\ntests: [{given: {claims: bob}, expect: allow}]", "bob"),
+        ("policy: {rules: ['jwt.a'], ruels: []}\ntests: []", "policy.ruels"),
+        (
+            "policy: {rules: ['jwt.a']}\ntests: [{given: {}, expect: perhaps}]",
+            "tests[0].expect: allow or deny is expected",
+        ),
+    ],
+    ids=["unknown person", "unknown key", "unknown expectation"],
+)
+def test_a_table_that_cannot_be_read_says_where(lab: Path, document: str, words: str) -> None:
+    (lab / "t.yaml").write_text(document)
+    said = CliRunner().invoke(main, ["policy", "test", "t.yaml"])
+    assert said.exit_code == 1
+    assert words in said.stderr
+
+
+@pytest.mark.parametrize(("team", "verdict"), [("data-platform", "allowed"), ("marketing", "denied")])
+def test_explain_shows_what_each_part_comes_to(lab: Path, team: str, verdict: str) -> None:
+    (lab / "claims.json").write_text(json.dumps({"org": "acme", "team": team}))
+    said = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json", "--model", "claude-opus-5"])
+    assert said.exit_code == 0, said.output
+    assert f"{verdict} by rule 1" in said.stdout
+    assert 'jwt.team == "data-platform"' in said.stdout
+
+
+def test_explain_reads_a_token_and_does_not_print_it(lab: Path) -> None:
+    token = MockIdP().mint(team="marketing")
+    said = CliRunner().invoke(main, ["policy", "explain", "--token", "-", "--model", "x"], input=token)
+    assert "denied by rule 1" in said.stdout
+    assert token not in said.stdout
+
+
+def test_explain_names_the_claim_that_is_missing(lab: Path) -> None:
+    (lab / "claims.json").write_text('{"org": "acme"}')
+    said = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json", "--model", "x"])
+    assert "jwt.team is missing" in said.stdout
+
+
+def test_explain_wants_claims_or_a_token_but_not_both(lab: Path) -> None:
+    assert CliRunner().invoke(main, ["policy", "explain", "--model", "x"]).exit_code == 2
+    assert CliRunner().invoke(main, ["policy", "explain", "--token", "-"], input="not.a-token").exit_code == 1

@@ -136,7 +136,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Place]:
-    for name in ("app.py", "llmgate.yaml"):
+    for name in ("app.py", "llmgate.yaml", "policy-tests.yaml"):
         shutil.copy(ROOT / "examples" / "lab" / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -114,6 +114,8 @@ def _backend(name: str, backend: shape.Backend, settings: shape.Settings, folder
     with _at(f"{path}.dialect"):
         overrides = dict(backend.dialect) if isinstance(backend.dialect, dict) else {"base": backend.dialect}
         dialect = derive(overrides.pop("base", "openai"), overrides)
+        if dialect.native:
+            raise SettingsError("known, but not there yet in this version")
     with _at(f"{path}.base_url"):
         _require_url(backend.base_url)
     translation = settings.translation

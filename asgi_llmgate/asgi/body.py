@@ -54,8 +54,7 @@ class Body:
         return self._decoded
 
     async def receive(self) -> Message:
-        """What the next app may call as its `receive`: the body as it came, once, in one piece, then the server's
-        own."""
+        """The next app's `receive`: the body as it came, once and in one piece, then what the server has to say."""
         if self._raw is not None and not self._played:
             self._played = True
             return {"type": "http.request", "body": self._raw, "more_body": False}

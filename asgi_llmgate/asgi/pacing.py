@@ -98,7 +98,7 @@ class Paced:
 
     def _check_silence(self, every: float) -> None:
         now = self._loop.time()
-        due = every + (now if self._waiter is None else self._waiting_since)
+        due = every + self._waiting_since
         if due <= now:
             _resolve(self._waiter)
             due = now + every

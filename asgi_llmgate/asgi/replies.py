@@ -24,8 +24,7 @@ POLICY_VIOLATION = 1008
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes, *, head: bool = False) -> None:
-    """Send a whole answer.  `content-length` is added; with `head` the body itself is left out (RFC 9110 section
-    9.3.2).
+    """Send a whole answer.  `content-length` is added; with `head` the body is left out (RFC 9110 section 9.3.2).
 
     A client that has left is no error here: nobody waits for the answer.
     """
@@ -42,7 +41,7 @@ async def refuse(
 ) -> None:
     """Answer with the error: status, headers and envelope as the table in `errors` says; settles the exchange.
 
-    `receive` must be `Body.receive` where a Body has been made: the server's own would wait for a body that is gone.
+    `receive` must be `Body.rest` where a Body has been made: the server's own would wait for a body that is gone.
     """
     _, exchange = Exchange.enter(scope)
     exchange.settle_error(outcome_of(error), error)
@@ -72,8 +71,7 @@ def outcome_of(error: GateError) -> Outcome:
 
 
 async def _drained(exchange: Exchange, receive: Receive) -> bool:
-    if (
-        "expect" in exchange.headers
-    ):  # the client holds the body back until it is told to go on: RFC 9110 section 10.1.1
+    # Who sends `expect` holds the body back until it is told to go on, which reading would do: RFC 9110 section 10.1.1.
+    if "expect" in exchange.headers:
         return False
     return await drain(receive)

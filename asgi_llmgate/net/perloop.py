@@ -4,8 +4,7 @@ What holds sockets belongs to the loop that opened them: used from another one i
 (https://github.com/encode/httpx/discussions/2058).  And there are many loops in practice: one per test, one per
 `async_to_sync` call, one per server thread.  So each loop gets its own value when it first asks.
 
-The map is keyed by `id(loop)` and swept by hand.  A WeakKeyDictionary would never let go: the value refers to its key,
-by way of its sockets.
+The map is swept by hand.  A WeakKeyDictionary would never let go: the value refers to its key, by way of its sockets.
 """
 
 from __future__ import annotations
@@ -29,19 +28,17 @@ class PerLoop(Generic[T]):
     def __init__(self, factory: Callable[[], T], close: Callable[[T], Coroutine[Any, Any, None]]) -> None:
         self._factory = factory
         self._close = close
-        self._values: dict[int, tuple[asyncio.AbstractEventLoop, T]] = {}
+        self._values: dict[asyncio.AbstractEventLoop, T] = {}
         self._lock = threading.Lock()
 
     def get(self) -> T:
         """The running loop's value, made now if need be."""
         loop = asyncio.get_running_loop()
-        found = self._values.get(id(loop))
-        if found is not None and found[0] is loop:  # the id of a dead loop may be given again
-            return found[1]
+        if loop in self._values:
+            return self._values[loop]
         with self._lock:
             self._sweep()
-            value = self._factory()
-            self._values[id(loop)] = (loop, value)
+            value = self._values[loop] = self._factory()
         return value
 
     async def aclose(self) -> None:
@@ -49,18 +46,17 @@ class PerLoop(Generic[T]):
         loop = asyncio.get_running_loop()
         with self._lock:
             self._sweep()
-            found = self._values.pop(id(loop), None)
-        if found is not None:
-            await self._close(found[1])
+            found = [self._values.pop(loop)] if loop in self._values else []
+        for value in found:
+            await self._close(value)
 
     def __len__(self) -> int:
         return len(self._values)
 
     def _sweep(self) -> None:
-        for key, (loop, value) in list(self._values.items()):
+        for loop in list(self._values):
             if loop.is_closed():
-                del self._values[key]
-                closing = self._close(value)
+                closing = self._close(self._values.pop(loop))
                 with suppress(StopIteration, RuntimeError):
                     closing.send(None)
                 closing.close()

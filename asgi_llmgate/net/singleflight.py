@@ -18,7 +18,7 @@ class SingleFlight(Generic[T]):
     """Flights by key.  Each event loop has its own: a task can only be awaited where it runs."""
 
     def __init__(self) -> None:
-        self._flights: dict[tuple[int, Hashable], asyncio.Task[T]] = {}
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], asyncio.Task[T]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of the flight under `key`, or its exception; `work` starts one if none is in the air."""
@@ -27,15 +27,14 @@ class SingleFlight(Generic[T]):
     def start(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
         """The same without waiting, to refresh something behind a caller who is served a stale value meanwhile."""
         loop = asyncio.get_running_loop()
-        place = (id(loop), key)
+        place = (loop, key)
         flight = self._flights.get(place)
-        if flight is None or flight.get_loop() is not loop:  # left behind by a dead loop with the same id
+        if flight is None:
             flight = self._flights[place] = loop.create_task(work())
             flight.add_done_callback(lambda done: self._land(place, done))
         return flight
 
-    def _land(self, place: tuple[int, Hashable], flight: asyncio.Task[T]) -> None:
-        if self._flights.get(place) is flight:
-            del self._flights[place]
+    def _land(self, place: tuple[asyncio.AbstractEventLoop, Hashable], flight: asyncio.Task[T]) -> None:
+        del self._flights[place]
         if not flight.cancelled():
             flight.exception()  # seen: those who wait get it, and where nobody waits it is no news

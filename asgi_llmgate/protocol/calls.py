@@ -14,7 +14,9 @@ What servers make of that:
 from __future__ import annotations
 
 from asgi_llmgate.errors import Broken
+from asgi_llmgate.protocol.emitters import Emitter
 from asgi_llmgate.protocol.jsontext import object_in, plain, quoted
+from asgi_llmgate.protocol.plan import AnswerPlan
 
 MOST = 1024
 """Calls that one answer may hold."""
@@ -67,12 +69,16 @@ class Call:
 
 
 class Calls:
-    """The calls of one answer; `size` is the bytes of all their arguments."""
+    """The calls of one answer.  `size` is the bytes of all their arguments, `told` how many have been told as calls,
+    `reported` what had to be changed in them."""
 
-    __slots__ = ("_by_id", "_by_index", "_ids", "_last", "_number", "size")
+    __slots__ = ("_by_id", "_by_index", "_ids", "_last", "_number", "_plan", "reported", "size", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, plan: AnswerPlan) -> None:
         self.size = 0
+        self.told = 0
+        self.reported: list[str] = []
+        self._plan = plan
         self._by_index: dict[int, Call] = {}
         self._by_id: dict[str, Call] = {}
         self._last: Call | None = None
@@ -98,15 +104,50 @@ class Calls:
         call.add(call_id, name, arguments)
         return call, new
 
+    def tell(self, call: Call, out: Emitter) -> None:
+        """Pass on what is new of a call, if it can be told yet: when it has a name and the first of its arguments."""
+        if not call.name or not call.arguments:
+            return
+        if not call.opened:
+            call.opened = True
+            self.told += 1
+            out.tool_open(self._shown_id(call), self._plan.names.get(call.name, call.name))
+        if arguments := call.take():
+            out.json(arguments)
+
+    def settle(self, call: Call, out: Emitter, *, cut: bool) -> None:
+        """Tell the rest of a call and end its block.  `cut`: the server stopped the model, so half a call is no
+        mistake.
+
+        Raises `errors.Broken` where half a call could be taken for a whole one.
+        """
+        if not call.name:
+            if not cut:
+                raise Broken("the model server sent a tool call without a name")
+            self.reported.append("tool_calls.name")
+            return
+        if call.is_blank():
+            call.arguments.append(b"{}")
+        self.tell(call, out)
+        if cut or call.is_whole():
+            out.close()
+        elif out.retract(call.quote()):
+            self.told -= 1
+            self.reported.append("tool_calls.arguments")
+        else:
+            raise Broken("the model called a tool with arguments that are not a JSON object")
+
     def _new(self) -> Call:
         self._number += 1
         if self._number > MOST:
             raise Broken(f"the model server sent more than {MOST} tool calls")
         return Call(self._number)
 
-    def shown_id(self, call: Call, suffix: str) -> str:
-        """The call's own id, or one made of its number and `suffix`, when it has none or another call had it first."""
-        shown = call.id if call.id and call.id not in self._ids else f"toolu_{suffix}_{call.number}"
+    def _shown_id(self, call: Call) -> str:
+        """The call's own id; one of ours when it has none, or another call of this answer had it first."""
+        shown = call.id
+        if not shown or shown in self._ids:
+            shown = f"toolu_{self._plan.message_id.removeprefix('msg_')}_{call.number}"
         self._ids.add(shown)
         return shown
 

@@ -36,6 +36,9 @@ from asgi_llmgate.protocol.redaction import redacted
 from asgi_llmgate.protocol.waiting import seconds_to_wait
 from asgi_llmgate.protocol.wordings import capability, overflow
 
+_LONGEST = 4000
+"""Characters of an error that are looked at."""
+
 
 class _Said(NamedTuple):
     """`codes`: every `code`, `type` and `status`, lower-case; `status`: the first of them that is an HTTP status,
@@ -84,8 +87,9 @@ _RULES: tuple[tuple[frozenset[int], re.Pattern[str], type[UpstreamError]], ...] 
         ((404,), r"no endpoints found that support", Rejected),
         (
             (400, 404, 422),
-            r"model_not_found|deploymentnotfound|not a valid model|no such model|not found, try pulling it"
-            r"|(?:model|deployment)\b.{0,200}?(?:not found|does not exist|not exist|is not available)",
+            r"model_not_found|deploymentnotfound|not a valid model|no such model|invalid model\b|no endpoints found for"
+            r"|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
+            r"(?:was |is |does )?not (?:found|exist|available)",
             UnknownModel,
         ),
         ((400, 500), r"loading model|model is (?:still |currently )?loading", Overloaded),
@@ -206,7 +210,10 @@ def _read(body: bytes) -> _Said | None:
     value = loads(repaired(body))
     if isinstance(value, list) and value:
         value = value[0]
-    return _find(value, 3) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    said = _find(value, 3)
+    return said._replace(text=said.text[:_LONGEST])
 
 
 def _find(error: dict[str, Any], depth: int) -> _Said:

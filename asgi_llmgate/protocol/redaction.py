@@ -12,6 +12,7 @@ import re
 MOST = 1000
 """Characters of a foreign text that are kept."""
 
+# A pattern that may begin with a long run begins where the run does: otherwise each place in it is tried in vain.
 _SECRET = re.compile(
     r"""
       \bBearer\s+\S+
@@ -19,24 +20,24 @@ _SECRET = re.compile(
     | \b(?:sk|pk|rk|gsk|xai|hf|nvapi|tgp|pplx|csk|r8|ghp)[-_][\w.*-]{6,}
     | \bkey[-_][A-Za-z0-9]{16,}
     | \b(?:AIza[\w-]{12,}|AKIA[0-9A-Z]{12,})
-    | [\w-]*\*{3,}[\w-]*                                            # masked by the server: it still shows the ends
+    | (?<![\w-])[\w-]*\*{3,}[\w-]*                                  # masked by the server: it still shows the ends
     | \b(?:org|proj)[-_][A-Za-z0-9]{6,}
     | \b(?:user|acct|account|team|sub|cus|project|organization)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{8,}
     | \barn:[\w-]+:\S+
     | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b      # a UUID: a subscription, a deployment
     | \b[0-9a-fA-F]{32,}\b
-    | \b(?=[\w+/-]*[0-9])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])[\w+/-]{36,}={0,2}
-    | [\w.+-]+@[\w-]+\.[\w.-]+
+    | (?<![\w+])(?=[\w+]*[0-9])(?=[\w+]*[a-z])(?=[\w+]*[A-Z])[\w+]{32,}={0,2}  # without the - and / of model names
+    | (?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+
     """,
     re.VERBOSE,
 )
 _ADDRESS = re.compile(
     r"""
-      \b[a-z][a-z0-9+.-]*://[^\s"'<>)\]}]+
+      (?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^\s"'<>)\]}]+
     | \b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b
     | \[[0-9a-fA-F]*:[0-9a-fA-F:]+\](?::\d+)?
-    | \b(?:[\w-]+\.)+(?:local|localdomain|internal|intern|corp|lan|home|svc|cluster|test)\b(?::\d+)?
-    | \b(?:[a-z0-9-]+\.)+[a-z]{2,}:\d{2,5}\b
+    | (?<![\w.-])(?:[\w-]+\.)+(?:local|localdomain|internal|intern|corp|lan|home|svc|cluster|test)\b(?::\d+)?
+    | (?<![\w.-])(?:[a-z0-9-]+\.)+[a-z]{2,}:\d{2,5}\b
     | \blocalhost(?::\d+)?
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -46,5 +47,5 @@ _VALUE = re.compile(r"\binput(?:_value)?=.*?(?=, input_type|\]|$)", re.DOTALL)  
 
 def redacted(text: str) -> str:
     """The text without anything that looks like a credential, an account, an address or somebody's input."""
-    text = _VALUE.sub("input=[redacted]", text[: 8 * MOST])
+    text = _VALUE.sub("input=[redacted]", text[: 2 * MOST])
     return _SECRET.sub("[redacted]", _ADDRESS.sub("[address]", text))[:MOST].strip()

@@ -35,7 +35,7 @@ The end
 -------
 
 `finish_reason` is remembered, not acted on: usage may follow it, and some servers repeat it.  The end is `[DONE]`, or
-the end of the bytes after a finish reason.  Then everything that waits is told (`_settle`), and `message_delta`
+the end of the bytes after a finish reason.  Then everything that waits is told, and `message_delta`
 carries the stop reason and the final count.  The end of the bytes without either is a broken answer: Claude Code
 knows how to go on from one, but only if it can see that it is broken, so the open block stays open and an error event
 is the last thing said.  After a finish reason no failure can take anything away any more, and the answer ends well.
@@ -89,15 +89,14 @@ class Translator:
     def __init__(self, plan: AnswerPlan) -> None:
         self.started = False
         self.error: GateError | None = None
-        self.reported: list[str] = []
         self._plan = plan
         self._state: State = "idle"
         self._call: Call | None = None  # the open one
         self._queue: deque[tuple[Input, bytes | Call]] = deque()
         self._facts = Facts(plan)
         self._prose = Prose(plan)
-        self._calls = Calls()
-        self._told_calls = 0
+        self._calls = Calls(plan)
+        self.reported = self._calls.reported
         self._begun = False
         self._said_done = False
         self._is_local = False
@@ -241,16 +240,8 @@ class Translator:
             out.thinking(block)
 
     def _tell(self, call: Call, out: Emitter) -> None:
-        """Pass on what is new of the open call, if it can be told at all yet."""
-        if not call.name or not call.arguments:
-            return
-        if not call.opened:
-            call.opened = self.started = True
-            self._told_calls += 1
-            call_id = self._calls.shown_id(call, self._plan.message_id.removeprefix("msg_"))
-            out.tool_open(call_id, self._plan.names.get(call.name, call.name))
-        if arguments := call.take():
-            out.json(arguments)
+        self._calls.tell(call, out)
+        self.started = self.started or call.opened
 
     def _move_up(self, out: Emitter) -> None:
         """Tell what waits, as far as calls are whole."""
@@ -272,48 +263,33 @@ class Translator:
             self._take(kind, raw, out)
 
     def _end(self, out: Emitter) -> None:
-        """Tell all that is left, then how it ended.  Raises errors.Broken where that would hide a loss."""
+        """Tell the rest, then how it ended.  Raises errors.Broken where that would hide a loss."""
         if not self.finished and not self._said_done:
             raise Broken("the model server closed the stream before it finished")
         if not (self.finished or self.started or self._call or self._prose.size):
             raise Broken("the model server sent an empty answer")
-        self._flush(out)
-        while self._call is not None:
-            self._settle(self._call, out)
-            self._move_up(out)
-        if not self.started:
-            out.text(b"")
-        if not self.started or self._state != "idle":
-            out.close()
+        self._tell_rest(out)
         facts = self._facts
         if not stops.is_known(facts.finish_reason):
             self.reported.append("finish_reason")
         reason = stops.stop_reason(
             "length" if self._prose.limited else facts.finish_reason,
-            called=self._told_calls > 0,
+            called=self._calls.told > 0,
             refused=self._prose.refused,
             matched=facts.matched is not None,
         )
         out.finish(reason, facts.matched if reason == "stop_sequence" else None, self.usage)
         self._state = "done"
 
-    def _settle(self, call: Call, out: Emitter) -> None:
-        """End the open call, whatever it is by now."""
-        cut = self._prose.limited or stops.is_cut(self._facts.finish_reason)
-        if not call.name:
-            if not cut:
-                raise Broken("the model server sent a tool call without a name")
-            self.reported.append("tool_calls.name")
-            self._leave(call)
-            return
-        if call.is_blank():
-            call.arguments.append(b"{}")
-        self._tell(call, out)
-        if cut or call.is_whole():
+    def _tell_rest(self, out: Emitter) -> None:
+        """Tell what was held back and what waits, and end the last block; an answer of nothing is one empty block."""
+        self._flush(out)
+        while self._call is not None:
+            self._calls.settle(self._call, out, cut=self._prose.limited or stops.is_cut(self._facts.finish_reason))
+            self.started = self.started or self._call.opened
+            self._leave(self._call)
+            self._move_up(out)
+        if not self.started:
+            self._take("text", b"", out)
+        if self._state != "idle":
             out.close()
-        elif out.retract(call.quote()):
-            self._told_calls -= 1
-            self.reported.append("tool_calls.arguments")
-        else:
-            raise Broken("the model called a tool with arguments that are not a JSON object")
-        self._leave(call)

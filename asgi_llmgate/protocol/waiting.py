@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from email.utils import mktime_tz, parsedate_tz
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+\Z")
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?\Z")
+_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|m|s))+\Z")
 _UNIT = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _IN_TEXT = re.compile(
@@ -32,8 +33,8 @@ def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | 
     after = headers.get("retry-after", "")
     if (seconds := duration(after)) is not None:
         return seconds
-    if now is not None and (date := parsedate_tz(after)) is not None:
-        return max(0.0, mktime_tz(date) - now)
+    if now is not None and (date := _date(after)) is not None:
+        return max(0.0, date - now)
     resets = dict(_resets(headers))
     used_up = [wait for limit, wait in resets.items() if headers.get(_REMAINING + limit) == "0"]
     if resets:
@@ -47,7 +48,16 @@ def duration(text: str) -> float | None:
     text = text.strip()
     if _DURATION.match(text):
         return sum(float(number) * _SECONDS[unit] for number, unit in _UNIT.findall(text))
-    return float(text) if re.fullmatch(r"\d+(?:\.\d+)?", text) else None
+    return float(text) if _NUMBER.match(text) else None
+
+
+def _date(text: str) -> float | None:
+    """Unix seconds of an HTTP date."""
+    try:
+        parsed = parsedate_tz(text)
+        return None if parsed is None else float(mktime_tz(parsed))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, float]]:

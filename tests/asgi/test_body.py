@@ -57,6 +57,20 @@ async def test_a_body_that_was_not_read_passes_through_as_it_comes() -> None:
     assert [(await unread.receive())["body"] for _ in range(2)] == [b"ab", b"c"]
 
 
+@pytest.mark.parametrize("taken", [0, 1, 2, "read", "read and played"])
+async def test_what_is_left_of_a_body_ends_however_much_was_taken(taken: int | str) -> None:
+    given = Body(Server(b"ab", b"c"), headers={})
+    if isinstance(taken, int):
+        for _ in range(taken):
+            await given.receive()
+    else:
+        await given.read()
+        if taken == "read and played":
+            await given.receive()
+    async with asyncio.timeout(1):
+        assert await drain(given.rest)
+
+
 async def test_a_dropped_body_is_empty() -> None:
     dropped = body(b"abc")
     await dropped.read()
@@ -93,7 +107,7 @@ async def test_a_body_that_was_too_large_is_drained_from_where_reading_stopped()
     large = Body(server, limit=100, headers={})
     with pytest.raises(BodyTooLarge):
         await large.read()
-    assert await drain(large.receive)
+    assert await drain(large.rest)
     assert server.left == []
 
 

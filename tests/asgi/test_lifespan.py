@@ -45,9 +45,23 @@ async def test_a_gateway_on_its_own_answers_for_itself(lifespan: Lifespan, fake_
 
 
 async def test_the_gateway_is_up_before_the_host_and_down_after_it(lifespan: Lifespan, fake_gateway: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def noting_send(message: Message) -> None:
+            gateway.diary.append(f"server told {message['type'].partition('.')[2]}")
+            await send(message)
+
+        await run_lifespan(gateway, scope, receive, noting_send, host=Host(gateway.diary))
+
     gateway = fake_gateway()
-    assert await lifespan(through(gateway, Host(gateway.diary))) == COMPLETE
-    assert gateway.diary == ["gateway up", "host startup", "host shutdown", "gateway down"]
+    assert await lifespan(app) == COMPLETE
+    assert gateway.diary == [
+        "gateway up",
+        "host startup",
+        "server told startup.complete",
+        "host shutdown",
+        "gateway down",
+        "server told shutdown.complete",
+    ]
 
 
 async def raises(scope: Scope, receive: Receive, send: Send) -> None:

@@ -125,19 +125,20 @@ async def test_a_refusal_after_the_body_was_read_does_not_wait_for_more() -> Non
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         body = Body(receive, headers={})
         await body.read()
-        await refuse(scope, body.receive, send, errors.InvalidRequest("no JSON"))
+        await body.receive()
+        await refuse(scope, body.rest, send, errors.InvalidRequest("no JSON"))
 
     async with asyncio.timeout(1):
         assert (await call(app, "POST", "/", content=b"{")).status == 400
 
 
 async def test_nothing_is_sent_to_a_client_that_has_gone() -> None:
-    app = Refusing(errors.ClientGone())
-    async with Driver(app, "POST", "/") as client:
-        client.disconnect()
-        await client.finish()
-        assert client.status == 0
-    assert app.exchange.outcome == "client_disconnect"
+    async def unused(*_: object) -> None:
+        raise AssertionError("there is nobody to send to or to receive from")
+
+    scope, exchange = Exchange.enter({"type": "http", "method": "POST", "path": "/", "headers": []})
+    await refuse(scope, unused, unused, errors.ClientGone())  # type: ignore[arg-type]
+    assert exchange.outcome == "client_disconnect"
 
 
 async def test_a_send_that_fails_because_the_client_left_is_no_error() -> None:

@@ -195,6 +195,36 @@ def test_what_the_caller_is_told(found: UpstreamError, message: str) -> None:
     assert found.message == message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The model `gpt-4.1` does not exist or you do not have access to it.",
+        'model "qwen3:8b" not found, try pulling it first',
+        "Model Not Exist",
+        "Invalid model: x",
+        "No endpoints found for x/y.",
+        "The requested model 'x' does not exist.",
+        "x/y is not a valid model ID",
+        "Model not found",
+    ],
+)
+def test_an_unknown_model_in_each_servers_words(text: str) -> None:
+    assert type(of(404, error(text))) is UnknownModel
+    assert type(of(400, error(text))) is UnknownModel
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This model was asked for a tool that was not found",
+        "tool 'x' not found",
+        "The model expects a file; file not found",
+    ],
+)
+def test_something_else_that_is_not_found_is_no_unknown_model(text: str) -> None:
+    assert type(of(400, error(text))) is Rejected
+
+
 def test_the_operator_is_told_the_status_the_codes_and_the_words() -> None:
     found = of(401, error("Incorrect API key provided: sk-abcdef123456", type="Auth", code="invalid_api_key"))
     assert found.detail == "upstream 401 invalid_api_key auth: Incorrect API key provided: [redacted]"

@@ -42,6 +42,7 @@ def test_what_must_not_be_seen_is_taken_out(secret: str, text: str) -> None:
     "text",
     [
         "The model `qwen2.5-coder-32b-instruct-q4_K_M` does not exist.",
+        "The model `Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8` does not exist.",
         "model 'gpt-oss:20b' not found, try pulling it first",
         "messages.3.content.0.type: unknown variant `image_url`, expected `text` at line 1 column 746109",
         "This model's maximum context length is 128000 tokens (130000 in the messages, 1100 in the functions).",

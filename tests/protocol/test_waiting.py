@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asgi_llmgate.protocol.waiting import duration, seconds_to_wait
 
@@ -52,3 +54,14 @@ def test_a_date_in_the_past_is_now() -> None:
 )
 def test_gos_durations(text: str, seconds: float | None) -> None:
     assert duration(text) == (seconds if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 400 + "s", "Wed, 21 Oct 99999 07:28:00 GMT"])
+def test_an_absurd_wait_is_none(value: str) -> None:
+    assert seconds_to_wait({"retry-after": value}, now=0) is None
+
+
+@given(st.text(max_size=30))
+def test_any_header_is_read_without_an_accident(value: str) -> None:
+    waited = seconds_to_wait({"retry-after": value, "x-ratelimit-reset-tokens": value}, value, now=0)
+    assert waited is None or waited >= 0

@@ -57,6 +57,7 @@ def wire(*events: dict[str, Any]) -> bytes:
 
 
 TEXT = [opened(), delta(), closed()]
+SIGNED = delta(type="signature_delta", signature="s")
 
 
 def test_a_whole_stream_is_put_together() -> None:

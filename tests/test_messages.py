@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -108,6 +110,12 @@ async def test_a_refusal_of_the_model_server_is_an_http_error(gate: Any, stream:
     assert (reply.status, reply.json()["error"]["type"]) == (429, "rate_limit_error")
     assert reply.headers["retry-after"] == "7"
     assert (app.exchange.outcome, app.exchange.reason) == ("upstream_error", "UpstreamFailure")
+
+
+async def test_a_retry_after_that_is_a_date_is_passed_on_in_seconds(gate: Any) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
+    app, _ = gate(refuse(429, "slow down", type="rate_limit", headers={"retry-after": later}))
+    assert 30 <= int((await ask(app)).headers["retry-after"]) <= 40
 
 
 async def test_an_error_as_the_first_event_is_an_http_error(gate: Any) -> None:

@@ -7,6 +7,7 @@ not one per request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -81,6 +82,6 @@ class Upstream:
             content = await answer.read(_ERROR_BODY)
         lesson = learn(answer.status, content.decode("utf-8", "replace"), self.lessons(model))
         if lesson is None:
-            raise upstream_error(answer.status, content, answer.headers)
+            raise upstream_error(answer.status, content, answer.headers, now=time.time())
         self._lessons[model] = lesson
         return None

@@ -1,7 +1,7 @@
 """One value per event loop.
 
 What holds sockets belongs to the loop that opened them: used from another one it fails, or hangs
-(https://github.com/encode/httpx/discussions/2058).  And there are many loops in practice: one per test, one per
+(https://github.com/encode/httpx/issues/2058).  And there are many loops in practice: one per test, one per
 `async_to_sync` call, one per server thread.  So each loop gets its own value when it first asks.
 
 The map is swept by hand.  A WeakKeyDictionary would never let go: the value refers to its key, by way of its sockets.
@@ -46,12 +46,10 @@ class PerLoop(Generic[T]):
         loop = asyncio.get_running_loop()
         with self._lock:
             self._sweep()
-            found = [self._values.pop(loop)] if loop in self._values else []
-        for value in found:
-            await self._close(value)
-
-    def __len__(self) -> int:
-        return len(self._values)
+            if loop not in self._values:
+                return
+            value = self._values.pop(loop)
+        await self._close(value)
 
     def _sweep(self) -> None:
         for loop in list(self._values):

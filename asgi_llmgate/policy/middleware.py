@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
-from asgi_llmgate.errors import InvalidRequest, NotAuthorized, Refusal, SettingsError
+from asgi_llmgate.errors import ModelDenied, NotAuthorized, SettingsError
 from asgi_llmgate.exchange import Call, Decision, Exchange, Target
 from asgi_llmgate.facts import LIST_CLAIMS, Facts, read_env
 from asgi_llmgate.policy.decide import Denial, Engine, Policy, Verdict
@@ -60,7 +60,7 @@ class PolicyMiddleware:
         self.policy = Policy(rules, default=default, engine=engine, env=env)
         self._denied = None if deny_subjects is None else DeniedSubjects(deny_subjects, now=now)
         self._list_claims = tuple(list_claims)
-        self._denied_model = InvalidRequest if denied_model_status == 400 else NotAuthorized
+        self._denied_model = ModelDenied if denied_model_status == 400 else NotAuthorized
         self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ class PolicyMiddleware:
         """The variables that the rules read."""
         return Facts(scope, exchange, self._list_claims, self._env)
 
-    def decide(self, scope: Scope, exchange: Exchange) -> Refusal | None:
+    def decide(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
         """Decide, and write the decision into the exchange.  The error to refuse with, or None to go on."""
         if self._denied is not None and exchange.identity.subject in self._denied:
             return self._refuse(exchange, Denial(_LOCKED_OUT))
@@ -94,7 +94,7 @@ class PolicyMiddleware:
             return self._settle(exchange, verdict, [general, verdict])
         return self._narrow(exchange, exchange.call, facts, general)
 
-    def _narrow(self, exchange: Exchange, call: Call, facts: Facts, general: Verdict) -> Refusal | None:
+    def _narrow(self, exchange: Exchange, call: Call, facts: Facts, general: Verdict) -> NotAuthorized | None:
         """Keep the candidates that the rules leave; the first of them is named in the decision."""
         verdicts = [self.policy.judge_target(facts.about(target), general) for target in call.candidates]
         judged = list(zip(call.candidates, verdicts, strict=True))
@@ -111,7 +111,9 @@ class PolicyMiddleware:
         lenient = exchange.call is None
         return self.policy.judge_target(facts.about(target), general, lenient=lenient).denial is None
 
-    def _settle(self, exchange: Exchange, verdict: Verdict, said: Sequence[Verdict], model: str = "") -> Refusal | None:
+    def _settle(
+        self, exchange: Exchange, verdict: Verdict, said: Sequence[Verdict], model: str = ""
+    ) -> NotAuthorized | None:
         """Write the decision down.  `said` are the verdicts on the way to it: what the dry rules would have done."""
         dry_run = tuple(dict.fromkeys([name for each in said for name in each.dry_run]))
         if verdict.denial is not None:
@@ -119,7 +121,9 @@ class PolicyMiddleware:
         exchange.decision = Decision(True, verdict.matched, dry_run=dry_run)
         return None
 
-    def _refuse(self, exchange: Exchange, denial: Denial, dry_run: tuple[str, ...] = (), model: str = "") -> Refusal:
+    def _refuse(
+        self, exchange: Exchange, denial: Denial, dry_run: tuple[str, ...] = (), model: str = ""
+    ) -> NotAuthorized:
         """The error for a denial; `model` is what was asked, where the rules may allow another one."""
         exchange.permits = _nothing
         exchange.decision = Decision(False, denial.rule.name, denial.missing, dry_run)

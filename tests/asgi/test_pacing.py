@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -83,13 +84,28 @@ async def test_silence_gives_none_and_takes_nothing_from_the_source() -> None:
 
 
 async def test_the_time_between_two_reads_is_not_silence() -> None:
-    source = Source()
-    async with paced(source, 0.02) as chunks:
-        await asyncio.sleep(0.03)
-        waiting = asyncio.ensure_future(anext(chunks))
-        await turn()
-        source.put(b"a")
-        assert await waiting == b"a"
+    clock = asyncio.get_running_loop().time
+    async with paced(Source(), 0.02) as chunks:
+        await asyncio.sleep(0.035)
+        since = clock()
+        assert await anext(chunks) is None
+        assert clock() - since > 0.019
+
+
+async def test_a_reader_that_is_busy_costs_no_more_than_a_look_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def counting_call_at(*given: Any, **options: Any) -> asyncio.TimerHandle:
+        nonlocal looks
+        looks += 1
+        return call_at(*given, **options)  # type: ignore[no-any-return]
+
+    loop = asyncio.get_running_loop()
+    call_at: Any = loop.call_at
+    async with paced(Source(), 0.005):
+        monkeypatch.setattr(loop, "call_at", counting_call_at)
+        await asyncio.sleep(0.02)
+    assert 1 <= looks <= 6
 
 
 async def test_without_an_interval_there_are_no_pauses() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -215,6 +217,28 @@ async def test_closing_while_an_answer_is_read_breaks_it_and_nothing_else(client
         await client.aclose()
         with pytest.raises(Broken):
             await anext(chunks)
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["closed", "failed"])
+async def test_a_request_that_is_over_leaves_no_timer_behind(failing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[asyncio.TimerHandle] = []
+
+    def keeping_call_at(*given: Any, **options: Any) -> asyncio.TimerHandle:
+        timers.append(call_at(*given, **options))
+        return timers[-1]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if failing:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, content=b"ok")
+
+    loop = asyncio.get_running_loop()
+    call_at: Any = loop.call_at
+    monkeypatch.setattr(loop, "call_at", keeping_call_at)
+    with contextlib.suppress(Unreachable):
+        await mocked(handler).fetch("http://model.test/")
+    assert timers
+    assert all(timer.cancelled() for timer in timers)
 
 
 async def test_a_borrowed_transport_is_not_closed_and_a_factorys_is() -> None:

@@ -1,0 +1,114 @@
+"""How rules may be written, and what is said of them at start."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from asgi_llmgate import Rule, SettingsError
+from asgi_llmgate.policy import Policy
+from asgi_llmgate.policy.rules import read_rules
+
+WRITTEN = [
+    ("jwt.a", Rule("rule 1", "jwt.a")),
+    ({"when": "jwt.a"}, Rule("rule 1", "jwt.a")),
+    (
+        {"name": "n", "when": "jwt.a", "action": "deny", "reason": "no", "mode": "dry_run"},
+        Rule("n", "jwt.a", "deny", "no", "dry_run"),
+    ),
+    ({"when": ["jwt.a", "jwt.b"]}, Rule("rule 1", ("jwt.a", "jwt.b"))),
+    ({"action": "Allow", "matchExpressions": ["jwt.a"]}, Rule("rule 1", ("jwt.a",))),
+    (
+        {"action": "Require", "policy": {"matchExpressions": ["jwt.a", "jwt.b"]}},
+        Rule("rule 1", ("jwt.a", "jwt.b"), "require"),
+    ),
+    (Rule("kept", "jwt.a"), Rule("kept", "jwt.a")),
+]
+
+
+@pytest.mark.parametrize(("written", "rule"), WRITTEN, ids=[str(written) for written, _ in WRITTEN])
+def test_a_rule_is_read(written: Any, rule: Rule) -> None:
+    assert read_rules([written]) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "hint"),
+    [
+        ({"wehn": "jwt.a"}, "rules[0].wehn", "when"),
+        ({"when": "jwt.a", "action": "Audit"}, "rules[0].action", "allow, deny, require"),
+        ({"when": "jwt.a", "mode": "shadow"}, "rules[0].mode", "enforce, dry_run"),
+        ({"when": "jwt.a", "reason": 5}, "rules[0].reason", "text"),
+        ({}, "rules[0].when", "CEL"),
+        ({"when": "", "matchExpressions": ["a"]}, "rules[0].when", "once"),
+        ({"when": True}, "rules[0].when", "CEL"),
+        ({"when": []}, "rules[0].when", "CEL"),
+        ({"matchExpressions": "jwt.a"}, "rules[0].matchExpressions", "list"),
+        ({"policy": {"matchExpression": []}}, "rules[0].policy", "matchExpressions"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_says_where(written: Any, path: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_rules([written])
+    assert raised.value.path == path
+    assert hint in str(raised.value)
+
+
+def test_one_text_is_not_a_list_of_rules() -> None:
+    with pytest.raises(SettingsError, match="a list of rules"):
+        read_rules("jwt.a")
+
+
+@pytest.mark.parametrize(
+    ("rules", "options"),
+    [
+        ([], {}),
+        ([{"when": "jwt.a", "mode": "dry_run"}], {}),
+    ],
+    ids=["no rules", "only dry ones"],
+)
+def test_without_an_enforced_rule_the_default_must_be_written(rules: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="default: allow"):
+        Policy(rules, **options)
+    Policy(rules, default="allow")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("!has(jwt.blocked)", "rule 1' at 1:1: '!' before 'has'"),
+        ("jwt.team != 'x'", "at 1:10: '!='"),
+        ({"action": "require", "when": "!(jwt.team in ['x'])"}, "'!' before 'in'"),
+        ("jwt.team.matches('acme')", "begin it with '^'"),
+        ({"action": "deny", "when": "jwt.team.matches('acme')"}, "begin it with '^'"),
+        ({"action": "deny", "when": "jwt.team != 'x'"}, ""),
+        ("jwt.team == 'x'", ""),
+    ],
+    ids=str,
+)
+def test_a_rule_that_lets_in_by_what_is_absent_is_warned_about(
+    rule: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Policy([rule])
+    assert len(caplog.records) == (1 if said else 0)
+    assert said in caplog.text
+    assert all((record.name, record.levelno) == ("llmgate", logging.WARNING) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("request.headers['X-Team'] == 'a'", "lower-case: 'x-team'"),
+        ("has(request.headers.Team)", "lower-case: 'team'"),
+        ("request.headers.authorization == 'x'", "claims are in jwt"),
+        ("request.headers['x-api-key'] == 'x'", "claims are in jwt"),
+        ("llm.requestmodel == 'x'", "did you mean 'requestModel'?"),
+        ("env.HOME == 'x'", "no field 'HOME'"),
+    ],
+)
+def test_a_name_that_could_never_be_there_is_refused(source: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Policy(["jwt.a", source])
+    assert raised.value.path == "rules[1].when"
+    assert hint in str(raised.value)

@@ -1,41 +1,42 @@
 """The terminal app: what each path under the mount answers.
 
-    POST      /v1/messages                 a call, carried to a model server          messages.py
-    POST      /v1/messages/count_tokens    an estimate, learnt from what models report
-    GET HEAD  /v1/models, /v1/models/{id}  the listed names that the caller's rules allow
+    messages, completions    a call, carried to a model server                         dispatch.py
+    count_tokens             the model server's count, or an estimate                  counting.py
+    models, openai_models    the listed names that the caller's rules allow            listing.py
+    passthrough              handed on                                                 passthrough.py
 
-Which path is which is a table (`routes`).  Alone, without a Resolve layer before it, the app resolves for itself.
+Which path is which is a table (routes.py).  Alone, without a Resolve layer before it, the app resolves for itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import msgspec
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Body, local_path, refuse, respond
+from asgi_llmgate.counting import TokenCounter
+from asgi_llmgate.dispatch import Dispatch
 from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.messages import Messages
+from asgi_llmgate.listing import ModelList
 from asgi_llmgate.models import ModelTable
 from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.passthrough import Passthrough
 from asgi_llmgate.protocol.anthropic import MessagesRequest
+from asgi_llmgate.protocol.forwarded import ForwardedRequest
+from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.tokens import Estimator
-from asgi_llmgate.resolve import ROUTES, Resolver
+from asgi_llmgate.resolve import Resolver
+from asgi_llmgate.routes import ROUTES, Route, Routes, find
 from asgi_llmgate.upstream import Backend, Upstream
-
-_METHODS = {"messages": "POST", "count_tokens": "POST", "models": "GET, HEAD"}
-_EPOCH = "1970-01-01T00:00:00Z"
 
 
 class TranslationApp:
     """Answers Anthropic's Messages API from OpenAI-style model servers.
 
-    `backends` are the model servers by name, `models` says which of them answers under which name.  `client` is the
-    HTTP client, its own where there is none (closed by `aclose`).  Times are seconds; `debug` tells the client what
-    was dropped.
+    `backends` are the model servers by name, `models` says which of them answers under which name, `routes` what each
+    path is.  `client` is the HTTP client, its own where there is none (closed by `aclose`).  Times are seconds; `debug`
+    tells the client what was dropped.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class TranslationApp:
         backends: Mapping[str, Backend],
         *,
         models: ModelTable,
-        routes: Mapping[str, str] = ROUTES,
+        routes: Routes = ROUTES,
         client: HTTPClient | None = None,
         ping_interval: float = 12.0,
         client_stall: float = 60.0,
@@ -52,16 +53,15 @@ class TranslationApp:
         self._own_client = HTTPClient() if client is None else None
         http = client or self._own_client
         assert http is not None
-        self._estimator = Estimator()
-        self._models = models
+        upstreams = {name: Upstream(backend, http) for name, backend in backends.items()}
+        estimator = Estimator()
         self._routes = routes
         self._resolver = Resolver(models, routes=routes)
-        self._messages = Messages(
-            {name: Upstream(backend, http) for name, backend in backends.items()},
-            estimator=self._estimator,
-            ping_interval=ping_interval,
-            client_stall=client_stall,
-            debug=debug,
+        self._list = ModelList(models)
+        self._counter = TokenCounter(upstreams, estimator=estimator)
+        self._passthrough = Passthrough(upstreams, client_stall=client_stall)
+        self._dispatch = Dispatch(
+            upstreams, estimator=estimator, ping_interval=ping_interval, client_stall=client_stall, debug=debug
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,8 +72,10 @@ class TranslationApp:
         try:
             if exchange.call is None:
                 await self._resolver.resolve(scope, body)
-            await self._answer(local_path(scope), scope, exchange, body, send)
+            await self._answer(scope, exchange, body, send)
         except GateError as error:
+            if exchange.outcome:  # the answer had begun, and could not be ended
+                raise
             await refuse(scope, body.rest, send, error)
 
     async def aclose(self) -> None:
@@ -81,54 +83,33 @@ class TranslationApp:
         if self._own_client is not None:
             await self._own_client.aclose()
 
-    async def _answer(self, path: str, scope: Scope, exchange: Exchange, body: Body, send: Send) -> None:
-        route, item = self._route(path)
-        if scope["method"] not in _METHODS[route].split(", "):
-            raise MethodNotAllowed(_METHODS[route])
-        if route == "models":
-            answer = self._model(exchange, item) if item else self._list(exchange)
-            await self._respond(scope, exchange, send, answer)
-            return
+    async def _answer(self, scope: Scope, exchange: Exchange, body: Body, send: Send) -> None:
+        path = local_path(scope)
+        found = find(self._routes, path)
+        if found is None:
+            raise NotFound(f"no such path: {path[:100]}")
+        route, item = found
+        if not route.allows(scope["method"]):
+            raise MethodNotAllowed(route.methods)
+        if exchange.call is None:
+            await self._respond(scope, exchange, send, self._list.answer(exchange, item))
+        else:
+            await self._call(route, scope, exchange, body, send)
+
+    async def _call(self, route: Route, scope: Scope, exchange: Exchange, body: Body, send: Send) -> None:
         call = exchange.call
         assert call is not None
-        assert isinstance(call.asked, MessagesRequest)
-        if route == "count_tokens":
-            tokens = self._estimator.estimate(call.asked, call.candidates[0].model)
-            await self._respond(scope, exchange, send, {"input_tokens": tokens})
+        asked, query = call.asked, scope.get("query_string", b"").decode("latin-1")
+        assert isinstance(asked, (MessagesRequest, ForwardedRequest))
+        if isinstance(asked, ForwardedRequest) and route.kind == "passthrough":
+            await self._passthrough.answer(scope, exchange, asked, body.receive, send)
+        elif isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
+            tokens = await self._counter.count(exchange, asked, call.candidates[0], query=query)
+            await self._respond(scope, exchange, send, quote({"input_tokens": tokens}))
         else:
-            await self._messages.answer(exchange, call.asked, body.receive, send)
+            await self._dispatch.answer(exchange, asked, body.receive, send, query=query)
 
-    def _route(self, path: str) -> tuple[str, str]:
-        """The path's type, and the rest of the path for one model among all."""
-        if (found := self._routes.get(path)) is not None:
-            return found, ""
-        parent, _, item = path.rpartition("/")
-        if self._routes.get(parent) == "models":
-            return "models", item
-        raise NotFound(f"no such path: {path[:100]}")
-
-    def _list(self, exchange: Exchange) -> dict[str, Any]:
-        listed = [_model(name, shown) for name, shown in self._models.listed() if self._permitted(exchange, name)]
-        ids = [each["id"] for each in listed] or [None]
-        return {"data": listed, "has_more": False, "first_id": ids[0], "last_id": ids[-1]}
-
-    def _model(self, exchange: Exchange, name: str) -> dict[str, Any]:
-        for listed, shown in self._models.listed():
-            if listed == name and self._permitted(exchange, name):
-                return _model(name, shown)
-        raise NotFound(f"model: {name[:100]}")
-
-    def _permitted(self, exchange: Exchange, name: str) -> bool:
-        if exchange.permits is None:
-            return True
-        return any(map(exchange.permits, self._models.resolve(name)))
-
-    async def _respond(self, scope: Scope, exchange: Exchange, send: Send, answer: Any) -> None:
+    async def _respond(self, scope: Scope, exchange: Exchange, send: Send, body: bytes) -> None:
         exchange.settle("ok")
         headers = [(b"content-type", b"application/json"), (b"request-id", exchange.request_id.encode("ascii"))]
-        await respond(send, 200, headers, msgspec.json.encode(answer), head=scope["method"] == "HEAD")
-
-
-def _model(name: str, shown: str) -> dict[str, Any]:
-    """One model in the shape of https://platform.claude.com/docs/en/api/models-list."""
-    return {"type": "model", "id": name, "display_name": shown, "created_at": _EPOCH}
+        await respond(send, 200, headers, body, head=scope["method"] == "HEAD")

@@ -21,7 +21,8 @@ from asgi_llmgate.net import HTTPClient, SecretSource, Timeouts, parse_secret
 from asgi_llmgate.policy import PolicyMiddleware, condition, field
 from asgi_llmgate.protocol.dialects import derive
 from asgi_llmgate.protocol.request import Options
-from asgi_llmgate.resolve import ROUTES, ResolveMiddleware
+from asgi_llmgate.resolve import ResolveMiddleware
+from asgi_llmgate.routes import KINDS, ROUTES, Route, Routes
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import AccessLog, UsageMiddleware
 from asgi_llmgate.usage.record import Field
@@ -34,6 +35,7 @@ class Parts(TypedDict):
     """What Gateway is made of."""
 
     app: ASGIApp
+    routes: Routes
     resolve: Layer
     auth: Layer
     policy: Layer
@@ -49,7 +51,7 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
     backends = {name: _backend(name, backend, settings, folder) for name, backend in settings.backends.items()}
     rows = [_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
     models = ModelTable(rows, {name: backend.provider for name, backend in backends.items()})
-    routes = _routes(settings.routes)
+    routes = _routes(settings.routes, backends)
     limit = shape.parse_size(settings.server.body_limit, "server.body_limit")
     log = AccessLog(settings.usage.access_log.format, _inside(folder, settings.usage.access_log.file))
     app = TranslationApp(
@@ -63,6 +65,7 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
     )
     return Parts(
         app=app,
+        routes=routes,
         resolve=_layer("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit),
         auth=_auth(settings.auth, client, folder),
         policy=_policy(settings.policy, folder),
@@ -114,8 +117,6 @@ def _backend(name: str, backend: shape.Backend, settings: shape.Settings, folder
     with _at(f"{path}.dialect"):
         overrides = dict(backend.dialect) if isinstance(backend.dialect, dict) else {"base": backend.dialect}
         dialect = derive(overrides.pop("base", "openai"), overrides)
-        if dialect.native:
-            raise SettingsError("known, but not there yet in this version")
     with _at(f"{path}.base_url"):
         _require_url(backend.base_url)
     translation = settings.translation
@@ -174,16 +175,30 @@ def _row(row: shape.Model, path: str) -> ModelRow:
     )
 
 
-def _routes(routes: Mapping[str, str]) -> Mapping[str, str]:
-    known = sorted(set(ROUTES.values()))
-    for path, kind in routes.items():
-        if kind not in known:
+def _routes(routes: Mapping[str, str | shape.Passthrough], backends: Mapping[str, Backend]) -> Routes:
+    return {**ROUTES, **{path: _route(path, kind, backends) for path, kind in routes.items()}}
+
+
+def _route(path: str, described: str | shape.Passthrough, backends: Mapping[str, Backend]) -> Route:
+    place = f"routes.{path}"
+    if not path.startswith("/") or path.endswith("/"):
+        raise SettingsError("a path starts with a slash and does not end in one", path=place)
+    if isinstance(described, shape.Passthrough):
+        if described.passthrough not in backends:
+            hint = "backends: " + ", ".join(sorted(backends))
             raise SettingsError(
-                f"no such route type: {kind!r}", path=f"routes.{path}", hint="one of " + ", ".join(known)
+                f"no backend is named {described.passthrough!r}", path=f"{place}.passthrough", hint=hint
             )
-        if not path.startswith("/") or path.endswith("/"):
-            raise SettingsError("a path starts with a slash and does not end in one", path=f"routes.{path}")
-    return {**ROUTES, **routes}
+        return Route("passthrough", described.passthrough)
+    for kind in KINDS:
+        if kind == described and kind != "passthrough":
+            return Route(kind)
+    if described == "passthrough":
+        raise SettingsError("a passthrough names its backend", path=place, hint="{passthrough: BACKEND}")
+    known = ", ".join(kind for kind in KINDS if kind != "passthrough")
+    raise SettingsError(
+        f"no such route type: {described!r}", path=place, hint=f"one of {known}, {{passthrough: BACKEND}}"
+    )
 
 
 def _auth(auth: shape.Auth, client: HTTPClient, folder: Path) -> Layer:

@@ -3,6 +3,7 @@
     field                                   written by
     --------------------------------------  -----------------------------------------------
     request_id .. client, headers           `Exchange.enter`, from the scope
+    wire                                    Gateway, or who resolves, from the path
     identity, token                         JWTAuthMiddleware
     call                                    ResolveMiddleware (candidates: then PolicyMiddleware, which only removes)
     decision, permits                       PolicyMiddleware
@@ -29,6 +30,9 @@ from asgi_llmgate.errors import GateError, row_for
 
 KEY = "llmgate"
 """Where in the ASGI scope the exchange lives."""
+
+Wire = Literal["anthropic", "openai"]
+"""Whose envelope and events a client understands."""
 
 Outcome = Literal["", "ok", "refused", "upstream_error", "upstream_truncated", "client_disconnect", "shutdown", "error"]
 
@@ -110,13 +114,17 @@ class Asked(Protocol):
 
 @dataclass(slots=True)
 class Call:
-    """What is asked: the body once decoded, and the targets that may answer it, in order of preference."""
+    """What is asked: the body once decoded, and the targets that may answer it, in order of preference.
+
+    `operation` is `gen_ai.operation.name`, "" where nobody can say.
+    """
 
     asked: Asked
     candidates: tuple[Target, ...]
     session_id: str = ""
     agent_id: str = ""
     request_class: str = ""
+    operation: str = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,7 @@ class Exchange:
     client: str = ""
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     parent: Exchange | None = None
+    wire: Wire = "anthropic"
     request_id: str = field(default_factory=lambda: "req_" + secrets.token_hex(12))
     started_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)

@@ -112,8 +112,8 @@ class _LLM(_Computed):
 
     def _compute(self, name: str) -> Any:
         if name in _CANDIDATE:
-            if self._target is not None:
-                return _CANDIDATE[name](self._target)
+            if self._target is not None and (value := _CANDIDATE[name](self._target)):
+                return value  # of a passthrough nobody may know the model
         elif self._call is not None:
             return _ASKED[name](self._call)
         raise EvaluationError("unknown", f"llm.{name} is not known here", missing=f"llm.{name}")

@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import Front, run_lifespan
+from asgi_llmgate.asgi import Front, local_path, run_lifespan
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.routes import ROUTES, Routes, find
 
 if TYPE_CHECKING:
     from asgi_llmgate.assembly import Layer
@@ -28,6 +29,7 @@ class Gateway:
     """The layers around `app`, which answers (a TranslationApp as a rule).
 
     `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.
+    `routes` (the same as theirs) say in which envelope a refusal is told.
     `closing` are called, in order, when the gateway shuts down.
 
         Gateway(
@@ -44,6 +46,7 @@ class Gateway:
         app: ASGIApp,
         *,
         resolve: Layer,
+        routes: Routes = ROUTES,
         auth: Layer | None = None,
         policy: Layer | None = None,
         limits: Layer | None = None,
@@ -54,6 +57,7 @@ class Gateway:
             if layer is not None:
                 app = layer(app)
         self._app = Front(app)
+        self._routes = routes
         self._closing = tuple(closing)
 
     @classmethod
@@ -78,7 +82,10 @@ class Gateway:
             await run_lifespan(self, scope, receive, send)
             return
         if scope["type"] == "http":
-            scope, _ = Exchange.child(scope)
+            scope, exchange = Exchange.child(scope)
+            found = find(self._routes, local_path(scope))
+            if found is not None:
+                exchange.wire = found[0].wire
         await self._app(scope, receive, send)
 
     async def startup(self) -> None:

@@ -7,36 +7,27 @@ sits behind authentication (nobody unknown makes us read 32 MiB) and before poli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import Body, local_path, refuse
-from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Call, Exchange
+from asgi_llmgate.errors import GateError, NotFound
+from asgi_llmgate.exchange import Asked, Call, Exchange, Target
+from asgi_llmgate.facts import facts
 from asgi_llmgate.models import ModelTable
-from asgi_llmgate.policy import facts
 from asgi_llmgate.protocol.anthropic import decode_messages
-
-ROUTES: Mapping[str, str] = MappingProxyType(
-    {
-        "/v1/messages": "messages",
-        "/v1/messages/count_tokens": "count_tokens",
-        "/v1/models": "models",
-    }
-)
-"""What each path under the mount is, by default; settings are merged over it."""
-
-CALLS = frozenset({"messages", "count_tokens"})
-"""The route types whose body is a call to a model."""
+from asgi_llmgate.protocol.forwarded import decode_forwarded
+from asgi_llmgate.routes import ROUTES, Route, Routes, find
 
 BODY_LIMIT = 32 * 2**20
 
 
 class Resolver:
-    """Turns a request into a call.  `routes` maps a path under the mount to its type, `body_limit` is in bytes."""
+    """Turns a request into a call.  `routes` says what each path under the mount is, `body_limit` is in bytes."""
 
-    def __init__(self, models: ModelTable, *, routes: Mapping[str, str] = ROUTES, body_limit: int = BODY_LIMIT) -> None:
+    def __init__(self, models: ModelTable, *, routes: Routes = ROUTES, body_limit: int = BODY_LIMIT) -> None:
         self._models = models
         self._routes = routes
         self._body_limit = body_limit
@@ -46,32 +37,60 @@ class Resolver:
 
         Raises InvalidRequest, BodyTooLarge, ClientGone from reading, NotFound for a model that no row names.
         """
-        route = self._routes.get(local_path(scope))
-        if scope["method"] != "POST" or route not in CALLS:
+        path = local_path(scope)
+        found = find(self._routes, path)
+        if found is None:
             return
+        route, _ = found
         exchange = Exchange.of(scope)
+        exchange.wire = route.wire
+        decode = _DECODERS.get(route.kind)
+        if decode is None or not route.allows(scope["method"]):
+            return
         headers = exchange.headers
-        asked = decode_messages(await body.read(), counting=route == "count_tokens")
+        asked = decode(await body.read())
         call = exchange.call = Call(
             asked=asked,
             candidates=(),
             session_id=headers.get("x-claude-code-session-id", ""),
             agent_id=headers.get("x-claude-code-agent-id", ""),
             request_class=headers.get("x-claude-code-request-class", ""),
+            operation=route.operation(path),
         )
-        call.candidates = self._models.resolve(
-            asked.model, facts(scope, exchange) if self._models.conditional else None
-        )
+        call.candidates = self._candidates(route, asked, scope, exchange)
 
     def body(self, scope: Scope, receive: Receive) -> Body:
         return Body(receive, limit=self._body_limit, headers=Exchange.of(scope).headers)
+
+    def _candidates(self, route: Route, asked: Asked, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
+        """A passthrough goes to its own backend alone; if it names a model, then to one that the table has there."""
+        if route.backend and not asked.model:
+            return (Target(route.backend, self._models.providers[route.backend], ""),)
+        found = self._models.resolve(asked.model, facts(scope, exchange) if self._models.conditional else None)
+        if not route.backend:
+            return found
+        there = tuple(target for target in found if target.backend == route.backend)
+        if not there:
+            raise NotFound(f"model: {asked.model[:128]}")
+        return there
+
+
+_DECODERS: Mapping[str, Callable[[bytes], Asked]] = MappingProxyType(
+    {
+        "messages": decode_messages,
+        "count_tokens": partial(decode_messages, counting=True),
+        "completions": partial(decode_forwarded, needs_model=True),
+        "passthrough": partial(decode_forwarded, needs_model=False),
+    }
+)
+"""The kinds of routes whose body is a call to a model."""
 
 
 class ResolveMiddleware:
     """The Resolver as a layer.  What it cannot make sense of is answered here, in the Anthropic envelope."""
 
     def __init__(
-        self, app: ASGIApp, *, models: ModelTable, routes: Mapping[str, str] = ROUTES, body_limit: int = BODY_LIMIT
+        self, app: ASGIApp, *, models: ModelTable, routes: Routes = ROUTES, body_limit: int = BODY_LIMIT
     ) -> None:
         self.app = app
         self._resolver = Resolver(models, routes=routes, body_limit=body_limit)

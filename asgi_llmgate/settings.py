@@ -121,6 +121,12 @@ class Model(_Section, frozen=True):
     context_window: int | None = None
 
 
+class Passthrough(_Section, frozen=True):
+    """A route that is handed on to one backend."""
+
+    passthrough: str
+
+
 class Translation(_Section, frozen=True):
     """How requests are carried over; what each does is in docs/reference/settings.md."""
 
@@ -179,7 +185,7 @@ class Settings(_Section, frozen=True):
     models: tuple[Model, ...]
     auth: Auth = Auth()
     policy: Policy = Policy()
-    routes: dict[str, str] = {}
+    routes: dict[str, str | Passthrough] = {}
     translation: Translation = Translation()
     limits: tuple[Limit, ...] = ()
     usage: Usage = Usage()

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Literal
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi.body import drain
 from asgi_llmgate.errors import ClientGone, GateError, InternalError, Refusal, UpstreamError, row_for
 from asgi_llmgate.exchange import Exchange, Outcome
-from asgi_llmgate.protocol.envelopes import anthropic_error, error_headers, openai_error
+from asgi_llmgate.protocol.envelopes import error_body, error_headers
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -36,10 +35,9 @@ async def respond(send: Send, status: int, headers: Headers, body: bytes, *, hea
         await send({"type": "http.response.body", "body": b"" if head else body})
 
 
-async def refuse(
-    scope: Scope, receive: Receive, send: Send, error: GateError, *, wire: Literal["anthropic", "openai"] = "anthropic"
-) -> None:
-    """Answer with the error: status, headers and envelope as the table in `errors` says; settles the exchange.
+async def refuse(scope: Scope, receive: Receive, send: Send, error: GateError) -> None:
+    """Answer with the error: status, headers and the exchange's wire's envelope as the table in `errors` says; settles
+    the exchange.
 
     `receive` must be `Body.rest` where a Body has been made: the server's own would wait for a body that is gone.
     """
@@ -54,8 +52,7 @@ async def refuse(
     headers = error_headers(error, exchange.request_id)
     if not await _drained(exchange, receive) and scope.get("http_version", "1.1").startswith("1"):
         headers.append((b"connection", b"close"))
-    envelope = openai_error if wire == "openai" else anthropic_error
-    body = envelope(error, exchange.request_id)
+    body = error_body(error, exchange.request_id, exchange.wire)
     await respond(send, row_for(error).status, headers, body, head=scope["method"] == "HEAD")
 
 

@@ -53,6 +53,7 @@ class ModelTable:
     """
 
     def __init__(self, rows: Sequence[ModelRow], providers: Mapping[str, str]) -> None:
+        self.providers = dict(providers)
         self._rows = [_Compiled(row, index, providers) for index, row in enumerate(rows)]
         self.conditional = any(row.when is not None for row in rows)
 

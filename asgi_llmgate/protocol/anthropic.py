@@ -12,7 +12,7 @@ from functools import cached_property
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
-from asgi_llmgate.protocol.lazyjson import Fields
+from asgi_llmgate.protocol.lazyjson import Fields, Opened
 from asgi_llmgate.protocol.messages import Block, Message, read_content, read_messages
 from asgi_llmgate.protocol.tokens import Size, measure, tokens
 from asgi_llmgate.protocol.toolset import Tool, Toolset, read_tools
@@ -21,8 +21,8 @@ from asgi_llmgate.protocol.toolset import Tool, Toolset, read_tools
 class MessagesRequest:
     """A checked request; an `exchange.Asked`.
 
-    `fields` is the whole body, opened one level.  Texts, schemas and tool inputs in it are views of the body's bytes,
-    so the request holds the body in memory for as long as it lives.
+    `opened` is the whole body, opened one level, and `fields` its values.  Texts, schemas and tool inputs in it are
+    views of the body's bytes, so the request holds the body in memory for as long as it lives.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class MessagesRequest:
         system: Sequence[Block],
         messages: Sequence[Message],
         tools: Sequence[Tool],
-        fields: Fields,
+        opened: Opened,
     ) -> None:
         self.model = model
         self.max_tokens = max_tokens
@@ -42,7 +42,8 @@ class MessagesRequest:
         self.system = system
         self.messages = messages
         self.tools = tools
-        self.fields = fields
+        self.opened = opened
+        self.fields = opened.fields
         self.toolset = Toolset(tools, messages)
 
     @property
@@ -87,7 +88,8 @@ def decode_messages(body: bytes, *, counting: bool = False) -> MessagesRequest:
     Raises `InvalidRequest`, whose message names the path of what is wrong (`messages.3.content.0.type: Field
     required`).
     """
-    fields = lazyjson.open_body(body).fields
+    opened = lazyjson.open_body(body)
+    fields = opened.fields
     try:
         return MessagesRequest(
             model=_model(fields),
@@ -96,21 +98,10 @@ def decode_messages(body: bytes, *, counting: bool = False) -> MessagesRequest:
             system=_system(fields),
             messages=_messages(fields),
             tools=read_tools(lazyjson.given(fields, "tools")),
-            fields=fields,
+            opened=opened,
         )
     except RecursionError:
         raise InvalidRequest(lazyjson.TOO_DEEP) from None
-
-
-def with_model(body: bytes, model: str) -> bytes:
-    """The client's own bytes with another `model`: for an upstream that speaks the client's wire.
-
-    Raises `InvalidRequest` for a body that is no JSON object, or has a name twice, or no model.
-    """
-    body, fields, starts = lazyjson.open_body(body)
-    _model(fields)
-    start = starts["model"]
-    return b"".join((body[:start], lazyjson.quote(model), body[start + len(fields["model"]) :]))
 
 
 def _model(fields: Fields) -> str:

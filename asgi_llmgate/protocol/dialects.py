@@ -47,8 +47,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Of the completions endpoint, under the base URL."""
     key_header: str = "authorization"
     """Which header carries our key; in `authorization` it stands after `Bearer`."""
-    tokenize: str = ""
-    """Path of an endpoint that counts tokens, at the server's root; empty: there is none."""
+    tokenizer: Literal["none", "messages", "template"] = "none"
+    """What counts tokens at the server's root: `/tokenize` for a conversation, `/tokenize` for the text that
+    `/apply-template` makes of one, or nothing."""
 
     system_role: Literal["system", "developer"] = "system"
     mid_system: Literal["inplace", "user"] = "user"
@@ -168,7 +169,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             msgspec.structs.replace(_OPENAI, name="azure", key_header="api-key"),
             Dialect(
                 name="vllm",
-                tokenize="/tokenize",
+                tokenizer="messages",
                 reasoning_history="reasoning_content",
                 prefill={"continue_final_message": True, "add_generation_prompt": False},
                 sampling=frozenset({"temperature", "top_p", "top_k"}),
@@ -185,7 +186,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             ),
             Dialect(
                 name="llamacpp",
-                tokenize="/tokenize",
+                tokenizer="template",
                 reasoning_history="reasoning_content",
                 sampling=frozenset({"temperature", "top_p", "top_k"}),
                 reasoning="template",

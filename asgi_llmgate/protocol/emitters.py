@@ -19,7 +19,7 @@ from typing import Protocol
 
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Usage
-from asgi_llmgate.protocol.envelopes import anthropic_error
+from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.protocol.jsontext import object_in, quoted
 
 SIGNATURE = "llmgate"
@@ -153,7 +153,7 @@ class SSEEmitter:
         self._out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
 
     def fail(self, error: GateError) -> None:
-        self._out.append(b"event: error\ndata: %b\n\n" % anthropic_error(error, self._request_id))
+        self._out.append(error_event(error, self._request_id, "anthropic"))
 
     def _open(self, kind: str, block: bytes, delta: bytes) -> None:
         self._kind = kind

@@ -13,6 +13,7 @@ import math
 import msgspec
 
 from asgi_llmgate.errors import GateError, MethodNotAllowed, row_for
+from asgi_llmgate.exchange import Wire
 
 _encode = msgspec.json.encode
 
@@ -31,6 +32,17 @@ def anthropic_error(error: GateError, request_id: str) -> bytes:
 def openai_error(error: GateError, request_id: str) -> bytes:
     """The envelope as JSON.  OpenAI gives the request id in the headers only."""
     return _encode({"error": {"message": error.message, "type": row_for(error).openai, "param": None, "code": None}})
+
+
+def error_body(error: GateError, request_id: str, wire: Wire) -> bytes:
+    """The envelope that a wire's clients understand, as JSON."""
+    return (openai_error if wire == "openai" else anthropic_error)(error, request_id)
+
+
+def error_event(error: GateError, request_id: str, wire: Wire) -> bytes:
+    """The same as the last event of a stream: Anthropic's clients want its name, OpenAI's look at the data."""
+    name = b"" if wire == "openai" else b"event: error\n"
+    return b"%bdata: %b\n\n" % (name, error_body(error, request_id, wire))
 
 
 def error_headers(error: GateError, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -11,8 +11,9 @@ out of an error: the innermost reader says `text: Field required`, the loop arou
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -49,6 +50,22 @@ class Opened(NamedTuple):
     body: bytes
     fields: Fields
     starts: dict[str, int]
+
+    def rewritten(self, changes: Mapping[str, bytes]) -> bytes:
+        """The body with some values replaced, each where it stands; names that it has not come last.  Every other byte
+        is the client's own."""
+        pieces: list[bytes] = []
+        end = 0
+        for name in sorted(changes.keys() & self.starts.keys(), key=self.starts.__getitem__):
+            start = self.starts[name]
+            pieces += (self.body[end:start], changes[name])
+            end = start + len(self.fields[name])
+        last = self.body.rindex(b"}")
+        pieces.append(self.body[end:last])
+        added = [b"%s:%s" % (quote(name), value) for name, value in changes.items() if name not in self.starts]
+        if added:
+            pieces += (b"," if self.starts else b"", b",".join(added))
+        return b"".join((*pieces, self.body[last:]))
 
 
 def open_body(body: bytes) -> Opened:
@@ -90,6 +107,22 @@ def _starts(body: bytes, fields: Fields) -> dict[str, int]:
         found[key] = start
         separator = _COMMA.match(body, start + len(value))
     return found
+
+
+def refuse_repeated_names(body: bytes) -> None:
+    """The same for every object in a body: for one whose bytes are handed on, so that the server there cannot read
+    something else than what was decided on.  Raises `InvalidRequest`."""
+    try:
+        json.loads(body, object_pairs_hook=_unrepeated)
+    except RecursionError:
+        raise InvalidRequest(TOO_DEEP) from None
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> None:
+    names = {name for name, _ in pairs}
+    if len(names) < len(pairs):
+        repeated = next(name for index, (name, _) in enumerate(pairs) if name in {other for other, _ in pairs[:index]})
+        raise InvalidRequest(f"{repeated[:64]}: given more than once")
 
 
 def opens_with(value: bytes) -> int:

@@ -69,8 +69,9 @@ def to_chat(
     session_id: str = "",
     learnt: Learnt = NOTHING,
     input_estimate: int | None = None,
+    counting: bool = False,
 ) -> Chat:
-    """Translate a request for one target.
+    """Translate a request for one target; with `counting` only its prompt matters, and nothing is answered here.
 
     `session_id` is the conversation's (`x-claude-code-session-id`), `learnt` what this upstream has refused before,
     `input_estimate` the prompt's tokens where somebody knows better than `request.input_tokens_estimate`.
@@ -88,12 +89,12 @@ def to_chat(
         names=ToolNames(request.toolset.declared),
     )
     try:
-        return _translate(draft, request_id, session_id)
+        return _translate(draft, request_id, session_id, counting=counting)
     except RecursionError:
         raise InvalidRequest(lazyjson.TOO_DEEP) from None
 
 
-def _translate(draft: Draft, request_id: str, session_id: str) -> Chat:
+def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool) -> Chat:
     _top_level(draft)
     plan = AnswerPlan(
         message_id=f"msg_{request_id}",
@@ -104,7 +105,7 @@ def _translate(draft: Draft, request_id: str, session_id: str) -> Chat:
         names=draft.names.back,
     )
     stream = draft.request.stream
-    local = "" if draft.request.max_tokens == 0 else tools.answer_instead(draft)
+    local = None if counting else "" if draft.request.max_tokens == 0 else tools.answer_instead(draft)
     if local is not None:
         return Chat(b"", plan, draft.report.names, local, stream)
     thinking = reasoning.asked(draft)
@@ -122,7 +123,7 @@ def _translate(draft: Draft, request_id: str, session_id: str) -> Chat:
         output_limit=parameters.write_max_tokens(draft),
     )
     body = parameters.finish(draft)
-    if draft.options.strict:
+    if draft.options.strict and not counting:
         _refuse_losses(draft)
     return Chat(body, plan, draft.report.names, None, stream)
 

@@ -83,9 +83,8 @@ class Estimator:
     def __init__(self) -> None:
         self._bytes_per_token: dict[str, float] = {}
 
-    def estimate(self, request: MessagesRequest, model: str = "") -> int:
-        """Tokens of the request for a model, at least 1."""
-        size = request.size
+    def estimate(self, size: Size, model: str = "") -> int:
+        """Tokens of a request of this size for a model, at least 1."""
         return tokens(size, self._bytes_per_token.get(model, BYTES_PER_TOKEN))
 
     def observe(self, model: str, size: Size, prompt_tokens: int) -> None:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from asgi_llmgate.upstream.attempt import Attempt
 from asgi_llmgate.upstream.backend import Backend, Upstream
+from asgi_llmgate.upstream.outgoing import Asking, anthropic_headers, serves
 
-__all__ = ["Attempt", "Backend", "Upstream"]
+__all__ = ["Asking", "Attempt", "Backend", "Upstream", "anthropic_headers", "serves"]

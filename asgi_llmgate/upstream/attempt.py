@@ -3,51 +3,45 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
-from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.net import HTTPAnswer
-from asgi_llmgate.protocol.anthropic import MessagesRequest
-from asgi_llmgate.protocol.request import Chat, to_chat
-from asgi_llmgate.upstream.backend import Upstream
+from asgi_llmgate.protocol.carriers import Carrier
+from asgi_llmgate.upstream.backend import Taught, Upstream
+from asgi_llmgate.upstream.outgoing import Asking, Outgoing, write
 
 
 class Attempt:
-    """`chat` is the request as the server gets it, rewritten with each lesson; `input_estimate` is in tokens.
+    """`outgoing` is the call as the server gets it, written anew with each lesson.
 
     Raises InvalidRequest at once where the call cannot be carried over.
     """
 
-    def __init__(
-        self, upstream: Upstream, exchange: Exchange, request: MessagesRequest, target: Target, input_estimate: int
-    ) -> None:
+    def __init__(self, upstream: Upstream, asking: Asking) -> None:
         self._upstream = upstream
-        self._exchange = exchange
-        self._request = request
-        self._target = target
-        self._input_estimate = input_estimate
-        self.chat = self._translate()
+        self._asking = asking
+        self.outgoing = self._write()
+
+    def carrier(self) -> Carrier:
+        """What carries the answer: to be made when the answer opens, since a lesson changes what is expected."""
+        return self.outgoing.carrier()
 
     async def open(self) -> HTTPAnswer:
         """The answer, a 200 whose body has not been read; it must be closed.  Raises UpstreamError."""
+        exchange, model = self._asking.exchange, self._asking.target.model
         while True:
-            self._exchange.attempts += 1
-            self._exchange.sent_at = time.monotonic()
-            answer = await self._upstream.send(self.chat.body, self._target.model)
-            if answer is not None:
+            exchange.attempts += 1
+            exchange.sent_at = time.monotonic()
+            answer = await self._upstream.send(self.outgoing, model)
+            if not isinstance(answer, Taught):
                 return answer
-            self.chat = self._translate()
+            if answer.input_tokens:
+                self._asking = replace(self._asking, input_estimate=answer.input_tokens)
+            refused, self.outgoing = self.outgoing, self._write()
+            if self.outgoing.body == refused.body:
+                raise answer.refusal
 
-    def _translate(self) -> Chat:
-        exchange = self._exchange
-        chat = to_chat(
-            self._request,
-            target=self._target,
-            dialect=self._upstream.dialect,
-            options=self._upstream.options,
-            learnt=self._upstream.lessons(self._target.model),
-            request_id=exchange.request_id,
-            session_id=exchange.call.session_id if exchange.call else "",
-            input_estimate=self._input_estimate,
-        )
-        exchange.dropped[:] = chat.dropped
-        return chat
+    def _write(self) -> Outgoing:
+        outgoing = write(self._upstream, self._asking)
+        self._asking.exchange.dropped[:] = outgoing.dropped
+        return outgoing

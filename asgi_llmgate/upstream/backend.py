@@ -8,19 +8,27 @@ not one per request.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import httpx
 
+from asgi_llmgate.errors import InvalidRequest, UpstreamError
 from asgi_llmgate.net import HTTPAnswer, HTTPClient, SecretSource, Timeouts
 from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.failures import upstream_error
-from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
+from asgi_llmgate.protocol.learnt import NOTHING, Learnt, counted, learn
+from asgi_llmgate.protocol.native import native_error
 from asgi_llmgate.protocol.request import Options
+from asgi_llmgate.upstream.outgoing import Headers, Outgoing
+
+ASKING = 5.0
+"""Seconds for a question beside a call, such as how many tokens a prompt has."""
 
 _ERROR_BODY = 64 * 1024
+_URLS = 64
+_JSON = ((b"content-type", b"application/json"),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,48 +48,111 @@ class Backend:
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A refusal that `Upstream.lessons` now knows about: written anew, the call may pass.  `input_tokens` are what the
+    server counted in the prompt, 0 where it does not say."""
+
+    refusal: UpstreamError
+    input_tokens: int = 0
+
+
 class Upstream:
     """A backend that can be asked.  `dialect` and `options` say how to write a request for it."""
 
     def __init__(self, backend: Backend, client: HTTPClient) -> None:
         self.dialect = backend.dialect
         self.options = backend.options
-        self._api_key = backend.api_key
-        self._timeouts = backend.timeouts
+        self._backend = backend
         self._client = client
-        self._url = httpx.URL(backend.base_url.rstrip("/") + backend.dialect.path)
+        self._base = backend.base_url.rstrip("/")
         self._key_header = backend.dialect.key_header.encode("ascii")
-        self._headers = [
-            (b"content-type", b"application/json"),
-            *((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in backend.extra_headers.items()),
-        ]
+        self._headers = tuple(
+            (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in backend.extra_headers.items()
+        )
         self._lessons: dict[str, Learnt] = {}
+        self._urls: dict[tuple[str, str], httpx.URL] = {}
 
     def lessons(self, model: str) -> Learnt:
         """What this server has taught about a model of its."""
         return self._lessons.get(model, NOTHING)
 
-    async def send(self, body: bytes, model: str) -> HTTPAnswer | None:
-        """Send a chat completions request: its answer is a 200 whose body has not been read.
+    async def send(self, outgoing: Outgoing, model: str) -> HTTPAnswer | Taught:
+        """Send a call: its answer is a 200 whose body has not been read.
 
-        None when it was refused in a way that `lessons` now knows about: written anew, it may pass.  Raises
-        UpstreamError for everything else.
+        Raises UpstreamError for everything that is neither an answer nor a lesson.
         """
-        headers = self._headers
-        if self._api_key is not None:
-            key = await self._api_key.get()
-            value = key.reveal().encode("latin-1")
-            headers = [
-                *headers,
-                (self._key_header, b"Bearer " + value if self._key_header == b"authorization" else value),
-            ]
-        answer = await self._client.open("POST", self._url, headers, body, self._timeouts)
+        url = self._url(self.dialect.path, outgoing.query)
+        answer = await self._open("POST", url, (*outgoing.headers, *_JSON), outgoing.body)
         if answer.status == 200:
             return answer
+        error, content = await self._refusal(answer)
+        known, text = self.lessons(model), content.decode("utf-8", "replace")
+        lesson = None if self.dialect.native else learn(answer.status, text, known)
+        if lesson is None:
+            raise error
+        self._lessons[model] = lesson
+        return Taught(error, counted(text) if lesson.context_window != known.context_window else 0)
+
+    async def pass_on(
+        self, method: str, path: str, query: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> HTTPAnswer:
+        """Send a request that nobody here understands to a path under `base_url`: its answer is a 2xx.
+
+        Raises UpstreamError.
+        """
+        answer = await self._open(method, self._url(path, query), headers, body)
+        if 200 <= answer.status < 300:
+            return answer
+        raise (await self._refusal(answer))[0]
+
+    async def ask(
+        self, path: str, body: bytes, *, headers: Headers = (), query: str = "", at_root: bool = False
+    ) -> bytes:
+        """The whole JSON answer to a small question, within ASKING seconds; `at_root`: beside `/v1`, not under it.
+
+        Raises UpstreamError.
+        """
+        base = self._base.removesuffix("/v1") if at_root else self._base
+        fetched = await self._client.fetch(
+            base + path + (f"?{query}" if query else ""),
+            method="POST",
+            headers=(*headers, *_JSON, *self._headers, *await self._credential()),
+            content=body,
+            timeout=ASKING,
+        )
+        if fetched.status != 200:
+            raise self._error(fetched.status, fetched.body, fetched.headers)
+        return fetched.body
+
+    async def _open(
+        self, method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> HTTPAnswer:
+        every = [*headers, *self._headers, *await self._credential()]
+        return await self._client.open(method, url, every, body, self._backend.timeouts)
+
+    async def _credential(self) -> Headers:
+        if self._backend.api_key is None:
+            return ()
+        key = (await self._backend.api_key.get()).reveal().encode("latin-1")
+        return ((self._key_header, b"Bearer " + key if self._key_header == b"authorization" else key),)
+
+    async def _refusal(self, answer: HTTPAnswer) -> tuple[UpstreamError, bytes]:
         async with answer:
             content = await answer.read(_ERROR_BODY)
-        lesson = learn(answer.status, content.decode("utf-8", "replace"), self.lessons(model))
-        if lesson is None:
-            raise upstream_error(answer.status, content, answer.headers, now=time.time())
-        self._lessons[model] = lesson
-        return None
+        return self._error(answer.status, content, answer.headers), content
+
+    def _error(self, status: int, content: bytes, headers: Mapping[str, str]) -> UpstreamError:
+        return (native_error if self.dialect.native else upstream_error)(status, content, headers, now=time.time())
+
+    def _url(self, path: str, query: str) -> httpx.URL:
+        """Parsed once: the paths are the settings' own, and of queries a client has few."""
+        url = self._urls.get((path, query))
+        if url is None:
+            if len(self._urls) > _URLS:
+                self._urls.clear()
+            try:
+                url = self._urls[path, query] = httpx.URL(self._base + path + (f"?{query}" if query else ""))
+            except httpx.InvalidURL:
+                raise InvalidRequest("the query string cannot be handed on") from None
+        return url

@@ -26,7 +26,7 @@ from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi.replies import outcome_of, refuse
 from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, row_for
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.protocol.envelopes import anthropic_error
+from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.usage.crash import stack
 from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Field, UsageRecord
 from asgi_llmgate.usage.sinks import Sink, Sinks
@@ -104,7 +104,7 @@ class UsageMiddleware:
             await refuse(scope, passage.rest, passage.send, failure)
             return True
         if passage.streaming:
-            event = b"event: error\ndata: " + anthropic_error(failure, exchange.request_id) + b"\n\n"
+            event = error_event(failure, exchange.request_id, exchange.wire)
             with suppress(OSError):
                 await passage.send({"type": "http.response.body", "body": event})
             return True

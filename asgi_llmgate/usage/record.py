@@ -167,7 +167,7 @@ def _called(exchange: Exchange) -> dict[str, Any]:
     target, answer = exchange.target, exchange.answer
     assert target is not None
     facts = {
-        "operation": "chat",
+        "operation": exchange.call.operation if exchange.call is not None else "",
         "provider": target.provider,
         "request_model": clip(target.model),
         "backend": target.backend,

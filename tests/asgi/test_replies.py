@@ -2,28 +2,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 
 from asgi_llmgate import errors
 from asgi_llmgate._types import Message, Receive, Scope, Send
 from asgi_llmgate.asgi import Body, outcome_of, refuse, respond
-from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange import Exchange, Wire
 from asgi_llmgate.testing.driver import Driver, call
 
 
 class Refusing:
     """An app that refuses everything, and keeps the exchange."""
 
-    def __init__(self, error: errors.GateError, **options: Any) -> None:
+    def __init__(self, error: errors.GateError, wire: Wire = "anthropic") -> None:
         self.exchange = Exchange()
         self._error = error
-        self._options = options
+        self._wire = wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope, self.exchange = Exchange.enter(scope)
-        await refuse(scope, receive, send, self._error, **self._options)
+        self.exchange.wire = self._wire
+        await refuse(scope, receive, send, self._error)
 
 
 async def test_a_refusal_is_an_envelope_with_the_status_and_the_headers_of_its_error() -> None:

@@ -52,11 +52,6 @@ MISTAKES = {
     "a misspelt variable": ('jwt.team == "x"\'', 'jtw.team == "x"\'', "jwt"),
     "a condition that cannot be read": ('== "research"', "=== 1", "models[0].when"),
     "a dialect that is none": ("dialect: vllm", "dialect: vlm", "backends.vllm.dialect"),
-    "a dialect that is to come": (
-        "dialect: vllm",
-        "dialect: anthropic",
-        "backends.vllm.dialect: known, but not there yet",
-    ),
     "a URL that is none": ('"http://gpu-1:8000/v1"', "gpu-1", "backends.vllm.base_url: not a URL: 'gpu-1'"),
     "no provider": ('{mode: "off"}', "{mode: strict}", "auth.providers"),
     "a key in the file": ("{dialect: vllm,", "{api_key: sk-1234567, dialect: vllm,", "backends.vllm.api_key"),

@@ -251,6 +251,26 @@ def another_backend(text: str, place: Place) -> None:
     assert "claude-opus-5-5: gpt-oss:20b at ollama" in told
 
 
+@runs("other clients and backends")
+def other_clients_and_backends(text: str, place: Place) -> None:
+    os.environ["ANTHROPIC_UPSTREAM_KEY"] = "sk-ant"
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings(**yaml.safe_load(text))))
+    told = place.sh("llmgate check --config llmgate.yaml claude-opus-5-5 e5-large")
+    assert "claude-opus-5-5: claude-opus-5-5 at anthropic" in told
+    assert "else qwen3-coder at gpu" in told
+    assert "e5-large: intfloat/e5-large at gpu" in told
+
+
+@runs("an openai client")
+def an_openai_client(text: str, place: Place) -> None:
+    routes = {"/v1/chat/completions": "completions"}
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings(routes=routes)))
+    found: dict[str, Any] = {"TOKEN": place.idp.mint()}
+    exec(text.replace("http://127.0.0.1:8080", place.serve_lab()), found)
+    assert found["answer"].choices[0].message.content
+    found["client"].close()
+
+
 @runs("lab mint")
 def keys_and_tokens(text: str, place: Place) -> None:
     *keys, token, marketing = place.sh(f'{text}\necho "$TOKEN"\necho "$MARKETING"').splitlines()

@@ -7,7 +7,7 @@ import pytest
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.exchange import Asked
-from asgi_llmgate.protocol.anthropic import decode_messages, with_model
+from asgi_llmgate.protocol.anthropic import decode_messages
 
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 
@@ -131,24 +131,3 @@ def test_a_temperature_is_a_number_or_nothing(decode: Any, sent: Any, read: floa
 
 def test_a_request_does_not_show_its_prompts(decode: Any) -> None:
     assert "sesame" not in repr(decode(messages=[{"role": "user", "content": "sesame"}]))
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b'{"model":"a","x":{"model":"a"}}', b'{"model":"q/\\"3","x":{"model":"a"}}'),
-        (
-            b' { "x" : 1.50 ,\n"model" : "claude" , "y":"model" } ',
-            b' { "x" : 1.50 ,\n"model" : "q/\\"3" , "y":"model" } ',
-        ),
-    ],
-    ids=["compact", "spaced"],
-)
-def test_only_the_model_is_written_anew(body: bytes, expected: bytes) -> None:
-    assert with_model(body, 'q/"3') == expected
-
-
-@pytest.mark.parametrize("body", [b"{}", b'{"model":1}', b'{"model":"a","model":"b"}', b"[]", b"x"])
-def test_a_body_without_one_model_is_not_passed_on(body: bytes) -> None:
-    with pytest.raises(InvalidRequest):
-        with_model(body, "q")

@@ -55,6 +55,45 @@ def test_each_value_is_found_where_it_stands(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "changes", "expected"),
+    [
+        (b'{"model":"a","x":{"model":"a"}}', {"model": b'"q"'}, b'{"model":"q","x":{"model":"a"}}'),
+        (b' { "x" : 1.50 ,\n"m" : "c" , "y":"m" } \n', {"m": b"2"}, b' { "x" : 1.50 ,\n"m" : 2 , "y":"m" } \n'),
+        (b'{"b":1,"a":2}', {"a": b"3", "b": b"[4]"}, b'{"b":[4],"a":3}'),
+        (b'{"a":1}', {"b": b"{}", "c": b"2"}, b'{"a":1,"b":{},"c":2}'),
+        (b'{"a":1}', {"b": b"{}", "a": b"2"}, b'{"a":2,"b":{}}'),
+        (b"{ }", {"a": b"1"}, b'{ "a":1}'),
+        (b'{"a":"}"}', {}, b'{"a":"}"}'),
+    ],
+    ids=["one", "spaced", "two", "new", "new and old", "into nothing", "none"],
+)
+def test_what_is_not_rewritten_stays_as_it_came(body: bytes, changes: dict[str, bytes], expected: bytes) -> None:
+    assert lazyjson.open_body(body).rewritten(changes) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"tools":[{"name":"a","name":"b"}]}', "name"),
+        (b'{"a":{"b":[[{"c":1,"\\u0063":2}]]}}', "c"),
+    ],
+    ids=["in a tool", "deep down and escaped"],
+)
+def test_a_name_that_comes_twice_anywhere_is_refused_where_bytes_are_handed_on(body: bytes, name: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{name}: given more than once"):
+        lazyjson.refuse_repeated_names(body)
+
+
+def test_names_may_come_again_in_other_objects() -> None:
+    lazyjson.refuse_repeated_names(b'{"a":{"a":1},"b":[{"a":1},{"a":2}]}')
+
+
+def test_nesting_that_no_reader_follows_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        lazyjson.refuse_repeated_names(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
+
+
+@pytest.mark.parametrize(
     ("sent", "read"),
     [
         (rb'{"a":"\ud83d"}', "\ufffd"),

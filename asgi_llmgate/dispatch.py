@@ -1,7 +1,7 @@
-"""`POST /v1/messages`: one call carried to a model server, and its answer carried back.
+"""One call carried to a model server, and its answer carried back.
 
-The request is translated and sent; the answer is driven through the translator into an emitter, the one that builds a
-JSON message or the one that writes server-sent events.  Three rules shape it:
+A Messages call and a chat completions call go the same way; how each is written for a server, and what carries its
+answer, is upstream/outgoing.py's table.  Three rules shape it:
 
 - The status of a stream waits for the upstream's first event, PEEK seconds at most: an upstream that fails at once
   gives an HTTP error, which a client retries in full.  After that the stream opens, and silence is filled with pings.
@@ -17,14 +17,14 @@ from contextlib import aclosing
 
 from asgi_llmgate._types import Receive, Send
 from asgi_llmgate.asgi import ClientConnection, Paced
-from asgi_llmgate.errors import Broken, ClientGone, GateError
-from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.errors import Broken, ClientGone, GateError, NotFound
+from asgi_llmgate.exchange import Call, Exchange, Target, Wire
 from asgi_llmgate.protocol.anthropic import MessagesRequest
-from asgi_llmgate.protocol.emitters import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.carriers import Carrier
+from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.tokens import Estimator
-from asgi_llmgate.protocol.translator import Translator
-from asgi_llmgate.upstream import Attempt, Upstream
+from asgi_llmgate.upstream import Asking, Attempt, Upstream, serves
 
 PEEK = 10.0
 """Seconds that the status of a stream waits for the upstream's first event."""
@@ -37,7 +37,7 @@ _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
-class Messages:
+class Dispatch:
     """Answers calls.  `upstreams` maps a backend's name to it, `estimator` learns from what they count; times are
     seconds; `debug` names what was dropped in a header of the answer."""
 
@@ -56,12 +56,29 @@ class Messages:
         self._client_stall = client_stall
         self._debug = debug
 
-    async def answer(self, exchange: Exchange, request: MessagesRequest, receive: Receive, send: Send) -> None:
+    def choose(self, call: Call, wire: Wire) -> tuple[Target, Upstream]:
+        """The first target left that can answer on a wire.  Raises NotFound."""
+        for target in call.candidates:
+            upstream = self._upstreams[target.backend]
+            if serves(upstream.dialect.native, wire):
+                return target, upstream
+        raise NotFound(f"model: {call.asked.model[:128]} (not to be had in the format of this path)")
+
+    async def answer(
+        self,
+        exchange: Exchange,
+        request: MessagesRequest | ForwardedRequest,
+        receive: Receive,
+        send: Send,
+        *,
+        query: str = "",
+    ) -> None:
         """Carry one call.  Raises GateError, and only before the answer has begun."""
         assert exchange.call is not None
-        target = exchange.target = exchange.call.candidates[0]
-        estimate = self._estimator.estimate(request, target.model)
-        relay = _Relay(exchange, Attempt(self._upstreams[target.backend], exchange, request, target, estimate))
+        target, upstream = self.choose(exchange.call, exchange.wire)
+        exchange.target = target
+        estimate = self._estimator.estimate(request.size, target.model)
+        relay = _Relay(exchange, Attempt(upstream, Asking(exchange, request, target, estimate, query)))
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client:
                 await (self._stream if request.stream else self._whole)(relay, client)
@@ -71,39 +88,36 @@ class Messages:
             self._estimator.observe(target.model, request.size, exchange.usage.input)
 
     async def _whole(self, relay: _Relay, client: ClientConnection) -> None:
-        out = MessageEmitter()
         async with aclosing(relay.chunks()) as chunks:
             async for chunk in chunks:
-                relay.feed(chunk, out)
-        relay.finish(out)
+                relay.feed(chunk)
+        relay.finish()
         relay.raise_failure()
         relay.settle()
         await client.start(200, self._headers(relay.exchange, _JSON))
-        await client.end(out.message())
+        await client.end(relay.carrier.take())
 
     async def _stream(self, relay: _Relay, client: ClientConnection) -> None:
-        out = SSEEmitter(relay.exchange.request_id)
         try:
             async with aclosing(relay.chunks()) as source, Paced(source, every=self._every) as chunks:
                 async for chunk in chunks:
                     if chunk is None:
-                        relay.begin(out)
-                        out.ping()
+                        relay.carrier.ping()
                     else:
-                        relay.feed(chunk, out)
-                    await self._pass_on(relay, client, out)
+                        relay.feed(chunk)
+                    await self._pass_on(relay, client)
                     if client.ended and chunk is None:
                         break
-            relay.finish(out)
+            relay.finish()
         except ClientGone:
             raise
         except GateError as error:
-            relay.fail(error, out)
-        await self._pass_on(relay, client, out)
+            relay.carrier.fail(error)
+        await self._pass_on(relay, client)
 
-    async def _pass_on(self, relay: _Relay, client: ClientConnection, out: SSEEmitter) -> None:
+    async def _pass_on(self, relay: _Relay, client: ClientConnection) -> None:
         """What is ready goes to the client; the answer's end ends the response, whatever the upstream still does."""
-        data = out.take()
+        data = relay.carrier.take()
         if client.ended or not (data or relay.done):
             return
         if not client.started:
@@ -123,30 +137,30 @@ class Messages:
 
 
 class _Relay:
-    """One answer on its way through the translator, in the form the upstream gives it: a stream, or one JSON text."""
+    """One answer on its way through its carrier, in the form the upstream gives it: a stream, or one JSON text."""
 
     def __init__(self, exchange: Exchange, attempt: Attempt) -> None:
         self.exchange = exchange
         self._attempt = attempt
-        self._translator: Translator | None = None
+        self._carrier: Carrier | None = None
         self._reader: SSEReader | None = None
         self._json: list[bytes] = []
         self._size = 0
 
     @property
-    def translator(self) -> Translator:
-        """Made when it is first needed: opening may rewrite the request, and with it the plan of the answer."""
-        if self._translator is None:
-            self._translator = Translator(self._attempt.chat.plan)
-        return self._translator
+    def carrier(self) -> Carrier:
+        """Made when it is first needed: opening may rewrite the request, and with it what is expected of the answer."""
+        if self._carrier is None:
+            self._carrier = self._attempt.carrier()
+        return self._carrier
 
     @property
     def done(self) -> bool:
-        return self._translator is not None and self._translator.done
+        return self._carrier is not None and self._carrier.done
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The upstream's bytes.  Raises UpstreamError."""
-        if self._attempt.chat.local is not None:
+        """The upstream's bytes; none where the answer is our own.  Raises UpstreamError."""
+        if self._attempt.outgoing.is_local:
             return
         async with await self._attempt.open() as answer:
             if answer.headers.get("content-type", "").startswith("text/event-stream"):
@@ -154,11 +168,7 @@ class _Relay:
             async for chunk in answer.chunks():
                 yield chunk
 
-    def begin(self, out: SSEEmitter) -> None:
-        """Open the stream before the upstream has said anything."""
-        self.translator.begin(out)
-
-    def feed(self, chunk: bytes, out: Emitter) -> None:
+    def feed(self, chunk: bytes) -> None:
         """Take in a piece of the upstream's answer.  Raises Broken where it is larger than anything sane."""
         if self._reader is None:
             self._size += len(chunk)
@@ -166,38 +176,36 @@ class _Relay:
                 raise Broken("the model server's answer is too large")
             self._json.append(chunk)
             return
+        carrier = self.carrier
         for event in self._reader.feed(chunk):
-            self.translator.step(event, out)
-        if self.exchange.first_token_at is None and self.translator.started:
+            carrier.step(event)
+        if self.exchange.first_token_at is None and carrier.started:
             self.exchange.first_token_at = time.monotonic()
 
-    def finish(self, out: Emitter) -> None:
+    def finish(self) -> None:
         """The upstream's bytes have ended; or nobody was asked, and the answer is our own."""
-        if self._attempt.chat.local is not None:
-            self.translator.locally(self._attempt.chat.local, out)
-        elif self._reader is None:
-            self.translator.whole(b"".join(self._json), out)
+        if self._attempt.outgoing.is_local:
+            return
+        if self._reader is None:
+            self.carrier.whole(b"".join(self._json))
         else:
             for event in self._reader.end():
-                self.translator.step(event, out)
-            self.translator.finish(out)
-
-    def fail(self, error: GateError, out: Emitter) -> None:
-        self.translator.fail(error, out)
+                self.carrier.step(event)
+            self.carrier.finish()
 
     def raise_failure(self) -> None:
-        if self.done and self.translator.error is not None:
-            raise self.translator.error
+        if self.carrier.done and self.carrier.error is not None:
+            raise self.carrier.error
 
     def settle(self, gone: ClientGone | None = None) -> None:
         """Write down what the answer was, and how it ended."""
-        exchange, translator = self.exchange, self.translator
-        exchange.usage, exchange.answer = translator.usage, translator.answer
-        exchange.dropped.extend(translator.reported)
+        exchange, carrier = self.exchange, self.carrier
+        exchange.usage, exchange.answer = carrier.usage, carrier.answer
+        exchange.dropped.extend(carrier.reported)
         if gone is not None:
             exchange.settle_error("client_disconnect", gone)
-        elif translator.error is not None:
-            truncated = isinstance(translator.error, Broken)
-            exchange.settle_error("upstream_truncated" if truncated else "upstream_error", translator.error)
+        elif carrier.error is not None:
+            truncated = isinstance(carrier.error, Broken)
+            exchange.settle_error("upstream_truncated" if truncated else "upstream_error", carrier.error)
         else:
             exchange.settle("ok")

@@ -1,0 +1,65 @@
+"""`POST /v1/messages/count_tokens`: the model server's own count where it has a tokenizer to ask, else an estimate.
+
+    dialect.tokenizer   what is asked
+    -----------------   -----------------------------------------------------------------------------------------
+    messages            vLLM: /tokenize takes the conversation and counts it with the model's own chat template
+    template            llama.cpp: /apply-template makes the prompt, /tokenize its tokens
+    none                nobody
+    (native)            /messages/count_tokens, Anthropic's own
+
+A tokenizer that fails is no reason to fail: the client only wants a number.  One that is not there is not asked again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from asgi_llmgate.errors import UpstreamError
+from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.protocol import tokenizers
+from asgi_llmgate.protocol.anthropic import MessagesRequest
+from asgi_llmgate.protocol.lazyjson import quote
+from asgi_llmgate.protocol.tokens import Estimator
+from asgi_llmgate.upstream import Upstream, anthropic_headers
+
+log = logging.getLogger("llmgate")
+
+_NOT_THERE = frozenset({404, 405, 501})
+
+
+class TokenCounter:
+    """`upstreams` maps a backend's name to it; `estimator` answers where they cannot, and learns where they can."""
+
+    def __init__(self, upstreams: Mapping[str, Upstream], *, estimator: Estimator) -> None:
+        self._upstreams = upstreams
+        self._estimator = estimator
+        self._without: set[str] = set()
+
+    async def count(self, exchange: Exchange, request: MessagesRequest, target: Target, *, query: str = "") -> int:
+        """Tokens of the prompt.  Raises what a native server refuses, and InvalidRequest for a prompt that cannot be
+        carried over."""
+        upstream = self._upstreams[target.backend]
+        if upstream.dialect.native:
+            body = request.opened.rewritten({"model": quote(target.model)})
+            path = upstream.dialect.path + "/count_tokens"
+            headers = anthropic_headers(exchange.headers)
+            return tokenizers.read_count(await upstream.ask(path, body, headers=headers, query=query))
+        if upstream.dialect.tokenizer != "none" and target.backend not in self._without:
+            try:
+                found = await self._ask(upstream, request, target)
+            except UpstreamError as error:
+                if error.status in _NOT_THERE:
+                    self._without.add(target.backend)
+                log.info("backend %s cannot count tokens: %s %s", target.backend, error.message, error.detail)
+            else:
+                self._estimator.observe(target.model, request.size, found)
+                return found
+        return self._estimator.estimate(request.size, target.model)
+
+    async def _ask(self, upstream: Upstream, request: MessagesRequest, target: Target) -> int:
+        prompt = tokenizers.prompt_of(request, target=target, dialect=upstream.dialect, options=upstream.options)
+        if upstream.dialect.tokenizer == "messages":
+            return tokenizers.read_count(await upstream.ask("/tokenize", prompt, at_root=True))
+        text = tokenizers.read_prompt(await upstream.ask("/apply-template", prompt, at_root=True))
+        return tokenizers.read_count(await upstream.ask("/tokenize", tokenizers.text_body(text), at_root=True))

@@ -1,0 +1,148 @@
+"""An answer for a client that speaks OpenAI's wire: handed on as it is, and read on the way.
+
+https://platform.openai.com/docs/api-reference/chat-streaming
+
+We ask for a stream's usage whether the client does or not, because every call is metered; the chunk that brings it is
+kept back from a client that did not ask, and the null that announces it in every other chunk does no harm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgi_llmgate.errors import Broken, GateError
+from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol.content import content_of, reasoning_of, refusal_of
+from asgi_llmgate.protocol.dialects import Dialect
+from asgi_llmgate.protocol.draft import Options
+from asgi_llmgate.protocol.envelopes import error_event
+from asgi_llmgate.protocol.facts import Facts
+from asgi_llmgate.protocol.forwarded import ForwardedRequest
+from asgi_llmgate.protocol.lazyjson import quote
+from asgi_llmgate.protocol.learnt import Learnt
+from asgi_llmgate.protocol.openai import Chunk, Delta, read_chunk
+from asgi_llmgate.protocol.plan import AnswerPlan
+from asgi_llmgate.protocol.sse import END
+
+_KEEPALIVES = frozenset({b"null", b"ping", b"keep-alive", b"keepalive", b"heartbeat"})
+
+
+def completion_body(
+    request: ForwardedRequest, *, model: str, dialect: Dialect, options: Options, learnt: Learnt
+) -> tuple[bytes, bool]:
+    """The client's body with what the gateway decides on in it; and whether the client gets the usage chunk."""
+    changes: dict[str, bytes] = {"model": quote(model)}
+    asked: dict[str, Any] = {}
+    if request.stream:
+        asked = lazyjson.read(lazyjson.given(request.fields, "stream_options")) or {}
+        if not isinstance(asked, dict):
+            asked = {}
+        if dialect.include_usage and "stream_options" not in learnt.refused:
+            changes["stream_options"] = quote({**asked, "include_usage": True})
+    changes.update((name, quote(value)) for name, value in options.extra_body.items())
+    return request.opened.rewritten(changes), asked.get("include_usage") is True
+
+
+class ChatAnswer:
+    """A Carrier.  `shows_usage`: the client asked for the chunk with the counts."""
+
+    def __init__(self, *, stream: bool, request_id: str, input_estimate: int, shows_usage: bool = False) -> None:
+        self.started = False
+        self.done = False
+        self.error: GateError | None = None
+        self.reported: tuple[str, ...] = ()
+        self._stream = stream
+        self._request_id = request_id
+        self._shows_usage = shows_usage
+        self._facts = Facts(AnswerPlan(message_id="", model="", input_estimate=input_estimate))
+        self._out: list[bytes] = []
+        self._size = 0
+
+    @property
+    def usage(self) -> Usage:
+        return self._facts.usage(self._size)
+
+    @property
+    def answer(self) -> Answer:
+        return self._facts.answer
+
+    def ping(self) -> None:
+        self._out.append(b": ping\n\n")
+
+    def step(self, event: bytes) -> None:
+        if self.done or event in _KEEPALIVES:
+            return
+        if event == END:
+            self._end()
+            return
+        try:
+            chunk = read_chunk(event)
+            self._note(chunk, event)
+        except GateError as error:
+            self.fail(error)
+            return
+        if chunk.choices or chunk.usage is None or self._shows_usage:
+            self.started = self.started or bool(chunk.choices)
+            self._out.append(b"data: %b\n\n" % event.replace(b"\n", b"\ndata: "))
+
+    def whole(self, document: bytes) -> None:
+        try:
+            if self._stream:
+                raise Broken("the model server did not stream its answer")
+            chunk = read_chunk(document)
+            self._note(chunk, document)
+            if not chunk.choices:
+                raise Broken("the model server sent an empty answer")
+        except GateError as error:
+            self.fail(error)
+            return
+        self._out.append(document)
+        self.started = self.done = True
+
+    def finish(self) -> None:
+        if self.done:
+            return
+        if self._facts.finish_reason:
+            self._end()
+        else:
+            self.fail(Broken("the model server closed the stream before it finished"))
+
+    def fail(self, error: GateError) -> None:
+        if self.done:
+            return
+        self.done = True
+        self.error = error
+        self._out.append(error_event(error, self._request_id, "openai"))
+
+    def take(self) -> bytes:
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def _end(self) -> None:
+        if not self._facts.finish_reason and not self.started:
+            self.fail(Broken("the model server sent an empty answer"))
+            return
+        self.done = True
+        self._out.append(b"data: %b\n\n" % END)
+
+    def _note(self, chunk: Chunk, event: bytes) -> None:
+        """Raises the UpstreamError that the chunk reports."""
+        self._facts.note_chunk(chunk, event)
+        for choice in chunk.choices or ():
+            self._facts.note_choice(choice)
+            self._size += _size(choice.delta or choice.message)
+
+
+def _size(delta: Delta | None) -> int:
+    """Bytes that the model wrote."""
+    if delta is None:
+        return 0
+    calls = [call.function for call in delta.tool_calls or () if call.function is not None]
+    return (
+        sum(len(raw) for _, raw in content_of(delta))
+        + len(reasoning_of(delta))
+        + len(refusal_of(delta))
+        + sum(len(call.arguments) for call in calls)
+    )

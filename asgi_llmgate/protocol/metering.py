@@ -1,0 +1,125 @@
+"""Token counts in an answer that is handed on, whoever's words they are in.
+
+                     all input         of it cached                              output
+    ---------------  ----------------  ----------------------------------------  -----------------
+    chat             prompt_tokens     prompt_tokens_details.cached_tokens, ...  completion_tokens
+    Responses        input_tokens      input_tokens_details.cached_tokens        output_tokens
+    Messages         the sum of three  cache_read_, cache_creation_input_tokens  output_tokens
+
+https://platform.openai.com/docs/api-reference/responses/object, https://platform.claude.com/docs/en/api/messages
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.protocol.openai import Counts, usage_of
+from asgi_llmgate.protocol.sse import SSEReader
+
+LARGEST = 16 * 2**20
+"""Bytes of a document that are kept to be read; a larger one is handed on uncounted."""
+
+_TOKENS = (b'"usage"', b'"usageMetadata"')
+
+
+class _InputDetails(Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _OutputDetails(Struct, gc=False):
+    reasoning_tokens: int | None = None
+    thinking_tokens: int | None = None
+
+
+class AnyCounts(Counts, gc=False):
+    """`usage` in any of the three shapes."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Inner(Struct, gc=False):
+    """A Responses event wraps the response, a `message_start` the message."""
+
+    id: str | None = None
+    model: str | None = None
+    usage: Raw = Raw(b"")
+
+
+class _Document(_Inner, gc=False):
+    response: _Inner | None = None
+    message: _Inner | None = None
+
+
+_document = msgspec.json.Decoder(_Document)
+_counts = msgspec.json.Decoder(AnyCounts)
+
+
+def read_usage(raw: bytes) -> Usage | None:
+    """The counts of a `usage` object; None where it counts nothing, or is something else."""
+    try:
+        counts = _counts.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    if counts.input_tokens is None and counts.output_tokens is None:
+        return usage_of(counts)
+    inner, outer = counts.input_tokens_details or _InputDetails(), counts.output_tokens_details or _OutputDetails()
+    read, created = _natural(counts.cache_read_input_tokens), _natural(counts.cache_creation_input_tokens)
+    return Usage(
+        input=_natural(counts.input_tokens) + read + created,
+        output=_natural(counts.output_tokens),
+        cache_read=read or _natural(inner.cached_tokens),
+        cache_creation=created,
+        reasoning=_natural(outer.reasoning_tokens or outer.thinking_tokens),
+    )
+
+
+def _natural(count: int | None) -> int:
+    return max(0, count or 0)
+
+
+class Meter:
+    """Reads along with an answer of any kind.  `usage` and `answer` are what has been found; it never raises."""
+
+    def __init__(self, content_type: str) -> None:
+        self.usage: Usage | None = None
+        self.answer: Answer | None = None
+        self._events = SSEReader(max_event=LARGEST) if content_type.startswith("text/event-stream") else None
+        self._document: list[bytes] = []
+        self._room = LARGEST if "json" in content_type else 0
+
+    def feed(self, chunk: bytes) -> None:
+        """The next piece of the answer."""
+        if self._events is None:
+            self._room -= len(chunk)
+            if self._room >= 0:
+                self._document.append(chunk)
+            return
+        try:
+            for event in self._events.feed(chunk):
+                if any(word in event for word in _TOKENS):
+                    self._read(event)
+        except Broken:
+            self._events = None
+
+    def end(self) -> None:
+        """The answer is whole."""
+        if self._events is not None:
+            for event in self._events.end():
+                self._read(event)
+        elif self._room >= 0:
+            self._read(b"".join(self._document))
+
+    def _read(self, data: bytes) -> None:
+        try:
+            document = _document.decode(data)
+        except msgspec.DecodeError:
+            return
+        inner = document.response or document.message or document
+        self.answer = Answer(inner.model or "", inner.id or "")
+        self.usage = read_usage(bytes(inner.usage)) or self.usage

@@ -1,0 +1,188 @@
+"""An answer of a server that speaks Anthropic's wire itself: handed on as it is, and read on the way.
+
+https://platform.claude.com/docs/en/build-with-claude/streaming
+
+Each event goes out whole, so that whatever happens the client is never left inside one.  `message_start` and
+`message_delta` hold the counts of tokens; an `error` goes out in our words, with our request id; and a stream that ends
+without `message_stop` ends in an `error`, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llmgate.errors import (
+    Broken,
+    CredentialRefused,
+    Failed,
+    GateError,
+    Overloaded,
+    QuotaExhausted,
+    UnknownModel,
+    UpstreamError,
+)
+from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.protocol.envelopes import error_event
+from asgi_llmgate.protocol.failures import reported_error, upstream_error
+from asgi_llmgate.protocol.metering import read_usage
+from asgi_llmgate.protocol.redaction import redacted
+
+VERSION = (b"anthropic-version", b"2023-06-01")
+"""For a client that does not say which version it speaks."""
+
+_BYTES_PER_TOKEN = 4
+
+
+class _Message(Struct, gc=False):
+    type: str = ""
+    id: str = ""
+    model: str = ""
+    stop_reason: str | None = None
+    usage: Raw = Raw(b"")
+
+
+class _Event(Struct, gc=False):
+    type: str
+    message: _Message | None = None
+    delta: _Message | None = None
+    usage: Raw = Raw(b"")
+
+
+class _Said(Struct, gc=False):
+    type: str = ""
+    message: str = ""
+
+
+class _Envelope(Struct, gc=False):
+    error: _Said
+
+
+_message = msgspec.json.Decoder(_Message)
+_event = msgspec.json.Decoder(_Event)
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+_KINDS: Mapping[tuple[type[UpstreamError], str], type[UpstreamError]] = {(Overloaded, "api_error"): Failed}
+"""Where the type says more than the status: a 502 or 503 of a gateway like this one."""
+
+
+def native_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
+    """The error that an answer other than a message is: Anthropic's own words, since the client knows them, but for
+    what is our key's or our account's trouble.  Takes what `failures.upstream_error` takes."""
+    error = upstream_error(status, body, headers, now=now)
+    if isinstance(error, (CredentialRefused, QuotaExhausted)):
+        return error
+    try:
+        said = _envelope.decode(body).error
+    except msgspec.DecodeError:
+        return error
+    if kind := UnknownModel if status == 404 else _KINDS.get((type(error), said.type)):
+        error = kind("", detail=error.detail, status=status)
+    error.message = redacted(said.message) or error.message
+    if (retry := headers.get("x-should-retry")) is not None:
+        error.should_retry = retry == "true"
+    return error
+
+
+class NativeAnswer:
+    """A Carrier; `input_estimate` is in tokens."""
+
+    def __init__(self, *, stream: bool, request_id: str, input_estimate: int) -> None:
+        self.started = False
+        self.done = False
+        self.error: GateError | None = None
+        self.reported: tuple[str, ...] = ()
+        self._stream = stream
+        self._request_id = request_id
+        self._out: list[bytes] = []
+        self._usage = Usage(input=input_estimate)
+        self._size = 0
+        self._counted = False
+        self._message = _Message()
+        self._stop_reason = ""
+
+    @property
+    def usage(self) -> Usage:
+        """The last count; before the final one, what has gone out is estimated."""
+        if self._counted:
+            return self._usage
+        return replace(self._usage, output=max(self._usage.output, -(-self._size // _BYTES_PER_TOKEN)), estimated=True)
+
+    @property
+    def answer(self) -> Answer:
+        return Answer(self._message.model, self._message.id, (self._stop_reason,) if self._stop_reason else ())
+
+    def ping(self) -> None:
+        self._out.append(b": ping\n\n")
+
+    def step(self, event: bytes) -> None:
+        if self.done:
+            return
+        try:
+            read = _event.decode(event)
+        except msgspec.DecodeError:
+            read = _Event("")
+        if not read.type.isidentifier():  # it becomes a line of its own
+            self.fail(Broken("the model server sent something that is not an event of Anthropic's"))
+            return
+        if read.type == "error":
+            self.fail(reported_error(event))
+            return
+        self._note(read, event)
+        self._out.append(b"event: %b\ndata: %b\n\n" % (read.type.encode(), event.replace(b"\n", b"\ndata: ")))
+        self.done = read.type == "message_stop"
+
+    def whole(self, document: bytes) -> None:
+        try:
+            message = _message.decode(document)
+        except msgspec.DecodeError:
+            message = _Message()
+        if message.type != "message" or self._stream:
+            self.fail(Broken("the model server's answer is not what was asked for"))
+            return
+        self._message, self._stop_reason = message, message.stop_reason or ""
+        self._count(message.usage, final=True)
+        self._out.append(document)
+        self.started = self.done = True
+
+    def finish(self) -> None:
+        if not self.done:
+            self.fail(Broken("the model server closed the stream before it finished"))
+
+    def fail(self, error: GateError) -> None:
+        if self.done:
+            return
+        self.done = True
+        self.error = error
+        self._out.append(error_event(error, self._request_id, "anthropic"))
+
+    def take(self) -> bytes:
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def _note(self, read: _Event, event: bytes) -> None:
+        match read.type:
+            case "content_block_delta":
+                self._size += len(event)
+            case "content_block_start":
+                self.started = True
+            case "message_start" if read.message is not None:
+                self._message = read.message
+                self._count(read.message.usage, final=False)
+            case "message_delta":
+                self._stop_reason = (read.delta and read.delta.stop_reason) or self._stop_reason
+                self._count(read.usage, final=True)
+
+    def _count(self, raw: Raw, *, final: bool) -> None:
+        usage = read_usage(bytes(raw))
+        if usage is None:
+            return
+        # `message_delta` repeats the counts of the input, or leaves them out.
+        known = self._usage if final and not usage.input else usage
+        self._usage = replace(known, output=usage.output, reasoning=usage.reasoning)
+        self._counted = self._counted or final

@@ -1,0 +1,72 @@
+"""What model servers' tokenizers are asked, and what they answer.
+
+vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#tokenizer-api; llama.cpp:
+tools/server/README.md, `POST /apply-template` and `POST /tokenize`; Anthropic:
+https://platform.claude.com/docs/en/api/messages-count-tokens.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.exchange import Target
+from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol.anthropic import MessagesRequest
+from asgi_llmgate.protocol.dialects import Dialect
+from asgi_llmgate.protocol.draft import Options
+from asgi_llmgate.protocol.lazyjson import quote
+from asgi_llmgate.protocol.request import to_chat
+
+_PROMPT = ("model", "messages", "tools", "chat_template_kwargs")
+"""What of a chat completions request becomes tokens."""
+
+
+class _Counted(Struct, gc=False):
+    count: int | None = None
+    input_tokens: int | None = None
+    tokens: list[Raw] | None = None
+
+
+class _Templated(Struct, gc=False):
+    prompt: str
+
+
+_counted = msgspec.json.Decoder(_Counted)
+_templated = msgspec.json.Decoder(_Templated)
+
+
+def prompt_of(request: MessagesRequest, *, target: Target, dialect: Dialect, options: Options) -> bytes:
+    """The prompt of a call as the server there would get it.  Raises InvalidRequest."""
+    chat = to_chat(request, target=target, dialect=dialect, options=options, request_id="", counting=True)
+    fields = lazyjson.open_body(chat.body).fields
+    kept = {name: fields[name] for name in _PROMPT if name in fields}
+    return quote({**kept, "add_generation_prompt": True})
+
+
+def text_body(text: str) -> bytes:
+    """A templated prompt for llama.cpp's `/tokenize`; the marks of the template are tokens of their own."""
+    return quote({"content": text, "add_special": True, "parse_special": True})
+
+
+def read_count(answer: bytes) -> int:
+    """Raises Broken for what holds no count."""
+    try:
+        counted = _counted.decode(answer)
+    except msgspec.DecodeError:
+        counted = _Counted()
+    if counted.tokens is not None and counted.count is None:
+        return len(counted.tokens)
+    count = counted.count if counted.count is not None else counted.input_tokens
+    if count is None or count < 0:
+        raise Broken("the model server's answer holds no count of tokens")
+    return count
+
+
+def read_prompt(answer: bytes) -> str:
+    """Raises Broken for what is no templated prompt."""
+    try:
+        return _templated.decode(answer).prompt
+    except msgspec.DecodeError:
+        raise Broken("the model server's answer is no prompt") from None

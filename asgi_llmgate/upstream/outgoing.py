@@ -1,0 +1,128 @@
+"""A call as one model server gets it, and what will carry its answer back.
+
+the client speaks   the server speaks   what is sent
+------------------  ------------------  -----------------------------------------------------------------
+Messages            chat completions    the call, translated
+Messages            Messages            the client's bytes, `model` written anew; `anthropic-*` headers, query
+chat completions    chat completions    the client's bytes, `model` written anew; usage asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from asgi_llmgate.exchange import Exchange, Target, Wire
+from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol.anthropic import MessagesRequest
+from asgi_llmgate.protocol.carriers import Carrier, Translated
+from asgi_llmgate.protocol.completions import ChatAnswer, completion_body
+from asgi_llmgate.protocol.forwarded import ForwardedRequest
+from asgi_llmgate.protocol.native import VERSION, NativeAnswer
+from asgi_llmgate.protocol.request import to_chat
+
+if TYPE_CHECKING:
+    from asgi_llmgate.upstream.backend import Upstream
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """`carrier` makes what carries the answer.  With `is_local` nobody is asked.  `dropped` names what was left out."""
+
+    body: bytes
+    carrier: Callable[[], Carrier]
+    headers: Headers = ()
+    query: str = ""
+    dropped: tuple[str, ...] = ()
+    is_local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One call for one target; `input_estimate` is the prompt's tokens, `query` the client's query string."""
+
+    exchange: Exchange
+    request: MessagesRequest | ForwardedRequest
+    target: Target
+    input_estimate: int
+    query: str = ""
+
+
+def write(upstream: Upstream, asking: Asking) -> Outgoing:
+    """The call as the upstream should get it now, with all that it has taught.
+
+    Raises InvalidRequest where the call cannot be carried over.
+    """
+    request = asking.request
+    if isinstance(request, ForwardedRequest):
+        return _completion(upstream, asking, request)
+    return _native(upstream, asking, request) if upstream.dialect.native else _translated(upstream, asking, request)
+
+
+def serves(native: bool, wire: Wire) -> bool:
+    """Whether a server can answer clients of a wire; only the way from Messages to chat completions is translated."""
+    return wire == "anthropic" or not native
+
+
+def _translated(upstream: Upstream, asking: Asking, request: MessagesRequest) -> Outgoing:
+    exchange = asking.exchange
+    chat = to_chat(
+        request,
+        target=asking.target,
+        dialect=upstream.dialect,
+        options=upstream.options,
+        learnt=upstream.lessons(asking.target.model),
+        request_id=exchange.request_id,
+        session_id=exchange.call.session_id if exchange.call else "",
+        input_estimate=asking.input_estimate,
+    )
+    carrier = partial(Translated, chat.plan, stream=chat.stream, request_id=exchange.request_id, local=chat.local)
+    return Outgoing(chat.body, carrier, dropped=chat.dropped, is_local=chat.local is not None)
+
+
+def _native(upstream: Upstream, asking: Asking, request: MessagesRequest) -> Outgoing:
+    changes = {"model": lazyjson.quote(asking.target.model)}
+    changes.update((name, lazyjson.quote(value)) for name, value in upstream.options.extra_body.items())
+    return Outgoing(
+        request.opened.rewritten(changes),
+        partial(
+            NativeAnswer,
+            stream=request.stream,
+            request_id=asking.exchange.request_id,
+            input_estimate=asking.input_estimate,
+        ),
+        headers=anthropic_headers(asking.exchange.headers),
+        query=asking.query,
+    )
+
+
+def _completion(upstream: Upstream, asking: Asking, request: ForwardedRequest) -> Outgoing:
+    body, shows_usage = completion_body(
+        request,
+        model=asking.target.model,
+        dialect=upstream.dialect,
+        options=upstream.options,
+        learnt=upstream.lessons(asking.target.model),
+    )
+    carrier = partial(
+        ChatAnswer,
+        stream=request.stream,
+        request_id=asking.exchange.request_id,
+        input_estimate=asking.input_estimate,
+        shows_usage=shows_usage,
+    )
+    return Outgoing(body, carrier)
+
+
+def anthropic_headers(headers: Mapping[str, str]) -> Headers:
+    """What a client says about the wire to a server that speaks it too; nothing about the client itself."""
+    said = tuple(
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in headers.items()
+        if name.startswith("anthropic-")
+    )
+    return said if "anthropic-version" in headers else (*said, VERSION)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.exchange import Target
+from asgi_llmgate.protocol.anthropic import decode_messages
+from asgi_llmgate.protocol.dialects import DIALECTS
+from asgi_llmgate.protocol.request import Options
+from asgi_llmgate.protocol.tokenizers import prompt_of, read_count, read_prompt, text_body
+
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+
+
+def prompt(**body: Any) -> dict[str, Any]:
+    asked = {"model": "claude-x", "messages": [{"role": "user", "content": "hi"}], **body}
+    request = decode_messages(json.dumps(asked).encode(), counting=True)
+    target = Target("b", "vllm", "qwen3")
+    found: dict[str, Any] = json.loads(
+        prompt_of(request, target=target, dialect=DIALECTS["vllm"], options=Options(strict=True))
+    )
+    return found
+
+
+def test_only_what_becomes_tokens_is_asked_about() -> None:
+    tool = {"name": "f", "input_schema": {"type": "object"}}
+    assert prompt(system="Be brief.", tools=[tool], temperature=1, new=2) == {
+        "model": "qwen3",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        "add_generation_prompt": True,
+    }
+
+
+def test_a_call_that_is_answered_here_is_counted_all_the_same() -> None:
+    assert prompt(tools=[SEARCH])["messages"] == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        (b'{"count":7,"max_model_len":4096,"tokens":[1,2]}', 7),
+        (b'{"tokens":[1,2,3]}', 3),
+        (b'{"tokens":[{"id":1,"piece":"a"}]}', 1),
+        (b'{"input_tokens":12}', 12),
+    ],
+    ids=["vLLM", "llama.cpp", "llama.cpp with pieces", "Anthropic"],
+)
+def test_counts_are_read(answer: bytes, count: int) -> None:
+    assert read_count(answer) == count
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"count":"x"}', b'{"count":-1}'])
+def test_what_holds_no_count_is_refused(answer: bytes) -> None:
+    with pytest.raises(Broken):
+        read_count(answer)
+
+
+def test_a_templated_prompt() -> None:
+    assert read_prompt(b'{"prompt":"<|user|>hi"}') == "<|user|>hi"
+    assert json.loads(text_body("<|user|>hi")) == {"content": "<|user|>hi", "add_special": True, "parse_special": True}
+    with pytest.raises(Broken):
+        read_prompt(b'{"prompt":1}')

@@ -70,7 +70,7 @@ class MessagesRequest:
     @cached_property
     def size(self) -> Size:
         """What an `Estimator` needs of the request; outlives it."""
-        return measure(self)
+        return measure(self.fields.get("system", b""), self.messages, self.toolset.offered.values())
 
     @property
     def input_tokens_estimate(self) -> int:

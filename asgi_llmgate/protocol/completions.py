@@ -16,9 +16,9 @@ from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.content import content_of, reasoning_of, refusal_of
 from asgi_llmgate.protocol.dialects import Dialect
 from asgi_llmgate.protocol.draft import Options
-from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.protocol.facts import Facts
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
+from asgi_llmgate.protocol.handed_on import HandedOn
 from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.learnt import Learnt
 from asgi_llmgate.protocol.openai import Chunk, Delta, read_chunk
@@ -44,19 +44,15 @@ def completion_body(
     return request.opened.rewritten(changes), asked.get("include_usage") is True
 
 
-class ChatAnswer:
+class ChatAnswer(HandedOn):
     """A Carrier.  `shows_usage`: the client asked for the chunk with the counts."""
 
+    wire = "openai"
+
     def __init__(self, *, stream: bool, request_id: str, input_estimate: int, shows_usage: bool = False) -> None:
-        self.started = False
-        self.done = False
-        self.error: GateError | None = None
-        self.reported: tuple[str, ...] = ()
-        self._stream = stream
-        self._request_id = request_id
+        super().__init__(stream=stream, request_id=request_id)
         self._shows_usage = shows_usage
         self._facts = Facts(AnswerPlan(message_id="", model="", input_estimate=input_estimate))
-        self._out: list[bytes] = []
         self._size = 0
 
     @property
@@ -66,9 +62,6 @@ class ChatAnswer:
     @property
     def answer(self) -> Answer:
         return self._facts.answer
-
-    def ping(self) -> None:
-        self._out.append(b": ping\n\n")
 
     def step(self, event: bytes) -> None:
         if self.done or event in _KEEPALIVES:
@@ -84,7 +77,7 @@ class ChatAnswer:
             return
         if chunk.choices or chunk.usage is None or self._shows_usage:
             self.started = self.started or bool(chunk.choices)
-            self._out.append(b"data: %b\n\n" % event.replace(b"\n", b"\ndata: "))
+            self._pass(event)
 
     def whole(self, document: bytes) -> None:
         try:
@@ -97,8 +90,7 @@ class ChatAnswer:
         except GateError as error:
             self.fail(error)
             return
-        self._out.append(document)
-        self.started = self.done = True
+        self._pass_whole(document)
 
     def finish(self) -> None:
         if self.done:
@@ -108,24 +100,12 @@ class ChatAnswer:
         else:
             self.fail(Broken("the model server closed the stream before it finished"))
 
-    def fail(self, error: GateError) -> None:
-        if self.done:
-            return
-        self.done = True
-        self.error = error
-        self._out.append(error_event(error, self._request_id, "openai"))
-
-    def take(self) -> bytes:
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
-
     def _end(self) -> None:
         if not self._facts.finish_reason and not self.started:
             self.fail(Broken("the model server sent an empty answer"))
             return
         self.done = True
-        self._out.append(b"data: %b\n\n" % END)
+        self._pass(END)
 
     def _note(self, chunk: Chunk, event: bytes) -> None:
         """Raises the UpstreamError that the chunk reports."""

@@ -19,15 +19,14 @@ from asgi_llmgate.errors import (
     Broken,
     CredentialRefused,
     Failed,
-    GateError,
     Overloaded,
     QuotaExhausted,
     UnknownModel,
     UpstreamError,
 )
 from asgi_llmgate.exchange import Answer, Usage
-from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.protocol.failures import reported_error, upstream_error
+from asgi_llmgate.protocol.handed_on import HandedOn
 from asgi_llmgate.protocol.metering import read_usage
 from asgi_llmgate.protocol.redaction import redacted
 
@@ -88,17 +87,13 @@ def native_error(status: int, body: bytes, headers: Mapping[str, str], *, now: f
     return error
 
 
-class NativeAnswer:
+class NativeAnswer(HandedOn):
     """A Carrier; `input_estimate` is in tokens."""
 
+    wire = "anthropic"
+
     def __init__(self, *, stream: bool, request_id: str, input_estimate: int) -> None:
-        self.started = False
-        self.done = False
-        self.error: GateError | None = None
-        self.reported: tuple[str, ...] = ()
-        self._stream = stream
-        self._request_id = request_id
-        self._out: list[bytes] = []
+        super().__init__(stream=stream, request_id=request_id)
         self._usage = Usage(input=input_estimate)
         self._size = 0
         self._counted = False
@@ -116,9 +111,6 @@ class NativeAnswer:
     def answer(self) -> Answer:
         return Answer(self._message.model, self._message.id, (self._stop_reason,) if self._stop_reason else ())
 
-    def ping(self) -> None:
-        self._out.append(b": ping\n\n")
-
     def step(self, event: bytes) -> None:
         if self.done:
             return
@@ -133,7 +125,7 @@ class NativeAnswer:
             self.fail(reported_error(event))
             return
         self._note(read, event)
-        self._out.append(b"event: %b\ndata: %b\n\n" % (read.type.encode(), event.replace(b"\n", b"\ndata: ")))
+        self._pass(event, read.type)
         self.done = read.type == "message_stop"
 
     def whole(self, document: bytes) -> None:
@@ -146,24 +138,11 @@ class NativeAnswer:
             return
         self._message, self._stop_reason = message, message.stop_reason or ""
         self._count(message.usage, final=True)
-        self._out.append(document)
-        self.started = self.done = True
+        self._pass_whole(document)
 
     def finish(self) -> None:
         if not self.done:
             self.fail(Broken("the model server closed the stream before it finished"))
-
-    def fail(self, error: GateError) -> None:
-        if self.done:
-            return
-        self.done = True
-        self.error = error
-        self._out.append(error_event(error, self._request_id, "anthropic"))
-
-    def take(self) -> bytes:
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
 
     def _note(self, read: _Event, event: bytes) -> None:
         match read.type:

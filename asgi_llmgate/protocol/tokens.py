@@ -8,15 +8,14 @@ number takes in.  Media are counted apart: they are long in bytes and short in t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from msgspec import Raw
 
 from asgi_llmgate.protocol import lazyjson
-
-if TYPE_CHECKING:
-    from msgspec import Raw
-
-    from asgi_llmgate.protocol.anthropic import MessagesRequest
-    from asgi_llmgate.protocol.messages import Block
+from asgi_llmgate.protocol.messages import Block, Message
+from asgi_llmgate.protocol.toolset import Tool
 
 BYTES_PER_TOKEN = 3.6
 """Until a model has been heard of: code and English prose in JSON, rounded towards too many tokens."""
@@ -41,17 +40,17 @@ class Size(NamedTuple):
     media: int
 
 
-def measure(request: MessagesRequest) -> Size:
-    """The size of what a model will see: no deferred tools, no thinking."""
-    text = len(request.fields.get("system", b""))
+def measure(system: bytes, messages: Iterable[Message], tools: Iterable[Tool]) -> Size:
+    """The size of what a model will see: no thinking, and of tools those that are offered."""
+    text = len(system)
     media = 0
-    for message in request.messages:
+    for message in messages:
         text += len(message.fields.get("content", b""))
         for block in message.content:
             unread, shown = _apart(block)
             text -= unread
             media += shown
-    for tool in request.toolset.offered.values():
+    for tool in tools:
         text += sum(len(tool.fields.get(name, b"")) for name in ("name", "description", "input_schema"))
     return Size(text, media)
 

@@ -42,6 +42,8 @@ class Attempt:
                 raise answer.refusal
 
     def _write(self) -> Outgoing:
-        outgoing = write(self._upstream, self._asking)
+        upstream = self._upstream
+        lessons = upstream.lessons(self._asking.target.model)
+        outgoing = write(self._asking, upstream.dialect, upstream.options, lessons)
         self._asking.exchange.dropped[:] = outgoing.dropped
         return outgoing

@@ -12,19 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from asgi_llmgate.exchange import Exchange, Target, Wire
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.carriers import Carrier, Translated
 from asgi_llmgate.protocol.completions import ChatAnswer, completion_body
+from asgi_llmgate.protocol.dialects import Dialect
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
+from asgi_llmgate.protocol.learnt import Learnt
 from asgi_llmgate.protocol.native import VERSION, NativeAnswer
-from asgi_llmgate.protocol.request import to_chat
-
-if TYPE_CHECKING:
-    from asgi_llmgate.upstream.backend import Upstream
+from asgi_llmgate.protocol.request import Options, to_chat
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -52,15 +50,17 @@ class Asking:
     query: str = ""
 
 
-def write(upstream: Upstream, asking: Asking) -> Outgoing:
-    """The call as the upstream should get it now, with all that it has taught.
+def write(asking: Asking, dialect: Dialect, options: Options, learnt: Learnt) -> Outgoing:
+    """The call as a server should get it now, with all that it has taught.
 
     Raises InvalidRequest where the call cannot be carried over.
     """
     request = asking.request
     if isinstance(request, ForwardedRequest):
-        return _completion(upstream, asking, request)
-    return _native(upstream, asking, request) if upstream.dialect.native else _translated(upstream, asking, request)
+        return _completion(asking, request, dialect, options, learnt)
+    if dialect.native:
+        return _native(asking, request, options)
+    return _translated(asking, request, dialect, options, learnt)
 
 
 def serves(native: bool, wire: Wire) -> bool:
@@ -68,14 +68,16 @@ def serves(native: bool, wire: Wire) -> bool:
     return wire == "anthropic" or not native
 
 
-def _translated(upstream: Upstream, asking: Asking, request: MessagesRequest) -> Outgoing:
+def _translated(
+    asking: Asking, request: MessagesRequest, dialect: Dialect, options: Options, learnt: Learnt
+) -> Outgoing:
     exchange = asking.exchange
     chat = to_chat(
         request,
         target=asking.target,
-        dialect=upstream.dialect,
-        options=upstream.options,
-        learnt=upstream.lessons(asking.target.model),
+        dialect=dialect,
+        options=options,
+        learnt=learnt,
         request_id=exchange.request_id,
         session_id=exchange.call.session_id if exchange.call else "",
         input_estimate=asking.input_estimate,
@@ -84,9 +86,9 @@ def _translated(upstream: Upstream, asking: Asking, request: MessagesRequest) ->
     return Outgoing(chat.body, carrier, dropped=chat.dropped, is_local=chat.local is not None)
 
 
-def _native(upstream: Upstream, asking: Asking, request: MessagesRequest) -> Outgoing:
+def _native(asking: Asking, request: MessagesRequest, options: Options) -> Outgoing:
     changes = {"model": lazyjson.quote(asking.target.model)}
-    changes.update((name, lazyjson.quote(value)) for name, value in upstream.options.extra_body.items())
+    changes.update((name, lazyjson.quote(value)) for name, value in options.extra_body.items())
     return Outgoing(
         request.opened.rewritten(changes),
         partial(
@@ -100,13 +102,15 @@ def _native(upstream: Upstream, asking: Asking, request: MessagesRequest) -> Out
     )
 
 
-def _completion(upstream: Upstream, asking: Asking, request: ForwardedRequest) -> Outgoing:
+def _completion(
+    asking: Asking, request: ForwardedRequest, dialect: Dialect, options: Options, learnt: Learnt
+) -> Outgoing:
     body, shows_usage = completion_body(
         request,
         model=asking.target.model,
-        dialect=upstream.dialect,
-        options=upstream.options,
-        learnt=upstream.lessons(asking.target.model),
+        dialect=dialect,
+        options=options,
+        learnt=learnt,
     )
     carrier = partial(
         ChatAnswer,

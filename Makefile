@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-all test-newest-client constraints clean
+.PHONY: help demo docs test check test-all test-newest-client constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +28,10 @@ check: $(VENV)/.dev ## format, lint, types, import layers
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log >&2; exit 1; }
 
-test-all: $(VENV)/.dev ## the heavy suites, then `make test` once more on the newest other Python found
+docs: $(VENV)/.dev ## the documentation as a site, in .cache/docs; every warning is an error
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html -d .cache/doctrees docs .cache/docs
+
+test-all: $(VENV)/.dev docs ## the site, the heavy suites, then `make test` once more on the newest other Python found
 	@$(BIN)/python -m pytest -q -m "$(HEAVY)" || [ $$? -eq 5 ]
 	@if other=$$(.ci/other-python $(BIN)/python); then \
 	  echo "once more on $$other" && $(MAKE) test PYTHON="$$other" VENV=".cache/envs/$$(basename $$other)"; fi

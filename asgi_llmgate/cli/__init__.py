@@ -14,6 +14,7 @@ _COMMANDS = {
     "demo": ("demo", "Run the lab on this machine: model, gateway, scenarios."),
     "serve": ("serve", "Serve a gateway by itself."),
     "check": ("check", "Say what is wrong with the settings, or what they mean."),
+    "schema": ("schema", "Print the settings as JSON Schema, for editors."),
     "mint": ("mint", "Print a token of the mock identity provider."),
     "jwks": ("jwks", "Print the mock identity provider's public keys."),
     "policy": ("policy", "Test and explain rules."),

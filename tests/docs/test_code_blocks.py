@@ -3,7 +3,7 @@
     <!-- test: NAME -->          the line before a block: the function below that `runs` NAME runs it
     <!-- not run: REASON -->     the line after a block
 
-A block of `text` is a picture or an output and needs neither.
+A block of `text` is a picture or an output and needs neither; a `{directive}` is for Sphinx, and `make docs` runs it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 import yaml
 
@@ -56,7 +57,7 @@ class Block:
 
 _BLOCK = re.compile(
     r"(?:^ *<!-- test: (?P<name>[^>]+?) -->\n)?"
-    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^ *```\n"
+    r"^(?P<indent> *)```(?P<language>[\w{}-]*)[^\n]*\n(?P<text>.*?)^ *```\n"
     r"(?:^ *<!-- not run[^:]*: (?P<reason>[^>]+?) -->$)?",
     re.MULTILINE | re.DOTALL,
 )
@@ -166,7 +167,7 @@ def runs(*names: str) -> Callable[[Runner], Runner]:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
 def test_a_block_is_run_or_says_why_not(block: Block) -> None:
-    assert block.language == "text" or block.name in RUNNERS or block.reason
+    assert block.language == "text" or block.language.startswith("{") or block.name in RUNNERS or block.reason
 
 
 def test_no_runner_is_left_over() -> None:
@@ -269,6 +270,15 @@ def an_openai_client(text: str, place: Place) -> None:
     exec(text.replace("http://127.0.0.1:8080", place.serve_lab()), found)
     assert found["answer"].choices[0].message.content
     found["client"].close()
+
+
+@runs("settings schema")
+def schema_for_editors(text: str, place: Place) -> None:
+    assert "llmgate.yaml: good" in place.sh(text)
+    schema = json.loads((place.folder / "llmgate.schema.json").read_text())
+    jsonschema.validate(place.settings(), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(place.settings(polcy={}), schema)
 
 
 @runs("lab mint")

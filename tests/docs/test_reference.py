@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import asgi_llmgate
 from asgi_llmgate.errors import TABLE
 from asgi_llmgate.settings import Settings
 
@@ -34,6 +35,12 @@ KEYS = [
 def test_the_settings_page_names_each_key(key: str) -> None:
     named = re.findall(r"`([a-z_]+)(?:[:.][^`]*)?`", (REFERENCE / "settings.md").read_text("utf-8"))
     assert key in named
+
+
+def test_the_api_page_names_all_that_is_public() -> None:
+    page = (REFERENCE / "python-api.md").read_text("utf-8")
+    named = re.findall(r"^\.\. auto(?:class|function):: asgi_llmgate\.(\w+)$", page, re.MULTILINE)
+    assert sorted(named) == sorted(set(asgi_llmgate.__all__) - {"__version__"})
 
 
 def test_the_errors_page_is_the_error_table() -> None:

@@ -272,6 +272,13 @@ def an_openai_client(text: str, place: Place) -> None:
     found["client"].close()
 
 
+@runs("test your gateway")
+def a_test_of_ones_own(text: str, place: Place) -> None:
+    (place.folder / "test_gateway.py").write_text(text)
+    told = place.sh("python -m pytest -q -p no:cacheprovider -o asyncio_mode=auto test_gateway.py")
+    assert "2 passed" in told
+
+
 @runs("settings schema")
 def schema_for_editors(text: str, place: Place) -> None:
     assert "llmgate.yaml: good" in place.sh(text)

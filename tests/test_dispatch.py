@@ -118,7 +118,7 @@ async def test_a_retry_after_that_is_a_date_is_passed_on_in_seconds(gate: Any) -
     assert 30 <= int((await ask(app)).headers["retry-after"]) <= 40
 
 
-async def test_an_error_as_the_first_event_is_an_http_error(gate: Any) -> None:
+async def test_case_28_an_error_as_the_first_event_is_an_http_error(gate: Any) -> None:
     app, _ = gate(raw(b'data: {"error":{"message":"overloaded","code":503}}\n\n'))
     reply = await ask(app, stream=True)
     assert (reply.status, reply.json()["error"]["type"]) == (529, "overloaded_error")
@@ -142,7 +142,7 @@ async def test_a_whole_answer_that_breaks_off_is_an_http_error(gate: Any) -> Non
     assert (reply.status, reply.json()["error"]["type"]) == (502, "api_error")
 
 
-async def test_a_json_answer_to_a_stream_request_becomes_a_stream(gate: Any) -> None:
+async def test_case_33_a_json_answer_to_a_stream_request_becomes_a_stream(gate: Any) -> None:
     completion = {"id": "c1", "model": "m", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
     app, _ = gate(raw(json.dumps(completion).encode(), content_type="application/json"))
     message = check_stream((await ask(app, stream=True)).body)
@@ -163,7 +163,7 @@ async def test_a_page_instead_of_an_answer_is_a_bad_gateway(gate: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
-async def test_a_client_that_leaves_stops_the_model(gate: Any, stream: bool) -> None:
+async def test_case_41_a_client_that_leaves_stops_the_model(gate: Any, stream: bool) -> None:
     app, server = gate(say("one two three").stall(after=2 if stream else 0))
     async with Driver(app, "POST", "/v1/messages", json=asking(stream=stream)) as client:
         if stream:
@@ -177,7 +177,7 @@ async def test_a_client_that_leaves_stops_the_model(gate: Any, stream: bool) -> 
     assert app.exchange.usage.estimated
 
 
-async def test_silence_opens_the_stream_and_is_filled_with_pings(gate: Any) -> None:
+async def test_case_32_silence_opens_the_stream_and_is_filled_with_pings(gate: Any) -> None:
     app, _ = gate(say("late").stall(), ping_interval=0.01)
     async with Driver(app, "POST", "/v1/messages", json=asking(stream=True)) as client:
         assert await client.start() == 200
@@ -198,6 +198,65 @@ async def test_a_lesson_costs_one_call_and_is_remembered(gate: Any) -> None:
     assert app.exchange.attempts == 1
     sent = [request.body.get("max_tokens") or request.body["max_completion_tokens"] for request in server.requests]
     assert sent == [200, 50, 50]
+
+
+async def test_a_model_that_says_one_thing_after_the_other_is_understood_in_the_end(gate: Any) -> None:
+    app, server = gate(
+        refuse(
+            400,
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'"
+            " instead.",
+        ),
+        refuse(
+            400,
+            "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value"
+            " is supported.",
+        ),
+        say("a").always(),
+    )
+    assert (await ask(app, temperature=0.5)).status == 200
+    assert "temperature" in app.exchange.dropped
+    assert (await ask(app, temperature=0.5)).status == 200
+    told = [{"max_tokens", "max_completion_tokens", "temperature"} & set(request.body) for request in server.requests]
+    assert told == [
+        {"max_tokens", "temperature"},
+        {"max_completion_tokens", "temperature"},
+        *[{"max_completion_tokens"}] * 2,
+    ]
+
+
+NO_ROOM = (
+    "'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's maximum context length is 32768 "
+    "tokens and your request has {prompt} input tokens ({asked} > 32768 - {prompt})."
+)
+
+
+async def test_after_a_refusal_for_want_of_room_the_second_try_fits(gate: Any) -> None:
+    app, server = gate(refuse(400, NO_ROOM.format(asked=1000, prompt=32000)), say("a"))
+    assert (await ask(app, max_tokens=1000)).status == 200
+    assert [request.body["max_tokens"] for request in server.requests] == [1000, 768]
+
+
+async def test_room_is_made_although_the_window_is_known_and_the_prompt_was_thought_shorter(gate: Any) -> None:
+    refusals = [refuse(400, NO_ROOM.format(asked=1000, prompt=prompt)) for prompt in (32000, 32100)]
+    app, server = gate(refusals[0], say("a"), refusals[1], say("b"))
+    assert (await ask(app, max_tokens=1000)).status == 200
+    assert (await ask(app, max_tokens=1000)).status == 200
+    assert [request.body["max_tokens"] for request in server.requests] == [1000, 768, 1000, 668]
+
+
+async def test_a_server_that_refuses_what_it_asked_for_is_not_asked_again(gate: Any) -> None:
+    app, server = gate(*[refuse(400, NO_ROOM.format(asked=1000, prompt=32000))] * 3)
+    reply = await ask(app, max_tokens=1000)
+    assert reply.status == 400
+    assert reply.json()["error"]["message"] == "prompt is too long: 32000 tokens > 31768 maximum"
+    assert len(server.requests) == 2
+
+
+async def test_a_server_without_end_of_lessons_is_left_alone_in_the_end(gate: Any) -> None:
+    app, server = gate(*[refuse(400, f"max_tokens cannot exceed {most}") for most in range(99, 79, -1)])
+    assert (await ask(app)).status == 400
+    assert len(server.requests) == 8
 
 
 async def test_max_tokens_zero_is_answered_without_asking_anybody(gate: Any) -> None:

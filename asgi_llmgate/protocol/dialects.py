@@ -64,6 +64,8 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """The field in which a finished turn's thinking is taken back."""
     prefill: dict[str, bool] = {}
     """What must be said so that a last assistant message is gone on with, not answered."""
+    echoes_prefill: bool = False
+    """Whether an answer that is not streamed repeats that message before it goes on."""
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     min_output_tokens: int = 1
@@ -170,24 +172,28 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             Dialect(
                 name="vllm",
                 tokenizer="messages",
-                reasoning_history="reasoning_content",
+                reasoning_history="reasoning",  # read alone since it has that name there: vllm#27752, vllm#38488
                 prefill={"continue_final_message": True, "add_generation_prompt": False},
                 sampling=frozenset({"temperature", "top_p", "top_k"}),
+                reasoning="effort",  # "none" is told to templates as `enable_thinking`; older servers refuse it: learnt
+                efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
+                families=(Family(("*gpt-oss*",), {"efforts": ("low", "medium", "high")}),),
             ),
             Dialect(
-                name="ollama",
+                name="ollama",  # what openai/openai.go reads; the rest (`top_k`, `tool_choice`) it passes over
                 mid_system="inplace",
                 images="data",
-                sampling=frozenset({"temperature", "top_p", "top_k"}),
+                reasoning_history="reasoning",
                 reasoning="effort",
                 efforts=("none", "low", "medium", "high"),
                 tool_choice="none",
                 parallel_tool_calls=False,
             ),
             Dialect(
-                name="llamacpp",
+                name="llamacpp",  # build 11549: a named tool_choice is ignored without a word
                 tokenizer="template",
                 reasoning_history="reasoning_content",
+                echoes_prefill=True,
                 sampling=frozenset({"temperature", "top_p", "top_k"}),
                 reasoning="template",
                 tool_choice="required",

@@ -14,6 +14,7 @@ from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.dialects import Dialect
 from asgi_llmgate.protocol.learnt import Learnt
 from asgi_llmgate.protocol.names import ToolNames
+from asgi_llmgate.protocol.room import Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,11 @@ class Report:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """`body` holds the fields written so far, each as JSON.  `dialect` is the row for the target's model."""
+    """`body` holds the fields written so far, each as JSON.  `dialect` is the row for the target's model.
+
+    `counted` is what the upstream said about the prompt when it refused the request, `prefill` the text of a last
+    message that is the assistant's.
+    """
 
     request: MessagesRequest
     target: Target
@@ -77,6 +82,8 @@ class Draft:
     options: Options
     learnt: Learnt
     input_estimate: int
+    counted: Count
     names: ToolNames
     report: Report = field(default_factory=Report)
     body: dict[str, bytes] = field(default_factory=dict)
+    prefill: str = ""

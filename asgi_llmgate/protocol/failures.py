@@ -83,7 +83,8 @@ _RULES: tuple[tuple[frozenset[int], re.Pattern[str], type[UpstreamError]], ...] 
             QuotaExhausted,
         ),
         ((403,), r"moderation|flagged|content[_ ]?(?:filter|policy)", Rejected),
-        ((400,), r"invalid_api_key|api key not valid|incorrect api key", CredentialRefused),
+        # LiteLLM 1.108.7 looks for an unknown key in a database, and says so where it has none
+        ((400,), r"invalid_api_key|api key not valid|incorrect api key|no_db_connection", CredentialRefused),
         ((404,), r"no endpoints found that support", Rejected),
         (
             (400, 404, 422),
@@ -143,7 +144,9 @@ _OURS: Mapping[type[UpstreamError], str] = MappingProxyType(
 _QUOTED = frozenset({Throttled, Overloaded, Failed})
 
 _MODEL = re.compile(
-    r"(?:model|deployment)\b[^`'\"]{0,40}[`'\"]([^`'\"\s]{1,200})[`'\"]|(\S{1,200}) is not a valid model", re.I
+    r"(?:model|deployment)\b[^`'\"]{0,40}[`'\"]([^`'\"\s]{1,200})[`'\"]|(\S{1,200}) is not a valid model"
+    r"|invalid model name passed in model=(\S{1,200}?)\.?(?:\s|$)",  # LiteLLM 1.108.7
+    re.I,
 )
 
 
@@ -196,7 +199,7 @@ def _make(
 def _message(kind: type[UpstreamError], text: str) -> str:
     if kind is UnknownModel:
         found = _MODEL.search(text)
-        return f"model: {found[1] or found[2]}" if found else "model: not known to the model server"
+        return f"model: {found[1] or found[2] or found[3]}" if found else "model: not known to the model server"
     if kind is Rejected:
         token = capability(text)
         return (f"capability_rejected: {token}: " if token else "") + (text or _OURS[Rejected])

@@ -10,21 +10,30 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from asgi_llmgate.protocol import room
+
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take; the
-    limits are in tokens."""
+    """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take,
+    `max_tokens_field` what it calls the one that it wants instead of another; the limits are in tokens."""
 
     refused: frozenset[str] = frozenset()
+    max_tokens_field: str = ""
     max_output_tokens: int | None = None
     context_window: int | None = None
 
 
 NOTHING = Learnt()
 
-_FIELD = r"\b(stream_options|parallel_tool_calls|reasoning_effort|chat_template_kwargs|prompt_cache_key|top_k)\b"
-_COMPLAINT = r"(?:not support|unsupported|not (?:permitted|allowed)|unrecognized|unknown|unexpected|extra_forbidden)"
+_FIELD = (
+    r"(?:\b(stream_options|parallel_tool_calls|reasoning_effort|chat_template_kwargs|prompt_cache_key|top_[kp])\b"
+    r"|['`](temperature|stop)['`])"
+)
+_COMPLAINT = (
+    r"(?:not support|unsupported|not (?:permitted|allowed)|unrecognized|unknown|unexpected"
+    r"|extra_forbidden|literal_error)"  # pydantic's
+)
 _REFUSED = re.compile(rf"{_FIELD}.{{0,60}}?{_COMPLAINT}|{_COMPLAINT}.{{0,60}}?{_FIELD}", re.IGNORECASE | re.DOTALL)
 """Both words close together: servers also quote whole requests, which name every field, in errors about another."""
 
@@ -34,6 +43,9 @@ _SAID_OTHERWISE = (
     ("Reasoning is mandatory", "reasoning"),
 )
 
+_OTHER_FIELD = re.compile(r"use ['`]?(max_tokens|max_completion_tokens)['`]? instead", re.IGNORECASE)
+"""OpenAI and Azure of reasoning models, whose deployments there have any name."""
+
 _OUTPUT_LIMIT = re.compile(
     r"supports? at most (\d+) (?:completion|output) tokens"
     r"|max_tokens: \d+ > (\d+)"
@@ -41,20 +53,6 @@ _OUTPUT_LIMIT = re.compile(
     r"|max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?(\d+)",
     re.IGNORECASE | re.DOTALL,
 )
-_NO_ROOM = (
-    re.compile(r"maximum context length is (?P<window>\d+) tokens and your request has (?P<input>\d+) input tokens"),
-    re.compile(
-        r"maximum context length is (?P<window>\d+) tokens.{0,80}?\((?P<input>\d+)"
-        r" (?:in the messages|of text input)(?:, (?P<tools>\d+) of tool input)?, \d+ in the (?:completion|output)",
-        re.DOTALL,
-    ),
-    re.compile(
-        r"passed (?P<input>\d+) input tokens and requested \d+ output tokens.{0,60}?only (?P<window>\d+) tokens",
-        re.DOTALL,
-    ),
-)
-"""The input fits, the input with `max_tokens` does not."""
-
 _LOOK_AT = 4000
 """Characters of an error text that are searched."""
 
@@ -67,21 +65,21 @@ def learn(status: int, error_text: str, known: Learnt) -> Learnt | None:
     lesson = replace(
         known,
         refused=known.refused | _refused(text),
+        max_tokens_field=_other_field(text) or known.max_tokens_field,
         max_output_tokens=_output_limit(text) or known.max_output_tokens,
         context_window=_window(text) or known.context_window,
     )
     return None if lesson == known else lesson
 
 
-def counted(error_text: str) -> int:
-    """The tokens that the upstream counted in the refused prompt, 0 when it does not say: the best estimate there is
-    for the second try."""
-    return _room(error_text[:_LOOK_AT])[1]
-
-
 def _refused(text: str) -> frozenset[str]:
-    found = {(match[1] or match[2]).lower() for match in _REFUSED.finditer(text)}
+    found = {name.lower() for match in _REFUSED.finditer(text) for name in match.groups() if name}
     return frozenset(found.union(field for wording, field in _SAID_OTHERWISE if wording in text))
+
+
+def _other_field(text: str) -> str:
+    match = _OTHER_FIELD.search(text)
+    return match[1].lower() if match else ""
 
 
 def _output_limit(text: str) -> int | None:
@@ -90,14 +88,5 @@ def _output_limit(text: str) -> int | None:
 
 
 def _window(text: str) -> int | None:
-    window, prompt = _room(text)
-    return window if prompt < window else None
-
-
-def _room(text: str) -> tuple[int, int]:
-    """The context window and the tokens of the prompt; zeros when the text is about something else."""
-    for wording in _NO_ROOM:
-        if (match := wording.search(text)) is not None:
-            said = match.groupdict()
-            return int(said["window"]), int(said["input"]) + int(said.get("tools") or 0)
-    return 0, 0
+    counted = room.count(text)
+    return counted.window if counted.tokens < counted.window else None

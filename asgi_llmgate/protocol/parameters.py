@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from msgspec import Raw
 
-from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol import lazyjson, room
 from asgi_llmgate.protocol.draft import Draft
 from asgi_llmgate.protocol.lazyjson import Fields, quote
 from asgi_llmgate.protocol.tools import allows_strict
@@ -14,11 +14,6 @@ from asgi_llmgate.protocol.tools import allows_strict
 _SAMPLING = ("temperature", "top_p", "top_k")
 _OUTPUT_CONFIG = frozenset({"effort", "format"})
 _METADATA = frozenset({"user_id"})
-
-_MARGIN = 1.1
-"""An estimate of the prompt may be this much too small."""
-_LEAST_ROOM = 1024
-"""Tokens of answer that are asked for however long the prompt seems; whether it fits is the upstream's to say."""
 
 
 def write_max_tokens(draft: Draft) -> int | None:
@@ -34,15 +29,13 @@ def write_max_tokens(draft: Draft) -> int | None:
     ]
     asked = draft.request.max_tokens
     sent = max(min([asked, *(limit for limit in limits if limit)]), draft.dialect.min_output_tokens)
-    draft.body[draft.dialect.max_tokens_field] = b"%d" % sent
+    draft.body[draft.learnt.max_tokens_field or draft.dialect.max_tokens_field] = b"%d" % sent
     return asked if sent > asked else None
 
 
 def _room(draft: Draft) -> int | None:
-    """What the prompt leaves of the context window.  Servers that hold prompt and answer in one window refuse a request
-    for more than that, and Claude Code asks for 128,000 whatever the window is."""
     window = draft.learnt.context_window or draft.target.context_window
-    return max(window - int(draft.input_estimate * _MARGIN), _LEAST_ROOM) if window else None
+    return room.room(window, draft.input_estimate, draft.counted) if window else None
 
 
 def write_stops(draft: Draft) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What the answer side must know of the request, and nothing else of it.
 
 `to_chat` makes the plan while it writes the upstream request; the translator reads it for as long as the answer lasts.
-The request's body can then be forgotten: a plan holds names and numbers, no text of the conversation.
+The request's body can then be forgotten: a plan holds names and numbers, and of the conversation's text at most a
+prefill.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class AnswerPlan:
     upstream's own count.  `thinking` shows the upstream's reasoning as thinking blocks; `think_tags` splits an inline
     `<think>...</think>` at the start of the content.  `names` maps tool names as the upstream knows them to the
     client's, where the two differ.  `stop_sequences` are the client's own, to recognise a matched one.
+    `prefill` is what the client wrote of the answer already, where the server will repeat it.
     `output_limit` cuts the answer back to this many tokens where `max_tokens` had to be raised for the upstream.
     """
 
@@ -31,4 +33,5 @@ class AnswerPlan:
     think_tags: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
     stop_sequences: tuple[str, ...] = ()
+    prefill: str = ""
     output_limit: int | None = None

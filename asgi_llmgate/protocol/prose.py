@@ -1,7 +1,8 @@
 """The prose of one answer: what of its text and reasoning reaches the client, and how much there was of it.
 
-Between a delta and a block stand three rules.  Reasoning is passed on only to a client that asked for it.  Reasoning
-that stands inline is taken out of the text.  And a client that allows fewer tokens than the server's least (`/model`
+Between a delta and a block stand four rules.  Reasoning is passed on only to a client that asked for it.  Reasoning
+that stands inline is taken out of the text.  A text that begins with what the client wrote itself, as a prefill, loses
+that.  And a client that allows fewer tokens than the server's least (`/model`
 in Claude Code asks for one) gets no more than it allowed.
 """
 
@@ -24,12 +25,13 @@ class Prose:
     was reached; `refused`: some of it came as a refusal.
     """
 
-    __slots__ = ("_room", "_tags", "_thinking", "limited", "refused", "size")
+    __slots__ = ("_prefill", "_room", "_tags", "_thinking", "limited", "refused", "size")
 
     def __init__(self, plan: AnswerPlan) -> None:
         self.size = 0
         self.limited = False
         self.refused = False
+        self._prefill = plan.prefill
         self._thinking = plan.thinking
         self._tags = ThinkTags() if plan.think_tags else None
         self._room = None if plan.output_limit is None else plan.output_limit * BYTES_PER_TOKEN
@@ -58,6 +60,8 @@ class Prose:
     def _admit(self, passages: list[Passage]) -> list[Passage]:
         admitted: list[Passage] = []
         for kind, raw in passages:
+            if kind == "text" and self._prefill:
+                raw, self._prefill = _without(raw, self._prefill), ""
             self.size += len(raw)
             if kind == "thinking" and not self._thinking:
                 continue
@@ -74,3 +78,8 @@ class Prose:
             return raw
         self.limited = True
         return quoted(text[:room])
+
+
+def _without(raw: bytes, prefill: str) -> bytes:
+    text = plain(raw)
+    return quoted(text.removeprefix(prefill)) if text.startswith(prefill) else raw

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from msgspec import Raw
+
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol import lazyjson, parameters, reasoning, tools
@@ -27,6 +29,7 @@ from asgi_llmgate.protocol.learnt import NOTHING, Learnt
 from asgi_llmgate.protocol.messages import Block, Message
 from asgi_llmgate.protocol.names import ToolNames
 from asgi_llmgate.protocol.plan import AnswerPlan
+from asgi_llmgate.protocol.room import UNCOUNTED, Count
 
 __all__ = ["Chat", "Options", "to_chat"]
 
@@ -69,12 +72,14 @@ def to_chat(
     session_id: str = "",
     learnt: Learnt = NOTHING,
     input_estimate: int | None = None,
+    counted: Count = UNCOUNTED,
     counting: bool = False,
 ) -> Chat:
     """Translate a request for one target; with `counting` only its prompt matters, and nothing is answered here.
 
     `session_id` is the conversation's (`x-claude-code-session-id`), `learnt` what this upstream has refused before,
-    `input_estimate` the prompt's tokens where somebody knows better than `request.input_tokens_estimate`.
+    `input_estimate` the prompt's tokens where somebody knows better than `request.input_tokens_estimate`, `counted`
+    what this upstream said about them when it refused the request.
 
     Raises `InvalidRequest` for what cannot be sent without changing what the caller gets, for tool calls and results
     that do not match, and, with `options.strict`, for anything that would be left out and matters.
@@ -86,6 +91,7 @@ def to_chat(
         options=options,
         learnt=learnt,
         input_estimate=request.input_tokens_estimate if input_estimate is None else input_estimate,
+        counted=counted,
         names=ToolNames(request.toolset.declared),
     )
     try:
@@ -100,7 +106,7 @@ def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool
         message_id=f"msg_{request_id}",
         model=draft.request.model if draft.options.response_model == "requested" else draft.target.model,
         echo_model=draft.options.response_model == "requested",
-        input_estimate=draft.input_estimate,
+        input_estimate=draft.counted.estimate(draft.input_estimate),
         think_tags=draft.dialect.think_tags,
         names=draft.names.back,
     )
@@ -119,6 +125,7 @@ def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool
     plan = replace(
         plan,
         thinking=reasoning.shown(draft, thinking),
+        prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
         stop_sequences=parameters.write_stops(draft),
         output_limit=parameters.write_max_tokens(draft),
     )
@@ -155,6 +162,7 @@ def _messages(draft: Draft) -> bytes:
     if not history.written:
         raise InvalidRequest("messages: at least one message with content is required")
     if history.written[-1].startswith(b'{"role":"assistant"'):
+        draft.prefill = lazyjson.read_string((lazyjson.opened(Raw(history.written[-1])) or {}).get("content"))
         draft.body.update((name, quote(value)) for name, value in draft.dialect.prefill.items())
     return b"[%s]" % b",".join(history.written)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from asgi_llmgate.protocol import room
+
 _IN_PARTS = re.compile(  # OpenAI, Azure, DeepSeek, vLLM before 0.9, OpenRouter
     r"maximum context length is (?P<limit>\d+) tokens\W+however,? you requested (?:about )?\d+ tokens "
     r"\((?P<parts>[^)]*)\)"
@@ -109,6 +111,8 @@ def overflow(text: str, codes: str = "") -> str | None:
         prompt, output, limit = numbers
         if prompt > limit:
             return f"prompt is too long: {prompt} tokens > {limit} maximum"
+        if 0 < output <= room.LEAST:  # less can hardly be asked for
+            return f"prompt is too long: {prompt} tokens > {limit - output} maximum"
         if output:
             return f"input length and `max_tokens` exceed context limit: {prompt} + {output} > {limit}"
     elif not _OVERFLOW.search(words) or _NO_OVERFLOW.search(words):
@@ -124,6 +128,9 @@ def capability(text: str) -> str | None:
 
 def _numbers(words: str) -> tuple[int, int, int] | None:
     """Tokens of the prompt, tokens of the answer (0 where nobody says), and the limit for both."""
+    counted = room.count(words)
+    if counted.tokens:
+        return counted.tokens, counted.output, counted.window
     if found := _IN_PARTS.search(words):
         prompt = output = 0
         for count, what in _PART.findall(found["parts"]):

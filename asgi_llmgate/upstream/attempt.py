@@ -10,6 +10,9 @@ from asgi_llmgate.protocol.carriers import Carrier
 from asgi_llmgate.upstream.backend import Taught, Upstream
 from asgi_llmgate.upstream.outgoing import Asking, Outgoing, write
 
+TRIES = 8
+"""Of one call at one server, at the most, however much its refusals teach."""
+
 
 class Attempt:
     """`outgoing` is the call as the server gets it, written anew with each lesson.
@@ -29,16 +32,18 @@ class Attempt:
     async def open(self) -> HTTPAnswer:
         """The answer, a 200 whose body has not been read; it must be closed.  Raises UpstreamError."""
         exchange, model = self._asking.exchange, self._asking.target.model
+        tries = 0
         while True:
+            tries += 1
             exchange.attempts += 1
             exchange.sent_at = time.monotonic()
             answer = await self._upstream.send(self.outgoing, model)
             if not isinstance(answer, Taught):
                 return answer
-            if answer.input_tokens:
-                self._asking = replace(self._asking, input_estimate=answer.input_tokens)
+            if answer.counted.tokens:
+                self._asking = replace(self._asking, counted=answer.counted)
             refused, self.outgoing = self.outgoing, self._write()
-            if self.outgoing.body == refused.body:
+            if self.outgoing.body == refused.body or tries == TRIES:
                 raise answer.refusal
 
     def _write(self) -> Outgoing:

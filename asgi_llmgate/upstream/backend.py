@@ -18,9 +18,10 @@ from asgi_llmgate.errors import InvalidRequest, UpstreamError
 from asgi_llmgate.net import HTTPAnswer, HTTPClient, SecretSource, Timeouts
 from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.failures import upstream_error
-from asgi_llmgate.protocol.learnt import NOTHING, Learnt, counted, learn
+from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
 from asgi_llmgate.protocol.native import native_error
 from asgi_llmgate.protocol.request import Options
+from asgi_llmgate.protocol.room import UNCOUNTED, Count, count
 from asgi_llmgate.upstream.outgoing import Headers, Outgoing
 
 ASKING = 5.0
@@ -50,11 +51,11 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A refusal that `Upstream.lessons` now knows about: written anew, the call may pass.  `input_tokens` are what the
-    server counted in the prompt, 0 where it does not say."""
+    """A refusal that teaches something, which `Upstream.lessons` knows now: written anew, the call may pass.  `counted`
+    is what it says about this call's prompt."""
 
     refusal: UpstreamError
-    input_tokens: int = 0
+    counted: Count = UNCOUNTED
 
 
 class Upstream:
@@ -87,12 +88,12 @@ class Upstream:
         if answer.status == 200:
             return answer
         error, content = await self._refusal(answer)
-        known, text = self.lessons(model), content.decode("utf-8", "replace")
-        lesson = None if self.dialect.native else learn(answer.status, text, known)
-        if lesson is None:
+        text, known = content.decode("utf-8", "replace"), self.lessons(model)
+        # Asked of one that knows nothing: another call may have learnt the same while this one was on its way.
+        if self.dialect.native or learn(answer.status, text, NOTHING) is None:
             raise error
-        self._lessons[model] = lesson
-        return Taught(error, counted(text) if lesson.context_window != known.context_window else 0)
+        self._lessons[model] = learn(answer.status, text, known) or known
+        return Taught(error, count(text))
 
     async def pass_on(
         self, method: str, path: str, query: str, headers: Sequence[tuple[bytes, bytes]], body: bytes

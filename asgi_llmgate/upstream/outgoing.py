@@ -23,6 +23,7 @@ from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.learnt import Learnt
 from asgi_llmgate.protocol.native import VERSION, NativeAnswer
 from asgi_llmgate.protocol.request import Options, to_chat
+from asgi_llmgate.protocol.room import UNCOUNTED, Count
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -41,13 +42,15 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One call for one target; `input_estimate` is the prompt's tokens, `query` the client's query string."""
+    """One call for one target; `input_estimate` is the prompt's tokens, `query` the client's query string, `counted`
+    what the server said about the prompt when it refused the call."""
 
     exchange: Exchange
     request: MessagesRequest | ForwardedRequest
     target: Target
     input_estimate: int
     query: str = ""
+    counted: Count = UNCOUNTED
 
 
 def write(asking: Asking, dialect: Dialect, options: Options, learnt: Learnt) -> Outgoing:
@@ -81,6 +84,7 @@ def _translated(
         request_id=exchange.request_id,
         session_id=exchange.call.session_id if exchange.call else "",
         input_estimate=asking.input_estimate,
+        counted=asking.counted,
     )
     carrier = partial(Translated, chat.plan, stream=chat.stream, request_id=exchange.request_id, local=chat.local)
     return Outgoing(chat.body, carrier, dropped=chat.dropped, is_local=chat.local is not None)

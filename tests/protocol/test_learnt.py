@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.protocol.learnt import NOTHING, Learnt, counted, learn
+from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
+from asgi_llmgate.protocol.room import count
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,20 @@ from asgi_llmgate.protocol.learnt import NOTHING, Learnt, counted, learn
         ),
         (400, "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.", "parallel_tool_calls"),
         (400, "Unsupported value: 'reasoning_effort' does not support 'none' with this model.", "reasoning_effort"),
+        (
+            400,
+            "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is "
+            "supported.",
+            "temperature",
+        ),
+        (400, "Unsupported parameter: 'top_p' is not supported with this model.", "top_p"),
+        (400, "Unsupported parameter: 'stop' is not supported with this model.", "stop"),
+        (
+            400,
+            "[{'type': 'literal_error', 'loc': ('body', 'reasoning_effort'), 'msg': \"Input should be 'low', 'medium' "
+            "or 'high'\", 'input': 'none'}]",
+            "reasoning_effort",
+        ),
         (400, '"qwen3-coder" does not support thinking', "reasoning_effort"),
         (400, "chat_template is not supported for Mistral tokenizers.", "chat_template_kwargs"),
         (400, "Reasoning is mandatory for this endpoint and cannot be disabled.", "reasoning"),
@@ -26,6 +41,13 @@ def test_a_field_that_an_upstream_refuses_is_remembered(status: int, error: str,
     lesson = learn(status, error, NOTHING)
     assert lesson == Learnt(refused=frozenset({refused}))
     assert learn(status, error, lesson) is None, "the same refusal again teaches nothing"
+
+
+def test_the_field_that_a_model_wants_instead_is_remembered() -> None:
+    refusal = (
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+    )
+    assert learn(400, refusal, NOTHING) == Learnt(max_tokens_field="max_completion_tokens")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +100,7 @@ def test_a_limit_of_output_tokens_is_remembered(error: str, limit: int) -> None:
 )
 def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: str, window: int, prompt: int) -> None:
     assert learn(400, error, NOTHING) == Learnt(context_window=window)
-    assert counted(error) == prompt
+    assert count(error).tokens == prompt
 
 
 @pytest.mark.parametrize(
@@ -86,6 +108,7 @@ def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: st
     [
         (500, "Unknown parameter: 'stream_options'."),
         (400, "something else"),
+        (400, "Requests that stop early are not supported at this temperature."),
         (400, ""),
         (400, "This model's maximum context length is 8 tokens and your request has 9 input tokens"),
         (400, "maximum context length is 32768 tokens. However, your messages resulted in 40000 tokens."),
@@ -96,7 +119,15 @@ def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: st
             + ' not supported"}}',
         ),
     ],
-    ids=["no 400", "another 400", "no text", "the prompt alone is too long", "so it is here", "a quoted request"],
+    ids=[
+        "no 400",
+        "another 400",
+        "only words",
+        "no text",
+        "the prompt alone is too long",
+        "so it is here",
+        "a quoted request",
+    ],
 )
 def test_other_refusals_teach_nothing(status: int, error: str) -> None:
     assert learn(status, error, NOTHING) is None
@@ -107,4 +138,3 @@ def test_lessons_add_up() -> None:
     assert first is not None
     second = learn(400, "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", first)
     assert second == Learnt(refused=frozenset({"stream_options"}), max_output_tokens=8192)
-    assert counted("something else") == 0

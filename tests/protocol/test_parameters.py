@@ -7,6 +7,7 @@ import pytest
 
 from asgi_llmgate.protocol.dialects import derive
 from asgi_llmgate.protocol.learnt import Learnt
+from asgi_llmgate.protocol.room import Count
 
 SCHEMA = {
     "type": "object",
@@ -36,6 +37,8 @@ OPEN = {"type": "object", "properties": {"title": {"type": "string"}}}
             31668,
         ),
         (128000, {"target": {"context_window": 32768}, "more": {"input_estimate": 32000}}, 1024),
+        (128000, {"target": {"context_window": 32768}, "more": {"input_estimate": 9, "counted": Count(32000)}}, 768),
+        (128000, {"target": {"context_window": 32768}, "more": {"counted": Count(32768)}}, 16),
     ],
     ids=[
         "no limit known",
@@ -47,6 +50,8 @@ OPEN = {"type": "object", "properties": {"title": {"type": "string"}}}
         "what the prompt leaves of the window",
         "of a learnt window",
         "never less than a try",
+        "exactly, when the server has counted",
+        "the least that the server takes",
     ],
 )
 def test_max_tokens_is_what_is_asked_as_far_as_the_model_goes(
@@ -55,6 +60,11 @@ def test_max_tokens_is_what_is_asked_as_far_as_the_model_goes(
     told = translate(max_tokens=asked, **given)
     assert told.body["max_tokens"] == sent
     assert told.chat.plan.output_limit is None
+
+
+def test_max_tokens_goes_where_the_server_has_said_that_it_wants_it(translate: Any) -> None:
+    body = translate(more={"learnt": Learnt(max_tokens_field="max_completion_tokens")}).body
+    assert (body.get("max_tokens"), body["max_completion_tokens"]) == (None, 100)
 
 
 def test_max_tokens_under_the_dialects_minimum_is_raised_and_the_answer_cut_back(translate: Any) -> None:
@@ -94,8 +104,9 @@ def test_stop_sequences(
         ("openai", "gpt-5", {}, {"temperature", "top_p", "top_k"}),
         *[
             (name, "m", {"temperature": 0.5, "top_p": 1, "top_k": 5}, set())
-            for name in ("vllm", "ollama", "llamacpp", "openrouter")
+            for name in ("vllm", "llamacpp", "openrouter")
         ],
+        ("ollama", "m", {"temperature": 0.5, "top_p": 1}, {"top_k"}),
         ("generic", "m", {"temperature": 0.5, "top_p": 1}, {"top_k"}),
     ],
 )
@@ -188,7 +199,7 @@ def test_a_stream_asks_for_its_usage(translate: Any) -> None:
     assert "stream_options" not in translate(dialect=derive("generic", {"include_usage": False}), stream=True).body
 
 
-def test_22_include_usage_refused_is_not_asked_for_again(translate: Any) -> None:
+def test_case_22_include_usage_refused_is_not_asked_for_again(translate: Any) -> None:
     told = translate(stream=True, more={"learnt": Learnt(refused=frozenset({"stream_options", "top_k"}))})
     assert told.body["stream"] is True
     assert "stream_options" not in told.body

@@ -37,6 +37,17 @@ def test_thinking_nobody_asked_for_is_only_counted() -> None:
     assert prose.size == 2
 
 
+def test_a_repeated_prefill_is_taken_off_once() -> None:  # llama.cpp, build 11549, where it does not stream
+    plan = replace(PLAN, prefill='say "Hi')
+    prose = Prose(plan)
+    assert read(prose, reasoning='say "Hi', content='say \u0022Hi, say "Hi"') == [
+        ("thinking", rb"say \"Hi"),
+        ("text", rb", say \"Hi\""),
+    ]
+    assert read(prose, content='say "Hi') == [("text", rb"say \"Hi")]
+    assert read(Prose(plan), content=", world") == [("text", b", world")]
+
+
 def test_the_limit_is_in_characters_and_covers_thinking() -> None:
     prose = Prose(replace(PLAN, output_limit=1))
     assert read(prose, reasoning="😀é", content='"') == [("thinking", rb"\ud83d\ude00\u00e9"), ("text", rb"\"")]

@@ -94,7 +94,7 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             "You passed 31745 input tokens and requested 1024 output tokens. However, the model's context length "
             "is only "
             "32768 tokens, resulting in a maximum input length of 31744 tokens.",
-            TOO_MUCH(31745, 1024, 32768),
+            TOO_LONG(31745, 31744),
             id="vLLM, passed",
         ),
         pytest.param(
@@ -152,7 +152,7 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` "
             "tokens and "
             "1000 `max_new_tokens`",
-            TOO_MUCH(4000, 1000, 4096),
+            TOO_LONG(4000, 3096),
             id="TGI",
         ),
         pytest.param(
@@ -183,7 +183,8 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
             id="LM Studio",
         ),
         pytest.param("prompt is too long: 9 tokens > 8 maximum", TOO_LONG(9, 8), id="Anthropic"),
-        pytest.param(TOO_MUCH(5, 6, 10), TOO_MUCH(5, 6, 10), id="Anthropic, both"),
+        pytest.param(TOO_MUCH(5000, 6000, 10000), TOO_MUCH(5000, 6000, 10000), id="Anthropic, both"),
+        pytest.param(TOO_MUCH(9500, 1000, 10000), TOO_LONG(9500, 9000), id="no less can be asked for"),
     ],
 )
 def test_each_servers_numbers_are_said_in_the_words_that_the_client_knows(text: str, message: str) -> None:

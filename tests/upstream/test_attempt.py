@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from asgi_llmgate.errors import PromptTooLong
+from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.protocol.anthropic import decode_messages
+from asgi_llmgate.protocol.dialects import DIALECTS
+from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, refuse, say
+from asgi_llmgate.testing.model_server import ModelServer
+from asgi_llmgate.upstream import Attempt, Backend, Upstream
+from asgi_llmgate.upstream.outgoing import Asking
+from tests.protocol.answers import vllm_refusal
+
+REFUSAL = refuse(400, "max_tokens is too large: 200. This model supports at most 50 completion tokens")
+
+
+async def test_a_call_that_was_written_before_another_one_learnt_is_written_anew_too(
+    serve: Callable[..., str],
+) -> None:
+    server, client = ModelServer([REFUSAL, say("a"), REFUSAL, say("b")]), HTTPClient()
+    upstream = Upstream(Backend(base_url=serve(server) + "/v1"), client)
+    body = {"model": "m", "max_tokens": 200, "messages": [{"role": "user", "content": "hi"}]}
+    request, target = decode_messages(json.dumps(body).encode()), Target("b", "openai", "gpt-4o-mini")
+    attempts = [Attempt(upstream, Asking(Exchange(), request, target, 10)) for _ in range(2)]
+    for attempt in attempts:
+        async with await attempt.open() as answer:
+            assert answer.status == 200
+    await client.aclose()
+    assert [request.body["max_tokens"] for request in server.requests] == [200, 50, 200, 50]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "guess", "asked", "error"),
+    [
+        (1000, 1000, [128000, 31668], ""),
+        (20000, 10000, [128000, 21768, 5441], ""),
+        (31000, 10000, [128000, 21768, 5441, 1360], ""),
+        (32000, 10000, [128000, 21768, 5441, 1360, 1024], "prompt is too long: 31745 tokens > 31744 maximum"),
+        (40000, 40000, [128000, 1024], "prompt is too long: 31745 tokens > 31744 maximum"),
+    ],
+    ids=["fits", "thought shorter", "hardly fits", "does not fit", "too long"],
+)
+async def test_a_server_that_reads_no_further_than_it_must_is_asked_for_less_and_less(
+    serve: Callable[..., str], prompt: int, guess: int, asked: list[int], error: str
+) -> None:
+    def vllm(request: ReceivedRequest) -> Turn:
+        refusal = vllm_refusal(prompt, request.body["max_tokens"], 32768)
+        return refuse(400, refusal) if refusal else say("a")
+
+    server, client = ModelServer(otherwise=vllm), HTTPClient()
+    backend = Backend(base_url=serve(server) + "/v1", dialect=DIALECTS["vllm"])
+    body = {"model": "m", "max_tokens": 128000, "messages": [{"role": "user", "content": "hi"}]}
+    request = decode_messages(json.dumps(body).encode())
+    attempt = Attempt(Upstream(backend, client), Asking(Exchange(), request, Target("b", "vllm", "qwen3"), guess))
+    if error:
+        with pytest.raises(PromptTooLong, match=f"^{error}$"):
+            await attempt.open()
+    else:
+        async with await attempt.open() as answer:
+            assert answer.status == 200
+    await client.aclose()
+    assert [request.body["max_tokens"] for request in server.requests] == asked

@@ -112,6 +112,46 @@ def completion(finish: str | None = "stop", usage: Any = None, choice: Any = Non
     return body if usage is None else {**body, "usage": usage}
 
 
+def text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
+
+
+def thinking(words: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": words}
+
+
+def tool(id: str, name: str, **input: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": name, "input": input}
+
+
+def assert_error_end(told: Told, error_type: str = "api_error") -> None:
+    assert told.error["type"] == error_type
+    assert "stop_reason" not in told.message or told.message["stop_reason"] is None
+    assert b"message_delta" not in told.data
+
+
+A: dict[str, Any] = {"id": "a", "name": "A", "args": '{"x":1}'}
+B: dict[str, Any] = {"id": "b", "name": "B", "args": '{"y":2}'}
+BOTH = [tool("a", "A", x=1), tool("b", "B", y=2)]
+
+
+def vllm_refusal(prompt: int, output: int, window: int) -> str:
+    """What vLLM answers since 2026 (vllm/renderers/params.py); nothing when it takes the request."""
+    if output > window:
+        return (
+            f"max_tokens={output} cannot be greater than max_model_len=max_total_tokens={window}. "
+            "Please request fewer output tokens."
+        )
+    read = min(prompt, window - output + 1)
+    if read + output <= window:
+        return ""
+    return (
+        f"This model's maximum context length is {window} tokens. However, you requested {output} output tokens and "
+        f"your prompt contains at least {read} input tokens, for a total of at least {read + output} tokens. Please "
+        "reduce the length of the input prompt or the number of requested output tokens."
+    )
+
+
 # Made-up streams.
 
 

@@ -43,7 +43,7 @@ def test_an_image_is_shown_or_told(translate: Any, dialect: str, block: Any, par
     assert told.dropped == dropped
 
 
-def test_56_documents_a_pdf_by_value_becomes_a_file_where_the_dialect_has_files(translate: Any) -> None:
+def test_case_56_documents_a_pdf_by_value_becomes_a_file_where_the_dialect_has_files(translate: Any) -> None:
     told = translate(**user(PDF, {**PDF, "title": None}))
     data = "data:application/pdf;base64," + "A" * 4000
     assert told.messages[0]["content"] == [
@@ -66,7 +66,7 @@ def test_56_documents_a_pdf_by_value_becomes_a_file_where_the_dialect_has_files(
     ],
     ids=["no files in the dialect", "by url", "unknown source"],
 )
-def test_56_documents_that_cannot_be_shown_are_named_with_their_size(
+def test_case_56_documents_that_cannot_be_shown_are_named_with_their_size(
     translate: Any, dialect: str, block: Any, note: str
 ) -> None:
     told = translate(dialect=dialect, **user(block))
@@ -88,12 +88,12 @@ def test_56_documents_that_cannot_be_shown_are_named_with_their_size(
     ],
     ids=["text", "with title and context", "content string", "content blocks", "nothing"],
 )
-def test_56_documents_of_text_are_text(translate: Any, block: Any, content: str) -> None:
+def test_case_56_documents_of_text_are_text(translate: Any, block: Any, content: str) -> None:
     told = translate(**user({"type": "document", **block}))
     assert told.messages[0]["content"] == content
 
 
-def test_56_documents_of_content_keep_their_images(translate: Any) -> None:
+def test_case_56_documents_of_content_keep_their_images(translate: Any) -> None:
     told = translate(**user({"type": "document", "source": {"type": "content", "content": [TEXT, PNG]}}))
     assert told.messages[0]["content"] == [{"type": "text", "text": "look"}, DATA_URL]
 
@@ -112,7 +112,7 @@ def test_56_documents_of_content_keep_their_images(translate: Any) -> None:
     ],
     ids=["image file", "document file", "upload", "no data", "no url"],
 )
-def test_56_sources_that_nobody_here_holds_are_refused_by_name(translate: Any, block: Any, place: str) -> None:
+def test_case_56_sources_that_nobody_here_holds_are_refused_by_name(translate: Any, block: Any, place: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         translate(**user(TEXT, block))
     assert refused.value.message.startswith(place)

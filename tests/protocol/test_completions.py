@@ -83,7 +83,8 @@ def test_chunks_are_handed_on_and_usage_to_who_asked(shows: bool) -> None:
 
 
 def test_an_end_without_its_mark_gets_it() -> None:
-    answer, data = answered(["ping", *STREAM])
+    end = {"id": "c1", "choices": [{"index": 0, "finish_reason": "stop"}]}
+    answer, data = answered(["ping", *STREAM[:2], end])
     assert events_of(data)[-1] == "[DONE]"
     assert answer.usage.estimated
     assert answer.usage.output > 0

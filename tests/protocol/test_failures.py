@@ -47,6 +47,9 @@ HTML = b"<html><body><h1>nginx at 10.0.0.7</h1></body></html>"
         pytest.param(400, error(), Rejected, id="400"),
         pytest.param(401, error("Incorrect API key provided: sk-abcdef123456"), CredentialRefused, id="401"),
         pytest.param(400, error("API key not valid", code=400), CredentialRefused, id="400, Gemini's key"),
+        pytest.param(
+            400, error("No connected db.", type="no_db_connection"), CredentialRefused, id="400, LiteLLM's key"
+        ),
         pytest.param(402, error("Insufficient Balance"), QuotaExhausted, id="402"),
         pytest.param(403, error("not allowed"), CredentialRefused, id="403"),
         pytest.param(403, error("Your input was flagged by moderation"), Rejected, id="403, moderation"),
@@ -132,10 +135,10 @@ def test_case_58_context_overflow_texts(body: Any, tokens: int) -> None:
 
 def test_case_58_only_the_sum_is_too_much() -> None:
     text = (
-        "You passed 90 input tokens and requested 20 output tokens. However, the model's context length is only 100 "
-        "tokens"
+        "You passed 9000 input tokens and requested 2000 output tokens. However, the model's context length is only "
+        "10000 tokens"
     )
-    assert of(400, error(text)).message == "input length and `max_tokens` exceed context limit: 90 + 20 > 100"
+    assert of(400, error(text)).message == "input length and `max_tokens` exceed context limit: 9000 + 2000 > 10000"
 
 
 @pytest.mark.parametrize(
@@ -175,6 +178,7 @@ def test_an_error_inside_an_answer_is_known_by_its_code_or_type(
         (of(402, error("pay")), "the gateway's upstream account has no quota"),
         (of(404, error("The model `x/y` does not exist.")), "model: x/y"),
         (of(400, error("x/y is not a valid model ID")), "model: x/y"),
+        (of(400, error("Invalid model name passed in model=qwen-3.5. Call `/v1/models` to view")), "model: qwen-3.5"),
         (of(404, error("no", code="model_not_found")), "model: not known to the model server"),
         (of(429, error("in organization org-AbCdEf")), "the model server limits requests: in organization [redacted]"),
         (of(429, error("")), "the model server limits requests"),
@@ -206,6 +210,7 @@ def test_what_the_caller_is_told(found: UpstreamError, message: str) -> None:
         "The requested model 'x' does not exist.",
         "x/y is not a valid model ID",
         "Model not found",
+        "/chat/completions: Invalid model name passed in model=x. Call `/v1/models` to view available models.",
     ],
 )
 def test_an_unknown_model_in_each_servers_words(text: str) -> None:

@@ -50,7 +50,7 @@ def user(*blocks: Any) -> dict[str, Any]:
     ],
     ids=["string", "blocks", "billing block", "empty block", "empty string", "no blocks", "only billing", "null"],
 )
-def test_48_billing_header_block_is_left_out_of_the_one_leading_system_message(
+def test_case_48_billing_header_block_is_left_out_of_the_one_leading_system_message(
     translate: Any, system: Any, content: str | None
 ) -> None:
     messages = translate(system=system, messages=[HI]).messages
@@ -82,7 +82,7 @@ def test_a_user_message_is_a_string_where_it_is_one_text(translate: Any, content
     assert translate(messages=[{"role": "user", "content": content}]).messages == [{"role": "user", "content": sent}]
 
 
-def test_42_tool_result_order(translate: Any) -> None:
+def test_case_42_tool_result_order(translate: Any) -> None:
     messages = translate(
         messages=[
             HI,
@@ -97,7 +97,7 @@ def test_42_tool_result_order(translate: Any) -> None:
     ]
 
 
-def test_43_image_in_tool_result_two_parallel_calls(translate: Any) -> None:
+def test_case_43_image_in_tool_result_two_parallel_calls(translate: Any) -> None:
     messages = translate(
         messages=[
             HI,
@@ -132,7 +132,7 @@ def test_43_image_in_tool_result_two_parallel_calls(translate: Any) -> None:
     ],
     ids=["string", "blocks", "no content", "no error", "not a boolean"],
 )
-def test_44_is_error(translate: Any, fields: Any, content: str) -> None:
+def test_case_44_is_error(translate: Any, fields: Any, content: str) -> None:
     assert translate(messages=[HI, says(call()), user(result(**fields))]).messages[2]["content"] == content
 
 
@@ -141,7 +141,7 @@ def test_44_is_error(translate: Any, fields: Any, content: str) -> None:
     [{}, {"content": None}, {"content": ""}, {"content": []}, {"content": [text("")]}],
     ids=["missing", "null", "empty string", "no blocks", "an empty block"],
 )
-def test_45_empty_and_missing_tool_result_content(translate: Any, fields: Any) -> None:
+def test_case_45_empty_and_missing_tool_result_content(translate: Any, fields: Any) -> None:
     sent = translate(messages=[HI, says(call()), user(result(**fields))]).messages[2]
     assert sent == {"role": "tool", "tool_call_id": "t", "content": "(no output)"}
 
@@ -201,12 +201,14 @@ LOOP = [
     ("dialect", "field", "reported"),
     [
         ("openai", None, True),
-        ("vllm", "reasoning_content", False),
+        ("vllm", "reasoning", False),
+        ("ollama", "reasoning", False),
+        ("llamacpp", "reasoning_content", False),
         ("deepseek", "reasoning_content", False),
         ("openrouter", "reasoning", False),
     ],
 )
-def test_49_thinking_history_goes_back_for_the_current_tool_loop_where_it_is_wanted(
+def test_case_49_thinking_history_goes_back_for_the_current_tool_loop_where_it_is_wanted(
     translate: Any, dialect: str, field: str | None, reported: bool
 ) -> None:
     told = translate(dialect=dialect, messages=LOOP)
@@ -232,7 +234,7 @@ MID = [HI, {"role": "system", "content": "mind the gap"}, says(text("ok")), BYE]
         ("vllm", {"role": "user", "content": "<system-reminder>\nmind the gap\n</system-reminder>"}),
     ],
 )
-def test_47_mid_conversation_system(translate: Any, dialect: str, second: Any) -> None:
+def test_case_47_mid_conversation_system(translate: Any, dialect: str, second: Any) -> None:
     assert translate(dialect=dialect, messages=MID).messages == [
         HI,
         second,

@@ -60,6 +60,7 @@ def test_a_document_is_read_when_it_is_whole() -> None:
 def test_of_a_stream_the_last_counts_hold() -> None:
     events = [
         {"type": "response.created", "response": {"id": "resp_1", "model": "gpt", "usage": None}},
+        {"type": "response.output_text.delta", "delta": "Hi"},
         {"type": "response.completed", "response": {"id": "resp_1", "model": "gpt", "usage": RESPONSES}},
     ]
     stream = b"".join(b"event: x\ndata: " + json.dumps(event).encode() + b"\n\n" for event in events)

@@ -176,3 +176,11 @@ def test_an_error_of_somebody_in_front_is_as_everywhere() -> None:
 def test_an_error_is_redacted() -> None:
     body = b'{"type":"error","error":{"type":"invalid_request_error","message":"key sk-ant-api03-abcdefgh is odd"}}'
     assert "abcdefgh" not in native_error(400, body, {}).message
+
+
+def test_an_end_without_a_count_leaves_the_estimate() -> None:
+    events = [{**event, "usage": None} if event["type"] == "message_delta" else event for event in EVENTS]
+    answer, data = answered(events)
+    assert data.endswith(b'message_stop"}\n\n')
+    assert answer.usage.input == 100
+    assert answer.usage.estimated

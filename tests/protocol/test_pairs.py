@@ -74,7 +74,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("messages", "complaint", "repaired"), BROKEN)
-def test_46_calls_and_results_that_do_not_match_are_refused_in_anthropics_words(
+def test_case_46_calls_and_results_that_do_not_match_are_refused_in_anthropics_words(
     translate: Any, messages: Any, complaint: str, repaired: Any
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
@@ -83,7 +83,7 @@ def test_46_calls_and_results_that_do_not_match_are_refused_in_anthropics_words(
 
 
 @pytest.mark.parametrize(("messages", "complaint", "repaired"), BROKEN)
-def test_46_calls_and_results_that_do_not_match_are_mended_and_reported_where_asked(
+def test_case_46_calls_and_results_that_do_not_match_are_mended_and_reported_where_asked(
     translate: Any, messages: Any, complaint: str, repaired: list[str]
 ) -> None:
     told = translate(messages=messages, options={"repair_tool_pairs": True})

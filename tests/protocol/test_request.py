@@ -32,12 +32,17 @@ def test_the_asked_name_is_echoed_where_the_settings_say_so(translate: Any) -> N
     ("dialect", "model", "sent", "dropped"),
     [
         ("openai", "gpt-5", {"max_completion_tokens": 32000, "reasoning_effort": "high"}, {"temperature", "top_k"}),
-        ("vllm", "qwen3", {"max_tokens": 32000, "temperature": 0.5, "top_k": 5}, {"thinking", "output_config.effort"}),
+        (
+            "vllm",
+            "qwen3",
+            {"max_tokens": 32000, "temperature": 0.5, "top_k": 5, "reasoning_effort": "xhigh"},
+            set(),
+        ),
         ("openai", "gpt-5.5", {"max_completion_tokens": 32000, "reasoning_effort": "none"}, {"temperature", "top_k"}),
     ],
     ids=["gpt-5", "vLLM", "gpt-5.5 with tools"],
 )
-def test_54_parameters_by_profile(translate: Any, dialect: str, model: str, sent: Any, dropped: set[str]) -> None:
+def test_case_54_parameters_by_profile(translate: Any, dialect: str, model: str, sent: Any, dropped: set[str]) -> None:
     told = translate(
         dialect=dialect,
         to=model,
@@ -59,14 +64,14 @@ UNREAD = (
 )
 
 
-def test_55_newest_and_unknown_fields_are_dropped_and_counted(translate: Any) -> None:
+def test_case_55_newest_and_unknown_fields_are_dropped_and_counted(translate: Any) -> None:
     told = translate(dialect="generic", **{name: {"x": 1} for name in UNREAD})
     assert told.dropped == set(UNREAD)
     assert told.body.keys() == {"model", "messages", "max_tokens"}
 
 
 @pytest.mark.parametrize("name", ["mcp_servers", "container", "thread"])
-def test_55_what_nobody_here_can_do_is_refused_by_name(translate: Any, name: str) -> None:
+def test_case_55_what_nobody_here_can_do_is_refused_by_name(translate: Any, name: str) -> None:
     with pytest.raises(InvalidRequest, match=rf"^{name}: not supported by this gateway$"):
         translate(**{name: [{"type": "x"}]})
     for nothing in (None, [], {}, ""):
@@ -96,7 +101,7 @@ def test_a_region_is_promised_only_where_the_backend_states_it(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_60_max_tokens_zero_is_answered_locally_with_nothing(translate: Any, stream: bool) -> None:
+def test_case_60_max_tokens_zero_is_answered_locally_with_nothing(translate: Any, stream: bool) -> None:
     chat = translate(max_tokens=0, stream=stream).chat
     assert (chat.local, chat.body, chat.stream) == ("", b"", stream)
 
@@ -118,6 +123,19 @@ def test_a_prefill_is_gone_on_with(translate: Any, dialect: str, said: Any, form
     assert told.messages[-1] == PREFILL
     assert {name: value for name, value in told.body.items() if name not in ("model", "messages", "max_tokens")} == said
     assert not told.dropped
+
+
+@pytest.mark.parametrize(
+    ("dialect", "stream", "expected"),
+    [("llamacpp", False, 'say "'), ("llamacpp", True, ""), ("vllm", False, "")],
+    ids=["repeated", "not in a stream", "not by this server"],
+)
+def test_a_prefill_that_the_server_will_repeat_is_remembered(
+    translate: Any, dialect: str, stream: bool, expected: str
+) -> None:
+    messages = [*ASKED, {"role": "assistant", "content": [{"type": "text", "text": 'say "'}]}]
+    assert translate(dialect=dialect, stream=stream, messages=messages).chat.plan.prefill == expected
+    assert translate(dialect=dialect, stream=stream).chat.plan.prefill == ""
 
 
 @pytest.mark.parametrize("nothing", ["", []])

@@ -16,7 +16,7 @@ def user(*blocks: Any) -> list[Any]:
     return [{"role": "user", "content": list(blocks)}]
 
 
-def test_60_count_tokens_with_tools_and_images_is_more_than_the_text_alone(decode: Any) -> None:
+def test_case_60_count_tokens_with_tools_and_images_is_more_than_the_text_alone(decode: Any) -> None:
     tool = {"name": "A", "description": "d" * 400, "input_schema": {"type": "object"}}
     text = decode().input_tokens_estimate
     with_tools = decode(tools=[tool]).input_tokens_estimate

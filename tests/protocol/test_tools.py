@@ -14,7 +14,7 @@ LONG = "mcp__" + "a" * 95
 NAMED = {"type": "function", "function": {"name": "A"}}
 
 
-def test_51_schema_hygiene_is_to_leave_schemas_alone(decode: Any, encode: Any, translate: Any) -> None:
+def test_case_51_schema_hygiene_is_to_leave_schemas_alone(decode: Any, encode: Any, translate: Any) -> None:
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "type": "object",
@@ -30,7 +30,7 @@ def test_51_schema_hygiene_is_to_leave_schemas_alone(decode: Any, encode: Any, t
 
 
 @pytest.mark.parametrize("given", [{}, {"input_schema": None}], ids=["missing", "null"])
-def test_51_a_tool_without_a_schema_takes_an_empty_object(translate: Any, given: Any) -> None:
+def test_case_51_a_tool_without_a_schema_takes_an_empty_object(translate: Any, given: Any) -> None:
     told = translate(tools=[{"name": "A", **given}])
     assert told.functions == [{"name": "A", "parameters": {"type": "object", "properties": {}}}]
 
@@ -78,7 +78,7 @@ def test_strict_is_sent_only_where_it_will_be_taken(translate: Any, dialect: str
     assert ("tools[].strict" in told.dropped) is not sent
 
 
-def test_50_tool_names(translate: Any) -> None:
+def test_case_50_tool_names(translate: Any) -> None:
     names = [LONG + "1", LONG + "2", "a.b/c"]
     told = translate(
         tools=[{"name": name, "input_schema": {}} for name in names],
@@ -106,7 +106,7 @@ def test_50_tool_names(translate: Any) -> None:
     ],
     ids=["auto", "any", "none", "tool"],
 )
-def test_52_tool_choice_set(translate: Any, choice: Any, sent: Any, parallel: bool | None) -> None:
+def test_case_52_tool_choice_set(translate: Any, choice: Any, sent: Any, parallel: bool | None) -> None:
     asked = choice if parallel is None else {**choice, "disable_parallel_tool_use": parallel}
     told = translate(tools=[A], tool_choice=asked)
     assert told.body["tool_choice"] == sent
@@ -155,27 +155,27 @@ def test_a_dialect_without_the_parallel_flag_does_not_get_it(translate: Any) -> 
 @pytest.mark.parametrize(
     "choice", [{}, {"tool_choice": {"type": "auto"}}, {"tool_choice": {"type": "tool", "name": "web_search"}}]
 )
-def test_53_server_tools_alone_are_answered_locally(translate: Any, choice: Any) -> None:
+def test_case_53_server_tools_alone_are_answered_locally(translate: Any, choice: Any) -> None:
     told = translate(tools=[SEARCH], stream=True, **choice)
     assert told.chat.local == "Tools not available through this gateway: web_search."
     assert told.chat.body == b""
     assert told.chat.stream is True
 
 
-def test_53_server_tools_alone_are_dropped_where_the_settings_say_so(translate: Any) -> None:
+def test_case_53_server_tools_alone_are_dropped_where_the_settings_say_so(translate: Any) -> None:
     told = translate(tools=[SEARCH], options={"unsupported_tools": "drop"})
     assert told.chat.local is None
     assert "tools" not in told.body
     assert told.dropped == {"tools[].web_search"}
 
 
-def test_53_server_tools_alone_are_refused_where_the_settings_say_so(translate: Any) -> None:
+def test_case_53_server_tools_alone_are_refused_where_the_settings_say_so(translate: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^tools: not available through this gateway: web_search$"):
         translate(tools=[SEARCH], options={"unsupported_tools": "reject"})
 
 
 @pytest.mark.parametrize("setting", ["answer", "drop", "reject"])
-def test_53_server_tools_among_others_are_left_out(translate: Any, setting: str) -> None:
+def test_case_53_server_tools_among_others_are_left_out(translate: Any, setting: str) -> None:
     told = translate(
         tools=[SEARCH, A, {"type": "computer_20251124", "name": "computer"}], options={"unsupported_tools": setting}
     )
@@ -183,7 +183,7 @@ def test_53_server_tools_among_others_are_left_out(translate: Any, setting: str)
     assert told.dropped == {"tools[].web_search", "tools[].computer"}
 
 
-def test_53_a_choice_of_a_server_tool_among_others_is_dropped(translate: Any) -> None:
+def test_case_53_a_choice_of_a_server_tool_among_others_is_dropped(translate: Any) -> None:
     told = translate(tools=[SEARCH, A], tool_choice={"type": "tool", "name": "web_search"})
     assert "tool_choice" not in told.body
     assert told.dropped == {"tools[].web_search", "tool_choice"}

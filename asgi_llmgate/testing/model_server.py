@@ -85,8 +85,8 @@ class ModelServer:
             return raw(json.dumps({"object": "list", "data": [row]}).encode(), content_type="application/json")
         if (request.method, request.path) != ("POST", "/v1/chat/completions"):
             return refuse(404, f"Invalid URL ({request.method} {request.path})")
-        complaint = _complaint(request.body)
-        return refuse(400, complaint) if complaint else None
+        words = complaint(request.body)
+        return refuse(400, words) if words else None
 
     def _turn_for(self, request: ReceivedRequest) -> Turn:
         turn = next((each for each in self._script if each.condition and each.condition(request)), None)
@@ -147,7 +147,7 @@ class ModelServer:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _complaint(body: Mapping[str, Any]) -> str:
+def complaint(body: Mapping[str, Any]) -> str:
     """What OpenAI's server would refuse, in the words that it uses; nothing when it would accept."""
     if not isinstance(body.get("model"), str):
         return "you must provide a model parameter"

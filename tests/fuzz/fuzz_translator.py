@@ -1,16 +1,8 @@
-"""Whatever bytes a server sends: nothing raises, and what the client gets keeps the grammar.
-
-With atheris installed: `python -m tests.fuzz.fuzz_translator [corpus folder] [libFuzzer options]`.  Without it the same
-target is given random mutations of a small corpus: `--runs N --seed N`.
-"""
+"""Whatever bytes a server sends: nothing raises, and what the client gets keeps the grammar."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import random
-import sys
-from collections.abc import Callable
 
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.emitters import Emitter, MessageEmitter, SSEEmitter
@@ -34,7 +26,7 @@ DELTAS = [
     b'"function_call":{"name":"A","arguments":""}',
     b'"content":[{"type":"text","text":"\\ud83d\xff"}]',
 ]
-CORPUS = [
+SEEDS = [
     *(b'data: {"id":"c","choices":[{"index":0,"delta":{%b}}]}\n\n' % delta for delta in DELTAS),
     b'data: {"choices":[{"delta":{},"finish_reason":"stop","stop_reason":"END"}]}\r\n\r\n',
     b'data: {"choices":[{"finish_reason":"length"}],"usage":{"prompt_tokens":3}}\n\n',
@@ -44,11 +36,13 @@ CORPUS = [
     b": ping\n\ndata: ping\n\n",
     b"data: [DONE]\n\n",
 ]
+AT_ONCE = 8
+"""Seeds that make sense one after the other."""
 TOKENS = [b'"', b"{", b"}", b"[", b"]", b"\\", b"\n", b"\r", b"data:", b"null", b"\\ud800", b"\xf0\x9f", b"0", b"index"]
 
 
-def one_input(data: bytes) -> None:
-    """The target.  The first byte chooses the plan, the second how long the pieces are."""
+def target(data: bytes) -> None:
+    """The first byte chooses the plan, the second how long the pieces are."""
     if len(data) < 2:
         return
     plan, size, stream = PLANS[data[0] % len(PLANS)], data[1] % 32 or len(data), data[2:]
@@ -81,42 +75,3 @@ def translate(plan: AnswerPlan, pieces: list[bytes], out: Emitter) -> Translator
     translator.finish(out)
     assert translator.done
     return translator
-
-
-def mutated(rng: random.Random) -> bytes:
-    """Events of the corpus in some order, with some bytes changed."""
-    data = bytearray(b"".join(rng.choices(CORPUS, k=rng.randrange(1, 8))))
-    for _ in range(rng.choice([0, 0, 1, 3])):
-        place = rng.randrange(len(data) + 1)
-        data[place : place + rng.choice([0, 1, 5])] = rng.choice([*TOKENS, rng.randbytes(1)])
-    return rng.randbytes(2) + bytes(data)
-
-
-def run_random(runs: int, seed: int, target: Callable[[bytes], None] = one_input) -> None:
-    rng = random.Random(seed)
-    for _ in range(runs):
-        data = mutated(rng)
-        try:
-            target(data)
-        except Exception:
-            print(f"fails on {data!r}", file=sys.stderr)
-            raise
-
-
-def main() -> None:
-    try:
-        import atheris
-    except ImportError:
-        options = argparse.ArgumentParser()
-        options.add_argument("--runs", type=int, default=100_000)
-        options.add_argument("--seed", type=int, default=0)
-        chosen = options.parse_args()
-        run_random(chosen.runs, chosen.seed)
-        return
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

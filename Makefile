@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test check test-all test-newest-client constraints clean
+.PHONY: help demo docs test check coverage test-all test-newest-client constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,7 +31,11 @@ check: $(VENV)/.dev ## format, lint, types, import layers
 docs: $(VENV)/.dev ## the documentation as a site, in .cache/docs; every warning is an error
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html -d .cache/doctrees docs .cache/docs
 
-test-all: $(VENV)/.dev docs ## the site, the heavy suites, then `make test` once more on the newest other Python found
+coverage: $(VENV)/.dev ## every line and branch of the translation is reached by its own tests
+	@$(BIN)/python -m pytest -q --cov=asgi_llmgate.protocol --cov-branch --cov-fail-under=100 \
+	  --cov-report=term-missing:skip-covered tests/protocol $(ARGS)
+
+test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites, then `make test` on the newest other Python found
 	@$(BIN)/python -m pytest -q -m "$(HEAVY)" || [ $$? -eq 5 ]
 	@if other=$$(.ci/other-python $(BIN)/python); then \
 	  echo "once more on $$other" && $(MAKE) test PYTHON="$$other" VENV=".cache/envs/$$(basename $$other)"; fi

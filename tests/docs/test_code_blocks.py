@@ -43,6 +43,9 @@ ASK = {
 }
 
 
+QWEN = [{"match": "*", "use": "qwen"}]
+
+
 @dataclass(frozen=True)
 class Block:
     """`name` and `reason` are what its marks say."""
@@ -250,6 +253,12 @@ def another_backend(text: str, place: Place) -> None:
     told = place.sh("llmgate check --config llmgate.yaml qwen3-coder claude-opus-5-5")
     assert "qwen3-coder: Qwen/Qwen3-Coder-480B at vllm" in told
     assert "claude-opus-5-5: gpt-oss:20b at ollama" in told
+
+
+@runs("a dialect with a column replaced")
+def a_replaced_column(text: str, place: Place) -> None:
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings(**yaml.safe_load(text), models=QWEN)))
+    assert "qwen3: qwen3 at qwen" in place.sh("llmgate check --config llmgate.yaml qwen3")
 
 
 @runs("other clients and backends")

@@ -11,14 +11,17 @@ import re
 from dataclasses import dataclass, replace
 
 from asgi_llmgate.protocol import room
+from asgi_llmgate.protocol.dialects import EFFORTS, Effort
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take,
-    `max_tokens_field` what it calls the one that it wants instead of another; the limits are in tokens."""
+    """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take, `efforts`
+    the only values of `reasoning_effort` that it knows, `max_tokens_field` what it wants in place of the other; the
+    limits are in tokens."""
 
     refused: frozenset[str] = frozenset()
+    efforts: tuple[Effort, ...] = ()
     max_tokens_field: str = ""
     max_output_tokens: int | None = None
     context_window: int | None = None
@@ -43,6 +46,11 @@ _SAID_OTHERWISE = (
     ("Reasoning is mandatory", "reasoning"),
 )
 
+_EFFORTS = re.compile(  # OpenAI; vLLM
+    r"reasoning_effort\b.{0,80}?(?:supported values are:|input should be) ((?:['`]\w+['`](?:,? and |,? or |, )?)+)",
+    re.IGNORECASE | re.DOTALL,
+)
+
 _OTHER_FIELD = re.compile(r"use ['`]?(max_tokens|max_completion_tokens)['`]? instead", re.IGNORECASE)
 """OpenAI and Azure of reasoning models, whose deployments there have any name."""
 
@@ -62,9 +70,11 @@ def learn(status: int, error_text: str, known: Learnt) -> Learnt | None:
     if status not in (400, 422):
         return None
     text = error_text[:_LOOK_AT]
+    efforts = _efforts(text)
     lesson = replace(
         known,
-        refused=known.refused | _refused(text),
+        refused=known.refused | (frozenset() if efforts else _refused(text)),
+        efforts=efforts or known.efforts,
         max_tokens_field=_other_field(text) or known.max_tokens_field,
         max_output_tokens=_output_limit(text) or known.max_output_tokens,
         context_window=_window(text) or known.context_window,
@@ -75,6 +85,11 @@ def learn(status: int, error_text: str, known: Learnt) -> Learnt | None:
 def _refused(text: str) -> frozenset[str]:
     found = {name.lower() for match in _REFUSED.finditer(text) for name in match.groups() if name}
     return frozenset(found.union(field for wording, field in _SAID_OTHERWISE if wording in text))
+
+
+def _efforts(text: str) -> tuple[Effort, ...]:
+    match = _EFFORTS.search(text)
+    return tuple(effort for effort in EFFORTS if match is not None and re.search(rf"\b{effort}\b", match[1]))
 
 
 def _other_field(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from msgspec import Raw
 
 from asgi_llmgate.protocol import lazyjson
-from asgi_llmgate.protocol.dialects import EFFORTS, Dialect, Effort
+from asgi_llmgate.protocol.dialects import EFFORTS, Effort
 from asgi_llmgate.protocol.draft import Draft
 from asgi_llmgate.protocol.lazyjson import quote
 
@@ -76,20 +76,21 @@ def _effort_in(draft: Draft, output_config: Raw | None) -> Effort | None:
 def write(draft: Draft, thinking: Thinking, *, with_tools: bool) -> None:
     """Ask for it in the dialect's way."""
     dialect = draft.dialect
+    efforts = draft.learnt.efforts or dialect.efforts
     if with_tools and dialect.tools_effort is not None:
-        effort: Effort | None = dialect.tools_effort
+        effort: Effort | None = _nearest(dialect.tools_effort, efforts)
     else:
-        effort = _wanted(dialect, thinking)
+        effort = _wanted(efforts, thinking)
     _WRITERS[dialect.reasoning](draft, thinking, effort)
 
 
-def _wanted(dialect: Dialect, thinking: Thinking) -> Effort | None:
+def _wanted(efforts: tuple[Effort, ...], thinking: Thinking) -> Effort | None:
     if thinking.way == "disabled":
-        return dialect.efforts[0]
+        return efforts[0]
     effort = thinking.effort
     if effort is None and thinking.way == "enabled":
         effort = next((effort for below, effort in _BUDGETS if thinking.budget < below), "high")
-    return None if effort is None else _nearest(effort, dialect.efforts)
+    return None if effort is None else _nearest(effort, efforts)
 
 
 def _nearest(effort: Effort, known: tuple[Effort, ...]) -> Effort:

@@ -26,12 +26,6 @@ from asgi_llmgate.protocol.room import count
         ),
         (400, "Unsupported parameter: 'top_p' is not supported with this model.", "top_p"),
         (400, "Unsupported parameter: 'stop' is not supported with this model.", "stop"),
-        (
-            400,
-            "[{'type': 'literal_error', 'loc': ('body', 'reasoning_effort'), 'msg': \"Input should be 'low', 'medium' "
-            "or 'high'\", 'input': 'none'}]",
-            "reasoning_effort",
-        ),
         (400, '"qwen3-coder" does not support thinking', "reasoning_effort"),
         (400, "chat_template is not supported for Mistral tokenizers.", "chat_template_kwargs"),
         (400, "Reasoning is mandatory for this endpoint and cannot be disabled.", "reasoning"),
@@ -41,6 +35,26 @@ def test_a_field_that_an_upstream_refuses_is_remembered(status: int, error: str,
     lesson = learn(status, error, NOTHING)
     assert lesson == Learnt(refused=frozenset({refused}))
     assert learn(status, error, lesson) is None, "the same refusal again teaches nothing"
+
+
+@pytest.mark.parametrize(
+    ("error", "efforts"),
+    [
+        (
+            "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values are: "
+            "'minimal', 'low', 'medium', and 'high'.",
+            ("minimal", "low", "medium", "high"),
+        ),
+        (
+            "[{'type': 'literal_error', 'loc': ('body', 'reasoning_effort'), 'msg': \"Input should be 'low', 'medium' "
+            "or 'high'\", 'input': 'none'}]",
+            ("low", "medium", "high"),
+        ),
+    ],
+    ids=["OpenAI", "vLLM, older"],
+)
+def test_the_efforts_that_a_model_knows_are_remembered(error: str, efforts: tuple[str, ...]) -> None:
+    assert learn(400, error, NOTHING) == Learnt(efforts=efforts)
 
 
 def test_the_field_that_a_model_wants_instead_is_remembered() -> None:
@@ -108,6 +122,7 @@ def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: st
     [
         (500, "Unknown parameter: 'stream_options'."),
         (400, "something else"),
+        (400, "reasoning_effort: Input should be 'fast'"),
         (400, "Requests that stop early are not supported at this temperature."),
         (400, ""),
         (400, "This model's maximum context length is 8 tokens and your request has 9 input tokens"),
@@ -122,6 +137,7 @@ def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: st
     ids=[
         "no 400",
         "another 400",
+        "efforts of another kind",
         "only words",
         "no text",
         "the prompt alone is too long",

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.protocol.dialects import derive
+from asgi_llmgate.protocol.learnt import Learnt
 
 A = {"name": "A", "input_schema": {"type": "object"}}
 ADAPTIVE = {"type": "adaptive"}
@@ -64,6 +65,21 @@ def test_thinking_is_asked_for_in_the_dialects_way(
     told = translate(dialect=dialect, to=model, **fields)
     assert {name: told.body[name] for name in FIELDS & told.body.keys()} == sent
     assert not told.dropped
+
+
+@pytest.mark.parametrize(
+    ("dialect", "model", "fields", "sent"),
+    [
+        ("vllm", "qwen3", {"thinking": DISABLED}, "low"),
+        ("vllm", "qwen3", effort("xhigh"), "medium"),
+        ("openai", "gpt-5.5", {"tools": [A]}, "low"),
+    ],
+)
+def test_what_the_server_has_said_of_its_efforts_holds(
+    translate: Any, dialect: str, model: str, fields: Any, sent: str
+) -> None:
+    learnt = Learnt(efforts=("low", "medium"))
+    assert translate(dialect=dialect, to=model, more={"learnt": learnt}, **fields).body["reasoning_effort"] == sent
 
 
 @pytest.mark.parametrize(

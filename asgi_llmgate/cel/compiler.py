@@ -19,7 +19,7 @@ from asgi_llmgate.cel.cautions import Caution
 from asgi_llmgate.cel.faults import CompileError, Place, suggestion
 from asgi_llmgate.cel.functions import FUNCTIONS, Function
 from asgi_llmgate.cel.macros import MACROS
-from asgi_llmgate.cel.nodes import ABSENT, Fields, Node, Run
+from asgi_llmgate.cel.nodes import ABSENT, Absent, Fields, Node, Run
 from asgi_llmgate.cel.syntax import (
     Tree,
     arguments_of,
@@ -238,6 +238,9 @@ class Compiler:
 
     def map_lit(self, tree: Tree) -> Node:
         parts = tuple(self.value(member) for member in arguments_of(tree.children))
+        for key in parts[::2]:
+            if not isinstance(key.constant, str | int | Absent) or isinstance(key.constant, bool):
+                raise CompileError("a key of a map is a string or a whole number", key.place)
         entries = [(key.run, value.run) for key, value in zip(parts[::2], parts[1::2], strict=True)]
         return _node(tree, closures.map_of(entries, place_of(tree)), "{...}", parts, steps=_CALL)
 

@@ -47,11 +47,16 @@ def _parser() -> lark.Lark:
         parser="lalr",
         start="expr",
         g_regex_flags=re.M,
-        lexer_callbacks={"IDENT": CELParser.ambiguous_literals},
+        lexer_callbacks={"IDENT": _word},
         propagate_positions=True,
         maybe_placeholders=False,
         priority="invert",
     )
+
+
+def _word(token: lark.Token) -> lark.Token:
+    """celpy's choice between a name and `true`, `false`, `null`; its own new token has lost the place."""
+    return lark.Token.new_borrow_pos(CELParser.ambiguous_literals(token).type, str(token), token)
 
 
 def _check_strings(source: str) -> None:

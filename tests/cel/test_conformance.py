@@ -1,24 +1,31 @@
 """The specification's own examples, tests/simple of https://github.com/google/cel-spec, that need no messages.
 
-Runs where CEL_SPEC names a checkout of it.  `refused.txt` beside this file lists those that we do not take: each is an
-error here, at start or in the evaluation; none has another value than the specification gives it.  Examples that need
-a container (a namespace for names) are left out: we offer none.
+They come as data in the npm package @bufbuild/cel-spec.  `refused.txt` beside this file lists those that we do not
+take: each is refused when the rule is compiled, none has another value than the specification gives it, and every
+example that is not in the list passes.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import math
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import pytest
 
-from asgi_llmgate.cel import CompileError, EvaluationError, Expression
+from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_rule
 from asgi_llmgate.cel.grammar import parse
-from asgi_llmgate.cel.values import CelType, Duration, Timestamp, Uint, equal
+from asgi_llmgate.cel.times import parse_duration, parse_timestamp
+from asgi_llmgate.cel.values import CelType, Uint, equal
+from tests.installing import npm_packages, run
+
+CEL_SPEC = "@bufbuild/cel-spec@0.6.1"
+"""cel-spec v0.25.1."""
 
 FILES = (
     *("basic", "comparisons", "conversions", "fields", "fp_math", "integer_math", "lists", "logic", "macros"),
@@ -29,20 +36,18 @@ MESSAGES = re.compile(
 )
 REFUSED = frozenset((Path(__file__).parent / "refused.txt").read_text().split("\n")) - {""}
 
-TOKEN = re.compile(
-    r"""\s+|\#[^\n]*|(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<mark>[{}\[\]:])"""
-    r"""|(?P<word>[^\s{}\[\]:"'#]+)""",
-    re.S,
-)
-ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|.)", re.S)
-LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
-
-Message = dict[str, list[Any]]
+DUMP = """
+import(process.argv[1] + "/@bufbuild/cel-spec/dist/esm/testdata/conformance.js")
+  .then(({tests}) => process.stdout.write(JSON.stringify(tests)))
+"""
 
 
 class Example(NamedTuple):
+    """`container` is a namespace for names; `expected` the value, where `fails` does not say that there must be none."""
+
     name: str
     source: str
+    container: str
     bindings: dict[str, Any]
     expected: Any
     fails: bool
@@ -52,109 +57,63 @@ class NeedsMessages(Exception):
     """The example's values are protobuf messages."""
 
 
-def read_textproto(text: str) -> Message:
-    """A message of protobuf's text format: field -> its values, each bytes, a word or a message."""
-    tokens = iter([(found.lastgroup, found[0]) for found in TOKEN.finditer(text) if found.lastgroup] + [("end", "")])
-    pending: list[tuple[str | None, str]] = []
-
-    def take() -> tuple[str | None, str]:
-        return pending.pop() if pending else next(tokens)
-
-    def message(closing: str) -> Message:
-        found: Message = {}
-        while (token := take())[1] != closing:
-            name = token[1]
-            if name == "[":
-                name = take()[1]
-                assert take()[1] == "]"
-            token = take()
-            found.setdefault(name, []).append(value(take() if token[1] == ":" else token))
-        return found
-
-    def value(token: tuple[str | None, str]) -> Any:
-        kind, text = token
-        if text == "{":
-            return message("}")
-        if kind != "string":
-            return text
-        whole = b""
-        while kind == "string":
-            whole += ESCAPE.sub(unescape, text[1:-1].encode())
-            kind, text = take()
-        pending.append((kind, text))
-        return whole
-
-    return message("")
-
-
-def unescape(found: re.Match[bytes]) -> bytes:
-    code = found[1]
-    if code[:1] in b"uU" and len(code) > 1:
-        return chr(int(code[1:], 16)).encode()
-    if code[:1] == b"x" and len(code) > 1:
-        return bytes([int(code[1:], 16)])
-    return bytes([int(code, 8) & 255]) if code.isdigit() else LETTERS.get(code, code)
-
-
-def read_value(message: Message) -> Any:
-    """A cel.expr.Value as we have it."""
-    kind, (value, *_) = next(iter(message.items()))
+def read_value(message: dict[str, Any]) -> Any:
+    """A cel.expr.Value, in protobuf's JSON, as we have it."""
+    ((kind, value),) = message.items()
     match kind:
-        case "int64_value":
+        case "int64Value":
             return int(value)
-        case "uint64_value":
+        case "uint64Value":
             return Uint(value)
-        case "double_value":
+        case "doubleValue":
             return float(value)
-        case "bool_value":
-            return value == "true"
-        case "null_value":
-            return None
-        case "string_value":
-            return value.decode()
-        case "bytes_value":
+        case "boolValue" | "stringValue" | "nullValue":
             return value
-        case "type_value":
-            return CelType(value.decode())
-        case "list_value":
+        case "bytesValue":
+            return base64.b64decode(value)
+        case "typeValue":
+            return CelType(value)
+        case "listValue":
             return [read_value(member) for member in value.get("values", ())]
-        case "map_value":
-            return {read_value(entry["key"][0]): read_value(entry["value"][0]) for entry in value.get("entries", ())}
-        case "object_value":
-            ((url, (inner,)),) = value.items()
-            nanos = int(inner.get("seconds", "0")[0]) * 10**9 + int(inner.get("nanos", "0")[0])
-            if url.endswith("google.protobuf.Duration"):
-                return Duration(nanos)
-            if url.endswith("google.protobuf.Timestamp"):
-                return Timestamp(nanos)
+        case "mapValue":
+            return {read_value(entry["key"]): read_value(entry["value"]) for entry in value.get("entries", ())}
+        case "objectValue" if value["@type"].endswith("google.protobuf.Duration"):
+            return parse_duration(value["value"])
+        case "objectValue" if value["@type"].endswith("google.protobuf.Timestamp"):
+            return parse_timestamp(value["value"])
     raise NeedsMessages(kind)
 
 
-def examples(root: Path) -> Iterator[Example]:
+def examples() -> Iterator[Example]:
+    packages = npm_packages("cel-spec", CEL_SPEC)
+    suites = {suite["name"]: suite for suite in json.loads(run("node", "-e", DUMP, packages.resolve()))["suites"]}
     for file in FILES:
-        document = read_textproto((root / "tests/simple/testdata" / f"{file}.textproto").read_text(encoding="utf-8"))
-        for section in document["section"]:
-            for test in section.get("test", ()):
-                source = test["expr"][0].decode()
-                if "container" in test or MESSAGES.search(source):
+        for section in suites[file]["suites"]:
+            for test in (each["original"] for each in section.get("tests", ())):
+                if MESSAGES.search(test["expr"]):
                     continue
                 try:
-                    bindings = {
-                        entry["key"][0].decode(): read_value(entry["value"][0]["value"][0])
-                        for entry in test.get("bindings", ())
-                    }
-                    expected = read_value(test["value"][0]) if "value" in test else True
+                    bindings = {name: read_value(found["value"]) for name, found in test.get("bindings", {}).items()}
+                    expected = read_value(test.get("value", {"boolValue": True}))
                 except NeedsMessages:
                     continue
-                name = "/".join([file, section["name"][0].decode(), test["name"][0].decode()])
-                yield Example(name, source, bindings, expected, "eval_error" in test)
+                name = f"{file}/{section['name']}/{test['name']}"
+                yield Example(name, test["expr"], test.get("container", ""), bindings, expected, "evalError" in test)
 
 
 def outcome(example: Example) -> str:
+    if example.container:
+        with pytest.raises(TypeError, match="package"):
+            Expression(cast(Any, SimpleNamespace(package=example.container)), parse(example.source))
+        return "refused"
     try:
-        value = Expression(None, parse(example.source)).evaluate(example.bindings)
-    except (CompileError, EvaluationError):
+        expression = compile_rule(example.source, roots=dict.fromkeys(example.bindings))
+    except CompileError:
         return "as expected" if example.fails else "refused"
+    try:
+        value = expression.evaluate(example.bindings)
+    except EvaluationError:
+        return "as expected" if example.fails else "without a value"
     if example.fails or not same(value, example.expected):
         return "wrong"
     return "as expected"
@@ -166,14 +125,9 @@ def same(value: Any, expected: Any) -> bool:
     return type(value) is type(expected) and equal([None, 10**6], value, expected)
 
 
-@pytest.mark.skipif("CEL_SPEC" not in os.environ, reason="CEL_SPEC names no checkout of cel-spec")
-def test_the_specifications_examples_come_out_as_it_says() -> None:
-    found = {
-        example.name: outcome(example)
-        for example in examples(Path(os.environ["CEL_SPEC"]))
-        if " in " not in example.name
-    }
-    assert [name for name, result in found.items() if result == "wrong"] == []
+def test_the_specifications_examples_come_out_as_it_says_or_are_refused_at_start() -> None:
+    found = {example.name: outcome(example) for example in examples()}
+    assert {name: result for name, result in found.items() if result not in ("as expected", "refused")} == {}
     assert {name for name, result in found.items() if result == "refused"} == REFUSED
     assert len(found) > 1000
     assert len(REFUSED) / len(found) < 0.05

@@ -220,6 +220,9 @@ MISTAKES = [
     (r"b'\u0041' == b''", (1, 1), "escape in bytes"),
     ("Message{a: 1}", (1, 1), "messages"),
     ("google.protobuf.Nothing == 1", (1, 1), "unknown variable 'google'"),
+    ("{'a': 1, true: 2}.a == 1", (1, 10), "a string or a whole number"),
+    ("{1.5: 2} == {}", (1, 2), "a string or a whole number"),
+    ("jwt.x.matches(true)", (1, 15), "string literal"),
 ]
 
 

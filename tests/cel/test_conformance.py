@@ -43,7 +43,7 @@ import(process.argv[1] + "/@bufbuild/cel-spec/dist/esm/testdata/conformance.js")
 
 
 class Example(NamedTuple):
-    """`container` is a namespace for names; `expected` the value, where `fails` does not say that there must be none."""
+    """`container` is a namespace for names, `expected` the value; `fails` says that there must be none."""
 
     name: str
     source: str

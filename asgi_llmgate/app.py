@@ -10,7 +10,7 @@ Which path is which is a table (routes.py).  Alone, without a Resolve layer befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Body, local_path, refuse, respond
@@ -18,6 +18,7 @@ from asgi_llmgate.counting import TokenCounter
 from asgi_llmgate.dispatch import Dispatch
 from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.facts import LIST_CLAIMS
 from asgi_llmgate.listing import ModelList
 from asgi_llmgate.models import ModelTable
 from asgi_llmgate.net import HTTPClient
@@ -36,7 +37,7 @@ class TranslationApp:
 
     `backends` are the model servers by name, `models` says which of them answers under which name, `routes` what each
     path is.  `client` is the HTTP client, its own where there is none (closed by `aclose`).  Times are seconds; `debug`
-    tells the client what was dropped.
+    tells the client what was dropped; `list_claims` as in PolicyMiddleware.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TranslationApp:
         ping_interval: float = 12.0,
         client_stall: float = 60.0,
         debug: bool = False,
+        list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self._own_client = HTTPClient() if client is None else None
         http = client or self._own_client
@@ -56,8 +58,8 @@ class TranslationApp:
         upstreams = {name: Upstream(backend, http) for name, backend in backends.items()}
         estimator = Estimator()
         self._routes = routes
-        self._resolver = Resolver(models, routes=routes)
-        self._list = ModelList(models)
+        self._resolver = Resolver(models, routes=routes, list_claims=list_claims)
+        self._list = ModelList(models, list_claims=list_claims)
         self._counter = TokenCounter(upstreams, estimator=estimator)
         self._passthrough = Passthrough(upstreams, client_stall=client_stall)
         self._dispatch = Dispatch(
@@ -92,7 +94,7 @@ class TranslationApp:
         if not route.allows(scope["method"]):
             raise MethodNotAllowed(route.methods)
         if exchange.call is None:
-            await self._respond(scope, exchange, send, self._list.answer(exchange, item))
+            await self._respond(scope, exchange, send, self._list.answer(scope, item))
         else:
             await self._call(route, scope, exchange, body, send)
 

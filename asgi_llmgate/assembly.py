@@ -18,7 +18,7 @@ from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.limits import Limit, LimitMiddleware
 from asgi_llmgate.models import ModelRow, ModelTable
 from asgi_llmgate.net import HTTPClient, SecretSource, Timeouts, parse_secret
-from asgi_llmgate.policy import PolicyMiddleware, condition, field
+from asgi_llmgate.policy import PolicyMiddleware, condition, field, read_authorization
 from asgi_llmgate.protocol.dialects import derive
 from asgi_llmgate.protocol.request import Options
 from asgi_llmgate.resolve import ResolveMiddleware
@@ -49,11 +49,12 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
     settings = mapping if isinstance(mapping, shape.Settings) else shape.read_settings(mapping)
     client = _client(settings.net, folder)
     backends = {name: _backend(name, backend, settings, folder) for name, backend in settings.backends.items()}
-    rows = [_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
+    rows = [model_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
     models = ModelTable(rows, {name: backend.provider for name, backend in backends.items()})
     routes = _routes(settings.routes, backends)
     limit = shape.parse_size(settings.server.body_limit, "server.body_limit")
     log = AccessLog(settings.usage.access_log.format, _inside(folder, settings.usage.access_log.file))
+    listed = settings.policy.list_claims
     app = TranslationApp(
         backends,
         models=models,
@@ -62,16 +63,21 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
         ping_interval=settings.translation.ping_interval,
         client_stall=settings.server.client_stall,
         debug=settings.server.debug,
+        list_claims=listed,
     )
     return Parts(
         app=app,
         routes=routes,
-        resolve=_layer("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit),
+        resolve=_layer("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit, list_claims=listed),
         auth=_auth(settings.auth, client, folder),
-        policy=_policy(settings.policy, folder),
-        limits=_limits(settings.limits),
+        policy=policy_layer(settings.policy, folder),
+        limits=_limits(settings.limits, listed),
         usage=_layer(
-            "usage", UsageMiddleware, sinks=[log], fields=_fields(settings.usage.fields), debug=settings.server.debug
+            "usage",
+            UsageMiddleware,
+            sinks=[log],
+            fields=_fields(settings.usage.fields, listed),
+            debug=settings.server.debug,
         ),
         closing=[client.aclose, log.close],
     )
@@ -161,7 +167,8 @@ def _secret(spec: str | None, path: str, folder: Path) -> SecretSource | None:
     return parse_secret(f"file:{folder / name}" if kind == "file" else spec, path=path)
 
 
-def _row(row: shape.Model, path: str) -> ModelRow:
+def model_row(row: shape.Model, path: str) -> ModelRow:
+    """A row of `models`, which stands at `path`.  Raises SettingsError."""
     with _at(f"{path}.when"):
         when = None if row.when is None else condition(row.when)
     return ModelRow(
@@ -241,11 +248,14 @@ def _keys(jwks: shape.Jwks | None, folder: Path) -> KeySource | None:
     return Discovery() if jwks.inline is None else Inline(jwks.inline)
 
 
-def _policy(policy: shape.Policy, folder: Path) -> Layer:
+def policy_layer(policy: shape.Policy, folder: Path) -> Layer:
+    """The `policy` section; its file is relative to `folder`.  Raises SettingsError."""
+    with _at("policy"):
+        authorization = read_authorization(policy.authorization) if policy.authorization is not None else []
     return _layer(
         "policy",
         PolicyMiddleware,
-        rules=policy.rules,
+        rules=[*policy.rules, *authorization],
         default=policy.default,
         engine=policy.engine,
         deny_subjects=_inside(folder, policy.deny_subjects.file if policy.deny_subjects else None),
@@ -254,21 +264,21 @@ def _policy(policy: shape.Policy, folder: Path) -> Layer:
     )
 
 
-def _limits(limits: Sequence[shape.Limit]) -> Layer | None:
+def _limits(limits: Sequence[shape.Limit], list_claims: Sequence[str]) -> Layer | None:
     if not limits:
         return None
     made = []
     for index, limit in enumerate(limits):
         with _at(f"limits[{index}]"):
             made.append(Limit(**msgspec.structs.asdict(limit)))
-    return _layer("limits", LimitMiddleware, limits=made)
+    return _layer("limits", LimitMiddleware, limits=made, list_claims=list_claims)
 
 
-def _fields(fields: Mapping[str, str]) -> Mapping[str, Field]:
+def _fields(fields: Mapping[str, str], list_claims: Sequence[str]) -> Mapping[str, Field]:
     made = {}
     for name, text in fields.items():
         with _at(f"usage.fields.{name}"):
-            made[name] = field(text)
+            made[name] = field(text, list_claims)
     return made
 
 

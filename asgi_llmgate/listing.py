@@ -5,11 +5,13 @@ https://platform.claude.com/docs/en/api/models-list, https://platform.openai.com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from asgi_llmgate._types import Scope
 from asgi_llmgate.errors import NotFound
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.facts import LIST_CLAIMS, facts
 from asgi_llmgate.models import ModelTable
 from asgi_llmgate.protocol.lazyjson import quote
 
@@ -18,26 +20,31 @@ _EPOCH = "1970-01-01T00:00:00Z"
 
 
 class ModelList:
-    def __init__(self, models: ModelTable) -> None:
-        self._models = models
+    """`list_claims` as in PolicyMiddleware."""
 
-    def answer(self, exchange: Exchange, name: str = "") -> bytes:
+    def __init__(self, models: ModelTable, *, list_claims: Sequence[str] = LIST_CLAIMS) -> None:
+        self._models = models
+        self._list_claims = tuple(list_claims)
+
+    def answer(self, scope: Scope, name: str = "") -> bytes:
         """The list, or one of its members, in the exchange's wire.  Raises NotFound for a name that is not on it."""
-        shown = _SHAPES[exchange.wire]
+        shown = _SHAPES[Exchange.of(scope).wire]
         if not name:
-            return quote(shown[1]([shown[0](listed, text) for listed, text in self._listed(exchange)]))
-        for listed, text in self._listed(exchange):
+            return quote(shown[1]([shown[0](listed, text) for listed, text in self._listed(scope)]))
+        for listed, text in self._listed(scope):
             if listed == name:
                 return quote(shown[0](listed, text))
         raise NotFound(f"model: {name[:100]}")
 
-    def _listed(self, exchange: Exchange) -> Iterator[tuple[str, str]]:
-        return ((name, text) for name, text in self._models.listed() if self._permitted(exchange, name))
+    def _listed(self, scope: Scope) -> Iterator[tuple[str, str]]:
+        return ((name, text) for name, text in self._models.listed() if self._reachable(scope, name))
 
-    def _permitted(self, exchange: Exchange, name: str) -> bool:
-        if exchange.permits is None:
-            return True
-        return any(map(exchange.permits, self._models.resolve(name)))
+    def _reachable(self, scope: Scope, name: str) -> bool:
+        """Whether a call of this caller for this name could have a target that the rules permit."""
+        exchange = Exchange.of(scope)
+        known = facts(scope, exchange, self._list_claims) if self._models.conditional else None
+        targets = self._models.possible(name, known)
+        return any(exchange.permits is None or exchange.permits(target) for target in targets)
 
 
 def _anthropic(name: str, text: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ sits behind authentication (nobody unknown makes us read 32 MiB) and before poli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -15,7 +15,7 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import Body, local_path, refuse
 from asgi_llmgate.errors import GateError, NotFound
 from asgi_llmgate.exchange import Asked, Call, Exchange, Target
-from asgi_llmgate.facts import facts
+from asgi_llmgate.facts import LIST_CLAIMS, facts
 from asgi_llmgate.models import ModelTable
 from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.forwarded import decode_forwarded
@@ -25,12 +25,24 @@ BODY_LIMIT = 32 * 2**20
 
 
 class Resolver:
-    """Turns a request into a call.  `routes` says what each path under the mount is, `body_limit` is in bytes."""
+    """Turns a request into a call.
 
-    def __init__(self, models: ModelTable, *, routes: Routes = ROUTES, body_limit: int = BODY_LIMIT) -> None:
+    `routes` says what each path under the mount is, `body_limit` is in bytes, `list_claims` as in PolicyMiddleware: a
+    row's condition sees the claims that a rule sees.
+    """
+
+    def __init__(
+        self,
+        models: ModelTable,
+        *,
+        routes: Routes = ROUTES,
+        body_limit: int = BODY_LIMIT,
+        list_claims: Sequence[str] = LIST_CLAIMS,
+    ) -> None:
         self._models = models
         self._routes = routes
         self._body_limit = body_limit
+        self._list_claims = tuple(list_claims)
 
     async def resolve(self, scope: Scope, body: Body) -> None:
         """Set `exchange.call` where the request is a call to a model.
@@ -66,7 +78,8 @@ class Resolver:
         """A passthrough goes to its own backend alone; if it names a model, then to one that the table has there."""
         if route.backend and not asked.model:
             return (Target(route.backend, self._models.providers[route.backend], ""),)
-        found = self._models.resolve(asked.model, facts(scope, exchange) if self._models.conditional else None)
+        known = facts(scope, exchange, self._list_claims) if self._models.conditional else None
+        found = self._models.resolve(asked.model, known)
         if not route.backend:
             return found
         there = tuple(target for target in found if target.backend == route.backend)
@@ -90,10 +103,16 @@ class ResolveMiddleware:
     """The Resolver as a layer.  What it cannot make sense of is answered here, in the Anthropic envelope."""
 
     def __init__(
-        self, app: ASGIApp, *, models: ModelTable, routes: Routes = ROUTES, body_limit: int = BODY_LIMIT
+        self,
+        app: ASGIApp,
+        *,
+        models: ModelTable,
+        routes: Routes = ROUTES,
+        body_limit: int = BODY_LIMIT,
+        list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self.app = app
-        self._resolver = Resolver(models, routes=routes, body_limit=body_limit)
+        self._resolver = Resolver(models, routes=routes, body_limit=body_limit, list_claims=list_claims)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -77,10 +77,14 @@ class DenySubjects(_Section, frozen=True):
 
 
 class Policy(_Section, frozen=True):
-    """What they may do.  A rule is a CEL text (an allow rule) or a mapping with name, action, when, reason, mode."""
+    """What they may do.  A rule is a CEL text (an allow rule) or a mapping with name, action, when, reason, mode.
+
+    `authorization` are further rules in agentgateway's form.
+    """
 
     default: Literal["deny", "allow"] = "deny"
     rules: tuple[str | dict[str, Any], ...] = ()
+    authorization: dict[str, Any] | None = None
     deny_subjects: DenySubjects | None = None
     engine: Literal["strict", "celpy"] = "strict"
     denied_model_status: Literal[403, 400] = 403
@@ -140,13 +144,18 @@ class Translation(_Section, frozen=True):
 
 
 class Limit(_Section, frozen=True):
-    """A rate (`requests: "60/minute"`) or a number of calls at once, per value of the CEL text `key`."""
+    """A rate (`requests: "60/minute"`) or a number of calls at once, per value of the CEL text `key`.
+
+    LimitMiddleware refuses `tokens` and `cost_usd` by their place and says what they lack.
+    """
 
     name: str
     key: str
     requests: str | None = None
     concurrency: int | None = None
     when: str | None = None
+    tokens: str | None = None
+    cost_usd: str | None = None
 
 
 class AccessLogSettings(_Section, frozen=True):
@@ -198,8 +207,8 @@ PLANNED = frozenset(
         "auth.introspection",
         "models[].prices",
         "backends[].concurrency",
-        "limits[].tokens",
-        "limits[].cost_usd",
+        "limits[].store",
+        "limits[].on_store_error",
         "usage.otel",
         "usage.ledger",
         "usage.prometheus",

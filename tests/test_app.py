@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate import Backend, Exchange, ModelRow, ModelTable, ResolveMiddleware, TranslationApp
+from asgi_llmgate import Backend, Exchange, Identity, ModelRow, ModelTable, ResolveMiddleware, TranslationApp
+from asgi_llmgate.policy import condition
 from asgi_llmgate.testing.driver import call
 
 ROWS = [
@@ -83,6 +84,28 @@ async def test_only_models_that_the_rules_permit_are_listed(app: Any) -> None:
     assert [model["id"] for model in page["data"]] == ["claude-opus-5"]
     assert (await call(with_rules, "GET", "/v1/models/qwen3-coder")).status == 404
     assert (await call(with_rules, "HEAD", "/v1/models/claude-opus-5")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("team", "listed"), [("research", ["large", "safety", "any"]), ("sales", ["safety", "any"])], ids=str
+)
+async def test_a_row_with_a_condition_is_listed_unless_the_caller_cannot_meet_it(team: str, listed: list[str]) -> None:
+    rows = [
+        ModelRow("large", ("vllm/qwen3-235b",), when=condition('jwt.team == "research"')),
+        ModelRow("safety", ("vllm/small",), when=condition("llm.maxTokens <= 64")),
+        ModelRow("any", ("vllm/small",)),
+    ]
+    table = ModelTable(rows, {"vllm": "vllm"})
+    app = TranslationApp({"vllm": Backend(base_url="http://127.0.0.1:9/v1")}, models=table)
+
+    async def identified(scope: Any, receive: Any, send: Any) -> None:
+        scope, exchange = Exchange.enter(scope)
+        exchange.identity = Identity(provider="idp", claims={"team": team})
+        await app(scope, receive, send)
+
+    page = (await call(identified, "GET", "/v1/models")).json()
+    assert [model["id"] for model in page["data"]] == listed
+    assert (await call(identified, "GET", "/v1/models/large")).status == (200 if "large" in listed else 404)
 
 
 async def test_tokens_are_counted_without_max_tokens(app: Any) -> None:

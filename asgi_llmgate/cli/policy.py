@@ -13,13 +13,17 @@ import click
 import yaml
 
 from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.assembly import model_row, policy_layer
 from asgi_llmgate.cel import Expression, explain
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.facts import Facts
-from asgi_llmgate.models import ModelRow, ModelTable
-from asgi_llmgate.policy import PolicyMiddleware, condition
+from asgi_llmgate.models import ModelTable
+from asgi_llmgate.policy import PolicyMiddleware
 from asgi_llmgate.policy.cases import Given, Targets, decide, read_cases
 from asgi_llmgate.settings import Settings, read_file, read_settings
+
+_HOLDS = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
 
 
 @click.group()
@@ -74,7 +78,8 @@ def show(
     seen = layer.facts(scope, exchange)
     for rule in layer.policy.rules:
         mode = "" if rule.rule.mode == "enforce" else f", {rule.rule.mode}"
-        click.echo(f"{rule.rule.name} ({rule.rule.action}{mode})")
+        holds = "" if len(rule.expressions) == 1 else _HOLDS[rule.rule.action]
+        click.echo(f"{rule.rule.name} ({rule.rule.action}{mode}){holds}")
         for target in candidates if rule.per_target else (None,):
             if target is not None:
                 click.echo(f"  for {target.model} at {target.backend} ({target.provider})")
@@ -97,35 +102,24 @@ def _echo(expressions: tuple[Any, ...], variables: Facts) -> None:
 
 def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | None]:
     """The layer, and the model table where there are settings around it."""
-    if not isinstance(written, str):
-        if not isinstance(written, Mapping):
-            raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
-        if unknown := written.keys() - {"rules", "default", "engine", "list_claims"}:
-            raise SettingsError("unknown key", path=f"policy.{min(unknown)}")
-        return PolicyMiddleware(_nowhere, **written), None
-    settings = read_settings(read_file(folder / written))
-    section = settings.policy
-    denied = None if section.deny_subjects is None else folder / section.deny_subjects.file
-    layer = PolicyMiddleware(
-        _nowhere,
-        rules=section.rules,
-        default=section.default,
-        engine=section.engine,
-        deny_subjects=denied,
-        list_claims=section.list_claims,
-    )
-    return layer, _table(settings).resolve
+    if isinstance(written, str):
+        settings = read_settings(read_file(folder / written))
+    elif isinstance(written, Mapping):
+        settings = read_settings({"backends": {}, "models": [], "policy": written})
+    else:
+        raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
+    layer = policy_layer(settings.policy, folder)(_nowhere)
+    assert isinstance(layer, PolicyMiddleware)
+    table = _table(settings)
+
+    def targets(name: str, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
+        return table.resolve(name, layer.facts(scope, exchange))
+
+    return layer, targets if settings.models else None
 
 
 def _table(settings: Settings) -> ModelTable:
-    rows = [
-        ModelRow(
-            row.match,
-            (row.use,) if isinstance(row.use, str) else row.use,
-            when=None if row.when is None else condition(row.when),
-        )
-        for row in settings.models
-    ]
+    rows = [model_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
     providers = {}
     for name, backend in settings.backends.items():
         dialect = backend.dialect if isinstance(backend.dialect, str) else backend.dialect.get("base", "openai")

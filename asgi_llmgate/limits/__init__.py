@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from asgi_llmgate.limits.middleware import Limit, LimitMiddleware
 from asgi_llmgate.limits.rates import Rate
-from asgi_llmgate.limits.store import Claim, MemoryStore, Shortage, Store
+from asgi_llmgate.limits.store import Admission, Claim, MemoryStore, Quota, Shortage, Store
 
-__all__ = ["Claim", "Limit", "LimitMiddleware", "MemoryStore", "Rate", "Shortage", "Store"]
+__all__ = [
+    "Admission",
+    "Claim",
+    "Limit",
+    "LimitMiddleware",
+    "MemoryStore",
+    "Quota",
+    "Rate",
+    "Shortage",
+    "Store",
+]

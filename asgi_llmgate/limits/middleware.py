@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
+from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
 from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_rule
 from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.facts import Facts, facts, fields_of
+from asgi_llmgate.facts import LIST_CLAIMS, Facts, facts, fields_of
 from asgi_llmgate.limits.rates import Rate
-from asgi_llmgate.limits.store import Claim, MemoryStore, Shortage, Store
+from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
 
 log = logging.getLogger("llmgate")
 
@@ -30,8 +32,9 @@ class Limit:
     """One limit: `requests` is a rate (`60/minute`), `concurrency` a number of requests at once.
 
     Both are per value of the CEL expression `key` (`jwt.team`); callers for whom it has no value share one bucket.
-    `when` says which requests count; those for which it cannot be evaluated do.  `tokens` and `cost_usd` are refused:
-    they need a store that all workers share.
+    `when` says which requests count; those for which it cannot be evaluated do.  `tokens` and `cost_usd` are refused: a
+    budget that multiplies by workers and is forgotten at each deploy is none, and no store that workers share is there
+    yet.
     """
 
     name: str
@@ -46,10 +49,19 @@ class Limit:
 class LimitMiddleware:
     """Answers 429 with a `retry-after` that is true: who waits so long, and is alone, gets in.
 
-    Counts in `store`, by default in the memory of this worker process.  Raises SettingsError (`limits[0].requests`).
+    Counts in `store`, by default in the memory of this worker process.  Answers, refusals and others, carry
+    `anthropic-ratelimit-requests-limit`, `-remaining` and `-reset` of the rate that has least left.  `list_claims` as
+    in PolicyMiddleware.  Raises SettingsError (`limits[0].requests`).
     """
 
-    def __init__(self, app: ASGIApp, *, limits: Sequence[Limit], store: Store | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: Sequence[Limit],
+        store: Store | None = None,
+        list_claims: Sequence[str] = LIST_CLAIMS,
+    ) -> None:
         self.app = app
         self._limits = [_Compiled(limit, f"limits[{index}]") for index, limit in enumerate(limits)]
         names = [limit.name for limit in limits]
@@ -57,8 +69,9 @@ class LimitMiddleware:
             if name in names[:index]:
                 raise SettingsError(f"two limits are named {name!r}", path=f"limits[{index}].name")
         self._store = MemoryStore() if store is None else store
+        self._list_claims = tuple(list_claims)
         if limits and store is None:
-            log.info("limits are counted in each worker process by itself")
+            log.warning("limits are counted per worker process: n workers admit n times %s", ", ".join(names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._limits or scope["type"] not in ("http", "websocket"):
@@ -66,9 +79,11 @@ class LimitMiddleware:
             return
         scope, exchange = Exchange.enter(scope)
         claims = self._claims(scope, exchange)
-        shortage = await self._store.admit(claims)
-        if shortage is not None:
-            await refuse(scope, receive, send, _too_much(shortage))
+        admission = await self._store.admit(claims)
+        if admission.quota is not None:
+            send = _telling(send, admission.quota, exchange)
+        if admission.shortage is not None:
+            await refuse(scope, receive, send, _too_much(admission.shortage))
             return
         try:
             await self.app(scope, receive, send)
@@ -76,7 +91,7 @@ class LimitMiddleware:
             self._store.release(claims)
 
     def _claims(self, scope: Scope, exchange: Exchange) -> list[Claim]:
-        variables = facts(scope, exchange)
+        variables = facts(scope, exchange, self._list_claims)
         if exchange.call is not None and exchange.call.candidates:
             variables = variables.about(exchange.call.candidates[0])
         found = (limit.claim(variables) for limit in self._limits)
@@ -87,7 +102,9 @@ class _Compiled:
     def __init__(self, limit: Limit, path: str) -> None:
         for name in ("tokens", "cost_usd"):
             if getattr(limit, name) is not None:
-                raise SettingsError("needs a store that all workers share: not there yet", path=f"{path}.{name}")
+                raise SettingsError(
+                    "needs a shared store, which is not there yet", path=f"{path}.{name}", hint="requests, concurrency"
+                )
         if limit.requests is None and limit.concurrency is None:
             raise SettingsError("say how much: requests or concurrency", path=path)
         if limit.concurrency is not None and limit.concurrency < 1:
@@ -141,6 +158,23 @@ def _compile(source: str, path: str) -> Expression:
         return compile_rule(source, roots=fields_of())
     except CompileError as error:
         raise SettingsError(error.message, path=path) from None
+
+
+def _telling(send: Send, quota: Quota, exchange: Exchange) -> Send:
+    """Adds what is left to an answer's headers: https://platform.claude.com/docs/en/api/rate-limits#response-headers."""
+    reset = datetime.fromtimestamp(exchange.started_at, UTC) + timedelta(seconds=math.ceil(quota.reset))
+    headers = [
+        (b"anthropic-ratelimit-requests-limit", b"%d" % quota.limit),
+        (b"anthropic-ratelimit-requests-remaining", b"%d" % quota.remaining),
+        (b"anthropic-ratelimit-requests-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode("ascii")),
+    ]
+
+    async def telling(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return telling
 
 
 def _too_much(shortage: Shortage) -> RateLimited:

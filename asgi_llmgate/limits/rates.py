@@ -36,6 +36,11 @@ class Rate:
         early = max(full_at, now) + self.period / self.count - self.period - now
         return early if early > _ROUNDING else 0.0
 
+    def remaining(self, full_at: float, now: float) -> int:
+        """How many requests are admitted at once."""
+        used = max(full_at - now, 0.0) * self.count / self.period
+        return max(int(self.count - used + _ROUNDING), 0)
+
     def after(self, full_at: float, now: float) -> float:
         """When the bucket is full after one more request."""
         return max(full_at, now) + self.period / self.count

@@ -36,11 +36,28 @@ class Shortage:
     limited_to: str
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a rate has left for one caller: `limit` requests, `remaining` of them now, all again in `reset` seconds."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to a request's claims: what was too much, or nothing; and the quota of the rate with least left."""
+
+    shortage: Shortage | None = None
+    quota: Quota | None = None
+
+
 class Store(Protocol):
     """Counts claims."""
 
-    async def admit(self, claims: Sequence[Claim]) -> Shortage | None:
-        """Count all of the claims, or none and say which is too much."""
+    async def admit(self, claims: Sequence[Claim]) -> Admission:
+        """Count all of the claims; or none, and say which would be short for the longest time."""
 
     def release(self, claims: Sequence[Claim]) -> None:
         """An admitted request has ended.  Called under cancellation too: does not wait and does not raise."""
@@ -58,14 +75,17 @@ class MemoryStore:
         self._full_at: dict[str, dict[Hashable, float]] = {}
         self._running: dict[tuple[str, Hashable], int] = {}
 
-    async def admit(self, claims: Sequence[Claim]) -> Shortage | None:
+    async def admit(self, claims: Sequence[Claim]) -> Admission:
         now = self._now()
-        for claim in claims:
-            if (shortage := self._shortage(claim, now)) is not None:
-                return shortage
-        for claim in claims:
-            self._count(claim, now)
-        return None
+        shortages = [found for claim in claims if (found := self._shortage(claim, now)) is not None]
+        if not shortages:
+            for claim in claims:
+                self._count(claim, now)
+        quotas = [self._quota(claim.rate, claim, now) for claim in claims if claim.rate is not None]
+        return Admission(
+            max(shortages, key=lambda shortage: shortage.wait, default=None),
+            min(quotas, key=lambda quota: (quota.remaining, -quota.reset), default=None),
+        )
 
     def release(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
@@ -77,6 +97,10 @@ class MemoryStore:
                 self._running[place] = left
             else:
                 self._running.pop(place, None)
+
+    def _quota(self, rate: Rate, claim: Claim, now: float) -> Quota:
+        full_at = self._full_at.get(claim.limit, {}).get(claim.key, now)
+        return Quota(rate.count, rate.remaining(full_at, now), max(full_at - now, 0.0))
 
     def _shortage(self, claim: Claim, now: float) -> Shortage | None:
         if claim.concurrency is not None and self._running.get((claim.limit, claim.key), 0) >= claim.concurrency:

@@ -21,8 +21,11 @@ from typing import Any
 from asgi_llmgate.errors import NotFound, SettingsError
 from asgi_llmgate.exchange import Target
 
-Condition = Callable[[Mapping[str, Any]], bool]
-"""Says from the facts of a request (the CEL variables) whether a row counts for it; never raises."""
+Condition = Callable[[Mapping[str, Any]], bool | None]
+"""Says from the facts of a request (the CEL variables) whether a row counts for it; never raises.
+
+None: that depends on a call, and this request is none.
+"""
 
 _SHOWN = 128
 
@@ -63,9 +66,20 @@ class ModelTable:
         Raises NotFound with `model: <name>`, the words that make Claude Code offer another model.
         """
         for row in self._rows:
-            if row.fits(asked) and row.holds(facts):
+            if row.fits(asked) and row.holds(facts) is True:
                 return row.targets(asked)
         raise NotFound(f"model: {asked[:_SHOWN]}")
+
+    def possible(self, asked: str, facts: Mapping[str, Any] | None = None) -> tuple[Target, ...]:
+        """The targets that a call for this name could have, where `facts` are those of a request that is no call."""
+        found: list[Target] = []
+        for row in self._rows:
+            holds = row.fits(asked) and row.holds(facts)
+            if holds is not False:
+                found.extend(row.targets(asked))
+            if holds is True:
+                break
+        return tuple(found)
 
     def listed(self) -> Iterator[tuple[str, str]]:
         """(name, display name) of all that `/v1/models` may show, in the order of the rows, each name once."""
@@ -90,8 +104,8 @@ class _Compiled:
     def fits(self, asked: str) -> bool:
         return self._fits(asked) is not None
 
-    def holds(self, facts: Mapping[str, Any] | None) -> bool:
-        return self._when is None or self._when(facts or {})
+    def holds(self, facts: Mapping[str, Any] | None) -> bool | None:
+        return self._when is None or self._when({} if facts is None else facts)
 
     def targets(self, asked: str) -> tuple[Target, ...]:
         return self._fixed or self._targets(asked)

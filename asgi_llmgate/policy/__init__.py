@@ -6,6 +6,6 @@ from asgi_llmgate.facts import facts
 from asgi_llmgate.policy.decide import Policy
 from asgi_llmgate.policy.expressions import condition, field
 from asgi_llmgate.policy.middleware import PolicyMiddleware
-from asgi_llmgate.policy.rules import Rule
+from asgi_llmgate.policy.rules import Rule, read_authorization
 
-__all__ = ["Policy", "PolicyMiddleware", "Rule", "condition", "facts", "field"]
+__all__ = ["Policy", "PolicyMiddleware", "Rule", "condition", "facts", "field", "read_authorization"]

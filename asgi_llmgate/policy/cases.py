@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asgi_llmgate._types import Scope
 from asgi_llmgate.cel.faults import suggestion
 from asgi_llmgate.errors import GateError, SettingsError
 from asgi_llmgate.exchange import Call, Decision, Exchange, Identity, Target
-from asgi_llmgate.facts import Facts, facts
 from asgi_llmgate.policy.middleware import PolicyMiddleware
 
-Targets = Callable[[str, Facts], tuple[Target, ...]]
-"""From an asked name and the request's variables to the targets, as the model table has them."""
+Targets = Callable[[str, Scope, Exchange], tuple[Target, ...]]
+"""From an asked name and the request to the targets, as the model table has them."""
 
 _TARGET = ("model", "provider", "backend")
 
@@ -92,7 +92,7 @@ class Given:
         if targets is None or any(name in llm for name in _TARGET):
             call.candidates = (Target(**{name: llm.get(name, "") for name in _TARGET}),)
         else:
-            call.candidates = targets(asked.model, facts(scope, exchange))
+            call.candidates = targets(asked.model, scope, exchange)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class Policy:
         env: Iterable[str] = (),
     ) -> None:
         fields = fields_of(env)
-        self.rules = [_compile(rule, index, fields, engine) for index, rule in enumerate(read_rules(rules))]
+        self.rules = [_compile(rule, fields, engine) for rule in read_rules(rules)]
         enforced = [rule for rule in self.rules if rule.rule.mode == "enforce"]
         if not enforced and default != "allow":
             raise SettingsError("no rule is enforced", path="rules", hint="write rules, or default: allow")
@@ -159,15 +159,15 @@ def _of(rules: Iterable[CompiledRule], action: Action) -> list[CompiledRule]:
     return [rule for rule in rules if rule.rule.action == action]
 
 
-def _compile(rule: Rule, index: int, fields: Fields, engine: Engine) -> CompiledRule:
+def _compile(rule: Rule, fields: Fields, engine: Engine) -> CompiledRule:
     make: Callable[..., Compiled] = compile_rule if engine == "strict" else ReferenceExpression
     expressions = []
     for source in rule.expressions:
         try:
             expression = make(source, roots=fields)
         except CompileError as error:
-            raise SettingsError(error.message, path=f"rules[{index}].when") from None
-        _look_at_headers(expression, f"rules[{index}].when")
+            raise SettingsError(error.message, path=f"{rule.place}.when") from None
+        _look_at_headers(expression, f"{rule.place}.when")
         for caution in expression.cautions:
             if not (caution.negative and rule.action == "deny"):
                 log.warning("policy rule %r at %d:%d: %s", rule.name, *caution.place, caution.text)

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.facts import Facts, fields_of
+from asgi_llmgate.facts import LIST_CLAIMS, Facts, fields_of
 
 
-def condition(source: str) -> Callable[[Mapping[str, Any]], bool]:
+def condition(source: str) -> Callable[[Mapping[str, Any]], bool | None]:
     """A test over `facts(...)` for a row of the model table: true only where the expression is exactly true.
 
-    The target is not chosen yet, so `llm.model`, `llm.provider` and `llm.backend` are unknown names.  Raises
-    SettingsError with a caret.
+    None where it reads what only a call says, and there is none.  The target is not chosen yet, so `llm.model`,
+    `llm.provider` and `llm.backend` are unknown names.  Raises SettingsError with a caret.
     """
     expression = compile_rule(source, roots=fields_of(candidate=False))
 
-    def holds(facts: Mapping[str, Any]) -> bool:
+    def holds(facts: Mapping[str, Any]) -> bool | None:
         try:
             return expression.evaluate(facts) is True
-        except EvaluationError:
-            return False
+        except EvaluationError as error:
+            return None if error.kind == "unknown" else False
 
     return holds
 
 
-def field(source: str) -> Callable[[Exchange], Any]:
-    """A value for the usage record.  What the function raises (EvaluationError) means that there is none.
+def field(source: str, list_claims: Sequence[str] = LIST_CLAIMS) -> Callable[[Exchange], Any]:
+    """A value for the usage record; `list_claims` as in PolicyMiddleware.
 
-    The scope is gone by then: `request.path` is the whole path, `request.scheme` and `request.query` are empty.  Raises
-    SettingsError with a caret.
+    What the function raises (EvaluationError) means that there is none.  The scope is gone by then: `request.path` is
+    the whole path, `request.scheme` and `request.query` are empty.  Raises SettingsError with a caret.
     """
     expression = compile_rule(source, roots=fields_of())
 
     def read(exchange: Exchange) -> Any:
         scope = {"path": exchange.path, "scheme": ""}
-        return expression.evaluate(Facts(scope, exchange).about(exchange.target))
+        return expression.evaluate(Facts(scope, exchange, list_claims).about(exchange.target))
 
     return read

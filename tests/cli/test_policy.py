@@ -65,6 +65,22 @@ def test_explain_shows_what_each_part_comes_to(lab: Path, team: str, verdict: st
     assert 'jwt.team == "data-platform"' in said.stdout
 
 
+def test_explain_says_of_several_expressions_whether_any_or_all_must_hold(lab: Path) -> None:
+    (lab / "claims.json").write_text(json.dumps({"org": "acme", "team": "research"}))
+    settings = (lab / "llmgate.yaml").read_text()
+    rules = """policy:
+  authorization: {action: Allow, policy: {matchExpressions: ['jwt.team == "data-platform"', 'jwt.org == "acme"']}}
+  rules:
+    - {name: both, action: require, when: ['jwt.org == "acme"', 'jwt.team == "research"']}
+"""
+    before, rest = settings.split("policy:\n")
+    (lab / "llmgate.yaml").write_text(before + rules + rest[rest.index("backends:") :])
+    said = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json", "--model", "x"])
+    assert "authorization (allow), if any of these is true\n" in said.stdout
+    assert "both (require), all of these\n" in said.stdout
+    assert "allowed by authorization" in said.stdout
+
+
 def test_explain_reads_a_token_and_does_not_print_it(lab: Path) -> None:
     token = MockIdP().mint(team="marketing")
     said = CliRunner().invoke(main, ["policy", "explain", "--token", "-", "--model", "x"], input=token)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from asgi_llmgate import Exchange, Identity, Limit, LimitMiddleware, SettingsError
+from asgi_llmgate import Exchange, Gateway, Identity, Limit, LimitMiddleware, SettingsError
 from asgi_llmgate.limits.rates import Rate
-from asgi_llmgate.limits.store import Claim, MemoryStore
+from asgi_llmgate.limits.store import Admission, Claim, MemoryStore, Shortage
 from asgi_llmgate.testing.driver import Driver, call
 
 
@@ -66,6 +68,99 @@ async def test_the_refusal_names_the_limit_in_the_anthropic_envelope() -> None:
     assert "x-should-retry" not in reply.headers
 
 
+LIMITS = [
+    [Limit("a", "jwt.team", requests="3/second")],
+    [Limit("a", "jwt.team", requests="7/minute")],
+    [Limit("a", "jwt.team", requests="50/hour")],
+    [Limit("burst", "jwt.team", requests="5/second"), Limit("a", "jwt.team", requests="9/minute")],
+    [Limit("day", "jwt.team", requests="20/day"), Limit("burst", "jwt.team", requests="2/second")],
+]
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=lambda limits: " and ".join(limit.requests for limit in limits))
+async def test_waiting_is_true_whatever_was_asked_before(limits: list[Limit]) -> None:
+    """Of several limits that refuse, the longest wait counts: after it, all of them admit."""
+    clock = Clock()
+    app = limited(*limits, clock=clock)
+    refused = 0
+    for step in range(300):
+        reply = await ask(app, "a")
+        if reply.status == 429:
+            refused += 1
+            clock.now += int(reply.headers["retry-after"])
+            assert (await ask(app, "a")).status == 200
+        clock.now += step % 3 / 10
+    assert refused > 5
+
+
+async def test_what_is_left_stands_in_the_headers_of_each_answer() -> None:
+    app = limited(Limit("teams", "jwt.team", requests="2/minute"), Limit("all", "'x'", requests="100/hour"))
+    replies = [await ask(app, "a") for _ in range(3)]
+    names = [f"anthropic-ratelimit-requests-{name}" for name in ("limit", "remaining")]
+    assert [(reply.status, *(reply.headers[name] for name in names)) for reply in replies] == [
+        (200, "2", "1"),
+        (200, "2", "0"),
+        (429, "2", "0"),
+    ]
+    first, _, last = (
+        datetime.fromisoformat(reply.headers["anthropic-ratelimit-requests-reset"]).timestamp() for reply in replies
+    )
+    assert 25 < first - time.time() <= 31
+    assert 55 < last - time.time() <= 61
+
+
+async def test_without_a_rate_no_header_speaks_of_one() -> None:
+    reply = await ask(limited(Limit("one", "jwt.team", concurrency=1)), "a")
+    assert not [name for name in reply.headers if name.startswith("anthropic-ratelimit")]
+
+
+async def test_a_claim_that_is_a_lone_text_counts_as_the_rules_see_it() -> None:
+    """Else a caller would have one bucket for "a" and another for ["a"]."""
+    layer = LimitMiddleware(answer, limits=[Limit("teams", "jwt.teams[0]", requests="1/minute")], list_claims=["teams"])
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        scope, exchange = Exchange.enter(scope)
+        teams = exchange.headers["x-teams"]
+        exchange.identity = Identity(provider="idp", claims={"teams": [teams] if exchange.method == "PUT" else teams})
+        await layer(scope, receive, send)
+
+    statuses = [(await call(outer, method, "/", headers={"x-teams": "a"})).status for method in ("POST", "PUT")]
+    assert statuses == [200, 429]
+
+
+async def test_a_store_of_ones_own_counts() -> None:
+    class OneForAll:
+        """A store as one that workers share would be: it knows nothing but the claims."""
+
+        def __init__(self) -> None:
+            self.seen: list[Claim] = []
+            self.released = 0
+
+        async def admit(self, claims: Any) -> Admission:
+            self.seen.extend(claims)
+            return Admission(Shortage(claims[0], 7.2, "what the database says") if len(self.seen) > 1 else None)
+
+        def release(self, claims: Any) -> None:
+            self.released += len(claims)
+
+    store = OneForAll()
+    layer = LimitMiddleware(answer, limits=[Limit("teams", "jwt.team", requests="60/minute")], store=store)
+    replies = [await call(layer, "POST", "/") for _ in range(2)]
+    assert [reply.status for reply in replies] == [200, 429]
+    assert replies[1].headers["retry-after"] == "8"
+    assert (len(store.seen), store.released) == (2, 1)
+
+
+def test_it_says_at_start_that_each_worker_counts_for_itself(caplog: pytest.LogCaptureFixture) -> None:
+    LimitMiddleware(answer, limits=[PER_TEAM])
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("llmgate", "WARNING")
+    assert record.getMessage() == "limits are counted per worker process: n workers admit n times teams"
+    caplog.clear()
+    LimitMiddleware(answer, limits=[PER_TEAM], store=MemoryStore())
+    assert caplog.records == []
+
+
 async def test_a_wait_that_no_client_waits_says_so() -> None:
     app = limited(Limit("teams", "jwt.team", requests="1/day"))
     await ask(app, "a")
@@ -85,10 +180,12 @@ async def test_a_limit_counts_only_where_its_condition_holds() -> None:
 async def test_what_one_limit_refuses_uses_up_no_other() -> None:
     store = MemoryStore(now=Clock())
     wide, narrow = Claim("wide", "k", Rate.parse("2/minute")), Claim("narrow", "k", Rate.parse("1/minute"))
-    assert await store.admit([wide, narrow]) is None
+    assert (await store.admit([wide, narrow])).shortage is None
     for _ in range(5):
-        assert await store.admit([wide, narrow]) is not None
-    assert await store.admit([wide]) is None
+        shortage = (await store.admit([wide, narrow])).shortage
+        assert shortage is not None
+        assert shortage.claim is narrow
+    assert (await store.admit([wide])).shortage is None
 
 
 async def test_concurrency_is_released_in_every_ending() -> None:
@@ -148,3 +245,27 @@ def test_a_limit_that_cannot_work_is_refused_at_start(limit: Limit, path: str) -
     with pytest.raises(SettingsError) as caught:
         LimitMiddleware(answer, limits=[limit])
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"cost_usd": "500/month"}, "limits[0].cost_usd: needs a shared store, which is not there yet"),
+        ({"tokens": "2000000/day"}, "limits[0].tokens: needs a shared store, which is not there yet"),
+        ({"requests": "60/minute", "store": "redis"}, "limits[0].store: known, but not there yet in this version"),
+        ({"requests": "60/fortnight"}, "limits[0].requests: not a rate: '60/fortnight' (such as 60/minute)"),
+        ({"request": "60/minute"}, "limits[0].request: unknown key (did you mean requests?)"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_settings_that_ask_for_what_is_not_there_are_refused_by_name(more: dict[str, str], said: str) -> None:
+    settings = {
+        "auth": {"mode": "off"},
+        "policy": {"default": "allow"},
+        "backends": {"o": {"base_url": "http://127.0.0.1:9/v1"}},
+        "models": [{"match": "*", "use": "o/m"}],
+        "limits": [{"name": "team", "key": "jwt.team", **more}],
+    }
+    with pytest.raises(SettingsError) as raised:
+        Gateway.from_settings(settings)
+    assert str(raised.value).startswith(said)

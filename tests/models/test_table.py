@@ -57,6 +57,18 @@ def test_a_condition_decides_whether_a_row_counts() -> None:
     assert rows.resolve("m", {"team": "sales"})[0].model == "s"
 
 
+def test_what_a_call_could_have_is_every_row_up_to_one_that_is_certain() -> None:
+    rows = table(
+        ModelRow("m", ("openai/no",), when=lambda facts: False),
+        ModelRow("m", ("openai/perhaps",), when=lambda facts: None),
+        ModelRow("*", ("vllm/yes", "openai/too")),
+        ModelRow("m", ("openai/never",)),
+    )
+    assert [target.model for target in rows.possible("m", {})] == ["perhaps", "yes", "too"]
+    assert rows.resolve("m", {})[0].model == "yes"
+    assert table(ModelRow("m", ("openai/x",), when=lambda facts: False)).possible("m", {}) == ()
+
+
 def test_a_target_without_a_backend_is_refused_with_its_place() -> None:
     with pytest.raises(SettingsError) as caught:
         table(ModelRow("a", ("openai/x",)), ModelRow("b", ("opnai/x",)))

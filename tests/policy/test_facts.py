@@ -136,6 +136,13 @@ def test_a_condition_of_the_model_table_is_true_or_it_is_not() -> None:
     assert condition("jwt.team")(seen({"team": "research"})) is False
 
 
+def test_a_condition_on_a_call_is_open_where_there_is_none() -> None:
+    small = condition('llm.maxTokens <= 64 && jwt.team == "research"')
+    assert small(seen({"team": "research"})) is None
+    assert small(seen({"team": "other"})) is False
+    assert small(seen({})) is None
+
+
 @pytest.mark.parametrize("name", ["model", "provider", "backend"])
 def test_a_condition_cannot_ask_for_the_target_that_it_helps_to_choose(name: str) -> None:
     with pytest.raises(SettingsError, match=f"has no field '{name}'"):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate import Rule, SettingsError
+from asgi_llmgate import Gateway, Rule, SettingsError
 from asgi_llmgate.policy import Policy
-from asgi_llmgate.policy.rules import read_rules
+from asgi_llmgate.policy.rules import read_authorization, read_rules
 
 WRITTEN = [
     ("jwt.a", Rule("rule 1", "jwt.a")),
@@ -24,6 +24,8 @@ WRITTEN = [
         {"action": "Require", "policy": {"matchExpressions": ["jwt.a", "jwt.b"]}},
         Rule("rule 1", ("jwt.a", "jwt.b"), "require"),
     ),
+    ({"deny": "jwt.a"}, Rule("rule 1", "jwt.a", "deny")),
+    ({"require": ["jwt.a", "jwt.b"], "reason": "no"}, Rule("rule 1", ("jwt.a", "jwt.b"), "require", "no")),
     (Rule("kept", "jwt.a"), Rule("kept", "jwt.a")),
 ]
 
@@ -46,6 +48,9 @@ def test_a_rule_is_read(written: Any, rule: Rule) -> None:
         ({"when": []}, "rules[0].when", "CEL"),
         ({"matchExpressions": "jwt.a"}, "rules[0].matchExpressions", "list"),
         ({"policy": {"matchExpression": []}}, "rules[0].policy", "matchExpressions"),
+        ({"action": "Deny", "allow": "jwt.a"}, "rules[0].action", "once"),
+        ({"allow": "jwt.a", "deny": "jwt.b"}, "rules[0].when", "once"),
+        (["jwt.a"], "rules[0]", "a CEL expression or a rule"),
     ],
 )
 def test_a_rule_that_cannot_be_read_says_where(written: Any, path: str, hint: str) -> None:
@@ -53,6 +58,53 @@ def test_a_rule_that_cannot_be_read_says_where(written: Any, path: str, hint: st
         read_rules([written])
     assert raised.value.path == path
     assert hint in str(raised.value)
+
+
+AUTHORIZATION = [
+    (
+        {"action": "Allow", "policy": {"matchExpressions": ["jwt.a", "jwt.b"]}},
+        [Rule("authorization", ("jwt.a", "jwt.b"))],
+    ),
+    ({"action": "Require", "policy": {"matchExpressions": ["jwt.a"]}}, [Rule("authorization", ("jwt.a",), "require")]),
+    (
+        {"rules": ["jwt.a", {"deny": "jwt.b"}, {"allow": "jwt.c"}, {"require": "jwt.d"}]},
+        [
+            Rule("authorization rule 1", "jwt.a"),
+            Rule("authorization rule 2", "jwt.b", "deny"),
+            Rule("authorization rule 3", "jwt.c"),
+            Rule("authorization rule 4", "jwt.d", "require"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "rules"), AUTHORIZATION, ids=[str(written) for written, _ in AUTHORIZATION])
+def test_agentgateways_own_section_is_read(written: Any, rules: list[Rule]) -> None:
+    assert read_authorization(written) == rules
+
+
+@pytest.mark.parametrize(
+    ("authorization", "said"),
+    [
+        ({"action": "Audit", "policy": {"matchExpressions": ["jwt.a"]}}, "policy.authorization.action: no such choice"),
+        ({"policy": {"matchExpressions": ["jtw.a"]}}, "policy.authorization.when: 1:1: unknown variable 'jtw'"),
+        ({"policy": {"matchExpressions": "jwt.a"}}, "policy.authorization.policy.matchExpressions: a CEL expression"),
+        ({"rules": [{"deny": "jwt.a =="}]}, "policy.authorization.rules[0].when: 1:9: the expression ends too early"),
+        ({"rules": ["jwt.a"], "action": "Allow"}, "policy.authorization.action: holds rules and nothing else"),
+        ({"rules": "jwt.a"}, "policy.authorization.rules: a list of rules is expected"),
+        ({"rules": []}, "policy.rules: no rule is enforced"),
+    ],
+)
+def test_a_mistake_in_agentgateways_section_has_its_place(authorization: Any, said: str) -> None:
+    settings = {
+        "auth": {"mode": "off"},
+        "backends": {"o": {"base_url": "http://127.0.0.1:9/v1"}},
+        "models": [{"match": "*", "use": "o/m"}],
+        "policy": {"authorization": authorization},
+    }
+    with pytest.raises(SettingsError) as raised:
+        Gateway.from_settings(settings)
+    assert str(raised.value).startswith(said)
 
 
 def test_one_text_is_not_a_list_of_rules() -> None:

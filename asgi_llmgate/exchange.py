@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -127,6 +127,12 @@ class Call:
     operation: str = "chat"
 
 
+class Permits(Protocol):
+    """Whether the rules let this caller reach a target; `name` is what would be asked for, where there is no call."""
+
+    def __call__(self, target: Target, name: str = "", /) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What policy said.  `rule` names the deciding rule; `missing` the claim whose absence decided, never its value."""
@@ -163,7 +169,7 @@ class Answer:
 class Exchange:
     """See the module's table.  Times are `time.monotonic()` seconds, `started_at` is Unix seconds.
 
-    `permits` says whether the rules let this caller reach a target; `/v1/models` asks it per listed model.
+    `/v1/models` asks `permits` about the targets of each listed model.
     """
 
     method: str = ""
@@ -180,7 +186,7 @@ class Exchange:
     token: Secret | None = None
     call: Call | None = None
     decision: Decision | None = None
-    permits: Callable[[Target], bool] | None = None
+    permits: Permits | None = None
 
     target: Target | None = None
     attempts: int = 0

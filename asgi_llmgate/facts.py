@@ -105,10 +105,10 @@ class _Request(_Computed):
 class _LLM(_Computed):
     """What is not known (no call, no target) is neither there nor missing: reading it says so."""
 
-    __slots__ = ("_call", "_target")
+    __slots__ = ("_call", "_name", "_target")
 
-    def __init__(self, call: Call | None, target: Target | None) -> None:
-        self._call, self._target = call, target
+    def __init__(self, call: Call | None, target: Target | None, name: str = "") -> None:
+        self._call, self._target, self._name = call, target, name
 
     def _compute(self, name: str) -> Any:
         if name in _CANDIDATE:
@@ -116,6 +116,8 @@ class _LLM(_Computed):
                 return value  # of a passthrough nobody may know the model
         elif self._call is not None:
             return _ASKED[name](self._call)
+        elif name == "requestModel" and self._name:
+            return self._name
         raise EvaluationError("unknown", f"llm.{name} is not known here", missing=f"llm.{name}")
 
     def __contains__(self, name: object) -> bool:
@@ -154,11 +156,14 @@ class Facts(_Computed):
                 return self._env
         raise KeyError(name)
 
-    def about(self, target: Target | None) -> Facts:
-        """The same with this target as the candidate; what is known already is shared."""
+    def about(self, target: Target | None, *, name: str = "") -> Facts:
+        """The same with this target as the candidate; what is known already is shared.
+
+        `name` is what a call would ask for, where there is none yet.
+        """
         facts = Facts(self._scope, self._exchange, self._list_claims, self._env)
         facts.update(self)
-        facts["llm"] = _LLM(self._exchange.call, target)
+        facts["llm"] = _LLM(self._exchange.call, target, name)
         return facts
 
 

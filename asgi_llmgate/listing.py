@@ -42,9 +42,11 @@ class ModelList:
     def _reachable(self, scope: Scope, name: str) -> bool:
         """Whether a call of this caller for this name could have a target that the rules permit."""
         exchange = Exchange.of(scope)
-        known = facts(scope, exchange, self._list_claims) if self._models.conditional else None
+        known = None
+        if self._models.conditional:
+            known = facts(scope, exchange, self._list_claims).about(None, name=name)
         targets = self._models.possible(name, known)
-        return any(exchange.permits is None or exchange.permits(target) for target in targets)
+        return any(exchange.permits is None or exchange.permits(target, name) for target in targets)
 
 
 def _anthropic(name: str, text: str) -> dict[str, Any]:

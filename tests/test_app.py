@@ -77,7 +77,7 @@ async def test_models_are_listed_in_anthropics_shape(app: Any) -> None:
 async def test_only_models_that_the_rules_permit_are_listed(app: Any) -> None:
     async def with_rules(scope: Any, receive: Any, send: Any) -> None:
         scope, exchange = Exchange.enter(scope)
-        exchange.permits = lambda target: target.model == "gpt-4o-mini"
+        exchange.permits = lambda target, name="", /: target.model == "gpt-4o-mini"
         await app(scope, receive, send)
 
     page = (await call(with_rules, "GET", "/v1/models")).json()

@@ -85,7 +85,7 @@ class PolicyMiddleware:
         general = self.policy.judge(facts, lenient=lenient)
         if general.denial is not None:
             return self._refuse(exchange, general.denial, general.dry_run)
-        exchange.permits = partial(self._permits, facts, general, exchange)
+        exchange.permits = partial(self._permits, facts, exchange)
         if not self.policy.per_target:
             exchange.decision = Decision(True, general.matched, dry_run=general.dry_run)
             return None
@@ -107,9 +107,13 @@ class PolicyMiddleware:
         model = call.asked.model if another.denial is None else ""
         return self._settle(exchange, refused, [general, *verdicts], model)
 
-    def _permits(self, facts: Facts, general: Verdict, exchange: Exchange, target: Target) -> bool:
+    def _permits(self, facts: Facts, exchange: Exchange, target: Target, name: str = "", /) -> bool:
         lenient = exchange.call is None
-        return self.policy.judge_target(facts.about(target), general, lenient=lenient).denial is None
+        about = facts.about(target, name=name)
+        general = self.policy.judge(about, lenient=lenient)
+        if general.denial is not None:
+            return False
+        return self.policy.judge_target(about, general, lenient=lenient).denial is None
 
     def _settle(
         self, exchange: Exchange, verdict: Verdict, said: Sequence[Verdict], model: str = ""
@@ -137,5 +141,5 @@ class PolicyMiddleware:
         return NotAuthorized(message, detail=detail)
 
 
-def _nothing(target: Target) -> bool:
+def _nothing(target: Target, name: str = "", /) -> bool:
     return False

@@ -16,6 +16,9 @@ from asgi_llmgate.errors import GateError, SettingsError
 Place = tuple[int, int]
 """Line and column, both from 1."""
 
+_AROUND = 60
+"""Characters that are shown on either side of a mistake."""
+
 Kind = Literal["missing_key", "type", "value", "budget", "unknown", "internal"]
 """`unknown`: what the variable will be is not known yet, so the expression is neither true nor false nor wrong."""
 
@@ -24,12 +27,21 @@ class CompileError(SettingsError):
     """The expression cannot be compiled.  The message is the problem, the source line and a caret."""
 
     def __init__(self, problem: str, place: Place, *, source: str = "") -> None:
-        lines = source.splitlines()
         line, column = place
-        excerpt = f"\n    {lines[line - 1].expandtabs(1)}\n    {' ' * (column - 1)}^" if 0 < line <= len(lines) else ""
-        super().__init__(f"{line}:{column}: {problem}{excerpt}")
+        super().__init__(f"{line}:{column}: {problem}{_excerpt(source, line, column)}")
         self.problem = problem
         self.place = place
+
+
+def _excerpt(source: str, line: int, column: int) -> str:
+    """The line and a caret under the column; of a long line what is around it."""
+    lines = source.splitlines()
+    if not 0 < line <= len(lines):
+        return ""
+    start = max(column - 1 - _AROUND, 0)
+    text = lines[line - 1].expandtabs(1)
+    shown = "…" * (start > 0) + text[start : column + _AROUND] + "…" * (len(text) > column + _AROUND)
+    return f"\n    {shown}\n    {' ' * (column - 1 - start + (start > 0))}^"
 
 
 class EvaluationError(GateError):

@@ -141,6 +141,8 @@ def contains(frame: Frame, needle: Any, members: Any) -> bool:
     """CEL's `in`.  A string has no members: `"a" in "admins"` is an error and not a substring search."""
     kind = kind_of(members)
     if kind == "map":
+        if not is_key(needle) and kind_of(needle) != "bool":
+            raise EvaluationError("type", "a value of this type is no key of a map")
         return is_key(needle) and needle in members
     if kind != "list":
         raise EvaluationError("type", "'in' needs a list or a map on its right")
@@ -152,8 +154,6 @@ def contains(frame: Frame, needle: Any, members: Any) -> bool:
 
 
 def is_key(value: Any) -> bool:
-    """Whether a value can be a key.  Python's hash unifies 1, 1u and 1.0 as CEL does, but also true: no bools."""
+    """Whether a map can have this key.  Python's hash unifies 1, 1u and 1.0 as CEL does, but also true: no bools."""
     kind = kind_of(value)
-    if kind == "bool":
-        raise EvaluationError("type", "bool keys of maps are not supported")
     return kind == "string" or kind in NUMERIC

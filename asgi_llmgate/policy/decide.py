@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from asgi_llmgate.cel import CompileError, EvaluationError, Expression, Fields, ReferenceExpression, compile_rule
 from asgi_llmgate.errors import SettingsError
@@ -42,8 +42,7 @@ class Denial:
         return self.error.missing if self.error is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a set of rules says so far.  `matched` is the allow rule that held, `dry_run` the rules that would deny."""
 
     denial: Denial | None = None

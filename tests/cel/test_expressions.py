@@ -65,6 +65,7 @@ TRUE = [
     "[[1, 2], [3]].exists(outer, outer.exists(i, i == 3) && size(outer) == 1)",
     "[1].exists(i, [2].exists(i, i == 2) && i == 1)",
     "has({'a': 1}.a) && !has({'a': 1}.b)",
+    "!(true in {1: 2}) && !(false in {})",
     # conversions and types
     "int('-7') == -7 && int(7.9) == 7 && int(-7.9) == -7 && int(7u) == 7",
     "uint(7) == 7u && uint('7') == 7u && double('1.5') == 1.5 && double(1) == 1.0",
@@ -134,7 +135,9 @@ ERRORS = [
     "{1.0: 1}",
     "{null: 1}",
     "{true: 1}",
-    "true in {1: 2}",
+    "{1: 2}[true]",
+    "null in {}",
+    "[1] in {1: 2}",
     "'a'.b",
     "size(1)",
     "size(null)",
@@ -242,6 +245,16 @@ def test_the_message_has_a_caret_under_the_mistake(rule: Any) -> None:
         '      jtw.team == "x"\n'
         "      ^"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("before", [0, 10, 60, 61, 62, 8000])
+def test_the_caret_is_under_the_mistake_in_a_long_line_too(rule: Any, before: int) -> None:
+    source = f"'{'x' * before}' == jtw.team || jwt.team == '{'y' * 8000}'"
+    with pytest.raises(CompileError) as raised:
+        rule(source)
+    _, shown, caret = str(raised.value).split("\n")
+    assert shown[caret.index("^") :].startswith("jtw.team")
+    assert len(shown) < 140
 
 
 @pytest.mark.parametrize(

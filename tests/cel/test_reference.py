@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 from cel_expr_python import cel as google
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.cel import CompileError, EvaluationError, Fields, ReferenceExpression, compile_rule
@@ -262,7 +262,7 @@ CONDITIONS = st.recursive(
         st.tuples(NAMES, st.sampled_from(["exists", "all", "exists_one"]), VALUES).map(
             lambda parts: f"jwt.{parts[0]}.{parts[1]}(i, i == {parts[2]})"
         ),
-        st.tuples(NAMES, st.sampled_from(["startsWith", "contains", "endsWith"])).map(
+        st.tuples(NAMES, st.sampled_from(["startsWith", "endsWith"])).map(
             lambda parts: f"jwt.{parts[0]}.{parts[1]}('a')"
         ),
         NAMES.map("size(jwt.{}) > 1".format),
@@ -277,6 +277,7 @@ CONDITIONS = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True, max_examples=300)
 @given(source=CONDITIONS, claims=st.sampled_from(sorted(CLAIMS)))
 def test_any_rule_that_both_take_is_decided_as_googles_engine_does(source: str, claims: str) -> None:
     try:

@@ -28,7 +28,7 @@ Frame = list[Any]
 
 ACTIVATION, STEPS, FIRST_VARIABLE = 0, 1, 2
 
-ABSORBED = 20
+ABSORBED = 40
 """Steps that an error costs where `||`, `&&` or a macro goes on without it: raising one takes its time."""
 
 

@@ -237,6 +237,10 @@ def test_a_mistake_is_shown_with_its_place(rule: Any, source: str, place: tuple[
     assert raised.value.place == place
 
 
+def test_a_claim_may_have_any_name(evaluate: Any) -> None:
+    assert evaluate("has(jwt.taem)", jwt={"team": "x"}) is False
+
+
 def test_the_message_has_a_caret_under_the_mistake(rule: Any) -> None:
     with pytest.raises(CompileError) as raised:
         rule('jwt.org == "acme" &&\n  jtw.team == "x"')

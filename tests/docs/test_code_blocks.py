@@ -321,6 +321,37 @@ async def the_entitlement_decides_per_model(text: str, place: Place) -> None:
     assert await place.ask(settings, llms={"openai": ["gpt-4o"]}) == 403
 
 
+@runs("from agentgateway")
+async def agentgateways_policy(text: str, place: Place) -> None:
+    settings = place.settings(**yaml.safe_load(text))
+    assert await place.ask(settings) == 200
+    assert await place.ask(settings, team="marketing") == 403
+
+
+@runs("from agentgateway rules")
+async def agentgateways_rules(text: str, place: Place) -> None:
+    settings = place.settings(**yaml.safe_load(text))
+    assert await place.ask(settings, sub="alice") == 200
+    assert await place.ask(settings, sub="mallory") == 403
+    assert await place.ask(settings, sub="alice", llms={"openai": []}) == 403
+
+
+@runs("models by claims")
+def models_by_claims(text: str, place: Place) -> None:
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings(**yaml.safe_load(text))))
+    for team, target in (("research", "qwen3-235b at vllm (vllm)"), ("sales", "gpt-4o-mini at openai (openai)")):
+        claims = {"org": "acme", "team": team, "llms": {"openai": ["gpt-4o-mini"]}}
+        (place.folder / "claims.json").write_text(json.dumps(claims))
+        told = place.sh("llmgate policy explain --claims claims.json --model claude-opus-5-5")
+        assert re.findall(r"^  for (.*)$", told, re.MULTILINE) == [target]
+        assert told.endswith("allowed by rule 1\n")
+
+
+@runs("limits")
+async def limits_as_shown(text: str, place: Place) -> None:
+    assert await place.ask(place.settings(**yaml.safe_load(text))) == 200
+
+
 @runs("lab check")
 def the_settings_are_explained(text: str, place: Place) -> None:
     assert "claude-opus-5: gpt-4o-mini at openai" in place.sh(text)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, local_path
-from asgi_llmgate.errors import ClientGone, GateError
+from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.metering import Meter
 from asgi_llmgate.upstream import Upstream
 
-_KEPT = ("accept", "content-type")
 _JSON = (b"content-type", b"application/json")
+"""Said by us: under another charset the server would read another body than the one that was decided on."""
 
 
 class Passthrough:
@@ -39,11 +40,13 @@ class Passthrough:
         body = request.opened.body
         if request.model:
             body = request.opened.rewritten({"model": quote(target.model)})
-        headers = [(name.encode(), value.encode("latin-1")) for name in _KEPT if (value := exchange.headers.get(name))]
+        headers = [(b"accept", exchange.headers.get("accept", "*/*").encode("latin-1")), *([_JSON] if body else [])]
+        path, query = upstream_path(local_path(scope)), scope.get("query_string", b"").decode("latin-1")
+        if any(name == "model" for name, _ in parse_qsl(query, keep_blank_values=True)):
+            raise InvalidRequest("model: stands in the body, not in the query")
         exchange.attempts, exchange.sent_at = 1, time.monotonic()
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client:
-                path, query = upstream_path(local_path(scope)), scope.get("query_string", b"").decode("latin-1")
                 async with await upstream.pass_on(scope["method"], path, query, headers, body) as answer:
                     kind = answer.headers.get("content-type", "")
                     meter = Meter(kind)

@@ -315,13 +315,14 @@ async def test_a_passthrough_is_handed_on_and_counted(gate: Any) -> None:
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     upstream.app = embeddings
-    reply = await ask(app, "/v1/embeddings", body, query="a=1&b", content_type="application/json", cookie="c=1")
+    reply = await ask(app, "/v1/embeddings", body, query="a=1&b", content_type="x; charset=utf-16", cookie="c=1")
     assert (reply.status, reply.json()) == (201, answer)
     assert set(reply.headers) == {"content-type", "request-id"}
     assert (upstream.scope["method"], upstream.scope["path"]) == ("POST", "/v1/embeddings")
     assert upstream.scope["query_string"] == b"a=1&b"
     assert upstream.body == b'{"input": ["a"],  "model": "answering"}'
     assert b"cookie" not in upstream.headers
+    assert upstream.headers[b"content-type"] == b"application/json"
     assert (app.exchange.usage.input, app.exchange.answer.model) == (8, "e5")
     assert app.exchange.call.operation == "embeddings"
     assert app.exchange.outcome == "ok"
@@ -334,6 +335,12 @@ async def test_a_passthrough_takes_any_method_and_no_body(gate: Any, method: str
     assert (upstream.scope["method"], upstream.scope["path"]) == (method, "/v1/files")
     assert reply.status == 502
     assert reply.json()["error"]["message"] == "the model server did not answer as a chat completions server does"
+
+
+async def test_a_passthrough_names_its_model_where_it_is_decided_on(gate: Any) -> None:
+    app, upstream, _ = gate()
+    reply = await ask(app, "/v1/embeddings", {"model": "e"}, query="a=1&m%6fdel=other")
+    assert (reply.status, upstream.scope) == (400, {})
 
 
 async def test_a_passthrough_needs_json(gate: Any) -> None:

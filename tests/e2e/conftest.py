@@ -9,9 +9,6 @@ The model server accepts one key, which only the gateway knows; the gateway acce
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +26,8 @@ from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_script import Turn
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
+from tests.e2e.claude_code import ClaudeCode
+from tests.openai_sdk import read_by_the_sdk, without_extensions
 
 UPSTREAM_KEY = "sk-lab-upstream"
 REASON = "only the data platform team may use this model"
@@ -48,7 +47,8 @@ class Lab:
 
     def records(self) -> list[dict[str, Any]]:
         """The access log so far."""
-        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
+        written = self.log.read_text("utf-8") if self.log.exists() else ""
+        return [json.loads(line) for line in written.splitlines()]
 
 
 @pytest.fixture(scope="session")
@@ -58,11 +58,21 @@ def idp() -> MockIdP:
 
 @pytest.fixture
 def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
-    """Starts a lab with a script for its model; `settings` are merged over the lab's."""
+    """Starts a lab with a script for its model; `backend` and `settings` are merged over the lab's.
+
+    What the model server was asked is what the official SDK would send.
+    """
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    labs: list[Lab] = []
     with ExitStack() as stack:
 
-        def start(script: Iterable[Turn] = (), *, key: str = UPSTREAM_KEY, **settings: Any) -> Lab:
+        def start(
+            script: Iterable[Turn] = (),
+            *,
+            key: str = UPSTREAM_KEY,
+            backend: Mapping[str, Any] | None = None,
+            **settings: Any,
+        ) -> Lab:
             model = ModelServer(script, api_key=UPSTREAM_KEY)
             log, key_file = tmp_path / "access.log", tmp_path / "upstream.key"
             key_file.write_text(key, "utf-8")
@@ -73,76 +83,29 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
                 {
                     "auth": {"mode": "strict", "providers": [provider]},
                     "policy": {"rules": [{"name": "team", "action": "require", "when": team, "reason": REASON}]},
-                    "backends": {"openai": {"base_url": base_url, "api_key": f"file:{key_file}"}},
+                    "backends": {"openai": {"base_url": base_url, "api_key": f"file:{key_file}", **(backend or {})}},
                     "models": [{"match": "*", "use": "openai/gpt-4o-mini", "max_output_tokens": 16384}],
                     "usage": {"access_log": {"format": "json", "file": str(log)}},
                     **settings,
                 }
             )
             host = mount(Starlette(routes=[Route("/", _home)]), "/llm", gateway)
-            return Lab(stack.enter_context(serving(host)) + "/llm", model, idp, log)
+            labs.append(Lab(stack.enter_context(serving(host)) + "/llm", model, idp, log))
+            return labs[-1]
 
         yield start
+    for request in (request for each in labs for request in each.model.requests if request.method == "POST"):
+        assert read_by_the_sdk(request.body) == without_extensions(request.body)
 
 
 async def _home(request: Request) -> PlainTextResponse:
     return PlainTextResponse("the company's own app")
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one `claude -p` printed (`report` is its whole JSON), and the folder that it worked in."""
-
-    result: str
-    is_error: bool
-    report: Mapping[str, Any]
-    folder: Path
-
-
 @pytest.fixture
-def claude(claude_binary: Path, tmp_path: Path) -> Callable[..., Run]:
-    """Runs Claude Code headless in an empty folder, with a home and an environment of its own."""
-
-    def run(prompt: str, *options: str, gate: Lab, token: str = "", timeout: float = 60) -> Run:
-        home, folder = tmp_path / "home", tmp_path / "work"
-        home.mkdir()
-        folder.mkdir()
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "ANTHROPIC_BASE_URL": gate.url,
-            "ANTHROPIC_AUTH_TOKEN": token or gate.token(),
-            "DISABLE_AUTOUPDATER": "1",
-            "IS_SANDBOX": "1",  # it refuses some modes when root, as in a container
-        }
-        printed = _run(
-            [str(claude_binary), "-p", prompt, "--output-format", "json", *options], folder, environment, timeout
-        )
-        report = json.loads(printed)
-        if isinstance(report, list):
-            report = report[-1]
-        return Run(report["result"], report["is_error"], report, folder)
-
-    return run
-
-
-def _run(command: list[str], folder: Path, environment: Mapping[str, str], timeout: float) -> str:
-    """Standard output of a command that has a process group of its own, which does not outlive it."""
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        printed, complaints = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        printed, complaints = process.communicate()
-        raise AssertionError(f"no end after {timeout} s\n{printed}\n{complaints}") from error
-    assert printed, complaints
-    return printed
+def claude(claude_binary: Path, tmp_path: Path) -> ClaudeCode:
+    """Claude Code in an empty folder, with a home and an environment of its own."""
+    home, folder = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    folder.mkdir()
+    return ClaudeCode(claude_binary, home, folder)

@@ -10,7 +10,8 @@ import pytest
 from asgi_llmgate.testing.model_script import ReceivedRequest, call, say, text_of
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Lab, Run
+    from tests.e2e.claude_code import ClaudeCode
+    from tests.e2e.conftest import Lab
 
 RISKY = "sh -c 'touch made-by-bash'"
 """Auto mode lets a plain `touch` in its folder pass; of a shell in the shell it asks whether it may."""
@@ -24,7 +25,7 @@ def about(words: str) -> Callable[[ReceivedRequest], bool]:
     return lambda request: words in request.prompt
 
 
-def test_it_prints_what_the_model_says(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+def test_it_prints_what_the_model_says(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab([say("Hello from a model of ours.")])
     token = gate.token()
     run = claude("Say hello.", gate=gate, token=token)
@@ -36,9 +37,7 @@ def test_it_prints_what_the_model_says(lab: Callable[..., Lab], claude: Callable
     assert b"x-anthropic-billing-header" not in request.raw
 
 
-def test_a_turn_with_tools_leaves_the_file_that_the_model_wrote(
-    lab: Callable[..., Lab], claude: Callable[..., Run]
-) -> None:
+def test_a_turn_with_tools_leaves_the_file_that_the_model_wrote(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab(
         [
             say("I will write it.") + call("Write", file_path="hello.txt", content="hi there\n"),
@@ -56,7 +55,7 @@ def test_a_turn_with_tools_leaves_the_file_that_the_model_wrote(
     assert gate.model.unused == []
 
 
-def test_a_tool_that_tool_search_loads_can_be_called(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+def test_a_tool_that_tool_search_loads_can_be_called(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab(
         [call("ToolSearch", query="select:CronList", max_results=1), call("CronList"), say("Nothing is scheduled.")]
     )
@@ -70,7 +69,7 @@ def test_a_tool_that_tool_search_loads_can_be_called(lab: Callable[..., Lab], cl
     assert "No scheduled jobs" in tool_results(last)[1]
 
 
-def test_two_sub_agents_work_at_once(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+def test_two_sub_agents_work_at_once(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     def agent(prompt: str) -> Any:
         return call(
             "Agent", description="Count", prompt=prompt, subagent_type="general-purpose", run_in_background=False
@@ -98,7 +97,7 @@ def test_two_sub_agents_work_at_once(lab: Callable[..., Lab], claude: Callable[.
     ids=["let it", "block it"],
 )
 def test_auto_mode_gets_an_answer_to_its_safety_question(
-    lab: Callable[..., Lab], claude: Callable[..., Run], verdict: str, runs: bool
+    lab: Callable[..., Lab], claude: ClaudeCode, verdict: str, runs: bool
 ) -> None:
     gate = lab(
         [
@@ -115,7 +114,7 @@ def test_auto_mode_gets_an_answer_to_its_safety_question(
     assert question.body["stop"] == ["</block>"]
 
 
-def test_a_refusal_shows_its_reason_to_the_user(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+def test_a_refusal_shows_its_reason_to_the_user(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab()
     run = claude("Say hello.", gate=gate, token=gate.token(team="marketing"))
     assert run.is_error
@@ -125,6 +124,6 @@ def test_a_refusal_shows_its_reason_to_the_user(lab: Callable[..., Lab], claude:
     assert (record["status"], record["reason"]) == (403, "Authorization")
 
 
-def test_the_demo_model_writes_a_file_when_asked(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+def test_the_demo_model_writes_a_file_when_asked(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     run = claude("Write hello.txt that says 'hi there'", "--allowedTools", "Write", gate=lab())
     assert (run.folder / "hello.txt").read_text() == "hi there\n"

@@ -3,29 +3,20 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from openai.types.chat.completion_create_params import (
-    CompletionCreateParamsNonStreaming,
-    CompletionCreateParamsStreaming,
-)
-from pydantic import TypeAdapter
 
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.anthropic import MessagesRequest, decode_messages
 from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.request import Chat, Options, to_chat
+from tests.openai_sdk import read_by_the_sdk
 
 Decode = Callable[..., MessagesRequest]
 Translate = Callable[..., "Translated"]
-
-OPENAI = {
-    False: TypeAdapter(CompletionCreateParamsNonStreaming),
-    True: TypeAdapter(CompletionCreateParamsStreaming),
-}
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,7 @@ def translate(decode: Decode) -> Translate:
         )
         body = json.loads(chat.body) if chat.body else {}
         if body and row.name in ("openai", "azure"):
-            assert _read_by_the_sdk(body) == body
+            assert read_by_the_sdk(body) == body
         return Translated(chat, body)
 
     return translate
@@ -112,17 +103,3 @@ def short_of_stack() -> Callable[..., Any]:
         return deeper(act, sys.getrecursionlimit() - len(inspect.stack(0)) - frames)
 
     return short_of_stack
-
-
-def _read_by_the_sdk(body: dict[str, Any]) -> Any:
-    """The body as the SDK's types read it: they raise for wrong types and leave out names they do not know."""
-    return _whole(OPENAI[bool(body.get("stream"))].validate_python(body))
-
-
-def _whole(value: Any) -> Any:
-    """With the lists that pydantic reads lazily read to their end."""
-    if isinstance(value, Mapping):
-        return {name: _whole(inner) for name, inner in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return [_whole(inner) for inner in value]
-    return value

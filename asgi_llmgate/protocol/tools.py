@@ -30,6 +30,7 @@ def answer_instead(draft: Draft) -> str | None:
     text = f"not available through this gateway: {names}"
     if draft.options.unsupported_tools == "reject":
         raise InvalidRequest(f"tools: {text}")
+    _report_unsupported(draft)
     return f"Tools {text}."
 
 
@@ -41,8 +42,7 @@ def write(draft: Draft) -> bool:
             draft.report.unknown("tools[].", tool.fields, _FUNCTION)
         elif tool.kind == "search":
             draft.report.add(f"tools[].{tool.name}")
-    for tool in toolset.unsupported:
-        draft.report.add(f"tools[].{tool.name}")
+    _report_unsupported(draft)
     if toolset.unknown:
         draft.report.add("messages[].content[].tool_reference")
     if not toolset.offered:
@@ -50,6 +50,11 @@ def write(draft: Draft) -> bool:
     draft.body["tools"] = b"[%s]" % b",".join([_function(draft, tool) for tool in toolset.offered.values()])
     _write_choice(draft)
     return True
+
+
+def _report_unsupported(draft: Draft) -> None:
+    for tool in draft.request.toolset.unsupported:
+        draft.report.add(f"tools[].{tool.name}")
 
 
 def _function(draft: Draft, tool: Tool) -> bytes:

@@ -32,7 +32,8 @@ _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 class ModelServer:
     """`model` is the one it lists, and answers under a dated name, as OpenAI's do; any other name answers under itself.
-    With `api_key` a request needs that as its bearer token."""
+    With `api_key` a request needs that as its bearer token; with `context_window`, in tokens, it refuses what does not
+    fit, prompt and asked-for answer together, in vLLM's words."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class ModelServer:
         *,
         model: str = "gpt-4o-mini",
         api_key: str = "",
+        context_window: int | None = None,
         otherwise: Callable[[ReceivedRequest], Turn] = small_model.answer,
     ) -> None:
         self.requests: list[ReceivedRequest] = []
@@ -47,6 +49,7 @@ class ModelServer:
         self._script = list(script)
         self._model = model
         self._api_key = api_key
+        self._context_window = context_window
         self._otherwise = otherwise
         self._answers = 0
 
@@ -85,7 +88,7 @@ class ModelServer:
             return raw(json.dumps({"object": "list", "data": [row]}).encode(), content_type="application/json")
         if (request.method, request.path) != ("POST", "/v1/chat/completions"):
             return refuse(404, f"Invalid URL ({request.method} {request.path})")
-        words = complaint(request.body)
+        words = complaint(request.body) or _no_room(request, self._context_window)
         return refuse(400, words) if words else None
 
     def _turn_for(self, request: ReceivedRequest) -> Turn:
@@ -190,9 +193,27 @@ def _conversation_complaint(messages: Iterable[Mapping[str, Any]]) -> str:
     return ""
 
 
+def _no_room(request: ReceivedRequest, window: int | None) -> str:
+    """What vLLM says when a request is more than the context window holds (vllm/entrypoints, `_validate_input`)."""
+    if window is None:
+        return ""
+    prompt = _prompt_tokens(request)
+    asked = request.body.get("max_completion_tokens") or request.body.get("max_tokens") or 0
+    if prompt >= window:
+        return (
+            f"This model's maximum context length is {window} tokens. However, your request has {prompt} input tokens. "
+            "Please reduce the length of the input messages."
+        )
+    if prompt + asked > window:
+        return (
+            f"'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's maximum context length is "
+            f"{window} tokens and your request has {prompt} input tokens ({asked} > {window} - {prompt})."
+        )
+    return ""
+
+
 def _usage(request: ReceivedRequest, turn: Turn) -> dict[str, Any]:
-    """A token is a word or a mark, and seven frame the prompt: what OpenAI's tokenizer says of plain English."""
-    prompt = 7 + sum(_tokens(text_of(message)) for message in request.messages)
+    prompt = _prompt_tokens(request)
     reasoning = _tokens(turn.reasoning)
     completion = reasoning + _tokens(turn.text) + sum(_tokens(each.name + each.arguments) for each in turn.calls)
     return {
@@ -202,6 +223,11 @@ def _usage(request: ReceivedRequest, turn: Turn) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
+
+
+def _prompt_tokens(request: ReceivedRequest) -> int:
+    """A token is a word or a mark, and seven frame the prompt: what OpenAI's tokenizer says of plain English."""
+    return 7 + sum(_tokens(text_of(message)) for message in request.messages)
 
 
 def _tokens(text: str) -> int:

@@ -158,6 +158,7 @@ def test_a_dialect_without_the_parallel_flag_does_not_get_it(translate: Any) -> 
 def test_case_53_server_tools_alone_are_answered_locally(translate: Any, choice: Any) -> None:
     told = translate(tools=[SEARCH], stream=True, **choice)
     assert told.chat.local == "Tools not available through this gateway: web_search."
+    assert told.dropped == {"tools[].web_search"}
     assert told.chat.body == b""
     assert told.chat.stream is True
 

@@ -41,7 +41,7 @@ test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites, th
 	  echo "once more on $$other" && $(MAKE) test PYTHON="$$other" VENV=".cache/envs/$$(basename $$other)"; fi
 
 test-newest-client: $(VENV)/.dev ## the tests with Claude Code, with the newest one there is
-	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/test_claude_code.py $(ARGS)
+	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/test_claude_code*.py $(ARGS)
 
 constraints: ## renew constraints.txt: the newest versions that fit pyproject.toml, in an environment of their own
 	@rm -rf .cache/envs/pins

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from asgi_llmgate.testing.model_script import ReceivedRequest, text_of
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Lab
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What one `claude -p` printed (`report` is its whole JSON), and the folder that it worked in."""
+    """What one `claude -p` printed: `events` are the messages of its conversation, `report` is the last of them."""
 
     result: str
     is_error: bool
     report: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]]
     folder: Path
 
 
@@ -56,14 +59,17 @@ class ClaudeCode:
             "IS_SANDBOX": "1",  # it refuses some modes when root, as in a container
             **env,
         }
-        command = [str(self.binary), "-p", prompt, "--output-format", "json", *options]
-        printed = _run(command, self.folder, environment, timeout)
-        report = json.loads(printed)
-        if isinstance(report, list):
-            report = report[-1]
+        command = [str(self.binary), "-p", prompt, "--output-format", "stream-json", "--verbose", *options]
+        events = [json.loads(line) for line in _run(command, self.folder, environment, timeout).splitlines()]
+        report = events[-1]
         refused = [record for record in gate.records()[before:] if record["status"] == 400]
         assert len(refused) == refusals, refused
-        return Run(report["result"], report["is_error"], report, self.folder)
+        return Run(report["result"], report["is_error"], report, events, self.folder)
+
+
+def tool_results(request: ReceivedRequest) -> list[str]:
+    """What the model is told that its tools have said, in the order of its calls."""
+    return [text_of(message) for message in request.messages if message["role"] == "tool"]
 
 
 def _run(command: list[str], folder: Path, environment: Mapping[str, str], timeout: float) -> str:

@@ -23,10 +23,11 @@ from starlette.routing import Route
 
 from asgi_llmgate import Gateway, mount
 from asgi_llmgate.testing.idp import MockIdP
-from asgi_llmgate.testing.model_script import Turn
+from asgi_llmgate.testing.model_script import ReceivedRequest, Turn
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
 from tests.e2e.claude_code import ClaudeCode
+from tests.e2e.witness import Witness
 from tests.openai_sdk import read_by_the_sdk, without_extensions
 
 UPSTREAM_KEY = "sk-lab-upstream"
@@ -35,9 +36,13 @@ REASON = "only the data platform team may use this model"
 
 @dataclass(frozen=True)
 class Lab:
-    """The gateway, mounted at /llm of a company's app, and the model behind it, each on a port of its own."""
+    """The gateway, mounted at /llm of a company's app, and the model behind it, each on a port of its own.
+
+    `asked` is what clients sent to the gateway, `model.requests` what it made of that.
+    """
 
     url: str
+    asked: list[ReceivedRequest]
     model: ModelServer
     idp: MockIdP
     log: Path
@@ -58,7 +63,8 @@ def idp() -> MockIdP:
 
 @pytest.fixture
 def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
-    """Starts a lab with a script for its model; `backend` and `settings` are merged over the lab's.
+    """Starts a lab with a script for its model, and maybe a context window in tokens; `backend` and `settings` are
+    merged over the lab's.
 
     What the model server was asked is what the official SDK would send.
     """
@@ -70,10 +76,11 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             script: Iterable[Turn] = (),
             *,
             key: str = UPSTREAM_KEY,
+            window: int | None = None,
             backend: Mapping[str, Any] | None = None,
             **settings: Any,
         ) -> Lab:
-            model = ModelServer(script, api_key=UPSTREAM_KEY)
+            model = ModelServer(script, api_key=UPSTREAM_KEY, context_window=window)
             log, key_file = tmp_path / "access.log", tmp_path / "upstream.key"
             key_file.write_text(key, "utf-8")
             provider = {"issuer": "claude-code-lab", "audiences": ["anthropic-api"], "jwks": {"inline": idp.jwks}}
@@ -89,8 +96,8 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
                     **settings,
                 }
             )
-            host = mount(Starlette(routes=[Route("/", _home)]), "/llm", gateway)
-            labs.append(Lab(stack.enter_context(serving(host)) + "/llm", model, idp, log))
+            host = Witness(mount(Starlette(routes=[Route("/", _home)]), "/llm", gateway))
+            labs.append(Lab(stack.enter_context(serving(host)) + "/llm", host.requests, model, idp, log))
             return labs[-1]
 
         yield start

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from asgi_llmgate.testing.model_script import ReceivedRequest, call, say, text_of
+from asgi_llmgate.testing.model_script import ReceivedRequest, call, say
+from tests.e2e.claude_code import tool_results
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code import ClaudeCode
     from tests.e2e.conftest import Lab
-
-RISKY = "sh -c 'touch made-by-bash'"
-"""Auto mode lets a plain `touch` in its folder pass; of a shell in the shell it asks whether it may."""
-
-
-def tool_results(request: ReceivedRequest) -> list[str]:
-    return [text_of(message) for message in request.messages if message["role"] == "tool"]
 
 
 def about(words: str) -> Callable[[ReceivedRequest], bool]:
@@ -55,20 +47,6 @@ def test_a_turn_with_tools_leaves_the_file_that_the_model_wrote(lab: Callable[..
     assert gate.model.unused == []
 
 
-def test_a_tool_that_tool_search_loads_can_be_called(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
-    gate = lab(
-        [call("ToolSearch", query="select:CronList", max_results=1), call("CronList"), say("Nothing is scheduled.")]
-    )
-    run = claude("What is scheduled?", gate=gate)
-    assert (run.result, run.is_error) == ("Nothing is scheduled.", False)
-    before, after, last = gate.model.chats
-    assert "ToolSearch" in before.tool_names
-    assert "CronList" not in before.tool_names
-    assert after.tool_names == [*before.tool_names, "CronList"]
-    assert "CronList" in tool_results(after)[0]
-    assert "No scheduled jobs" in tool_results(last)[1]
-
-
 def test_two_sub_agents_work_at_once(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     def agent(prompt: str) -> Any:
         return call(
@@ -91,29 +69,6 @@ def test_two_sub_agents_work_at_once(lab: Callable[..., Lab], claude: ClaudeCode
     assert gate.model.unused == []
 
 
-@pytest.mark.parametrize(
-    ("verdict", "runs"),
-    [("<block>no", True), ("<block>yes</block><reason>no</reason>", False)],
-    ids=["let it", "block it"],
-)
-def test_auto_mode_gets_an_answer_to_its_safety_question(
-    lab: Callable[..., Lab], claude: ClaudeCode, verdict: str, runs: bool
-) -> None:
-    gate = lab(
-        [
-            call("Bash", command=RISKY, description="Make a file"),
-            say(verdict).when(lambda request: request.is_safety_question).always(),
-            say("Finished."),
-        ]
-    )
-    run = claude("Make a file.", "--permission-mode", "auto", gate=gate)
-    assert (run.result, run.is_error) == ("Finished.", False)
-    assert (run.folder / "made-by-bash").exists() is runs
-    question = next(request for request in gate.model.requests if request.is_safety_question)
-    assert RISKY in question.prompt
-    assert question.body["stop"] == ["</block>"]
-
-
 def test_a_refusal_shows_its_reason_to_the_user(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab()
     run = claude("Say hello.", gate=gate, token=gate.token(team="marketing"))
@@ -127,3 +82,13 @@ def test_a_refusal_shows_its_reason_to_the_user(lab: Callable[..., Lab], claude:
 def test_the_demo_model_writes_a_file_when_asked(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     run = claude("Write hello.txt that says 'hi there'", "--allowedTools", "Write", gate=lab())
     assert (run.folder / "hello.txt").read_text() == "hi there\n"
+
+
+def test_context_is_answered_by_many_counts_at_once(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
+    gate = lab()
+    run = claude("/context", gate=gate)
+    assert "| System prompt |" in run.result
+    assert {request.path for request in gate.asked if request.method == "POST"} == {"/llm/v1/messages/count_tokens"}
+    assert len(gate.asked) >= 20
+    assert {record["status"] for record in gate.records()} == {200}
+    assert gate.model.requests == []

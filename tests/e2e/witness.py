@@ -1,0 +1,37 @@
+"""What clients ask of a gateway, kept as they sent it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
+from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.testing.model_script import ReceivedRequest
+
+
+class Witness:
+    """Passes requests on to `app` and keeps them in `requests`, in the order in which their bodies ended."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.requests: list[ReceivedRequest] = []
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        pieces: list[bytes] = []
+
+        async def hear() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                pieces.append(message.get("body", b""))
+                if not message.get("more_body"):
+                    self._keep(scope, b"".join(pieces))
+            return message
+
+        return await self._app(scope, hear, send)
+
+    def _keep(self, scope: Scope, content: bytes) -> None:
+        body: Any = json.loads(content) if content else {}
+        self.requests.append(ReceivedRequest(scope["method"], scope["path"], read_headers(scope), content, body))

@@ -17,7 +17,7 @@ import pytest
 from asgi_llmgate.testing.serving import serving
 from tests.installing import npm, npm_packages
 
-CLAUDE_CODE = "2.1.330"
+CLAUDE_CODE = "2.1.332"
 """The version that the tests run.  CLAUDE_CODE_VERSION overrides it: a version, or `newest`."""
 
 

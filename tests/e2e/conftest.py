@@ -38,7 +38,7 @@ REASON = "only the data platform team may use this model"
 class Lab:
     """The gateway, mounted at /llm of a company's app, and the model behind it, each on a port of its own.
 
-    `asked` is what clients sent to the gateway, `model.requests` what it made of that.
+    `asked` is what clients sent to the gateway (`calls`: what they posted), `model.requests` what it made of that.
     """
 
     url: str
@@ -46,6 +46,10 @@ class Lab:
     model: ModelServer
     idp: MockIdP
     log: Path
+
+    @property
+    def calls(self) -> list[ReceivedRequest]:
+        return [request for request in self.asked if request.method == "POST"]
 
     def token(self, team: str = "data-platform") -> str:
         return self.idp.mint(team=team)
@@ -63,8 +67,8 @@ def idp() -> MockIdP:
 
 @pytest.fixture
 def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
-    """Starts a lab with a script for its model, and maybe a context window in tokens; `backend` and `settings` are
-    merged over the lab's.
+    """Starts a lab with a script for its model, and maybe a context window in tokens; `auth`, `backend` and
+    `settings` are merged over the lab's.
 
     What the model server was asked is what the official SDK would send.
     """
@@ -77,6 +81,7 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             *,
             key: str = UPSTREAM_KEY,
             window: int | None = None,
+            auth: Mapping[str, Any] | None = None,
             backend: Mapping[str, Any] | None = None,
             **settings: Any,
         ) -> Lab:
@@ -88,7 +93,7 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             base_url = stack.enter_context(serving(model)) + "/v1"
             gateway = Gateway.from_settings(
                 {
-                    "auth": {"mode": "strict", "providers": [provider]},
+                    "auth": {"mode": "strict", "providers": [provider], **(auth or {})},
                     "policy": {"rules": [{"name": "team", "action": "require", "when": team, "reason": REASON}]},
                     "backends": {"openai": {"base_url": base_url, "api_key": f"file:{key_file}", **(backend or {})}},
                     "models": [{"match": "*", "use": "openai/gpt-4o-mini", "max_output_tokens": 16384}],

@@ -88,7 +88,7 @@ def test_context_is_answered_by_many_counts_at_once(lab: Callable[..., Lab], cla
     gate = lab()
     run = claude("/context", gate=gate)
     assert "| System prompt |" in run.result
-    assert {request.path for request in gate.asked if request.method == "POST"} == {"/llm/v1/messages/count_tokens"}
-    assert len(gate.asked) >= 20
+    assert {request.path for request in gate.calls} == {"/llm/v1/messages/count_tokens"}
+    assert len(gate.calls) >= 20
     assert {record["status"] for record in gate.records()} == {200}
     assert gate.model.requests == []

@@ -68,7 +68,7 @@ def test_a_reasoning_model_is_told_not_to_think_the_answer_away(lab: Callable[..
 def test_safeguards_are_left_out_and_reported(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab([say("Nothing to do.")])
     claude("Do nothing.", "--permission-mode", "auto", gate=gate)
-    assert "safeguards" in gate.asked[-1].body
+    assert "safeguards" in gate.calls[-1].body
     [request] = gate.model.requests
     assert "safeguards" not in request.body
     [record] = gate.records()

@@ -58,7 +58,7 @@ def test_a_stream_cut_in_its_first_block_is_asked_for_again_without_streaming(
     gate = lab([say("one two three four").cut(after=3).when(is_streamed).always(), say("All of it.")])
     run = claude("Count.", gate=gate)
     assert (run.result, run.is_error) == ("All of it.", False)
-    *cut, whole = gate.asked
+    *cut, whole = gate.calls
     assert {request.body["stream"] for request in cut} == {True}
     assert not whole.body["stream"]
     *broken, good = gate.records()
@@ -73,7 +73,7 @@ def test_what_was_complete_when_a_stream_is_cut_is_kept(lab: Callable[..., Lab],
     run = claude("Write two files.", "--allowedTools", "Write", gate=gate)
     assert (run.result, run.is_error) == ("Only the first was written.", False)
     assert [path.name for path in run.folder.glob("*.txt")] == ["a.txt"]
-    assert [request.body["stream"] for request in gate.asked] == [True, True]
+    assert [request.body["stream"] for request in gate.calls] == [True, True]
     [call_kept] = gate.model.chats[-1].messages[-2]["tool_calls"]
     assert "a.txt" in call_kept["function"]["arguments"]
 
@@ -81,7 +81,7 @@ def test_what_was_complete_when_a_stream_is_cut_is_kept(lab: Callable[..., Lab],
 def test_the_clients_128000_tokens_are_clamped(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab([say("Short.")])
     claude("Hello.", gate=gate)
-    assert gate.asked[-1].body["max_tokens"] > 16384
+    assert gate.calls[-1].body["max_tokens"] > 16384
     [request] = gate.model.chats
     assert request.body["max_tokens"] == 16384
 

@@ -44,7 +44,7 @@ def test_a_model_that_is_given_a_budget(
     run = claude("Greet me.", "--model", "claude-haiku-4-5", gate=gate, MAX_THINKING_TOKENS=budget)
     assert (run.result, run.is_error) == ("Hello.", False)
     assert thoughts(run) == ([THOUGHT] if way == "enabled" else [])
-    assert gate.asked[-1].body["thinking"]["type"] == way
+    assert gate.calls[-1].body["thinking"]["type"] == way
     assert gate.model.chats[-1].body["reasoning_effort"] == effort
 
 
@@ -52,7 +52,7 @@ def test_the_effort_of_the_last_message_holds(lab: Callable[..., Lab], claude: C
     gate = lab([say("Hello.").always()], models=REASONING)
     claude("Greet me.", "--effort", "high", gate=gate)
     claude("Again.", "--continue", "--effort", "low", gate=gate)
-    marks = [message["output_config"] for message in gate.asked[-1].body["messages"] if "output_config" in message]
+    marks = [message["output_config"] for message in gate.calls[-1].body["messages"] if "output_config" in message]
     assert marks == [{"effort": "high"}, {"effort": "low"}]
     assert [request.body["reasoning_effort"] for request in gate.model.chats] == ["high", "low"]
 

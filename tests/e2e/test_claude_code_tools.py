@@ -87,7 +87,7 @@ def test_a_web_search_is_answered_though_nobody_here_can_search(lab: Callable[..
     run = claude("How is the weather in Oslo?", "--allowedTools", "WebSearch", gate=gate)
     assert (run.result, run.is_error) == ("I cannot search.", False)
     [search] = (
-        request for request in gate.asked if [tool["name"] for tool in request.body.get("tools", ())] == ["web_search"]
+        request for request in gate.calls if [tool["name"] for tool in request.body.get("tools", ())] == ["web_search"]
     )
     assert search.body["tools"][0]["type"].startswith("web_search_")
     assert "not available through this gateway: web_search" in tool_results(gate.model.chats[-1])[-1]

@@ -11,7 +11,7 @@ from asgi_llmgate.testing.model_script import ReceivedRequest
 
 
 class Witness:
-    """Passes requests on to `app` and keeps them in `requests`, in the order in which their bodies ended."""
+    """Passes requests on to `app` and keeps them in `requests`, in the order in which they were read or answered."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.requests: list[ReceivedRequest] = []
@@ -19,18 +19,24 @@ class Witness:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         pieces: list[bytes] = []
+        reading = True
 
         async def hear() -> Message:
+            nonlocal reading
             message = await receive()
             if message["type"] == "http.request":
                 pieces.append(message.get("body", b""))
-                if not message.get("more_body"):
+                reading = message.get("more_body", False)
+                if not reading:
                     self._keep(scope, b"".join(pieces))
             return message
 
-        return await self._app(scope, hear, send)
+        await self._app(scope, hear, send)
+        if reading:
+            self._keep(scope, b"")
 
     def _keep(self, scope: Scope, content: bytes) -> None:
         body: Any = json.loads(content) if content else {}

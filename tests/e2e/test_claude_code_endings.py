@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_llmgate.testing.model_script import ReceivedRequest, call, refuse, say
+from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, call, refuse, say
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code import ClaudeCode
@@ -50,6 +50,39 @@ def test_a_rate_limit_is_waited_for(lab: Callable[..., Lab], claude: ClaudeCode)
     assert waited["error_status"] == 429
     assert waited["retry_delay_ms"] >= 1000
     assert [record["status"] for record in gate.records()] == [429, 200]
+
+
+@pytest.mark.parametrize(("status", "shown"), [(500, 500), (503, 529)])
+def test_a_server_that_fails_once_is_asked_again(
+    lab: Callable[..., Lab], claude: ClaudeCode, status: int, shown: int
+) -> None:
+    gate = lab([refuse(status, "not now", type="server_error"), say("Here I am.")])
+    run = claude("Hello?", gate=gate)
+    assert (run.result, run.is_error) == ("Here I am.", False)
+    assert [record["status"] for record in gate.records()] == [shown, 200]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "words"),
+    [
+        pytest.param(refuse(401, "Incorrect API key"), 502, "the gateway's own credential was refused", id="key"),
+        pytest.param(
+            refuse(429, "You exceeded your current quota", code="insufficient_quota"), 402, "has no quota", id="quota"
+        ),
+        pytest.param(
+            refuse(404, "The model `gpt-4o-mini` does not exist", code="model_not_found"), 404, "", id="model"
+        ),
+    ],
+)
+def test_what_no_retry_can_mend_is_shown_soon(
+    lab: Callable[..., Lab], claude: ClaudeCode, refusal: Turn, status: int, words: str
+) -> None:
+    gate = lab([refusal.always()])
+    run = claude("Hello?", gate=gate)
+    assert run.is_error
+    assert words in run.result
+    assert {record["status"] for record in gate.records()} == {status}
+    assert len(gate.calls) <= 2
 
 
 def test_a_stream_cut_in_its_first_block_is_asked_for_again_without_streaming(

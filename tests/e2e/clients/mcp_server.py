@@ -1,0 +1,31 @@
+"""A Model Context Protocol server with one tool, over standard input and output (modelcontextprotocol.io, 2025-06-18).
+
+Its name is its first argument, and it says what it is given backwards.
+"""
+
+import json
+import sys
+
+NAME = sys.argv[1]
+SCHEMA = {"type": "object", "properties": {"words": {"type": "string"}}, "required": ["words"]}
+
+
+def answer(method, params):
+    if method == "initialize":
+        return {
+            "protocolVersion": params["protocolVersion"],
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "backwards", "version": "1"},
+        }
+    if method == "tools/list":
+        return {"tools": [{"name": NAME, "description": "Says it backwards.", "inputSchema": SCHEMA}]}
+    if method == "tools/call":
+        return {"content": [{"type": "text", "text": params["arguments"]["words"][::-1]}]}
+    return {}
+
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" in asked:
+        result = answer(asked["method"], asked.get("params", {}))
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)

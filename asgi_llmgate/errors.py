@@ -4,6 +4,7 @@
       + SettingsError                  the settings are wrong; raised at start only, names the place
       + Refusal                        we answer instead of the model
       |   + InvalidRequest             the body, or a field of it, cannot be understood
+      |   |   + ThreadsUnsupported    ... since it counts on a conversation that is kept here
       |   + MethodNotAllowed
       |   + NotFound                   no such path, no such model
       |   + BodyTooLarge
@@ -49,11 +50,13 @@ class GateError(Exception):
     """Root of the tree.
 
     `retry_after` is seconds (header `retry-after`).  `should_retry` is written to `x-should-retry`, which Anthropic's
-    clients obey; None leaves the header out.
+    clients obey; None leaves the header out.  `error_code` is Anthropic's name for the case, told in `error.details`
+    where its clients act on it.
     """
 
     retry_after: float | None = None
     should_retry: bool | None = None
+    error_code: str = ""
     challenge: str | None = None
     """Value of `www-authenticate` (RFC 6750 section 3), when there is one to send."""
 
@@ -82,6 +85,13 @@ class Refusal(GateError):
 
 class InvalidRequest(Refusal):
     pass
+
+
+class ThreadsUnsupported(InvalidRequest):
+    """With `thread` a server keeps the conversation and a client sends what is new in it.  The SDKs' tool runners try
+    that first; told by this code that it is not to be had, they send whole conversations."""
+
+    error_code = "thread_unsupported_request"
 
 
 class MethodNotAllowed(Refusal):
@@ -220,6 +230,7 @@ class Row(NamedTuple):
 
 TABLE: dict[type[GateError], Row] = {
     InvalidRequest: Row(400, "invalid_request_error", "invalid_request_error", "InvalidRequest"),
+    ThreadsUnsupported: Row(400, "invalid_request_error", "invalid_request_error", "InvalidRequest"),
     MethodNotAllowed: Row(405, "invalid_request_error", "invalid_request_error", "InvalidRequest"),
     NotFound: Row(404, "not_found_error", "invalid_request_error", "NotFound"),
     BodyTooLarge: Row(413, "request_too_large", "invalid_request_error", "InvalidRequest"),

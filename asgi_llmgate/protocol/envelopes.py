@@ -20,10 +20,10 @@ _encode = msgspec.json.encode
 
 def anthropic_error(error: GateError, request_id: str) -> bytes:
     """The envelope as JSON, also the data of a stream's `error` event.  An empty `request_id` is left out."""
-    body: dict[str, object] = {
-        "type": "error",
-        "error": {"type": row_for(error).anthropic, "message": error.message},
-    }
+    told: dict[str, object] = {"type": row_for(error).anthropic, "message": error.message}
+    if error.error_code:
+        told["details"] = {"error_code": error.error_code}
+    body: dict[str, object] = {"type": "error", "error": told}
     if request_id:
         body["request_id"] = request_id
     return _encode(body)

@@ -13,11 +13,13 @@ gets is refused: 400, naming the field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from msgspec import Raw
 
-from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.errors import InvalidRequest, ThreadsUnsupported
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol import lazyjson, parameters, reasoning, tools
 from asgi_llmgate.protocol.anthropic import MessagesRequest
@@ -37,7 +39,9 @@ _READ = frozenset(
     {"model", "max_tokens", "messages", "system", "stream", "tools", "tool_choice", "stop_sequences", "temperature"}
     | {"top_p", "top_k", "thinking", "output_config", "output_format", "metadata", "prefill", "inference_geo"}
 )
-_REFUSED = ("mcp_servers", "container", "thread")
+_REFUSED: Mapping[str, type[InvalidRequest]] = MappingProxyType(
+    {"mcp_servers": InvalidRequest, "container": InvalidRequest, "thread": ThreadsUnsupported}
+)
 
 _ADVICE = frozenset(
     {"cache_control", "eager_input_streaming", "diagnostics", "service_tier", "speed", "tags", "context_management"}
@@ -138,9 +142,9 @@ def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool
 def _top_level(draft: Draft) -> None:
     """Refuse the fields that stand for something that nobody here can do, report those that nobody here reads."""
     fields = draft.request.fields
-    for name in _REFUSED:
+    for name, refusal in _REFUSED.items():
         if lazyjson.read(fields.get(name)):
-            raise InvalidRequest(f"{name}: not supported by this gateway")
+            raise refusal(f"{name}: not supported by this gateway")
     geo = lazyjson.given(fields, "inference_geo")
     if geo is not None and lazyjson.read(geo) not in ("global", draft.dialect.region):
         raise InvalidRequest("inference_geo: the model server does not state that it runs there")

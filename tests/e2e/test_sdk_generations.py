@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_llmgate.testing.model_script import ReceivedRequest, call, refuse, say
+from asgi_llmgate.testing.model_script import ReceivedRequest, call, refuse, say, text_of
 from tests.installing import npm_packages, python_environment
 
 if TYPE_CHECKING:
@@ -98,10 +98,16 @@ TOO_LONG = (
 )
 SCRIPT = [
     say("Good morning, world.").when(asks("hello")).always(),
-    say("Snow and sun.").when(lambda request: request.messages[-1]["role"] == "tool"),
+    say("Snow and sun.").when(lambda request: text_of(request.messages[-1]) == "ROME"),
     (say("I will look.") + call("weather", place="Oslo") + call("weather", place="Rome"))
     .interleaved()
     .when(asks("weather?")),
+    say("It snows in Bergen.").when(lambda request: text_of(request.messages[-1]) == "snow in Bergen"),
+    call("weather", place="Bergen").when(asks("runner?")),
+    say('{"place": "Oslo", "degrees": -7}').when(
+        lambda request: asks("forecast")(request) and request.body["response_format"]["type"] == "json_schema"
+    ),
+    say("I think so.", reasoning="Let me see.").when(asks("think")),
     refuse(429, "slow down", headers={"retry-after": "0"}).when(asks("busy")),
     say("Now.").when(asks("busy")),
     refuse(429, "slow down", headers={"retry-after": "7"}).when(asks("throttle me")).always(),
@@ -140,6 +146,9 @@ ANSWERS = {
         ),
         message(text("Snow and sun."), usage=(15, 4)),
     ],
+    "tool runner": message(text("It snows in Bergen."), usage=(12, 5)),
+    "parsed": {"place": "Oslo", "degrees": -7},
+    "thoughts": [["Let me see.", True], "I think so."],
     "tried again": message(text("Now."), usage=(8, 2)),
     "models": [["claude-opus-5-5", "Ours"]],
     "model": "claude-opus-5-5",

@@ -13,6 +13,7 @@ from asgi_llmgate.errors import (
     MethodNotAllowed,
     QuotaExhausted,
     RateLimited,
+    ThreadsUnsupported,
     Throttled,
 )
 from asgi_llmgate.protocol.envelopes import anthropic_error, error_headers, openai_error
@@ -23,6 +24,14 @@ def test_anthropics_envelope() -> None:
         "type": "error",
         "error": {"type": "invalid_request_error", "message": 'no "x"'},
         "request_id": "req_1",
+    }
+
+
+def test_a_case_with_a_code_of_its_own_names_it() -> None:
+    assert json.loads(anthropic_error(ThreadsUnsupported("thread: no"), ""))["error"] == {
+        "type": "invalid_request_error",
+        "message": "thread: no",
+        "details": {"error_code": "thread_unsupported_request"},
     }
 
 

@@ -3,9 +3,12 @@
 
 import { createRequire } from "node:module";
 
-const { default: Anthropic } = createRequire(import.meta.url)("@anthropic-ai/sdk");
+const require = createRequire(import.meta.url);
+const { default: Anthropic } = require("@anthropic-ai/sdk");
+const { jsonSchemaOutputFormat } = require("@anthropic-ai/sdk/helpers/json-schema");
+const { betaTool } = require("@anthropic-ai/sdk/helpers/beta/json-schema");
 
-const ASK = { model: "claude-opus-5-5", max_tokens: 1024 };
+const ASK = { model: "claude-opus-5-5", max_tokens: 2048 };
 const WEATHER = {
   name: "weather",
   description: "The weather at a place.",
@@ -45,6 +48,27 @@ async function roundTrip(client) {
   return [told(first), told(await client.messages.create({ ...ASK, ...request }))];
 }
 
+const weather = betaTool({
+  name: "weather",
+  description: "The weather at a place.",
+  inputSchema: WEATHER.input_schema,
+  run: ({ place }) => `snow in ${place}`,
+});
+
+async function thoughts(client) {
+  const thinking = { type: "enabled", budget_tokens: 1024 };
+  const [, message] = await streamed(client.messages, { messages: said("think"), thinking });
+  return message.content.map((block) =>
+    block.type === "thinking" ? [block.thinking, Boolean(block.signature)] : block.text,
+  );
+}
+
+const FORECAST = {
+  type: "object",
+  properties: { place: { type: "string" }, degrees: { type: "integer" } },
+  required: ["place", "degrees"],
+};
+
 async function failure(action) {
   try {
     await action();
@@ -78,6 +102,17 @@ async function main() {
     "beta created": told(await client.beta.messages.create({ ...ASK, ...hello, betas })),
     "beta streamed": [betaText, told(betaFinal)],
     tools: await roundTrip(client),
+    "tool runner": told(
+      await client.beta.messages.toolRunner({ ...ASK, tools: [weather], messages: said("runner?") }),
+    ),
+    parsed: (
+      await client.messages.parse({
+        ...ASK,
+        messages: said("forecast"),
+        output_config: { format: jsonSchemaOutputFormat(FORECAST) },
+      })
+    ).parsed_output,
+    thoughts: await thoughts(client),
     "tried again": told(await connect().messages.create({ ...ASK, messages: said("busy") })),
     tokens: (await client.messages.countTokens({ model: ASK.model, messages: said("hello") })).input_tokens,
     models: await listed(client.models.list()),

@@ -7,8 +7,9 @@ import json
 import os
 
 import anthropic
+import pydantic
 
-ASK = {"model": "claude-opus-5-5", "max_tokens": 1024}
+ASK = {"model": "claude-opus-5-5", "max_tokens": 2048}
 WEATHER = {
     "name": "weather",
     "description": "The weather at a place.",
@@ -58,6 +59,24 @@ def round_trip(client):
     return [told(first), told(client.messages.create(**ASK, **request))]
 
 
+@anthropic.beta_tool
+def weather(place: str) -> str:
+    """The weather at a place."""
+    return f"snow in {place}"
+
+
+def thoughts(client):
+    _, message = streamed(client.messages, messages=said("think"), thinking={"type": "enabled", "budget_tokens": 1024})
+    return [
+        [block.thinking, bool(block.signature)] if block.type == "thinking" else block.text for block in message.content
+    ]
+
+
+class Forecast(pydantic.BaseModel):
+    place: str
+    degrees: int
+
+
 def failure(action):
     try:
         action()
@@ -82,6 +101,13 @@ def main():
         "beta created": told(client.beta.messages.create(**ASK, **hello, betas=["context-management-2025-06-27"])),
         "beta streamed": [beta_text, told(beta_final)],
         "tools": round_trip(client),
+        "tool runner": told(
+            client.beta.messages.tool_runner(**ASK, tools=[weather], messages=said("runner?")).until_done()
+        ),
+        "parsed": client.messages.parse(
+            **ASK, messages=said("forecast"), output_format=Forecast
+        ).parsed_output.model_dump(),
+        "thoughts": thoughts(client),
         "tried again": told(connect().messages.create(**ASK, messages=said("busy"))),
         "tokens": client.messages.count_tokens(model=ASK["model"], messages=said("hello")).input_tokens,
         "models": [[model.id, model.display_name] for model in client.models.list()],

@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 
 from asgi_llmgate.protocol import room
 from asgi_llmgate.protocol.dialects import EFFORTS, Effort
+from asgi_llmgate.protocol.lacks import Lack, lacks
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take, `efforts`
-    the only values of `reasoning_effort` that it knows, `max_tokens_field` what it wants in place of the other; the
-    limits are in tokens."""
+    """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take, `lacking`
+    is what the model does not have, `efforts` are the only values of `reasoning_effort` that it knows,
+    `max_tokens_field` what it wants in place of the other; the limits are in tokens."""
 
     refused: frozenset[str] = frozenset()
+    lacking: frozenset[Lack] = frozenset()
     efforts: tuple[Effort, ...] = ()
     max_tokens_field: str = ""
     max_output_tokens: int | None = None
@@ -67,12 +69,13 @@ _LOOK_AT = 4000
 
 def learn(status: int, error_text: str, known: Learnt) -> Learnt | None:
     """What an upstream's refusal adds to what is `known`, or None when another try would meet the same refusal."""
+    lesson = replace(known, lacking=known.lacking | lacks(status, error_text))
     if status not in (400, 422):
-        return None
+        return None if lesson == known else lesson
     text = error_text[:_LOOK_AT]
     efforts = _efforts(text)
     lesson = replace(
-        known,
+        lesson,
         refused=known.refused | (frozenset() if efforts else _refused(text)),
         efforts=efforts or known.efforts,
         max_tokens_field=_other_field(text) or known.max_tokens_field,

@@ -5,7 +5,7 @@
     pairs, history, blocks      the conversation
     toolset, tools, names       the tools, and what they are called
     reasoning, parameters       the rest of the fields
-    dialects, learnt            what the model server understands, known beforehand and found out
+    dialects, learnt, lacks     what the model server understands, known beforehand and found out
 
 Rule for everything that the other wire cannot say: leave it out and report it.  Only what would change what the caller
 gets is refused: 400, naming the field.
@@ -26,6 +26,7 @@ from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.dialects import Dialect
 from asgi_llmgate.protocol.draft import Draft, Options
 from asgi_llmgate.protocol.history import History, system_texts
+from asgi_llmgate.protocol.lacks import fitted
 from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.learnt import NOTHING, Learnt
 from asgi_llmgate.protocol.messages import Block, Message
@@ -91,7 +92,7 @@ def to_chat(
     draft = Draft(
         request=request,
         target=target,
-        dialect=dialect.for_model(target.model),
+        dialect=fitted(dialect.for_model(target.model), learnt.lacking),
         options=options,
         learnt=learnt,
         input_estimate=request.input_tokens_estimate if input_estimate is None else input_estimate,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_llmgate.testing.model_script import call, say
+from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, call, refuse, say
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code import ClaudeCode
@@ -83,6 +83,32 @@ def test_a_model_that_cannot_see_is_told_what_it_does_not_see(
     assert document["content"].startswith("PDF file read:")
     assert "[a document was here that this model cannot be shown" in document["content"]
     assert {"image", "document"} <= _dropped(gate)
+
+
+@pytest.mark.parametrize(
+    ("kind", "refusal"),
+    [
+        ("image_url", refuse(400, "Invalid content type. image_url is only supported by certain models.")),
+        ("file", refuse(400, "This model does not support file content types.")),
+    ],
+)
+def test_a_model_that_turns_out_not_to_see_is_told_instead(
+    lab: Callable[..., Lab], claude: ClaudeCode, kind: str, refusal: Turn
+) -> None:
+    """Handed on, the refusal would end the conversation: what the client has read stays in all that it sends."""
+    gate = lab([refusal.when(lambda request: kind in _parts(request)), BOTH, say("Anything else?"), ANSWER])
+    (claude.folder / "red.png").write_bytes(png(8, 6))
+    (claude.folder / "page.pdf").write_bytes(pdf())
+    assert claude("What is in these files?", "--allowedTools", "Read", gate=gate).result == "Anything else?"
+    assert claude("Say it again.", "--continue", gate=gate).result == "A red image, an empty page."
+    asked, refused, *later = map(_parts, gate.model.chats)
+    assert refused - asked == {"image_url", "file"}
+    assert [parts - asked for parts in later] == [{"image_url", "file"} - {kind}] * 2
+
+
+def _parts(request: ReceivedRequest) -> set[str]:
+    contents = [message["content"] for message in request.messages if isinstance(message["content"], list)]
+    return {part["type"] for parts in contents for part in parts}
 
 
 def _data_url(kind: str, data: bytes) -> str:

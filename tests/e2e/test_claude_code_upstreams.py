@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_llmgate.testing.model_script import Turn, raw, say
+from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, raw, refuse, say
 from tests.e2e.claude_code import tool_results
 from tests.protocol.answers import call, calls, chunk, counted, sse
 
@@ -83,3 +84,30 @@ def test_a_tool_runs(lab: Callable[..., Lab], claude: ClaudeCode, habit: str) ->
     assert (run.folder / "made.txt").read_text() == "it ran\n"
     assert len(tool_results(gate.model.chats[-1])) == 1
     assert [record["outcome"] for record in gate.records()] == ["ok", "ok"]
+
+
+def has_a_late_system_message(request: ReceivedRequest) -> bool:
+    return "system" in [message["role"] for message in request.messages[1:]]
+
+
+def does_not_alternate(request: ReceivedRequest) -> bool:
+    roles = [message["role"] for message in request.messages]
+    return has_a_late_system_message(request) or ("user", "user") in pairwise(roles)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "breaks"),
+    [
+        ("System message must be at the beginning.", has_a_late_system_message),
+        ("Conversation roles must alternate user/assistant/user/assistant/...", does_not_alternate),
+    ],
+)
+def test_a_chat_template_that_is_strict_about_roles(
+    lab: Callable[..., Lab], claude: ClaudeCode, refusal: str, breaks: Callable[[ReceivedRequest], bool]
+) -> None:
+    """Claude Code sends a system message in the middle with every prompt."""
+    gate = lab([refuse(400, refusal).when(breaks).always(), HABITS["text after the call"], say("Done."), say("Yes.")])
+    assert claude("Write made.txt.", "--allowedTools", "Write", gate=gate).result == "Done."
+    assert claude("Is it there?", "--continue", gate=gate).result == "Yes."
+    assert [breaks(request) for request in gate.model.chats] == [True, False, False, False]
+    assert "# Environment" in str(gate.model.chats[-1].messages), "what it said is told as a user's"

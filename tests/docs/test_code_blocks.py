@@ -281,6 +281,15 @@ def an_openai_client(text: str, place: Place) -> None:
     found["client"].close()
 
 
+@runs("an anthropic client")
+def an_anthropic_client(text: str, place: Place) -> None:
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings()))
+    found: dict[str, Any] = {"TOKEN": place.idp.mint()}
+    exec(text.replace("http://127.0.0.1:8080", place.serve_lab()), found)
+    assert found["answer"].content[0].text
+    found["client"].close()
+
+
 @runs("test your gateway")
 def a_test_of_ones_own(text: str, place: Place) -> None:
     (place.folder / "test_gateway.py").write_text(text)

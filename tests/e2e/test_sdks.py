@@ -230,6 +230,16 @@ def test_an_unknown_model_is_404(lab: Callable[..., Lab], sdk: Connect) -> None:
         ask(sdk(gate), stream=False, model="other")
 
 
+def test_what_would_have_to_be_kept_here_is_refused_by_name(lab: Callable[..., Lab], sdk: Connect) -> None:
+    client = sdk(lab())
+    with pytest.raises(anthropic.BadRequestError, match="thread: not supported by this gateway"):
+        client.beta.messages.thread(model="claude-opus-5-5", max_tokens=100).send(*HELLO)
+    with pytest.raises(anthropic.NotFoundError):
+        client.messages.batches.list()
+    with pytest.raises(anthropic.NotFoundError):
+        client.beta.files.list()
+
+
 def test_the_hosts_own_pages_are_still_there(lab: Callable[..., Lab]) -> None:
     host = lab().url.removesuffix("/llm")
     assert httpx.get(host).text == "the company's own app"

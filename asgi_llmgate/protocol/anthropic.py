@@ -63,9 +63,14 @@ class MessagesRequest:
         return tuple(dict.fromkeys(tool.name for tool in everything))
 
     @cached_property
-    def has_images(self) -> bool:
+    def images(self) -> int:
+        """How many there are, those in tools' results included."""
         blocks = [block for message in self.messages for block in message.content]
-        return any(block.type == "image" or any(b.type == "image" for b in block.inner) for block in blocks)
+        return sum(each.type == "image" for block in blocks for each in (block, *block.inner))
+
+    @property
+    def has_images(self) -> bool:
+        return self.images > 0
 
     @cached_property
     def size(self) -> Size:

@@ -109,6 +109,9 @@ def _image(draft: Draft, block: Block) -> bytes:
     kind = lazyjson.read_string(source["type"])
     if kind == "file":
         raise _file(source)
+    if draft.images_over > 0:
+        draft.images_over -= 1
+        kind = ""
     if kind == "base64" and draft.dialect.images != "none":
         return b'{"type":"image_url","image_url":{"url":%s}}' % _data_url(source)
     if kind == "url" and draft.dialect.images == "all":

@@ -73,7 +73,7 @@ class Draft:
     """`body` holds the fields written so far, each as JSON.  `dialect` is the row for the target's model.
 
     `counted` is what the upstream said about the prompt when it refused the request, `prefill` the text of a last
-    message that is the assistant's.
+    message that is the assistant's, `images_over` how many of the next images are too many for the model.
     """
 
     request: MessagesRequest
@@ -84,6 +84,7 @@ class Draft:
     input_estimate: int
     counted: Count
     names: ToolNames
+    images_over: int = 0
     report: Report = field(default_factory=Report)
     body: dict[str, bytes] = field(default_factory=dict)
     prefill: str = ""

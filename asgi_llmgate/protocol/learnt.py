@@ -19,7 +19,7 @@ from asgi_llmgate.protocol.lacks import Lack, lacks
 class Learnt:
     """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take, `lacking`
     is what the model does not have, `efforts` are the only values of `reasoning_effort` that it knows,
-    `max_tokens_field` what it wants in place of the other; the limits are in tokens."""
+    `max_tokens_field` what it wants in place of the other; the limits of tokens and images are each for one request."""
 
     refused: frozenset[str] = frozenset()
     lacking: frozenset[Lack] = frozenset()
@@ -27,6 +27,7 @@ class Learnt:
     max_tokens_field: str = ""
     max_output_tokens: int | None = None
     context_window: int | None = None
+    max_images: int | None = None
 
 
 NOTHING = Learnt()
@@ -63,6 +64,9 @@ _OUTPUT_LIMIT = re.compile(
     r"|max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?(\d+)",
     re.IGNORECASE | re.DOTALL,
 )
+_MOST_IMAGES = re.compile(r"at most ([1-9]\d?) image", re.IGNORECASE)
+"""vLLM's `--limit-mm-per-prompt`.  The newest are shown then: a client never takes back an image that it has sent."""
+
 _LOOK_AT = 4000
 """Characters of an error text that are searched."""
 
@@ -81,6 +85,7 @@ def learn(status: int, error_text: str, known: Learnt) -> Learnt | None:
         max_tokens_field=_other_field(text) or known.max_tokens_field,
         max_output_tokens=_output_limit(text) or known.max_output_tokens,
         context_window=_window(text) or known.context_window,
+        max_images=_most_images(text) or known.max_images,
     )
     return None if lesson == known else lesson
 
@@ -103,6 +108,11 @@ def _other_field(text: str) -> str:
 def _output_limit(text: str) -> int | None:
     match = _OUTPUT_LIMIT.search(text)
     return None if match is None or match.lastindex is None else int(match[match.lastindex])
+
+
+def _most_images(text: str) -> int | None:
+    match = _MOST_IMAGES.search(text)
+    return None if match is None else int(match[1])
 
 
 def _window(text: str) -> int | None:

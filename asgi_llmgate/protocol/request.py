@@ -98,6 +98,7 @@ def to_chat(
         input_estimate=request.input_tokens_estimate if input_estimate is None else input_estimate,
         counted=counted,
         names=ToolNames(request.toolset.declared),
+        images_over=0 if learnt.max_images is None else request.images - learnt.max_images,
     )
     try:
         return _translate(draft, request_id, session_id, counting=counting)

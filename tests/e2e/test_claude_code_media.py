@@ -106,6 +106,29 @@ def test_a_model_that_turns_out_not_to_see_is_told_instead(
     assert [parts - asked for parts in later] == [{"image_url", "file"} - {kind}] * 2
 
 
+def test_a_model_that_takes_one_image_sees_the_newest(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
+    def shows_two(request: ReceivedRequest) -> bool:
+        return str(request.messages).count("data:image/png") > 1
+
+    (claude.folder / "red.png").write_bytes(png(8, 6))
+    (claude.folder / "wide.png").write_bytes(png(16, 6))
+    gate = lab(
+        [
+            refuse(400, "At most 1 image(s) may be provided in one prompt.").when(shows_two).always(),
+            call("Read", file_path="red.png") + call("Read", file_path="wide.png"),
+            ANSWER,
+        ]
+    )
+    run = claude("What is in these files?", "--allowedTools", "Read", gate=gate)
+    assert (run.result, run.is_error) == ("A red image, an empty page.", False)
+    older, newer, attached = gate.model.chats[-1].messages[-3:]
+    assert older["content"] == "[an image was here that this model cannot be shown]"
+    assert "attached image" in newer["content"]
+    assert [part["image_url"]["url"] for part in attached["content"] if part["type"] == "image_url"] == [
+        _data_url("image/png", png(16, 6))
+    ]
+
+
 def _parts(request: ReceivedRequest) -> set[str]:
     contents = [message["content"] for message in request.messages if isinstance(message["content"], list)]
     return {part["type"] for parts in contents for part in parts}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.learnt import Learnt
 
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 LINK = {"type": "image", "source": {"type": "url", "url": "https://img.example/a.png"}}
@@ -188,4 +189,25 @@ def test_an_image_of_the_assistant_is_left_out_and_reported(translate: Any) -> N
         ]
     )
     assert told.messages[1] == {"role": "assistant", "content": "look"}
+    assert told.dropped == {"messages[].content[].image"}
+
+
+def test_of_more_images_than_a_model_takes_the_newest_are_shown(translate: Any) -> None:
+    def picture(data: str) -> dict[str, Any]:
+        return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+
+    call = {"type": "tool_use", "id": "t", "name": "Read", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [picture("BBBB")]}
+    told = translate(
+        more={"learnt": Learnt(max_images=2)},
+        messages=[
+            {"role": "user", "content": [picture("AAAA")]},
+            {"role": "assistant", "content": [call]},
+            {"role": "user", "content": [result, picture("CCCC")]},
+        ],
+    )
+    parts = [part for message in told.messages if isinstance(message["content"], list) for part in message["content"]]
+    shown = [part["image_url"]["url"][-4:] for part in parts if part["type"] == "image_url"]
+    assert shown == ["BBBB", "CCCC"]
+    assert NO_IMAGE in str(told.messages[0]["content"])
     assert told.dropped == {"messages[].content[].image"}

@@ -117,6 +117,11 @@ def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: st
     assert count(error).tokens == prompt
 
 
+def test_a_limit_of_images_is_remembered() -> None:
+    error = '{"object":"error","message":"At most 2 image(s) may be provided in one prompt.","code":400}'
+    assert learn(400, error, NOTHING) == Learnt(max_images=2)
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [

@@ -57,7 +57,7 @@ def test_the_effort_of_the_last_message_holds(lab: Callable[..., Lab], claude: C
     assert [request.body["reasoning_effort"] for request in gate.model.chats] == ["high", "low"]
 
 
-@pytest.mark.parametrize(("dialect", "field"), [("vllm", "reasoning_content"), ("openrouter", "reasoning")])
+@pytest.mark.parametrize(("dialect", "field"), [("vllm", "reasoning"), ("deepseek", "reasoning_content")])
 def test_a_tool_loop_keeps_its_thinking_until_it_is_finished(
     lab: Callable[..., Lab], claude: ClaudeCode, dialect: str, field: str
 ) -> None:

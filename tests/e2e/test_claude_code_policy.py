@@ -13,7 +13,8 @@ import httpx
 from asgi_llmgate.testing.model_script import say
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Lab, Run
+    from tests.e2e.claude_code import ClaudeCode
+    from tests.e2e.conftest import Lab
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5"
 ENTITLED: dict[str, Any] = {
@@ -30,9 +31,7 @@ def asked(gate: Lab) -> list[tuple[int, str]]:
     return [(record["status"], record["llmgate.client.model"]) for record in gate.records()]
 
 
-def test_it_uses_its_fallback_model_where_a_rule_denies_the_other(
-    lab: Callable[..., Lab], claude: Callable[..., Run]
-) -> None:
+def test_it_uses_its_fallback_model_where_a_rule_denies_the_other(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab([say("Hello.").always()], **ENTITLED)
     run = claude("Say hello.", "--model", OPUS, "--fallback-model", HAIKU, gate=gate)
     assert (run.result, run.is_error) == ("Hello.", False)
@@ -40,9 +39,7 @@ def test_it_uses_its_fallback_model_where_a_rule_denies_the_other(
     assert {request.body["model"] for request in gate.model.requests} == {"gpt-4o-mini"}
 
 
-def test_without_a_fallback_it_prints_the_reason_and_the_model(
-    lab: Callable[..., Lab], claude: Callable[..., Run]
-) -> None:
+def test_without_a_fallback_it_prints_the_reason_and_the_model(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab(**ENTITLED)
     run = claude("Say hello.", "--model", OPUS, gate=gate)
     assert run.is_error
@@ -51,11 +48,11 @@ def test_without_a_fallback_it_prints_the_reason_and_the_model(
 
 
 def test_a_denied_model_as_a_400_is_tried_more_often_and_not_taken_for_a_bad_login(
-    lab: Callable[..., Lab], claude: Callable[..., Run]
+    lab: Callable[..., Lab], claude: ClaudeCode
 ) -> None:
     settings = {**ENTITLED, "policy": {**ENTITLED["policy"], "denied_model_status": 400}}
     gate = lab(**settings)
-    run = claude("Say hello.", "--model", OPUS, gate=gate)
+    run = claude("Say hello.", "--model", OPUS, gate=gate, refusals=None)
     assert run.result == "API Error: 400 ask for this model (model: claude-opus-5-5)"
     assert set(asked(gate)) == {(400, OPUS)}
     assert len(asked(gate)) > 1
@@ -71,7 +68,7 @@ def one_call_open(gate: Lab) -> Iterator[Callable[[], None]]:
         yield open_call.close
 
 
-def test_a_limit_that_is_over_soon_is_waited_for(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+def test_a_limit_that_is_over_soon_is_waited_for(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     held = say("one two three").stall(after=2).when(lambda request: request.prompt == "hold")
     gate = lab([held, say("Hello.")], limits=[{"name": "teams", "key": "jwt.team", "concurrency": 1}])
     with one_call_open(gate) as end:
@@ -91,7 +88,7 @@ def test_a_limit_that_is_over_soon_is_waited_for(lab: Callable[..., Lab], claude
     assert asked(gate)[-1] == (200, OPUS)
 
 
-def test_a_limit_that_lasts_ends_it_at_once_with_our_words(lab: Callable[..., Lab], claude: Callable[..., Run]) -> None:
+def test_a_limit_that_lasts_ends_it_at_once_with_our_words(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab([say("Hello.")], limits=[{"name": "teams", "key": "jwt.team", "requests": "1/day"}])
     body = {"model": HAIKU, "max_tokens": 50, "messages": [{"role": "user", "content": "the one for today"}]}
     headers = {"authorization": f"Bearer {gate.token()}"}

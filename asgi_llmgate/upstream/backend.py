@@ -22,6 +22,7 @@ from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
 from asgi_llmgate.protocol.native import native_error
 from asgi_llmgate.protocol.request import Options
 from asgi_llmgate.protocol.room import UNCOUNTED, Count, count
+from asgi_llmgate.upstream.lessons import Lessons
 from asgi_llmgate.upstream.outgoing import Headers, Outgoing
 
 ASKING = 5.0
@@ -71,12 +72,12 @@ class Upstream:
         self._headers = tuple(
             (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in backend.extra_headers.items()
         )
-        self._lessons: dict[str, Learnt] = {}
+        self._lessons = Lessons()
         self._urls: dict[tuple[str, str], httpx.URL] = {}
 
     def lessons(self, model: str) -> Learnt:
         """What this server has taught about a model of its."""
-        return self._lessons.get(model, NOTHING)
+        return self._lessons.about(model)
 
     async def send(self, outgoing: Outgoing, model: str) -> HTTPAnswer | Taught:
         """Send a call: its answer is a 200 whose body has not been read.
@@ -92,7 +93,7 @@ class Upstream:
         # Asked of one that knows nothing: another call may have learnt the same while this one was on its way.
         if self.dialect.native or learn(answer.status, text, NOTHING) is None:
             raise error
-        self._lessons[model] = learn(answer.status, text, known) or known
+        self._lessons.keep(model, learn(answer.status, text, known) or known)
         return Taught(error, count(text))
 
     async def pass_on(

@@ -24,7 +24,7 @@ from asgi_llmgate.protocol.request import Options
 from asgi_llmgate.resolve import ResolveMiddleware
 from asgi_llmgate.routes import KINDS, ROUTES, Route, Routes
 from asgi_llmgate.upstream import Backend
-from asgi_llmgate.usage import AccessLog, UsageMiddleware
+from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
 from asgi_llmgate.usage.record import Field
 
 Layer = Callable[[ASGIApp], ASGIApp]
@@ -72,13 +72,7 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
         auth=_auth(settings.auth, client, folder),
         policy=policy_layer(settings.policy, folder),
         limits=_limits(settings.limits, listed),
-        usage=_layer(
-            "usage",
-            UsageMiddleware,
-            sinks=[log],
-            fields=_fields(settings.usage.fields, listed),
-            debug=settings.server.debug,
-        ),
+        usage=_usage(settings, [log], models, routes),
         closing=[client.aclose, log.close],
     )
 
@@ -272,6 +266,38 @@ def _limits(limits: Sequence[shape.Limit], list_claims: Sequence[str]) -> Layer 
         with _at(f"limits[{index}]"):
             made.append(Limit(**msgspec.structs.asdict(limit)))
     return _layer("limits", LimitMiddleware, limits=made, list_claims=list_claims)
+
+
+def _usage(settings: shape.Settings, sinks: list[Sink], models: ModelTable, routes: Routes) -> Layer:
+    usage, fields = settings.usage, _fields(settings.usage.fields, settings.policy.list_claims)
+    bounds: dict[str, Any] = {"models": models.models(), "fields": fields}
+    options: dict[str, Any] = {"sinks": sinks, "fields": fields, "debug": settings.server.debug}
+    if usage.prometheus:
+        prometheus = shape.PrometheusSettings() if usage.prometheus is True else usage.prometheus
+        with _at("usage.prometheus"), _extra("prometheus"):
+            from asgi_llmgate.usage.prometheus import Prometheus
+
+            sinks.append(Prometheus(labels=prometheus.labels, **bounds))
+    if not usage.otel:
+        return _layer("usage", UsageMiddleware, **options)
+    otel = shape.Otel() if usage.otel is True else usage.otel
+    with _at("usage.otel"), _extra("otel"):
+        from asgi_llmgate.usage.otel import OpenTelemetry
+        from asgi_llmgate.usage.serverspan import ServerSpan
+
+        telemetry = OpenTelemetry(otel.semconv, labels=otel.labels, traceparent=otel.traceparent, **bounds)
+    sinks.append(telemetry)
+    layer = _layer("usage", UsageMiddleware, tracing=telemetry, **options)
+    return (lambda app: ServerSpan(layer(app), routes=routes)) if otel.server_span else layer
+
+
+@contextlib.contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """A setting that needs packages which not everybody has."""
+    try:
+        yield
+    except ImportError as error:
+        raise SettingsError(f"needs {error.name}", hint=f"pip install 'asgi-llmgate[{name}]'") from None
 
 
 def _fields(fields: Mapping[str, str], list_claims: Sequence[str]) -> Mapping[str, Field]:

@@ -10,7 +10,9 @@
     target, attempts, usage, answer,        the terminal app
       dropped, sent_at, first_token_at
     status, first_byte_at, ended_at         UsageMiddleware, from the messages that pass
-    outcome, reason, error                  whoever calls `settle` first
+    outcome, reason, error, detail,         whoever calls `settle` first
+      error_type
+    tracing                                 UsageMiddleware
 
 It lives in `scope["llmgate"]` of a COPIED scope, put there by the outermost layer that runs.  Facts travel inward and
 outward in it: no globals, no context variables, no header added to the request.
@@ -20,10 +22,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.errors import GateError, row_for
@@ -165,6 +168,28 @@ class Answer:
     finish_reasons: tuple[str, ...] = ()
 
 
+class Tracing(Protocol):
+    """Follows calls on their way to a model server."""
+
+    def call(
+        self, exchange: Exchange, address: tuple[str, int]
+    ) -> AbstractContextManager[Iterable[tuple[bytes, bytes]]]:
+        """To be entered around sending one call to a host and port: gives the headers that carry the trace there."""
+        ...
+
+
+class _Untraced:
+    _no_headers: ClassVar[AbstractContextManager[Iterable[tuple[bytes, bytes]]]] = nullcontext(())
+
+    def call(
+        self, exchange: Exchange, address: tuple[str, int]
+    ) -> AbstractContextManager[Iterable[tuple[bytes, bytes]]]:
+        return self._no_headers
+
+
+UNTRACED: Tracing = _Untraced()
+
+
 @dataclass(slots=True, repr=False, eq=False)
 class Exchange:
     """See the module's table.  Times are `time.monotonic()` seconds, `started_at` is Unix seconds.
@@ -204,7 +229,9 @@ class Exchange:
     reason: str = ""
     error: str = ""
     detail: str = ""
+    error_type: str = ""
     recorded: bool = False
+    tracing: Tracing = UNTRACED
 
     @classmethod
     def enter(cls, scope: Scope) -> tuple[Scope, Exchange]:
@@ -240,16 +267,25 @@ class Exchange:
         )
         return {**scope, KEY: exchange}, exchange
 
-    def settle(self, outcome: Outcome, *, reason: str = "", error: str = "", detail: str = "") -> bool:
+    def settle(
+        self, outcome: Outcome, *, reason: str = "", error: str = "", detail: str = "", error_type: str = ""
+    ) -> bool:
         """Say how it ended.  The first call counts; a later one changes nothing and returns False."""
         if self.outcome:
             return False
-        self.outcome, self.reason, self.error, self.detail = outcome, reason, error, detail
+        self.outcome, self.reason, self.error = outcome, reason, error
+        self.detail, self.error_type = detail, error_type
         return True
 
     def settle_error(self, outcome: Outcome, failure: GateError) -> bool:
-        """`settle` with the reason that the error table gives."""
-        return self.settle(outcome, reason=row_for(failure).reason, error=failure.message, detail=failure.detail)
+        """`settle` with the reason that the error table gives; `error_type` is the name of the failure's class."""
+        return self.settle(
+            outcome,
+            reason=row_for(failure).reason,
+            error=failure.message,
+            detail=failure.detail,
+            error_type=type(failure).__name__,
+        )
 
     def __repr__(self) -> str:
         return f"Exchange({self.request_id}, {self.outcome or 'open'})"

@@ -47,7 +47,9 @@ class Passthrough:
         exchange.attempts, exchange.sent_at = 1, time.monotonic()
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client:
-                async with await upstream.pass_on(scope["method"], path, query, headers, body) as answer:
+                with exchange.tracing.call(exchange, upstream.address) as traced:
+                    opened = await upstream.pass_on(scope["method"], path, query, [*headers, *traced], body)
+                async with opened as answer:
                     kind = answer.headers.get("content-type", "")
                     meter = Meter(kind)
                     await client.start(answer.status, _headers(exchange, kind))

@@ -163,11 +163,26 @@ class AccessLogSettings(_Section, frozen=True):
     file: str | None = None
 
 
+class Otel(_Section, frozen=True):
+    """OpenTelemetry.  `labels` are names of `usage.fields` that the metrics get as labels."""
+
+    semconv: Literal["1.41", "latest", "both"] = "1.41"
+    server_span: bool = True
+    traceparent: bool = True
+    labels: tuple[str, ...] = ()
+
+
+class PrometheusSettings(_Section, frozen=True):
+    labels: tuple[str, ...] = ()
+
+
 class Usage(_Section, frozen=True):
     """What is written down.  `fields`: name in the record -> CEL text over jwt, request and llm."""
 
     access_log: AccessLogSettings = AccessLogSettings()
     fields: dict[str, str] = {}
+    otel: bool | Otel = False
+    prometheus: bool | PrometheusSettings = False
 
 
 class Net(_Section, frozen=True):
@@ -209,9 +224,7 @@ PLANNED = frozenset(
         "backends[].concurrency",
         "limits[].store",
         "limits[].on_store_error",
-        "usage.otel",
         "usage.ledger",
-        "usage.prometheus",
         "server.drain",
     }
 )

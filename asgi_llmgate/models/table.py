@@ -81,6 +81,10 @@ class ModelTable:
                 break
         return tuple(found)
 
+    def models(self) -> frozenset[str]:
+        """The models that the table names: all that may be sent, but for what a client asks of a bare backend."""
+        return frozenset(name for row in self._rows for name in row.models)
+
     def listed(self) -> Iterator[tuple[str, str]]:
         """(name, display name) of all that `/v1/models` may show, in the order of the rows, each name once."""
         seen: set[str] = set()
@@ -99,6 +103,7 @@ class _Compiled:
         self._uses = [_use(text, f"models[{index}].use", providers) for text in row.use]
         self._fixed = self._targets("") if all(model for _, _, model in self._uses) else None
         self.names = ((row.match,) if "*" not in row.match else ()) + row.listed
+        self.models = [name for _, _, model in self._uses for name in ([model] if model else self.names)]
         self.display_name = row.display_name
 
     def fits(self, asked: str) -> bool:

@@ -37,7 +37,8 @@ class Attempt:
             tries += 1
             exchange.attempts += 1
             exchange.sent_at = time.monotonic()
-            answer = await self._upstream.send(self.outgoing, model)
+            with exchange.tracing.call(exchange, self._upstream.address) as headers:
+                answer = await self._upstream.send(self.outgoing, model, headers)
             if not isinstance(answer, Taught):
                 return answer
             if answer.counted.tokens:

@@ -29,6 +29,7 @@ ASKING = 5.0
 """Seconds for a question beside a call, such as how many tokens a prompt has."""
 
 _ERROR_BODY = 64 * 1024
+_PORTS = {"http": 80, "https": 443}
 _URLS = 64
 _JSON = ((b"content-type", b"application/json"),)
 
@@ -60,7 +61,8 @@ class Taught:
 
 
 class Upstream:
-    """A backend that can be asked.  `dialect` and `options` say how to write a request for it."""
+    """A backend that can be asked.  `dialect` and `options` say how to write a request for it, `address` is its
+    host and port."""
 
     def __init__(self, backend: Backend, client: HTTPClient) -> None:
         self.dialect = backend.dialect
@@ -68,6 +70,8 @@ class Upstream:
         self._backend = backend
         self._client = client
         self._base = backend.base_url.rstrip("/")
+        where = httpx.URL(self._base)
+        self.address = (where.host, where.port or _PORTS[where.scheme])
         self._key_header = backend.dialect.key_header.encode("ascii")
         self._headers = tuple(
             (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in backend.extra_headers.items()
@@ -79,13 +83,15 @@ class Upstream:
         """What this server has taught about a model of its."""
         return self._lessons.about(model)
 
-    async def send(self, outgoing: Outgoing, model: str) -> HTTPAnswer | Taught:
+    async def send(
+        self, outgoing: Outgoing, model: str, more_headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> HTTPAnswer | Taught:
         """Send a call: its answer is a 200 whose body has not been read.
 
         Raises UpstreamError for everything that is neither an answer nor a lesson.
         """
         url = self._url(self.dialect.path, outgoing.query)
-        answer = await self._open("POST", url, (*outgoing.headers, *_JSON), outgoing.body)
+        answer = await self._open("POST", url, (*outgoing.headers, *_JSON, *more_headers), outgoing.body)
         if answer.status == 200:
             return answer
         error, content = await self._refusal(answer)

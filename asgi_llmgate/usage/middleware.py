@@ -25,7 +25,7 @@ from contextlib import suppress
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi.replies import outcome_of, refuse
 from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, row_for
-from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
 from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.usage.crash import stack
 from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Field, UsageRecord
@@ -41,24 +41,33 @@ class UsageMiddleware:
     """Writes one UsageRecord per HTTP request to every sink.
 
     `fields` are facts to add to each record: name -> function of the Exchange.  With `debug` the log of a crash shows
-    the exception's message, which may quote a prompt.  Of two such layers around one call the inner one writes.  Raises
-    SettingsError for a field name that a record cannot have.
+    the exception's message, which may quote a prompt.  `tracing` follows the calls to model servers until their record
+    is written.  Of two such layers around one call the inner one writes.  Raises SettingsError for a field name that a
+    record cannot have.
     """
 
     def __init__(
-        self, app: ASGIApp, *, sinks: Sequence[Sink], fields: Mapping[str, Field] = NO_FIELDS, debug: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        sinks: Sequence[Sink],
+        fields: Mapping[str, Field] = NO_FIELDS,
+        tracing: Tracing = UNTRACED,
+        debug: bool = False,
     ) -> None:
         for name in fields:
             _check_name(name)
         self.app = app
         self._sinks = Sinks(sinks)
         self._fields = dict(fields)
+        self._tracing = tracing
         self._debug = debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         scope, exchange = Exchange.enter(scope)
+        exchange.tracing = self._tracing
         passage = Passage(exchange, receive, send, self._write)
         try:
             await self._run(scope, exchange, passage)

@@ -45,7 +45,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     answer was there) and `upstream_ms` (from sending the call until the end) are milliseconds.  `input_tokens` holds
     all input, cached tokens included, and `output_tokens` includes `reasoning_tokens`; all are None where nobody has
     said, and `estimated` marks numbers that we had to guess.  `request_model` is the model that was sent,
-    `client_model` the one that was asked for.  `fields` are the operator's own.
+    `client_model` the one that was asked for.  `error_type` is the name of the class in errors.py.  `fields` are the
+    operator's own.
     """
 
     time: str
@@ -56,6 +57,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     outcome: str = ""
     reason: str = ""
     error: str = ""
+    error_type: str = field(default="", name="error.type")
     detail: str = field(default="", name="llmgate.detail")
     duration_ms: float
     ttft_ms: float | None = None
@@ -144,6 +146,7 @@ def _bare(exchange: Exchange) -> dict[str, Any]:
         "outcome": exchange.outcome,
         "reason": exchange.reason,
         "error": clip(exchange.error, _LONG),
+        "error_type": exchange.error_type,
         "detail": clip(exchange.detail, _LONG),
         "duration_ms": _ms(exchange.started, ended),
         "client_ip": exchange.client,

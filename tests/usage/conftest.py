@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from opentelemetry import metrics, trace
 
+from asgi_llmgate import Gateway
 from asgi_llmgate.exchange import Answer, Call, Decision, Exchange, Identity, Target, Usage
+from asgi_llmgate.testing.model_script import Turn
+from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.usage import UsageRecord
+from tests.usage.collector import Collector
+from tests.usage.processes import Folder
 
 
 class Kept:
@@ -40,6 +49,50 @@ class Kept:
 @pytest.fixture
 def sink() -> Kept:
     return Kept()
+
+
+@pytest.fixture(scope="session")
+def telemetry() -> Iterator[Collector]:
+    """The process's OpenTelemetry, as a host sets it up, once: providers cannot be replaced."""
+    with Collector().running() as collector:
+        trace.set_tracer_provider(collector.tracer_provider)
+        metrics.set_meter_provider(collector.meter_provider)
+        yield collector
+
+
+@pytest.fixture
+def collector(telemetry: Collector) -> Collector:
+    telemetry.clear()
+    return telemetry
+
+
+@pytest.fixture
+async def gate(serve: Callable[..., str]) -> AsyncIterator[Callable[..., tuple[Gateway, ModelServer]]]:
+    """`gate(turns..., usage={...}) -> (gateway, model server)`, from settings."""
+    async with AsyncExitStack() as stack:
+
+        def make(*turns: Turn, **sections: Any) -> tuple[Gateway, ModelServer]:
+            server = ModelServer(turns)
+            settings = {
+                "auth": {"mode": "off"},
+                "policy": {"default": "allow"},
+                "backends": {"main": {"base_url": serve(server) + "/v1", "provider": "vllm"}},
+                "models": [{"match": "*", "use": "main/gpt-4o-mini"}],
+                **sections,
+            }
+            gateway = Gateway.from_settings(settings)
+            stack.push_async_callback(gateway.shutdown)
+            return gateway, server
+
+        yield make
+
+
+@pytest.fixture
+def folder(tmp_path: Path, serve: Callable[..., str]) -> Folder:
+    """For a gateway in a process of its own, in front of a model server in this one."""
+    model = ModelServer()
+    (tmp_path / "served").mkdir()
+    return Folder(tmp_path / "served", model, serve(model) + "/v1")
 
 
 @pytest.fixture

@@ -1,0 +1,204 @@
+"""OpenTelemetry: spans and metrics of a call, by the API alone; the SDK, and where it all goes, is the host's business.
+
+    span                       kind    from ... to                                        made by
+    -------------------------  ------  -------------------------------------------------  -------------------------
+    POST /llm/v1/messages      SERVER  the request until its last message has left        ServerSpan (serverspan.py)
+    chat gpt-4o-mini           CLIENT  one call to a model server until its record        OpenTelemetry.call
+
+`OpenTelemetry` is a sink: when the record is written, which is before the last message leaves, the metrics are counted,
+the client span ends with all that is known of the answer, and the server span gets what the gateway knows beside HTTP.
+Later it would be too late, because the instrumentation ends the server span with that message.
+
+What never reaches a span: prompts and answers, tokens and keys, messages of errors, claims that are not in
+`usage.fields`.  To the model server goes `traceparent` and nothing else of the context: baggage is the company's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import context as current
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from asgi_llmgate._version import __version__
+from asgi_llmgate.errors import GateError, UpstreamError
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.usage.metrics import Measures, Metric, Semconv, attribute_names
+from asgi_llmgate.usage.record import UsageRecord
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
+
+SERVER_SPAN: Mapping[str, str] = {
+    "request_id": "llmgate.request_id",
+    "outcome": "llmgate.outcome",
+    "reason": "llmgate.reason",
+    "error.type": "error.type",
+    "policy.rule": "policy.rule",
+    "policy.dry_run": "policy.dry_run",
+    "llmgate.client.model": "llmgate.client.model",
+}
+"""Name in the record -> attribute of the server span, which has the operator's own fields, too."""
+
+CLIENT_SPAN = frozenset(
+    {
+        "gen_ai.response.model",
+        "gen_ai.response.id",
+        "gen_ai.response.finish_reasons",
+        "gen_ai.request.max_tokens",
+        "gen_ai.request.stream",
+        "gen_ai.request.temperature",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.conversation.id",
+        "gen_ai.agent.id",
+        "llmgate.client.model",
+        "llmgate.attempts",
+        "llmgate.cost_usd",
+        "llmgate.estimated",
+        "error.type",
+    }
+)
+"""What the client span gets when it ends, by the same names.  At its start, where samplers decide, it has
+gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model, server.address, server.port, llmgate.backend."""
+
+TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+
+_FAILED = frozenset({"error", "upstream_error", "upstream_truncated", "shutdown"})
+
+_trace_context = TraceContextTextMapPropagator()
+
+
+class OpenTelemetry:
+    """A sink for records, and what follows calls (`UsageMiddleware(..., sinks=[telemetry], tracing=telemetry)`).
+
+    `semconv` chooses the names of the conventions.  `models` and `labels` bound the labels of the metrics (metrics.py).
+    Without `traceparent` model servers are told nothing of the trace.  The providers are the global ones by default;
+    they may be set after this is made.
+    """
+
+    def __init__(
+        self,
+        semconv: Semconv = "1.41",
+        *,
+        models: Collection[str] | None = None,
+        labels: Sequence[str] = (),
+        fields: Collection[str] | None = None,
+        traceparent: bool = True,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        self._measures = Measures(semconv, models=models, labels=labels, fields=fields)
+        self._renamed = attribute_names(semconv)
+        self._traceparent = traceparent
+        self._tracer = trace.get_tracer("asgi_llmgate", __version__, tracer_provider, schema_url=SCHEMA_URL)
+        meter = metrics.get_meter("asgi_llmgate", __version__, meter_provider, schema_url=SCHEMA_URL)
+        self._write = {metric.name: _instrument(meter, metric) for metric in self._measures.metrics}
+        self._calls: dict[str, Span] = {}
+        """The open client spans by request id: every request ends in a record, and that ends its span."""
+
+    def call(self, exchange: Exchange, address: tuple[str, int]) -> AbstractContextManager[RawHeaders]:
+        before = self._calls.pop(exchange.request_id, None)
+        if before is not None:  # its answer was read and not passed on: the call is made again, in other words
+            _fail(before, "Rejected")
+        target = exchange.target
+        assert target is not None
+        operation = exchange.call.operation if exchange.call is not None else ""
+        attributes: dict[str, str | int] = {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": target.provider,
+            "gen_ai.request.model": target.model,
+            "server.address": address[0],
+            "server.port": address[1],
+            "llmgate.backend": target.backend,
+        }
+        if not (operation and target.model):  # a passthrough that nobody has a word for, or that names no model
+            attributes = {name: value for name, value in attributes.items() if value}
+        name = f"{operation or 'call'} {target.model}".rstrip()
+        span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        self._calls[exchange.request_id] = span
+        return _Sending(self, exchange.request_id, span)
+
+    def emit(self, record: UsageRecord) -> None:
+        for metric, value, labels in self._measures.of(record):
+            self._write[metric.name](value, labels)
+        call = self._calls.pop(record.request_id, None)
+        server = trace.get_current_span()
+        calling = call is not None and call.is_recording()
+        if not (calling or server.is_recording()):
+            if call is not None:
+                call.end()
+            return
+        flat = record.flat()
+        if server.is_recording():
+            server.set_attributes({SERVER_SPAN[name]: value for name, value in flat.items() if name in SERVER_SPAN})
+            server.set_attributes(dict(record.fields))
+            if record.outcome in _FAILED:
+                server.set_status(StatusCode.ERROR)
+        if call is not None:
+            self._end(call, record, flat)
+
+    def _end(self, span: Span, record: UsageRecord, flat: Mapping[str, Any]) -> None:
+        for name, value in flat.items():
+            if name in CLIENT_SPAN:
+                for written in self._renamed.get(name, (name,)):
+                    span.set_attribute(written, value)
+        if record.stream and record.ttft_ms is not None and record.upstream_ms is not None:
+            until_sent = record.duration_ms - record.upstream_ms
+            span.set_attribute(TO_FIRST_CHUNK, max(record.ttft_ms - until_sent, 0) / 1000)
+        if record.outcome in _FAILED:
+            span.set_status(StatusCode.ERROR)
+        span.end()
+
+    def _headers(self) -> RawHeaders:
+        carrier: dict[str, str] = {}
+        if self._traceparent:
+            _trace_context.inject(carrier)
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in carrier.items()]
+
+
+class _Sending:
+    """The span is current while the call is sent, so that a client that the host has instrumented comes below it."""
+
+    __slots__ = ("_id", "_span", "_telemetry", "_token")
+
+    def __init__(self, telemetry: OpenTelemetry, request_id: str, span: Span) -> None:
+        self._telemetry, self._id, self._span = telemetry, request_id, span
+
+    def __enter__(self) -> RawHeaders:
+        self._token = current.attach(trace.set_span_in_context(self._span))
+        return self._telemetry._headers()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        current.detach(self._token)
+        if isinstance(error, GateError):
+            self._telemetry._calls.pop(self._id, None)
+            if isinstance(error, UpstreamError) and error.status:
+                self._span.set_attribute("http.response.status_code", error.status)
+            _fail(self._span, type(error).__name__)
+
+
+def _fail(span: Span, error_type: str) -> None:
+    span.set_attribute("error.type", error_type)
+    span.set_status(StatusCode.ERROR)
+    span.end()
+
+
+def _instrument(meter: metrics.Meter, metric: Metric) -> Any:
+    """What takes a value and its labels."""
+    if metric.buckets:
+        return meter.create_histogram(
+            metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=list(metric.buckets)
+        ).record
+    return meter.create_counter(metric.name, metric.unit, metric.description).add

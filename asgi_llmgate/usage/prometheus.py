@@ -1,0 +1,128 @@
+"""Prometheus: the metrics of metrics.py in prometheus-client's registry, and an app to be scraped.
+
+Names are those that OpenTelemetry's own exporter to Prometheus makes of the conventions' (dots become underscores, a
+unit in seconds and `total` are added), so that one dashboard does for both:
+
+    gen_ai.client.operation.duration    gen_ai_client_operation_duration_seconds
+    llmgate.requests                    llmgate_requests_total
+
+Under several workers (gunicorn, uvicorn --workers) each counts for itself and a scrape reaches one of them.  With
+PROMETHEUS_MULTIPROC_DIR set before the process starts, they count in files of that directory and every scrape sees all
+(https://prometheus.github.io/client_python/multiprocess/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.asgi import refuse, respond, run_lifespan
+from asgi_llmgate.errors import MethodNotAllowed, SettingsError
+from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.usage.metrics import Measures, Metric
+from asgi_llmgate.usage.record import UsageRecord
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
+_registering = threading.Lock()
+_registered: WeakKeyDictionary[CollectorRegistry, tuple[tuple[str, ...], dict[str, Any]]] = WeakKeyDictionary()
+
+
+class Prometheus:
+    """A sink that counts in a registry, by default the one of the process, which a /metrics of the host shows already.
+
+    `models`, `labels` and `fields` are those of Measures.  Several gateways may count in one registry.  Raises
+    SettingsError where they do not have the same `labels`.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Collection[str] | None = None,
+        labels: Sequence[str] = (),
+        fields: Collection[str] | None = None,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._measures = Measures(models=models, labels=labels, fields=fields)
+        self._labels = {metric.name: metric.labels for metric in self._measures.metrics}
+        with _registering:
+            if registry not in _registered:
+                _registered[registry] = tuple(labels), _register(self._measures.metrics, registry)
+            known, self._metrics = _registered[registry]
+        if known != tuple(labels):
+            raise SettingsError("another gateway of this process counts with other labels", path="labels")
+
+    def emit(self, record: UsageRecord) -> None:
+        for metric, value, labels in self._measures.of(record):
+            child = self._metrics[metric.name].labels(*[labels.get(label, "") for label in self._labels[metric.name]])
+            (child.observe if metric.buckets else child.inc)(value)
+
+
+class PrometheusApp:
+    """An app to be mounted (`mount(app, "/metrics", PrometheusApp())`) that shows a registry to whoever asks.
+
+    Who may ask is for the network, or for a layer in front of it, to say.  It writes in a thread: the files of many
+    workers are many milliseconds, and streams are open meanwhile (prometheus-client's own ASGI app does it in the event
+    loop, and names its headers in a way that HTTP/2 forbids).  Raises SettingsError where PROMETHEUS_MULTIPROC_DIR is
+    not a directory.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        if DIRECTORY in os.environ:
+            registry = CollectorRegistry()
+            try:
+                MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            except ValueError:
+                raise SettingsError(f"{DIRECTORY}: no such directory: {os.environ[DIRECTORY]}") from None
+        self._registry = registry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await run_lifespan(self, scope, receive, send)
+            return
+        if scope["type"] != "http":
+            raise NotImplementedError(f"metrics are asked for by HTTP only, not {scope['type']}")
+        method = scope["method"]
+        if method not in ("GET", "HEAD"):
+            await refuse(scope, receive, send, MethodNotAllowed("GET, HEAD"))
+            return
+        write, kind = choose_encoder(read_headers(scope).get("accept", ""))
+        body = await asyncio.to_thread(write, self._registry)
+        headers = [(b"content-type", kind.encode("ascii")), (b"cache-control", b"no-store")]
+        await respond(send, 200, headers, body, head=method == "HEAD")
+
+    async def startup(self) -> None:
+        """Nothing to open."""
+
+    async def shutdown(self) -> None:
+        """Nothing to close."""
+
+
+def metric_name(metric: Metric) -> str:
+    """Without `_total`, which the client adds."""
+    return label_name(metric.name) + ("_seconds" if metric.unit == "s" else "")
+
+
+def label_name(name: str) -> str:
+    return name.replace(".", "_").replace("-", "_")
+
+
+def _register(metrics: Sequence[Metric], registry: CollectorRegistry) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for metric in metrics:
+        common: dict[str, Any] = {"labelnames": tuple(map(label_name, metric.labels)), "registry": registry}
+        name = metric_name(metric)
+        if metric.buckets:
+            made[metric.name] = Histogram(name, metric.description, buckets=metric.buckets, **common)
+        else:
+            made[metric.name] = Counter(name, metric.description, **common)
+    return made

@@ -8,9 +8,10 @@ where the host runs layers of ours too), and closes at the end what they opened.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,6 +24,9 @@ from asgi_llmgate.routes import ROUTES, Routes, find
 if TYPE_CHECKING:
     from asgi_llmgate.assembly import Layer
     from asgi_llmgate.settings import Settings
+
+GRACE = 2.0
+"""Seconds that requests under way may take to end when the gateway shuts down."""
 
 
 class Gateway:
@@ -58,6 +62,8 @@ class Gateway:
                 app = layer(app)
         self._app = Front(app)
         self._routes = routes
+        self._open = 0
+        self._idle: asyncio.Event | None = None
         self._closing = tuple(closing)
 
     @classmethod
@@ -86,13 +92,27 @@ class Gateway:
             found = find(self._routes, local_path(scope))
             if found is not None:
                 exchange.wire = found[0].wire
-        await self._app(scope, receive, send)
+        self._open += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._open -= 1
+            if not self._open and self._idle is not None:
+                self._idle.set()
 
     async def startup(self) -> None:
         """Nothing has to be opened before the first request; here for those who drive a lifespan."""
 
     async def shutdown(self) -> None:
-        """Close what belongs to the running event loop.  May be repeated; the gateway may be used again."""
+        """Close what belongs to the running event loop.  May be repeated; the gateway may be used again.
+
+        Requests that are still under way get GRACE seconds to end.  uvicorn has cancelled them by then, and ends the
+        process as soon as this returns: without the wait their records would not be written.
+        """
+        if self._open:
+            self._idle = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), GRACE)
         for close in self._closing:
             closed = close()
             if closed is not None:

@@ -23,13 +23,14 @@ from asgi_llmgate import (
     UsageRecord,
     mount,
 )
-from asgi_llmgate.testing.driver import call
+from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.testing.idp import MockIdP
-from asgi_llmgate.testing.model_script import say
+from asgi_llmgate.testing.model_script import Turn, say
 from asgi_llmgate.testing.model_server import ModelServer
 
 IDP = MockIdP()
 BODY = {"model": "claude-opus-5", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+HI = say("Hi.")
 LAB = 'jwt.org == "acme" && jwt.team == "data-platform"'
 
 
@@ -42,11 +43,11 @@ class Kept(list[UsageRecord]):
 
 @pytest.fixture
 async def make(serve: Callable[..., str]) -> Any:
-    """`make(rule) -> (gateway, records, model server)`, made from Python objects."""
+    """`make(rule, turn) -> (gateway, records, model server)`, made from Python objects."""
     gateways: list[Gateway] = []
 
-    def made(rule: str = LAB) -> tuple[Gateway, Kept, ModelServer]:
-        server = ModelServer([say("Hi.").always()])
+    def made(rule: str = LAB, turn: Turn = HI) -> tuple[Gateway, Kept, ModelServer]:
+        server = ModelServer([turn.always()])
         models = ModelTable([ModelRow("*", ("openai/gpt-4o-mini",))], {"openai": "openai"})
         app = TranslationApp({"openai": Backend(base_url=serve(server) + "/v1")}, models=models)
         records = Kept()
@@ -187,3 +188,24 @@ def test_settings_without_a_rule_do_not_start() -> None:
     with pytest.raises(SettingsError, match=r"^policy"):
         Gateway.from_settings(settings)
     assert Gateway.from_settings({**settings, "policy": {"default": "allow"}})
+
+
+async def test_a_shutdown_waits_for_the_records_of_requests_under_way(make: Any) -> None:
+    gateway, records, _ = make(turn=HI.stall(after=1))
+    body = {**BODY, "stream": True}
+    async with Driver(gateway, "POST", "/v1/messages", json=body, headers=bearer()) as client:
+        await client.chunk()
+        client._communicator.future.cancel()  # what a server does, which then does not wait for it
+        assert records == []
+        await gateway.shutdown()
+        assert [record.outcome for record in records] == ["shutdown"]
+
+
+async def test_a_shutdown_does_not_wait_for_ever(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_llmgate.gateway.GRACE", 0.01)
+    gateway, _, _ = make(turn=HI.stall(after=1))
+    body = {**BODY, "stream": True}
+    async with Driver(gateway, "POST", "/v1/messages", json=body, headers=bearer()) as client:
+        await client.chunk()
+        await gateway.shutdown()
+        assert not client.returned

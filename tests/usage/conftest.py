@@ -88,11 +88,14 @@ async def gate(serve: Callable[..., str]) -> AsyncIterator[Callable[..., tuple[G
 
 
 @pytest.fixture
-def folder(tmp_path: Path, serve: Callable[..., str]) -> Folder:
-    """For a gateway in a process of its own, in front of a model server in this one."""
-    model = ModelServer()
-    (tmp_path / "served").mkdir()
-    return Folder(tmp_path / "served", model, serve(model) + "/v1")
+def folder(tmp_path: Path, serve: Callable[..., str]) -> Callable[..., Folder]:
+    """`folder(turns...)`: for a gateway in a process of its own, in front of a model server in this one."""
+
+    def make(*turns: Turn) -> Folder:
+        model = ModelServer(turns)
+        return Folder(tmp_path / "served", model, serve(model) + "/v1")
+
+    return make
 
 
 @pytest.fixture

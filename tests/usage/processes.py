@@ -50,6 +50,7 @@ class Folder:
         self.model = model
         self._base_url = base_url
         self.printed = ""
+        path.mkdir()
         self.write("gateway.py", GATEWAY)
         self.settings()
 

@@ -15,7 +15,6 @@ from asgi_llmgate import mount
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say
-from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.usage import UsageRecord
 from asgi_llmgate.usage.metrics import METRICS, OTHER, ROOM
 from asgi_llmgate.usage.prometheus import Prometheus, PrometheusApp, metric_name
@@ -218,10 +217,11 @@ def test_a_directory_that_is_not_there_is_named(monkeypatch: Any) -> None:
         PrometheusApp()
 
 
-def test_under_gunicorn_every_scrape_sees_all_workers(folder: Folder, tmp_path: Path) -> None:
+def test_under_gunicorn_every_scrape_sees_all_workers(folder: Any, tmp_path: Path) -> None:
+    place: Folder = folder()
     counters = tmp_path / "counters"
     counters.mkdir()
-    folder.write(
+    place.write(
         "hosted.py",
         """
         import os
@@ -236,9 +236,9 @@ def test_under_gunicorn_every_scrape_sees_all_workers(folder: Folder, tmp_path: 
         app = mount(mount(pid, "/metrics", PrometheusApp()), "/llm", gateway)
         """,
     )
-    folder.settings(usage={"prometheus": True, "access_log": {"file": "access.log"}})
+    place.settings(usage={"prometheus": True, "access_log": {"file": "access.log"}})
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(counters)}
-    with folder.serve(gunicorn("hosted:app", workers=2), **environment) as url:
+    with place.serve(gunicorn("hosted:app", workers=2), **environment) as url:
         workers = set()
         for _ in range(40):
             with httpx.Client(timeout=30) as client:  # a connection each: the kernel chooses the worker
@@ -248,5 +248,4 @@ def test_under_gunicorn_every_scrape_sees_all_workers(folder: Folder, tmp_path: 
     assert [sum(each["llmgate_requests_total"].values()) for each in scrapes] == [40] * 6
     assert [sum(each["gen_ai_client_operation_duration_seconds_count"].values()) for each in scrapes] == [40] * 6
     assert len(list(counters.glob("counter_*.db"))) == len(workers)
-    assert isinstance(folder.model, ModelServer)
-    assert len(folder.model.requests) == 40
+    assert len(place.model.requests) == 40

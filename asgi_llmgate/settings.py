@@ -286,8 +286,11 @@ def _explained(text: str) -> SettingsError:
     kind = _type_at(path)
     if unknown := _UNKNOWN.match(message):
         return _unknown_key(unknown["name"], path, kind)
-    choices = _literals(kind) if message.startswith("Invalid enum value") else ()
+    enumerated = message.startswith("Invalid enum value") or typing.get_origin(kind) is Literal
+    choices = _literals(kind) if enumerated else ()
     hint = "one of " + ", ".join(map(str, choices)) if choices else ""
+    if hint and message.startswith("Expected `str`"):
+        hint += "; in quotes, where YAML would read a number"
     return SettingsError(message[:1].lower() + message[1:], path=path, hint=hint)
 
 

@@ -47,6 +47,16 @@ MISTAKES = [
         with_(backends={"b": {"base_url": "x", "concurrency": 3}}),
         "backends.b.concurrency: known, but not there yet in this version",
     ),
+    (
+        with_(usage={"otel": {"semconv": 1.41}}),
+        "usage.otel.semconv: expected `str`, got `float` "
+        "(one of 1.41, latest, both; in quotes, where YAML would read a number)",
+    ),
+    (
+        with_(usage={"otel": {"semconf": "latest"}}),
+        "usage.otel.semconf: unknown key (did you mean semconv?)",
+    ),
+    (with_(usage={"prometheus": 3}), "usage.prometheus: expected `bool | object`, got `int`"),
     (with_(usage={"ledger": {}}), "usage.ledger: known, but not there yet in this version"),
 ]
 

@@ -133,12 +133,8 @@ class OpenTelemetry:
             self._write[metric.name](value, labels)
         call = self._calls.pop(record.request_id, None)
         server = trace.get_current_span()
-        calling = call is not None and call.is_recording()
-        if not (calling or server.is_recording()):
-            if call is not None:
-                call.end()
-            return
-        flat = record.flat()
+        recording = server.is_recording() or (call is not None and call.is_recording())
+        flat = record.flat() if recording else {}
         if server.is_recording():
             server.set_attributes({SERVER_SPAN[name]: value for name, value in flat.items() if name in SERVER_SPAN})
             server.set_attributes(dict(record.fields))
@@ -148,13 +144,14 @@ class OpenTelemetry:
             self._end(call, record, flat)
 
     def _end(self, span: Span, record: UsageRecord, flat: Mapping[str, Any]) -> None:
-        for name, value in flat.items():
-            if name in CLIENT_SPAN:
-                for written in self._renamed.get(name, (name,)):
-                    span.set_attribute(written, value)
+        known = {name: value for name, value in flat.items() if name in CLIENT_SPAN}
+        for old, names in self._renamed.items():
+            if old in known:
+                known |= dict.fromkeys(names, known.pop(old))
         if record.stream and record.ttft_ms is not None and record.upstream_ms is not None:
             until_sent = record.duration_ms - record.upstream_ms
-            span.set_attribute(TO_FIRST_CHUNK, max(record.ttft_ms - until_sent, 0) / 1000)
+            known[TO_FIRST_CHUNK] = max(record.ttft_ms - until_sent, 0) / 1000
+        span.set_attributes(known)
         if record.outcome in _FAILED:
             span.set_status(StatusCode.ERROR)
         span.end()

@@ -16,6 +16,9 @@ from asgi_llmgate.cel.macros import MACROS
 from asgi_llmgate.errors import TABLE
 from asgi_llmgate.facts import CREDENTIALS, fields_of
 from asgi_llmgate.settings import Settings
+from asgi_llmgate.usage.metrics import LATEST, METRICS, Metric
+from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
+from asgi_llmgate.usage.record import UsageRecord
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -80,3 +83,47 @@ def test_the_policy_pages_numbers_are_those_of_the_code() -> None:
     assert stated is not None
     every, good, told = map(int, stated.groups())
     assert (told, good + told) == (len(refused), every)
+
+
+PAGE = (REFERENCE / "records.md").read_text("utf-8")
+CALL = tuple(re.findall(r"`([^`]+)`", PAGE.partition("*call* stands for")[2].partition(". To all")[0]))
+
+
+def table(heading: str, number: int = 0) -> list[list[str]]:
+    """The cells of a section's table."""
+    section = re.split(r"^## ", PAGE.partition(f"## {heading}\n")[2], flags=re.MULTILINE)[0]
+    found = re.findall(r"^\|.*\|\n\|[-|]+\|\n((?:\|.*\|\n)+)", section, re.MULTILINE)[number]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in found.splitlines()]
+
+
+def test_the_records_page_has_every_field_in_its_order() -> None:
+    names = [name for name in UsageRecord.__struct_encode_fields__ if name != "fields"]
+    assert [row[0] for row in table("The record")] == [f"`{name}`" for name in names]
+
+
+def test_the_records_page_has_what_is_on_the_server_span() -> None:
+    assert {attribute.strip("`"): name.strip("`") for attribute, name in table("The server span")} == {
+        attribute: name for name, attribute in SERVER_SPAN.items()
+    }
+
+
+def test_the_records_page_has_what_is_on_the_client_span() -> None:
+    named = re.findall(r"`([^`]+)`", PAGE.partition("by the same name:")[2].partition("Beside these")[0])
+    assert set(named) == CLIENT_SPAN
+    assert len(named) == len(CLIENT_SPAN)
+
+
+def described(metric: Metric) -> list[object]:
+    return [metric.name, "histogram" if metric.buckets else "counter", metric.unit, metric.labels]
+
+
+@pytest.mark.parametrize(
+    ("number", "metrics"), [(0, METRICS), (1, tuple(each for each in LATEST if each not in METRICS))]
+)
+def test_the_records_page_has_every_metric_with_its_labels(number: int, metrics: tuple[Metric, ...]) -> None:
+    found = []
+    for name, kind, unit, labels in table("Metrics", number):
+        whole = ("*call*" in labels) * CALL
+        own = tuple(label for label in re.findall(r"`([a-z_.]+)`", re.sub(r"\(.*\)", "", labels)))
+        found.append([name.strip("`"), kind, unit, whole + own])
+    assert found == [described(metric) for metric in metrics]

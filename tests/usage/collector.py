@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Collector:
     """The ASGI app that receives, and providers whose exporters send to it."""
 
     def __init__(self) -> None:
+        self._arrived = threading.Condition()
         self._traces: list[ExportTraceServiceRequest] = []
         self._metrics: list[ExportMetricsServiceRequest] = []
 
@@ -58,10 +60,12 @@ class Collector:
             message = await receive()
             body += message["body"]
             more = message["more_body"]
-        if scope["path"] == "/v1/traces":
-            self._traces.append(ExportTraceServiceRequest.FromString(body))
-        else:
-            self._metrics.append(ExportMetricsServiceRequest.FromString(body))
+        with self._arrived:
+            if scope["path"] == "/v1/traces":
+                self._traces.append(ExportTraceServiceRequest.FromString(body))
+            else:
+                self._metrics.append(ExportMetricsServiceRequest.FromString(body))
+            self._arrived.notify_all()
         await respond(send, 200, [(b"content-type", b"application/x-protobuf")], b"")
 
     @contextmanager
@@ -85,9 +89,23 @@ class Collector:
         self._traces.clear()
         self._metrics.clear()
 
+    def wait(self) -> tuple[list[Span], dict[str, list[Point]]]:
+        """The first spans and metrics of ours that another process sends."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: self._traces and self._received(), timeout=60)
+        return self._ended(), self._received()
+
     def spans(self) -> list[Span]:
         """All that have ended, in the order of their ends."""
         assert self.tracer_provider.force_flush(60_000)
+        return self._ended()
+
+    def metrics(self) -> dict[str, list[Point]]:
+        """What was counted since `clear`; to be asked once."""
+        assert self.meter_provider.force_flush(60_000)
+        return self._received()
+
+    def _ended(self) -> list[Span]:
         return [
             Span(
                 name=span.name,
@@ -105,14 +123,12 @@ class Collector:
             for span in scope.spans
         ]
 
-    def metrics(self, instrumentation: str = "asgi_llmgate") -> dict[str, list[Point]]:
-        """What was counted since `clear`; to be asked once."""
-        assert self.meter_provider.force_flush(60_000)
+    def _received(self) -> dict[str, list[Point]]:
         found: dict[str, list[Point]] = {}
         for request in self._metrics:
             for resource in request.resource_metrics:
                 for scope in resource.scope_metrics:
-                    if scope.scope.name == instrumentation:
+                    if scope.scope.name == "asgi_llmgate":
                         found |= {metric.name: list(_points(metric)) for metric in scope.metrics}
         return found
 

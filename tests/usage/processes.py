@@ -69,29 +69,31 @@ class Folder:
 
     @contextmanager
     def serve(self, command: Command, **environment: str) -> Iterator[str]:
-        """The URL of the server.  It is bound before the process starts, so nobody has to wait for it; at the end it is
-        told to stop, as an operator would."""
-        listener = bind()
-        words = [sys.executable, *(word.format(fd=listener.fileno()) for word in command)]
-        output = (self.path / "output.txt").open("wb")
-        with output, listener:
-            listener.set_inheritable(True)
-            process = subprocess.Popen(
-                words,
-                cwd=self.path,
-                env={**os.environ, "PYTHONPATH": f"{self.path}:{ROOT}", "NO_PROXY": "127.0.0.1", **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[listener.fileno()],
-            )
-            host, port = listener.getsockname()[:2]
-            self.process = process
-            try:
-                yield f"http://{host}:{port}"
-                process.send_signal(signal.SIGTERM)
-                process.wait(timeout=60)
-            finally:
-                process.kill()
-                process.wait()
-                self.printed = (self.path / "output.txt").read_text("utf-8")
+        with served(command, self.path, **environment) as (url, self.process):
+            yield url
+        self.printed = (self.path / "output.txt").read_text("utf-8")
+
+
+@contextmanager
+def served(command: Command, folder: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The URL of a server and its process, which writes to `output.txt`.  The socket is bound before it starts, so that
+    nobody has to wait for it; at the end it is told to stop, as an operator would."""
+    with bind() as listener, (folder / "output.txt").open("wb") as output:
+        listener.set_inheritable(True)
+        process = subprocess.Popen(
+            [sys.executable, *(word.format(fd=listener.fileno()) for word in command)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "NO_PROXY": "127.0.0.1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[listener.fileno()],
+        )
+        host, port = listener.getsockname()[:2]
+        try:
+            yield f"http://{host}:{port}", process
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+        finally:
+            process.kill()
+            process.wait()

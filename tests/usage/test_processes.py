@@ -57,20 +57,26 @@ from django.urls import path
 urlpatterns = [path("", lambda request: HttpResponse("the company's own app"))]
 """
 
-STRUCTURED = "import logging\nlogging.basicConfig(level=logging.INFO)\n" + HOST
+BASIC = "import logging\nlogging.basicConfig(level=logging.INFO)\n" + HOST
+
+more = pytest.mark.servers
 
 SERVERS = [
     pytest.param(uvicorn("hosted:app"), HOST, id="uvicorn"),
-    pytest.param(uvicorn("hosted:app", "--no-access-log"), HOST, id="uvicorn without its access log"),
-    pytest.param(uvicorn("hosted:app", "--workers", "2"), HOST, id="uvicorn with workers"),
-    pytest.param(uvicorn("hosted:app"), STRUCTURED, id="uvicorn, a host with a root handler"),
+    pytest.param(uvicorn("hosted:app", "--no-access-log"), HOST, id="uvicorn without its access log", marks=more),
+    pytest.param(uvicorn("hosted:app", "--workers", "2"), HOST, id="uvicorn with workers", marks=more),
+    pytest.param(uvicorn("hosted:app"), BASIC, id="uvicorn, a host with a root handler"),
     pytest.param(gunicorn("hosted:app"), HOST, id="gunicorn with uvicorn's worker"),
-    pytest.param(gunicorn("hosted:app", worker="asgi"), HOST, id="gunicorn with its own worker"),
-    pytest.param(gunicorn("hosted:app", "--access-logfile", "-", workers=2), HOST, id="gunicorn with an access log"),
-    pytest.param(["-m", "hypercorn", "hosted:app", "--bind", "fd://{fd}"], HOST, id="hypercorn"),
+    pytest.param(gunicorn("hosted:app", worker="asgi"), HOST, id="gunicorn with its own worker", marks=more),
+    pytest.param(gunicorn("hosted:app", "--access-logfile", "-"), HOST, id="gunicorn with an access log", marks=more),
+    pytest.param(["-m", "hypercorn", "hosted:app", "--bind", "fd://{fd}"], HOST, id="hypercorn", marks=more),
     pytest.param(uvicorn("hosted:app"), DJANGO.format(debug=False, logging={}), id="django's own logging"),
-    pytest.param(uvicorn("hosted:app"), DJANGO.format(debug=True, logging=CONSOLE), id="django with a console"),
-    pytest.param(gunicorn("hosted:app"), DJANGO.format(debug=False, logging=CONSOLE), id="django under gunicorn"),
+    pytest.param(
+        uvicorn("hosted:app"), DJANGO.format(debug=True, logging=CONSOLE), id="django with a console", marks=more
+    ),
+    pytest.param(
+        gunicorn("hosted:app"), DJANGO.format(debug=False, logging=CONSOLE), id="django under gunicorn", marks=more
+    ),
 ]
 
 

@@ -71,7 +71,7 @@ class Upstream:
         self._client = client
         self._base = backend.base_url.rstrip("/")
         where = httpx.URL(self._base)
-        self.address = (where.host, where.port or _PORTS[where.scheme])
+        self.address = (where.host, where.port or _PORTS.get(where.scheme, 0))
         self._key_header = backend.dialect.key_header.encode("ascii")
         self._headers = tuple(
             (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in backend.extra_headers.items()

@@ -14,7 +14,6 @@ none is made here.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -23,8 +22,7 @@ from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SA
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import local_path
-
-ROUTES = ("/v1/messages", "/v1/messages/count_tokens", "/v1/models")
+from asgi_llmgate.routes import ROUTES, Routes, find
 
 _CREDENTIALS = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"]
 
@@ -35,19 +33,18 @@ _PASSAGE = "llmgate.passage"
 
 
 class ServerSpan:
-    """A span around each HTTP request to `app`.  `routes` are the paths under the mount that a span may be named after,
-    what is below one of them is `{id}`; others are named by their method alone."""
+    """A span around each HTTP request to `app`, named after one of the `routes`, where the request is for one."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        routes: Collection[str] = ROUTES,
+        routes: Routes = ROUTES,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
     ) -> None:
         self.app = app
-        self._routes = frozenset(routes)
+        self._routes = routes
         self._instrumented = OpenTelemetryMiddleware(
             self._inside,
             default_span_details=self._details,
@@ -80,13 +77,12 @@ class ServerSpan:
     def _details(self, scope: Scope) -> tuple[str, dict[str, Any]]:
         method = scope["method"] if scope["method"] in _METHODS else "HTTP"
         path = local_path(scope)
-        route = parent = path
-        while parent not in self._routes:
-            parent = parent.rpartition("/")[0]
-            if not parent:
-                return method, {}
-            route = parent + "/{id}"
-        route = scope["path"].rstrip("/").removesuffix(path) + route
+        found = find(self._routes, path)
+        if found is None:
+            return method, {}
+        route = scope["path"].rstrip("/")
+        if item := found[1]:
+            route = route.removesuffix(item) + "{id}"
         return f"{method} {route}", {"http.route": route}
 
 

@@ -239,6 +239,7 @@ async def test_over_sockets_a_stream_is_two_spans(gate: Any, collector: Collecto
         ("/v1/messages/", "POST", "POST /v1/messages"),
         ("/v1/models", "GET", "GET /v1/models"),
         ("/v1/models/anything", "GET", "GET /v1/models/{id}"),
+        ("/v1/models/of/some/one", "GET", "GET /v1/models/{id}"),
         ("/etc/passwd", "GET", "GET"),
         ("/v1/messages", "BREW", "HTTP /v1/messages"),
     ],
@@ -249,6 +250,32 @@ async def test_names_of_server_spans_are_few(
     gateway, _ = gate(say("Hi."), **OTEL)
     await call(gateway, method, path, content=b"{}")
     assert [span.name for span in collector.spans()] == [name]
+
+
+async def test_calls_that_are_handed_on_are_traced_too(gate: Any, collector: Collector) -> None:
+    routes = {"/v1/chat/completions": "completions", "/v1/embeddings": {"passthrough": "main"}}
+    gateway, model = gate(say("Hi."), **OTEL, routes=routes)
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+    assert (await call(gateway, "POST", "/v1/chat/completions", json=body)).status == 200
+    client, server = pair(collector)
+    assert (client.name, server.name) == ("chat gpt-4o-mini", "POST /v1/chat/completions")
+    assert client.attributes["gen_ai.usage.output_tokens"] > 0
+    collector.clear()
+    body = {"model": "gpt-4o-mini", "input": "hello"}
+    assert (await call(gateway, "POST", "/v1/embeddings", json=body)).status == 502  # the model server has none
+    client, server = pair(collector)
+    assert (client.name, server.name) == ("embeddings gpt-4o-mini", "POST /v1/embeddings")
+    assert client.attributes["gen_ai.operation.name"] == "embeddings"
+    assert (client.error, client.attributes["http.response.status_code"]) == (True, 404)
+    assert model.requests[1].headers["traceparent"].split("-")[2] == client.id
+    collector.clear()
+    await call(gateway, "GET", "/v1/embeddings")
+    client, _ = pair(collector)
+    assert client.name == "embeddings"
+    assert "gen_ai.request.model" not in client.attributes
+    assert not any(
+        "gen_ai.request.model" in point.attributes for points in collector.metrics().values() for point in points
+    )
 
 
 async def test_health_checks_are_no_spans(gate: Any, collector: Collector) -> None:

@@ -180,6 +180,8 @@ class Measures:
                     path=f"labels[{index}]",
                     hint="a label is one of usage.fields, such as team: jwt.team",
                 )
+            if any(label in metric.labels for metric in metrics_of("both")):
+                raise SettingsError("the metrics have this label already", path=f"labels[{index}]")
         self.metrics = tuple(metric._replace(labels=metric.labels + tuple(labels)) for metric in metrics_of(semconv))
         self._old, self._new = semconv != "latest", semconv != "1.41"
         self._models = Vocabulary(models)
@@ -221,9 +223,9 @@ class Measures:
         if self._new:
             yield INFERENCE, upstream_ms / 1000, timed
         yield SERVED, record.duration_ms / 1000, timed
-        if record.ttft_ms is not None:
+        if record.ttft_ms is not None and record.outcome == "ok":
             yield FIRST_TOKEN, record.ttft_ms / 1000, call
-            if record.outcome == "ok" and (record.output_tokens or 0) > 1:
+            if (record.output_tokens or 0) > 1:
                 rest = (record.duration_ms - record.ttft_ms) / 1000
                 yield PER_TOKEN, rest / ((record.output_tokens or 0) - 1), call
         if record.cost_usd is not None:

@@ -29,7 +29,7 @@ from asgi_llmgate._version import __version__
 from asgi_llmgate.errors import GateError, UpstreamError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.usage.metrics import Measures, Metric, Semconv, attribute_names
-from asgi_llmgate.usage.record import UsageRecord
+from asgi_llmgate.usage.record import UsageRecord, clip
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -100,8 +100,9 @@ class OpenTelemetry:
         self._measures = Measures(semconv, models=models, labels=labels, fields=fields)
         self._renamed = attribute_names(semconv)
         self._traceparent = traceparent
-        self._tracer = trace.get_tracer("asgi_llmgate", __version__, tracer_provider, schema_url=SCHEMA_URL)
-        meter = metrics.get_meter("asgi_llmgate", __version__, meter_provider, schema_url=SCHEMA_URL)
+        schema = SCHEMA_URL if semconv == "1.41" else None
+        self._tracer = trace.get_tracer("asgi_llmgate", __version__, tracer_provider, schema_url=schema)
+        meter = metrics.get_meter("asgi_llmgate", __version__, meter_provider, schema_url=schema)
         self._write = {metric.name: _instrument(meter, metric) for metric in self._measures.metrics}
         self._calls: dict[str, Span] = {}
         """The open client spans by request id: every request ends in a record, and that ends its span."""
@@ -112,25 +113,23 @@ class OpenTelemetry:
             _fail(before, "Rejected")
         target = exchange.target
         assert target is not None
-        operation = exchange.call.operation if exchange.call is not None else ""
+        operation, model = exchange.call.operation if exchange.call is not None else "", clip(target.model)
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": target.provider,
-            "gen_ai.request.model": target.model,
+            "gen_ai.request.model": model,
             "server.address": address[0],
             "server.port": address[1],
             "llmgate.backend": target.backend,
         }
-        if not (operation and target.model):  # a passthrough that nobody has a word for, or that names no model
+        if not (operation and model):  # a passthrough that nobody has a word for, or that names no model
             attributes = {name: value for name, value in attributes.items() if value}
-        name = f"{operation or 'call'} {target.model}".rstrip()
+        name = f"{operation or 'call'} {model}".rstrip()
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         self._calls[exchange.request_id] = span
         return _Sending(self, exchange.request_id, span)
 
     def emit(self, record: UsageRecord) -> None:
-        for metric, value, labels in self._measures.of(record):
-            self._write[metric.name](value, labels)
         call = self._calls.pop(record.request_id, None)
         server = trace.get_current_span()
         recording = server.is_recording() or (call is not None and call.is_recording())
@@ -142,6 +141,8 @@ class OpenTelemetry:
                 server.set_status(StatusCode.ERROR)
         if call is not None:
             self._end(call, record, flat)
+        for metric, value, labels in self._measures.of(record):
+            self._write[metric.name](value, labels)
 
     def _end(self, span: Span, record: UsageRecord, flat: Mapping[str, Any]) -> None:
         known = {name: value for name, value in flat.items() if name in CLIENT_SPAN}
@@ -176,7 +177,7 @@ class _Sending:
         return self._telemetry._headers()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         current.detach(self._token)
         if isinstance(error, GateError):

@@ -41,7 +41,7 @@ class Prometheus:
     """A sink that counts in a registry, by default the one of the process, which a /metrics of the host shows already.
 
     `models`, `labels` and `fields` are those of Measures.  Several gateways may count in one registry.  Raises
-    SettingsError where they do not have the same `labels`.
+    SettingsError where they do not have the same `labels`, and for labels that Prometheus cannot have.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Prometheus:
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         self._measures = Measures(models=models, labels=labels, fields=fields)
+        _check(labels, self._measures.metrics)
         self._labels = {metric.name: metric.labels for metric in self._measures.metrics}
         with _registering:
             if registry not in _registered:
@@ -114,6 +115,15 @@ def metric_name(metric: Metric) -> str:
 
 def label_name(name: str) -> str:
     return name.replace(".", "_").replace("-", "_")
+
+
+def _check(labels: Sequence[str], metrics: Sequence[Metric]) -> None:
+    taken = {"le", *(label_name(label) for metric in metrics for label in metric.labels if label not in labels)}
+    for index, label in enumerate(labels):
+        name = label_name(label)
+        if name in taken or name.startswith("__"):
+            raise SettingsError(f"Prometheus cannot have {name!r} as one more label", path=f"labels[{index}]")
+        taken.add(name)
 
 
 def _register(metrics: Sequence[Metric], registry: CollectorRegistry) -> dict[str, Any]:

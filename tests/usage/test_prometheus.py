@@ -159,6 +159,28 @@ def test_two_gateways_of_a_process_count_together_and_must_agree_on_labels(full_
     assert str(caught.value) == "labels: another gateway of this process counts with other labels"
 
 
+@pytest.mark.parametrize(
+    ("labels", "place", "words"),
+    [
+        (["team", "le"], "labels[1]", "Prometheus cannot have 'le' as one more label"),
+        (["__name"], "labels[0]", "Prometheus cannot have '__name' as one more label"),
+        (["a.b", "a-b"], "labels[1]", "Prometheus cannot have 'a_b' as one more label"),
+        (["llmgate_reason"], "labels[0]", "Prometheus cannot have 'llmgate_reason' as one more label"),
+        (["llmgate.reason"], "labels[0]", "the metrics have this label already"),
+        (["status"], "labels[0]", "no field is named 'status'"),
+        (["nobody"], "labels[0]", "no field is named 'nobody'"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused_before_anything_is_registered(
+    labels: list[str], place: str, words: str
+) -> None:
+    registry = CollectorRegistry()
+    with pytest.raises(SettingsError) as caught:
+        Prometheus(registry=registry, labels=labels, fields={*labels} - {"nobody", "status"})
+    assert (caught.value.path, caught.value.message) == (place, words)
+    assert list(registry.collect()) == []
+
+
 def test_a_registry_is_not_kept_alive() -> None:
     import weakref
 

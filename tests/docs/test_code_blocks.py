@@ -432,6 +432,14 @@ def a_host_that_sends_to_a_collector(text: str, place: Place) -> None:
     assert metrics["llmgate.requests"][0].value == 1
 
 
+@runs("otel by hand")
+async def layers_composed_by_hand(text: str, place: Place) -> None:
+    made: dict[str, Any] = {}
+    exec(text, made)
+    app = made["observed"](place.model)
+    assert (await call(app, "GET", "/v1/models", headers={"authorization": "Bearer sk-lab"})).status == 200
+
+
 @runs("prometheus settings")
 async def prometheus_by_setting(text: str, place: Place) -> None:
     assert await place.ask(place.settings(**yaml.safe_load(text))) == 200

@@ -35,7 +35,7 @@ class Kept:
 
     def wait(self, count: int) -> list[UsageRecord]:
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.records) >= count, timeout=5), self.outcomes()
+            assert self._arrived.wait_for(lambda: len(self.records) >= count, timeout=60), self.outcomes()
         return self.records
 
     def only(self) -> UsageRecord:

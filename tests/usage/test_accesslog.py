@@ -12,6 +12,7 @@ from contextlib import closing
 
 import pytest
 
+from asgi_llmgate.exchange import Answer, Identity, Target
 from asgi_llmgate.usage import AccessLog, UsageRecord
 from asgi_llmgate.usage.accesslog import LINE_LIMIT, bounded, to_json, to_logfmt
 
@@ -82,14 +83,17 @@ def test_logfmt_writes_numbers_booleans_and_lists():
 @pytest.mark.parametrize(("format", "parse"), [("json", json.loads), ("logfmt", parse_logfmt)])
 def test_no_value_can_forge_or_break_a_line(full_exchange, line_of, format, parse, text):
     exchange = full_exchange(
-        path="/" + text, headers={"user-agent": text}, error=text, detail=text, dropped=[text] * 20
-    )
+        path="/" + text, method=text, headers={"user-agent": text}, error=text, detail=text, dropped=[text] * 20,
+        identity=Identity(text, text, "acme"), target=Target("main", "openai", text),
+        answer=Answer(text, text, (text,)),
+    )  # fmt: skip
     exchange.call.session_id = exchange.call.agent_id = exchange.call.asked.model = text
-    line = line_of(UsageRecord.of(exchange), format)
+    fields = {"team": lambda _: text, "groups": lambda _: [text, text]}
+    line = line_of(UsageRecord.of(exchange, fields), format)
     assert len(line) < LINE_LIMIT
     assert all(" " <= character <= "~" for character in line)
     found = parse(line)
-    assert found.keys() <= UsageRecord.of(exchange).flat().keys()
+    assert found.keys() <= UsageRecord.of(exchange, fields).flat().keys()
     assert (found["request_id"], str(found["status"]), found["outcome"]) == ("req_1", "200", "ok")
 
 

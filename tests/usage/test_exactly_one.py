@@ -85,7 +85,7 @@ ENDINGS = {
     "upstream cut in a stream": Ending(200, "upstream_truncated", "UpstreamFailure", HI.cut(after=2), body=STREAM),
     "upstream silent": Ending(504, "upstream_error", "Timeout", HI.stall(), settings={"timeouts": {"first_byte": 0.1}}),
     "upstream silent in a stream": Ending(
-        200, "upstream_error", "Timeout", HI.stall(after=2), body=STREAM, settings={"timeouts": {"idle": 0.1}}),
+        200, "upstream_error", "Timeout", HI.stall(after=2), body=STREAM, settings={"timeouts": {"idle": 1.0}}),
 }  # fmt: skip
 
 

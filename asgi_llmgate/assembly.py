@@ -12,12 +12,24 @@ import msgspec
 from asgi_llmgate import settings as shape
 from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.app import TranslationApp
-from asgi_llmgate.auth import URL, Discovery, File, Inline, JWTAuthMiddleware, JWTProvider, provider
+from asgi_llmgate.auth import (
+    URL,
+    Discovery,
+    File,
+    Inline,
+    Introspection,
+    JWTAuthMiddleware,
+    JWTProvider,
+    metadata_url,
+    protected_resource,
+    provider,
+)
 from asgi_llmgate.auth.sources import KeySource
+from asgi_llmgate.credentials import credential, oauth_client
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.limits import Limit, LimitMiddleware
 from asgi_llmgate.models import ModelRow, ModelTable
-from asgi_llmgate.net import HTTPClient, SecretSource, Timeouts, parse_secret
+from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.policy import PolicyMiddleware, condition, field, read_authorization
 from asgi_llmgate.protocol.dialects import derive
 from asgi_llmgate.protocol.request import Options
@@ -41,18 +53,20 @@ class Parts(TypedDict):
     policy: Layer
     limits: Layer | None
     usage: Layer
+    metadata: Mapping[str, Any] | None
     closing: Sequence[Callable[[], Awaitable[None] | None]]
 
 
 def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts:
     """What the settings describe; relative paths in them are relative to `folder`.  Raises SettingsError."""
     settings = mapping if isinstance(mapping, shape.Settings) else shape.read_settings(mapping)
-    client = _client(settings.net, folder)
-    backends = {name: _backend(name, backend, settings, folder) for name, backend in settings.backends.items()}
+    client = http_client(settings.net, folder)
+    backends = {name: _backend(name, backend, settings, client, folder) for name, backend in settings.backends.items()}
     rows = [model_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
     models = ModelTable(rows, {name: backend.provider for name, backend in backends.items()})
     routes = _routes(settings.routes, backends)
     limit = shape.parse_size(settings.server.body_limit, "server.body_limit")
+    providers = token_providers(settings, folder)
     log = AccessLog(settings.usage.access_log.format, _inside(folder, settings.usage.access_log.file))
     listed = settings.policy.list_claims
     app = TranslationApp(
@@ -69,10 +83,11 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
         app=app,
         routes=routes,
         resolve=_layer("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit, list_claims=listed),
-        auth=_auth(settings.auth, client, folder),
+        auth=_auth(settings.auth, providers, client),
         policy=policy_layer(settings.policy, folder),
         limits=_limits(settings.limits, listed),
         usage=_usage(settings, [log], models, routes),
+        metadata=_metadata(settings.auth, providers),
         closing=[client.aclose, log.close],
     )
 
@@ -99,7 +114,9 @@ def _layer(path: str, middleware: Callable[..., ASGIApp], **options: Any) -> Lay
     return layer
 
 
-def _client(net: shape.Net, folder: Path) -> HTTPClient:
+def http_client(net: shape.Net, folder: Path) -> HTTPClient:
+    """The way out that the settings describe.  Raises SettingsError."""
+
     def path(name: str | None) -> str | None:
         return None if name is None else str(folder / name)
 
@@ -112,19 +129,23 @@ def _client(net: shape.Net, folder: Path) -> HTTPClient:
         )
 
 
-def _backend(name: str, backend: shape.Backend, settings: shape.Settings, folder: Path) -> Backend:
+def _backend(name: str, backend: shape.Backend, settings: shape.Settings, client: HTTPClient, folder: Path) -> Backend:
     path = f"backends.{name}"
     with _at(f"{path}.dialect"):
         overrides = dict(backend.dialect) if isinstance(backend.dialect, dict) else {"base": backend.dialect}
         dialect = derive(overrides.pop("base", "openai"), overrides)
     with _at(f"{path}.base_url"):
         _require_url(backend.base_url)
+    with _at(f"{path}.api_key"):
+        api_key = credential(backend.api_key, client, folder)
+        if api_key is not None and api_key.needs_token and settings.auth.mode == "off":
+            raise SettingsError("auth.mode is off, so callers have no token to exchange", path="token_exchange")
     translation = settings.translation
     return Backend(
         base_url=backend.base_url,
         provider=backend.provider or dialect.name,
         dialect=dialect,
-        api_key=_secret(backend.api_key, f"{path}.api_key", folder),
+        api_key=api_key,
         extra_headers=backend.extra_headers,
         options=Options(
             unsupported_tools=translation.unsupported_tools,
@@ -152,13 +173,6 @@ def _require_readable(file: Path, path: str) -> None:
     except OSError as error:
         hint = "to try things out, `llmgate mint` makes one"
         raise SettingsError(f"cannot read {file}: {error.strerror}", path=path, hint=hint) from None
-
-
-def _secret(spec: str | None, path: str, folder: Path) -> SecretSource | None:
-    if spec is None:
-        return None
-    kind, _, name = spec.partition(":")
-    return parse_secret(f"file:{folder / name}" if kind == "file" else spec, path=path)
 
 
 def model_row(row: shape.Model, path: str) -> ModelRow:
@@ -202,11 +216,16 @@ def _route(path: str, described: str | shape.Passthrough, backends: Mapping[str,
     )
 
 
-def _auth(auth: shape.Auth, client: HTTPClient, folder: Path) -> Layer:
+def token_providers(settings: shape.Settings, folder: Path) -> list[JWTProvider]:
+    """Those whose tokens are accepted, `auth.providers`.  Raises SettingsError."""
     providers = []
-    for index, described in enumerate(auth.providers):
+    for index, described in enumerate(settings.auth.providers):
         with _at(f"auth.providers[{index}]"):
             providers.append(_provider(described, folder))
+    return providers
+
+
+def _auth(auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient) -> Layer:
     return _layer(
         "auth",
         JWTAuthMiddleware,
@@ -216,14 +235,27 @@ def _auth(auth: shape.Auth, client: HTTPClient, folder: Path) -> Layer:
         cache_ttl=auth.cache_ttl,
         max_token_size=auth.max_token_size,
         strip_credentials=True,
+        resource_metadata=metadata_url(auth.protected_resource.url) if auth.protected_resource else None,
         client=client,
     )
+
+
+def _metadata(auth: shape.Auth, providers: Sequence[JWTProvider]) -> Mapping[str, Any] | None:
+    resource = auth.protected_resource
+    if resource is None:
+        return None
+    with _at("auth.protected_resource.url"):
+        _require_url(resource.url)
+    return protected_resource(resource.url.rstrip("/"), providers, name=resource.name)
 
 
 def _provider(described: shape.Provider, folder: Path) -> JWTProvider:
     options = msgspec.structs.asdict(described)
     issuer, issuers = options.pop("issuer"), options.pop("issuers")
     options["jwks"] = _keys(described.jwks, folder)
+    if (asked := described.introspection) is not None:
+        with _at("introspection"):
+            options["introspection"] = Introspection(asked.url, oauth_client(asked, folder), asked.tokens)
     for name in ("required_values", "required_scopes", "client_ids", "profile"):
         options[name] = options[name] or None  # left out, a preset's own counts
     return provider(options.pop("preset"), issuers=[issuer, *issuers] if issuer else issuers, **options)

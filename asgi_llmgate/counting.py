@@ -44,10 +44,10 @@ class TokenCounter:
             body = request.opened.rewritten({"model": quote(target.model)})
             path = upstream.dialect.path + "/count_tokens"
             headers = anthropic_headers(exchange.headers)
-            return tokenizers.read_count(await upstream.ask(path, body, headers=headers, query=query))
+            return tokenizers.read_count(await upstream.ask(path, body, exchange, headers=headers, query=query))
         if upstream.dialect.tokenizer != "none" and target.backend not in self._without:
             try:
-                found = await self._ask(upstream, request, target)
+                found = await self._ask(upstream, exchange, request, target)
             except UpstreamError as error:
                 if error.status in _NOT_THERE:
                     self._without.add(target.backend)
@@ -57,9 +57,10 @@ class TokenCounter:
                 return found
         return self._estimator.estimate(request.size, target.model)
 
-    async def _ask(self, upstream: Upstream, request: MessagesRequest, target: Target) -> int:
+    async def _ask(self, upstream: Upstream, exchange: Exchange, request: MessagesRequest, target: Target) -> int:
         prompt = tokenizers.prompt_of(request, target=target, dialect=upstream.dialect, options=upstream.options)
         if upstream.dialect.tokenizer == "messages":
-            return tokenizers.read_count(await upstream.ask("/tokenize", prompt, at_root=True))
-        text = tokenizers.read_prompt(await upstream.ask("/apply-template", prompt, at_root=True))
-        return tokenizers.read_count(await upstream.ask("/tokenize", tokenizers.text_body(text), at_root=True))
+            return tokenizers.read_count(await upstream.ask("/tokenize", prompt, exchange, at_root=True))
+        text = tokenizers.read_prompt(await upstream.ask("/apply-template", prompt, exchange, at_root=True))
+        body = tokenizers.text_body(text)
+        return tokenizers.read_count(await upstream.ask("/tokenize", body, exchange, at_root=True))

@@ -181,6 +181,7 @@ class _Relay:
             carrier.step(event)
         if self.exchange.first_token_at is None and carrier.started:
             self.exchange.first_token_at = time.monotonic()
+            self.exchange.token = None  # no other attempt will be made, so nobody exchanges it any more
 
     def finish(self) -> None:
         """The upstream's bytes have ended; or nobody was asked, and the answer is our own."""

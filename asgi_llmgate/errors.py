@@ -160,6 +160,10 @@ class Unreachable(NotSent):
     pass
 
 
+class CredentialUnavailable(NotSent):
+    retry_after = 5.0
+
+
 class MaybeSent(UpstreamError):
     """`reused`: the connection had served an earlier request, so the server may have closed it before this one came."""
 
@@ -242,6 +246,7 @@ TABLE: dict[type[GateError], Row] = {
     RateLimited: Row(429, "rate_limit_error", "rate_limit_error", "RateLimit"),
     Refused: Row(529, "overloaded_error", "server_error", "Upstream"),
     Unreachable: Row(502, "api_error", "server_error", "Upstream"),
+    CredentialUnavailable: Row(503, "api_error", "server_error", "Upstream"),
     MaybeSent: Row(502, "api_error", "server_error", "Upstream"),
     TimedOut: Row(504, "timeout_error", "server_error", "Timeout"),
     Broken: Row(502, "api_error", "server_error", "UpstreamFailure"),

@@ -4,7 +4,7 @@
     --------------------------------------  -----------------------------------------------
     request_id .. client, headers           `Exchange.enter`, from the scope
     wire                                    Gateway, or who resolves, from the path
-    identity, token                         JWTAuthMiddleware
+    identity, token                         JWTAuthMiddleware (token: dropped by whoever needs it no more)
     call                                    ResolveMiddleware (candidates: then PolicyMiddleware, which only removes)
     decision, permits                       PolicyMiddleware
     target, attempts, usage, answer,        the terminal app

@@ -34,7 +34,8 @@ class Gateway:
 
     `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.
     `routes` (the same as theirs) say in which envelope a refusal is told.
-    `closing` are called, in order, when the gateway shuts down.
+    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `closing` are
+    called, in order, when the gateway shuts down.
 
         Gateway(
             TranslationApp({"openai": Backend(base_url=..., api_key=...)}, models=table),
@@ -55,12 +56,13 @@ class Gateway:
         policy: Layer | None = None,
         limits: Layer | None = None,
         usage: Layer | None = None,
+        metadata: Mapping[str, Any] | None = None,
         closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
     ) -> None:
         for layer in (limits, policy, resolve, auth, usage):
             if layer is not None:
                 app = layer(app)
-        self._app = Front(app)
+        self._app = Front(app, metadata=None if metadata is None else lambda scope: metadata)
         self._routes = routes
         self._open = 0
         self._idle: asyncio.Event | None = None

@@ -48,7 +48,8 @@ class Passthrough:
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client:
                 with exchange.tracing.call(exchange, upstream.address) as traced:
-                    opened = await upstream.pass_on(scope["method"], path, query, [*headers, *traced], body)
+                    more = [*headers, *traced]
+                    opened = await upstream.pass_on(scope["method"], path, query, more, body, exchange)
                 async with opened as answer:
                     kind = answer.headers.get("content-type", "")
                     meter = Meter(kind)

@@ -37,6 +37,16 @@ class Jwks(_Section, frozen=True):
     discovery: bool = False
 
 
+class Introspection(_Section, frozen=True):
+    """RFC 7662: where the provider is asked about tokens that only it can read; secrets as in `api_key`."""
+
+    url: str
+    client_id: str
+    client_secret: str | None = None
+    client_auth: Literal["basic", "post", "assertion", "private_key_jwt"] = "basic"
+    tokens: Literal["opaque", "all"] = "opaque"
+
+
 class Provider(_Section, frozen=True):
     """One identity provider.  `issuer: X` is short for `issuers: [X]`; times are seconds."""
 
@@ -60,6 +70,14 @@ class Provider(_Section, frozen=True):
     claim_map: dict[str, str] | None = None
     max_lifetime: float | None = None
     cooldown: float | None = None
+    introspection: Introspection | None = None
+
+
+class ProtectedResource(_Section, frozen=True):
+    """RFC 9728: the URL of the gateway as its callers write it, and a name for people."""
+
+    url: str
+    name: str = ""
 
 
 class Auth(_Section, frozen=True):
@@ -70,6 +88,7 @@ class Auth(_Section, frozen=True):
     token_sources: tuple[str, ...] = ("authorization",)
     cache_ttl: float = 300.0
     max_token_size: int = 16384
+    protected_resource: ProtectedResource | None = None
 
 
 class DenySubjects(_Section, frozen=True):
@@ -101,13 +120,40 @@ class TimeoutSettings(_Section, frozen=True):
     total: float | None = None
 
 
+class ClientCredentials(_Section, frozen=True):
+    """The gateway's own token, from an identity provider (RFC 6749 section 4.4); `client_secret` as in `api_key`."""
+
+    token_url: str
+    client_id: str
+    client_secret: str | None = None
+    client_auth: Literal["basic", "post", "assertion", "private_key_jwt"] = "basic"
+    scope: str | None = None
+    audience: str | None = None
+    resource: str | None = None
+    parameters: dict[str, str] = {}
+
+
+class TokenExchange(ClientCredentials, frozen=True):
+    """A token in exchange for the caller's: RFC 8693, or Entra's on-behalf-of."""
+
+    style: Literal["rfc8693", "on_behalf_of"] = "rfc8693"
+
+
+class ApiKey(_Section, frozen=True):
+    """A credential that is more than a text: one of these.  `callable` is `package.module:function`."""
+
+    callable: str | None = None
+    client_credentials: ClientCredentials | None = None
+    token_exchange: TokenExchange | None = None
+
+
 class Backend(_Section, frozen=True):
-    """A model server.  `api_key` is `env:NAME` or `file:PATH`; `provider` is what records and rules call it."""
+    """A model server.  `provider` is what records and rules call it; `api_key` names a secret, or is an ApiKey."""
 
     base_url: str
     dialect: str | dict[str, Any] = "openai"
     provider: str | None = None
-    api_key: str | None = None
+    api_key: str | ApiKey | None = None
     extra_body: dict[str, Any] = {}
     extra_headers: dict[str, str] = {}
     timeouts: TimeoutSettings = TimeoutSettings()
@@ -219,7 +265,6 @@ class Settings(_Section, frozen=True):
 
 PLANNED = frozenset(
     {
-        "auth.introspection",
         "models[].prices",
         "backends[].concurrency",
         "limits[].store",

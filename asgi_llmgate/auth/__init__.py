@@ -16,7 +16,7 @@ from asgi_llmgate.auth.presets import (
     okta,
     pingone,
 )
-from asgi_llmgate.auth.provider import JWTProvider
+from asgi_llmgate.auth.provider import Introspection, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.sources import URL, Discovery, File, Inline
 from asgi_llmgate.auth.verifier import Verifier
@@ -28,6 +28,7 @@ __all__ = [
     "Discovery",
     "File",
     "Inline",
+    "Introspection",
     "JWTAuthMiddleware",
     "JWTProvider",
     "TokenRefused",

@@ -53,8 +53,11 @@ class ClaimsCheck:
         self._required_scopes = tuple(provider.required_scopes)
         self._sources = tuple((name, _reader(source)) for name, source in {**CLAIM_MAP, **provider.claim_map}.items())
 
-    def judge(self, header: Json, claims: Json) -> Identity:
-        """Who the claims speak of.  Raises TokenRefused, errors.MissingScope."""
+    def judge(self, header: Json | None, claims: Json) -> Identity:
+        """Who the claims speak of.  Without a header they came from the provider itself, and no `typ` is asked for.
+
+        Raises TokenRefused, errors.MissingScope.
+        """
         _validate(self._dates, _DATES, claims)
         self._check_lifetime(claims)
         _validate(self._audience, ("aud",), claims)
@@ -63,8 +66,8 @@ class ClaimsCheck:
             raise TokenRefused(Check.AUDIENCE, reasons.WRONG_CLIENT)
         _validate(self._others, self._other_names, claims)
         is_access_token = self._provider.access_token
-        if header.get("typ", "").lower() not in self._types or (
-            is_access_token is not None and not is_access_token(header, claims)
+        if (header is not None and header.get("typ", "").lower() not in self._types) or (
+            is_access_token is not None and not is_access_token(header or {}, claims)
         ):
             raise TokenRefused(Check.TYPE, reasons.NOT_ACCESS_TOKEN)
         scopes = meant.get("scopes")

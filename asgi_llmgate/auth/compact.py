@@ -29,11 +29,15 @@ MAX_DEPTH = 32
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Unverified:
-    """A token that has been read and not yet judged.  `signed` is joserfc's form of it."""
+    """A token that has been read and not yet judged.
 
+    `text` is the token, `signed` joserfc's form of it; one that is no JWT has neither `signed` nor anything to read.
+    """
+
+    text: str
     header: dict[str, Any]
     claims: dict[str, Any]
-    signed: jws.CompactSignature
+    signed: jws.CompactSignature | None
 
     @property
     def algorithm(self) -> str:
@@ -45,14 +49,16 @@ class Unverified:
         return self.header.get("kid")
 
 
-def read_token(token: str, *, limit: int) -> Unverified:
+def read_token(token: str, *, limit: int, opaque: bool = False) -> Unverified:
     """The token's parts.  Raises TokenRefused when it is no compact JWS of a JSON object.
 
-    `limit`: characters that a token may have.
+    `limit`: characters that a token may have; `opaque`: one that is not of three parts is taken unread.
     """
     if len(token) > limit:
         raise _malformed("longer than auth.max_token_size")
     segments = token.split(".", 5)
+    if opaque and len(segments) != 3:
+        return Unverified(token, {}, {}, None)
     if len(segments) == 5:
         raise TokenRefused(Check.SHAPE, reasons.ENCRYPTED)
     if len(segments) == 1:
@@ -71,7 +77,7 @@ def read_token(token: str, *, limit: int) -> Unverified:
     _check_header(header)
     signed = jws.CompactSignature(header, payload)
     signed.segments = {"header": head, "payload": body, "signature": signature}
-    return Unverified(header, claims, signed)
+    return Unverified(token, header, claims, signed)
 
 
 def _check_header(header: dict[str, Any]) -> None:

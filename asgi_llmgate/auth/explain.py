@@ -11,14 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asgi_llmgate.auth.compact import Unverified
+from asgi_llmgate.auth.introspection import Introspected
 from asgi_llmgate.auth.provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.sources import Fetch
-from asgi_llmgate.auth.trust import Trust
-from asgi_llmgate.auth.verifier import Verifier
+from asgi_llmgate.auth.verifier import Judge, Verifier
 from asgi_llmgate.errors import KeysUnavailable, Refusal
+from asgi_llmgate.net.client import Fetch
 
-_CHECKS = tuple(Check)[1:]  # where the token stood in a request is not known here
+_LOCAL = (Check.ALGORITHM, Check.KEYS, Check.KEY, Check.SIGNATURE)
+_CHECKS: list[Check] = [check for check in Check if check not in (Check.CREDENTIAL, Check.ACTIVE)]
+_INTROSPECTED: list[Check] = [check for check in Check if check not in (Check.CREDENTIAL, *_LOCAL)]
 
 
 async def explain(
@@ -30,7 +32,7 @@ async def explain(
     """
     verifier = Verifier(providers, fetch=fetch, now=now)
     unverified: Unverified | None = None
-    trust: Trust | None = None
+    trust: Judge | None = None
     failure: Refusal | None = None
     try:
         unverified = verifier.read(token)
@@ -40,9 +42,11 @@ async def explain(
         failure = error
     finally:
         await verifier.aclose()
-    failed_at = _CHECKS.index(_check_of(failure)) if failure is not None else len(_CHECKS)
+    introspected = isinstance(trust, Introspected)
+    checks = _INTROSPECTED if introspected else _CHECKS
+    failed_at = checks.index(_check_of(failure, introspected)) if failure is not None else len(checks)
     lines = []
-    for place, check in enumerate(_CHECKS):
+    for place, check in enumerate(checks):
         state = "ok" if place < failed_at else "FAILED" if place == failed_at else "-"
         about = _about(check, unverified, trust, providers) if place <= failed_at else ""
         lines.append(f"{state:<7} {check:<13} {about}".rstrip())
@@ -51,16 +55,20 @@ async def explain(
     return lines
 
 
-def _check_of(failure: Refusal) -> Check:
+def _check_of(failure: Refusal, introspected: bool) -> Check:
     if isinstance(failure, TokenRefused):
         return failure.check
-    return Check.KEYS if isinstance(failure, KeysUnavailable) else Check.SCOPE
+    if isinstance(failure, KeysUnavailable):
+        return Check.ACTIVE if introspected else Check.KEYS
+    return Check.SCOPE
 
 
-def _about(check: Check, token: Unverified | None, trust: Trust | None, providers: Sequence[JWTProvider]) -> str:
+def _about(check: Check, token: Unverified | None, trust: Judge | None, providers: Sequence[JWTProvider]) -> str:
     if token is None:
         return ""
     claims = token.claims
+    if token.signed is None:
+        return _about_opaque(check, trust)
     if check is Check.SHAPE:
         return f"claims: {', '.join(map(_shown, sorted(claims)))}"
     if check is Check.ISSUER:
@@ -68,6 +76,17 @@ def _about(check: Check, token: Unverified | None, trust: Trust | None, provider
         return f"{_shown(claims.get('iss'))}: " + (f"provider {trust.provider.name}" if trust else f"known: {known}")
     assert trust is not None
     return _about_provider(check, token, trust.provider)
+
+
+def _about_opaque(check: Check, trust: Judge | None) -> str:
+    assert trust is not None
+    if check is Check.SHAPE:
+        return "opaque: only its provider can read it"
+    if check is Check.ISSUER:
+        return f"provider {trust.provider.name}, the one with introspection"
+    if check is Check.ACTIVE and trust.provider.introspection is not None:
+        return trust.provider.introspection.url
+    return ""
 
 
 def _about_provider(check: Check, token: Unverified, provider: JWTProvider) -> str:

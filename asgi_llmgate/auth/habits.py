@@ -31,6 +31,9 @@ class Preset:
 
 
 def _okta_check(options: Mapping[str, Any]) -> None:
+    introspection = options.get("introspection")
+    if introspection is not None and introspection.tokens == "all":
+        return
     for issuer in options["issuers"]:
         if "/oauth2/" not in issuer:
             raise SettingsError(

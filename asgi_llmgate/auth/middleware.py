@@ -1,7 +1,8 @@
 """The ASGI layer: who calls?
 
 It judges every http and websocket request alike and never looks at the path; what needs no caller is answered before it
-(asgi/front.py).  The verified claims go into the exchange, the token too, as a Secret, for those who exchange it.
+(asgi/front.py).  The verified claims go into the exchange, the token too, as a Secret, for those who exchange it; at
+the latest when the request is over it is dropped again.
 """
 
 from __future__ import annotations
@@ -88,7 +89,10 @@ class JWTAuthMiddleware:
                     await refuse(scope, receive, send, error)
                     return
                 log.info("would refuse: %s", error.message)
-        await self.app(self._inner(scope), receive, send)
+        try:
+            await self.app(self._inner(scope), receive, send)
+        finally:
+            exchange.token = None
 
     async def _identify(self, scope: Scope, exchange: Exchange) -> None:
         credential = None

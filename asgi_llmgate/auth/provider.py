@@ -14,6 +14,8 @@ from asgi_llmgate.auth.keys import ALGORITHMS
 from asgi_llmgate.auth.reasons import Check
 from asgi_llmgate.auth.sources import Discovery, Inline, KeySource, discovery_url, require_https
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.net.oauth import OAuthClient
+from asgi_llmgate.net.urls import is_protected
 
 Json = Mapping[str, Any]
 
@@ -47,6 +49,27 @@ def says_access_token(header: Json, claims: Json) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """How a provider is asked about tokens (RFC 7662).
+
+    url     its introspection endpoint
+    client  who we are there
+    tokens  opaque: those that cannot be read here; all: its JWTs too, for providers that do not publish their keys, or
+            where a withdrawn token must stop to count
+    """
+
+    url: str
+    client: OAuthClient
+    tokens: Literal["opaque", "all"] = "opaque"
+
+    def __post_init__(self) -> None:
+        if not is_protected(self.url):
+            raise SettingsError(
+                f"tokens are sent over https (http only on this machine), not to {self.url!r}", path="url"
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JWTProvider:
     """An identity provider whose JWTs are accepted.  Raises SettingsError when the description cannot work.
@@ -70,6 +93,7 @@ class JWTProvider:
     never_verifies      says of header and claims why such a token cannot be good, "" when it can: better words than
                         "invalid signature" for what the provider signs in a way of its own
     profile             "rfc9068": hold the token against RFC 9068 as well, by Authlib's claims
+    introspection       for tokens that only the provider can read
     tokens_without_kid  whether a token that names no key is tried with the only one of its type
     hints               for the operator, by failed check: what usually causes it with this provider
     """
@@ -92,6 +116,7 @@ class JWTProvider:
     never_verifies: Callable[[Json, Json], str] | None = None
     profile: Literal["", "rfc9068"] = ""
     tokens_without_kid: bool = True
+    introspection: Introspection | None = None
     hints: Mapping[Check, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +136,8 @@ class JWTProvider:
             raise SettingsError("leeway, cooldown and max_lifetime are seconds, not negative")
         if isinstance(self.jwks, Mapping):
             object.__setattr__(self, "jwks", Inline(self.jwks))
-        if isinstance(self.jwks, Discovery) and self.jwks.url is None:
+        asked_about = self.introspection is not None and self.introspection.tokens == "all"
+        if isinstance(self.jwks, Discovery) and self.jwks.url is None and not asked_about:
             self._check_discovery()
         object.__setattr__(self, "name", self.name or self.issuers[0])
 

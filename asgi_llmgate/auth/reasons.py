@@ -21,6 +21,7 @@ class Check(StrEnum):
     KEYS = "signing keys"
     KEY = "key"
     SIGNATURE = "signature"
+    ACTIVE = "introspection"
     DATES = "dates"
     AUDIENCE = "audience"
     CLAIMS = "claims"
@@ -40,6 +41,7 @@ OPAQUE = "the token is not a JWT (opaque); configure introspection or an audienc
 WRONG_ISSUER = "wrong issuer"
 BAD_ALGORITHM = "algorithm not allowed"
 UNKNOWN_KEY = "token uses an unknown key"
+INACTIVE = "the identity provider does not know the token, or no longer"
 BAD_SIGNATURE = "invalid signature"
 EXPIRED = "token expired"
 NOT_YET = "token not yet valid"
@@ -84,6 +86,11 @@ def keys_unavailable(*, detail: str = "", retry_after: float | None = None) -> K
     if retry_after is not None:
         error.retry_after = max(1.0, retry_after)
     return error
+
+
+def introspection_unavailable(*, detail: str) -> KeysUnavailable:
+    """The same where the provider would have to be asked about the token itself."""
+    return KeysUnavailable("authentication unavailable: the identity provider could not be asked", detail=detail)
 
 
 def missing_scope(scope: str, required: tuple[str, ...]) -> MissingScope:

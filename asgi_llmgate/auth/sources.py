@@ -7,19 +7,19 @@ whoever can answer for another host cannot hand us keys.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from asgi_llmgate.auth.keys import BadKeySet, Keys, read_keys
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.net.client import Fetched
+from asgi_llmgate.net.client import Fetch, Fetched
+from asgi_llmgate.net.urls import is_protected
 
 MAX_DOCUMENT = 1_000_000
 """Bytes of a JWKS or discovery document."""
@@ -29,14 +29,6 @@ FETCH_TIMEOUT = 5.0
 
 _MAX_REDIRECTS = 3
 _MAX_AGE = re.compile(r'(?:^|[,\s])max-age\s*=\s*"?(\d{1,9})', re.IGNORECASE)
-
-
-class Fetch(Protocol):
-    """`net.HTTPClient.fetch`, or a test's stand-in.  Raises errors.UpstreamError; does not follow redirects."""
-
-    async def __call__(
-        self, url: str, *, headers: Sequence[tuple[bytes, bytes]] = ..., limit: int = ..., timeout: float = ...
-    ) -> Fetched: ...
 
 
 class Unfetchable(Exception):
@@ -89,14 +81,7 @@ KeySource = Inline | File | URL | Discovery
 
 def require_https(url: str) -> None:
     """Raises SettingsError unless the URL is https, or http to this machine."""
-    try:
-        parts = urlsplit(url)
-        good = bool(parts.hostname) and (
-            parts.scheme == "https" or (parts.scheme == "http" and _loopback(parts.hostname))
-        )
-    except ValueError:
-        good = False
-    if not good:
+    if not is_protected(url):
         raise SettingsError(f"keys are fetched over https (http only on this machine), not from {url!r}")
 
 
@@ -171,12 +156,3 @@ def _redirected(url: str, location: str) -> str:
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.lower()
-
-
-def _loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

@@ -20,10 +20,10 @@ from asgi_llmgate.auth.keycache import FileKeys, FixedKeys, KeyStore, Load, Remo
 from asgi_llmgate.auth.keys import JWS_REGISTRY, BadKeySet, read_keys
 from asgi_llmgate.auth.provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.sources import URL, Discovery, Fetch, File, Inline, discovery_url, load_discovered, load_url
+from asgi_llmgate.auth.sources import URL, Discovery, File, Inline, discovery_url, load_discovered, load_url
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Identity
-from asgi_llmgate.net.client import HTTPClient
+from asgi_llmgate.net.client import Fetch, HTTPClient
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -52,6 +52,7 @@ class Trust:
             raise TokenRefused(Check.KEY, reasons.UNKNOWN_KEY, hint="the key is another tenant's")
         if provider.never_verifies is not None and (words := provider.never_verifies(token.header, token.claims)):
             raise TokenRefused(Check.SIGNATURE, words)
+        assert token.signed is not None
         if not _signature_is_good(token.signed, key):
             raise TokenRefused(Check.SIGNATURE, reasons.BAD_SIGNATURE)
         return self._claims.judge(token.header, token.claims)

@@ -1,7 +1,8 @@
 """From a token to an identity: the decision, without ASGI.
 
-A good token is remembered until it expires, its provider's keys change or `cache_ttl` is over; one with a bad signature
-for a few seconds.  They are remembered by their SHA-256: no token stays in memory for longer than its request.
+A good token is remembered until it expires, its provider's keys change or `cache_ttl` is over; one with a bad
+signature, or that its provider does not know, for a few seconds.  They are remembered by their SHA-256: no token stays
+in memory for longer than its request.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.compact import Unverified, read_token
-from asgi_llmgate.auth.keycache import KeyStore
+from asgi_llmgate.auth.introspection import Introspected
 from asgi_llmgate.auth.provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.sources import Fetch
 from asgi_llmgate.auth.trust import Trust, issuer_matches
 from asgi_llmgate.errors import KeysUnavailable, SettingsError
 from asgi_llmgate.exchange import Identity
+from asgi_llmgate.net.client import Fetch
 
 log = logging.getLogger("llmgate.auth")
 
@@ -35,12 +36,34 @@ BAD_FOR = 5.0
 T = TypeVar("T")
 
 
+class Generation(Protocol):
+    """What outcomes were found with; they count no longer once its number has risen."""
+
+    @property
+    def generation(self) -> int: ...
+
+
+class Judge(Protocol):
+    """What says whether the tokens of a provider are good: Trust by its keys, Introspected by asking it."""
+
+    provider: JWTProvider
+
+    @property
+    def keys(self) -> Generation: ...
+
+    async def verify(self, token: Unverified) -> Identity:
+        """Whom the token identifies.  Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 class _Known(NamedTuple, Generic[T]):
     """What came out for a token, until when, and of which keys."""
 
     outcome: T
     until: float
-    keys: KeyStore
+    keys: Generation
     generation: int
 
 
@@ -59,7 +82,7 @@ class _Recent(Generic[T]):
             self._known.move_to_end(digest)
         return known.outcome
 
-    def remember(self, digest: bytes, outcome: T, until: float, keys: KeyStore) -> None:
+    def remember(self, digest: bytes, outcome: T, until: float, keys: Generation) -> None:
         self._known[digest] = _Known(outcome, until, keys, keys.generation)
         self._known.move_to_end(digest)
         if len(self._known) > self._size:
@@ -88,21 +111,42 @@ class Verifier:
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.trusts = tuple(Trust(provider, fetch, now=now, clock=clock) for provider in providers)
-        self._by_issuer: dict[str, Trust] = {}
-        self._by_template: list[tuple[str, Trust]] = []
-        for trust in self.trusts:
-            for issuer in trust.provider.issuers:
-                if issuer in self._by_issuer:
-                    raise SettingsError(f"two providers have the issuer {issuer!r}", path="auth.providers")
-                self._by_issuer[issuer] = trust
-                if TENANT in issuer:
-                    self._by_template.append((issuer, trust))
+        self.trusts: list[Judge] = []
+        self._by_issuer: dict[str, Judge] = {}
+        self._by_template: list[tuple[str, Judge]] = []
+        self._opaque: Judge | None = None
+        for provider in providers:
+            introspected = Introspected(provider, fetch, now=now) if provider.introspection is not None else None
+            if introspected is not None:
+                self._take_opaque(introspected)
+            if introspected is None or introspected.only_opaque:
+                self._take(Trust(provider, fetch, now=now, clock=clock))
+            else:
+                self._take(introspected)
         self._cache_ttl = cache_ttl
         self._max_token_size = max_token_size
         self._now = now
         self._good: _Recent[Identity] = _Recent(REMEMBERED)
         self._bad: _Recent[TokenRefused] = _Recent(REMEMBERED // 10)
+
+    def _take(self, judge: Judge) -> None:
+        """The tokens that name this provider as their issuer are its to judge."""
+        self.trusts.append(judge)
+        for issuer in judge.provider.issuers:
+            if issuer in self._by_issuer:
+                raise SettingsError(f"two providers have the issuer {issuer!r}", path="auth.providers")
+            self._by_issuer[issuer] = judge
+            if TENANT in issuer:
+                self._by_template.append((issuer, judge))
+
+    def _take_opaque(self, judge: Judge) -> None:
+        """So are those that name nobody, because nobody else can read them either."""
+        if self._opaque is not None:
+            raise SettingsError(
+                "two providers have an introspection, and an opaque token does not say whose it is",
+                path="auth.providers",
+            )
+        self._opaque = judge
 
     async def verify(self, token: str) -> Identity:
         """Whom the token identifies.
@@ -126,11 +170,11 @@ class Verifier:
             told = (error.text, unverified.claims.get("iss"), unverified.kid, unverified.claims.get("sub"))
             log.debug("%s: iss=%a kid=%a sub=%a", *told)
             raise
-        until = min(now + self._cache_ttl, unverified.claims.get("exp", now + self._cache_ttl))
+        until = min(now + self._cache_ttl, identity.claims.get("exp", now + self._cache_ttl))
         self._good.remember(digest, identity, until, trust.keys)
         return identity
 
-    async def _ask(self, trust: Trust, token: Unverified, digest: bytes, now: float) -> Identity:
+    async def _ask(self, trust: Judge, token: Unverified, digest: bytes, now: float) -> Identity:
         """The provider's answer; a refusal of its gets the hint that it has for such."""
         hints = trust.provider.hints
         try:
@@ -140,7 +184,7 @@ class Verifier:
             raise
         except TokenRefused as error:
             error.detail = error.detail or hints.get(error.check, "")
-            if error.check is Check.SIGNATURE:
+            if error.check in (Check.SIGNATURE, Check.ACTIVE):
                 self._bad.remember(digest, error.again(), now + BAD_FOR, trust.keys)
             raise
 
@@ -151,10 +195,12 @@ class Verifier:
 
     def read(self, token: str) -> Unverified:
         """The token's parts, not verified.  Raises TokenRefused."""
-        return read_token(token, limit=self._max_token_size)
+        return read_token(token, limit=self._max_token_size, opaque=self._opaque is not None)
 
-    def trust_of(self, token: Unverified) -> Trust:
+    def trust_of(self, token: Unverified) -> Judge:
         """The provider that the token names as its issuer.  Raises TokenRefused."""
+        if token.signed is None and self._opaque is not None:
+            return self._opaque
         issuer: Any = token.claims.get("iss")
         if isinstance(issuer, str) and TENANT not in issuer:
             if (found := self._by_issuer.get(issuer)) is not None:

@@ -2,16 +2,21 @@
 
 from asgi_llmgate.net.answer import HTTPAnswer
 from asgi_llmgate.net.client import Fetched, HTTPClient
+from asgi_llmgate.net.credentials import CallableSource, CredentialSource
 from asgi_llmgate.net.deadline import Timeouts
+from asgi_llmgate.net.oauth import OAuthClient
 from asgi_llmgate.net.perloop import PerLoop
 from asgi_llmgate.net.secrets import FileSecret, SecretSource, StaticSecret, parse_secret
 from asgi_llmgate.net.singleflight import SingleFlight
 
 __all__ = [
+    "CallableSource",
+    "CredentialSource",
     "Fetched",
     "FileSecret",
     "HTTPAnswer",
     "HTTPClient",
+    "OAuthClient",
     "PerLoop",
     "SecretSource",
     "SingleFlight",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -32,6 +32,21 @@ class Fetched:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Fetch(Protocol):
+    """`HTTPClient.fetch`, for those who take a stand-in of it in tests."""
+
+    async def __call__(
+        self,
+        url: str,
+        *,
+        method: str = ...,
+        headers: RawHeaders = ...,
+        content: bytes = ...,
+        limit: int = ...,
+        timeout: float = ...,
+    ) -> Fetched: ...
 
 
 class HTTPClient:

@@ -1,7 +1,8 @@
 """Where keys come from: `env:NAME` or `file:PATH`, never the settings file itself.
 
 A file is read again when it changes, which is how Kubernetes and Vault's agent rotate a secret: by a new file behind
-the same path.  One `stat` per request is what that costs.
+the same path.  One `stat` per request is what that costs.  These are credentials, too (net/credentials.py), of the kind
+that does not depend on who calls.
 """
 
 from __future__ import annotations
@@ -11,26 +12,27 @@ from pathlib import Path
 from typing import Protocol
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Secret
+from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.net.credentials import CredentialSource
 
 
 class SecretSource(Protocol):
-    """Gives the secret as it is now.  Asked once per use, so it must be quick or cache."""
+    """Gives a secret that does not depend on who calls, as it is now.  Asked once per use."""
 
     async def get(self) -> Secret: ...
 
 
-class StaticSecret:
+class StaticSecret(CredentialSource):
     """A secret that does not change while the process runs."""
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
 
-    async def get(self) -> Secret:
+    async def get(self, exchange: Exchange | None = None) -> Secret:
         return self._secret
 
 
-class FileSecret:
+class FileSecret(CredentialSource):
     """The content of a file, without white space around it.
 
     Once it could be read, a file that is missing or empty for a moment, or for good, leaves the last secret in force:
@@ -42,7 +44,7 @@ class FileSecret:
         self._seen = _version(self._path)
         self._secret = Secret(_read(self._path))
 
-    async def get(self) -> Secret:
+    async def get(self, exchange: Exchange | None = None) -> Secret:
         try:
             seen = _version(self._path)
             if seen != self._seen:
@@ -65,7 +67,7 @@ def _read(path: Path) -> str:
     return text
 
 
-def parse_secret(spec: str, *, path: str = "") -> SecretSource:
+def parse_secret(spec: str, *, path: str = "") -> StaticSecret | FileSecret:
     """The source that `env:NAME` or `file:PATH` names; read once now, so that a bad one is found at start.
 
     `path` is the place in the settings, for the SettingsError that is raised when there is no secret.  A value that is

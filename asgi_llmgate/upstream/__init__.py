@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from asgi_llmgate.upstream.attempt import Attempt
 from asgi_llmgate.upstream.backend import Backend, Upstream
+from asgi_llmgate.upstream.oauth import ClientCredentials, TokenExchange
 from asgi_llmgate.upstream.outgoing import Asking, anthropic_headers, serves
 
-__all__ = ["Asking", "Attempt", "Backend", "Upstream", "anthropic_headers", "serves"]
+__all__ = [
+    "Asking",
+    "Attempt",
+    "Backend",
+    "ClientCredentials",
+    "TokenExchange",
+    "Upstream",
+    "anthropic_headers",
+    "serves",
+]

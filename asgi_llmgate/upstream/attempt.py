@@ -30,7 +30,7 @@ class Attempt:
         return self.outgoing.carrier()
 
     async def open(self) -> HTTPAnswer:
-        """The answer, a 200 whose body has not been read; it must be closed.  Raises UpstreamError."""
+        """The answer, a 200 whose body has not been read; it must be closed.  Raises GateError."""
         exchange, model = self._asking.exchange, self._asking.target.model
         tries = 0
         while True:
@@ -38,7 +38,7 @@ class Attempt:
             exchange.attempts += 1
             exchange.sent_at = time.monotonic()
             with exchange.tracing.call(exchange, self._upstream.address) as headers:
-                answer = await self._upstream.send(self.outgoing, model, headers)
+                answer = await self._upstream.send(self.outgoing, model, exchange, headers)
             if not isinstance(answer, Taught):
                 return answer
             if answer.counted.tokens:

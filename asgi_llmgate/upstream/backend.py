@@ -15,7 +15,8 @@ from types import MappingProxyType
 import httpx
 
 from asgi_llmgate.errors import InvalidRequest, UpstreamError
-from asgi_llmgate.net import HTTPAnswer, HTTPClient, SecretSource, Timeouts
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.net import CredentialSource, HTTPAnswer, HTTPClient, Timeouts
 from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.failures import upstream_error
 from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
@@ -39,13 +40,14 @@ class Backend:
     """What is known of a model server at start.
 
     `base_url` is where `/chat/completions` hangs (it usually ends in `/v1`).  `provider` is the name in rules and
-    records (`gen_ai.provider.name`).  `api_key` is asked for each request, so that it can rotate.
+    records (`gen_ai.provider.name`).  `api_key` is asked for each request, so that it can rotate, or depend
+    on who calls.
     """
 
     base_url: str
     provider: str = "openai"
     dialect: Dialect = DIALECTS["openai"]
-    api_key: SecretSource | None = None
+    api_key: CredentialSource | None = None
     extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     options: Options = field(default_factory=Options)
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -72,7 +74,8 @@ class Upstream:
         self._base = backend.base_url.rstrip("/")
         where = httpx.URL(self._base)
         self.address = (where.host, where.port or _PORTS.get(where.scheme, 0))
-        self._key_header = backend.dialect.key_header.encode("ascii")
+        key_header = backend.api_key.key_header if backend.api_key is not None else ""
+        self._key_header = (key_header or backend.dialect.key_header).encode("ascii")
         self._headers = tuple(
             (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in backend.extra_headers.items()
         )
@@ -84,14 +87,14 @@ class Upstream:
         return self._lessons.about(model)
 
     async def send(
-        self, outgoing: Outgoing, model: str, more_headers: Iterable[tuple[bytes, bytes]] = ()
+        self, outgoing: Outgoing, model: str, exchange: Exchange, more_headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> HTTPAnswer | Taught:
         """Send a call: its answer is a 200 whose body has not been read.
 
-        Raises UpstreamError for everything that is neither an answer nor a lesson.
+        Raises UpstreamError for everything that is neither an answer nor a lesson, and what the key's source raises.
         """
         url = self._url(self.dialect.path, outgoing.query)
-        answer = await self._open("POST", url, (*outgoing.headers, *_JSON, *more_headers), outgoing.body)
+        answer = await self._open("POST", url, (*outgoing.headers, *_JSON, *more_headers), outgoing.body, exchange)
         if answer.status == 200:
             return answer
         error, content = await self._refusal(answer)
@@ -103,19 +106,32 @@ class Upstream:
         return Taught(error, count(text))
 
     async def pass_on(
-        self, method: str, path: str, query: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        exchange: Exchange,
     ) -> HTTPAnswer:
         """Send a request that nobody here understands to a path under `base_url`: its answer is a 2xx.
 
         Raises UpstreamError.
         """
-        answer = await self._open(method, self._url(path, query), headers, body)
+        answer = await self._open(method, self._url(path, query), headers, body, exchange)
         if 200 <= answer.status < 300:
             return answer
         raise (await self._refusal(answer))[0]
 
     async def ask(
-        self, path: str, body: bytes, *, headers: Headers = (), query: str = "", at_root: bool = False
+        self,
+        path: str,
+        body: bytes,
+        exchange: Exchange,
+        *,
+        headers: Headers = (),
+        query: str = "",
+        at_root: bool = False,
     ) -> bytes:
         """The whole JSON answer to a small question, within ASKING seconds; `at_root`: beside `/v1`, not under it.
 
@@ -125,7 +141,7 @@ class Upstream:
         fetched = await self._client.fetch(
             base + path + (f"?{query}" if query else ""),
             method="POST",
-            headers=(*headers, *_JSON, *self._headers, *await self._credential()),
+            headers=(*headers, *_JSON, *self._headers, *await self._credential(exchange)),
             content=body,
             timeout=ASKING,
         )
@@ -134,15 +150,21 @@ class Upstream:
         return fetched.body
 
     async def _open(
-        self, method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]], body: bytes
+        self, method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]], body: bytes, exchange: Exchange
     ) -> HTTPAnswer:
-        every = [*headers, *self._headers, *await self._credential()]
-        return await self._client.open(method, url, every, body, self._backend.timeouts)
+        """The answer, after one more try with a new credential where there is one."""
+        source, timeouts = self._backend.api_key, self._backend.timeouts
+        plain = [*headers, *self._headers]
+        answer = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
+        if answer.status in (401, 403) and source is not None and source.refused(exchange):
+            await answer.aclose()
+            answer = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
+        return answer
 
-    async def _credential(self) -> Headers:
+    async def _credential(self, exchange: Exchange) -> Headers:
         if self._backend.api_key is None:
             return ()
-        key = (await self._backend.api_key.get()).reveal().encode("latin-1")
+        key = (await self._backend.api_key.get(exchange)).reveal().encode("latin-1")
         return ((self._key_header, b"Bearer " + key if self._key_header == b"authorization" else key),)
 
     async def _refusal(self, answer: HTTPAnswer) -> tuple[UpstreamError, bytes]:

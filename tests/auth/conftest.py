@@ -33,7 +33,8 @@ class Clock:
 
 
 class Web:
-    """URL -> document, (status, headers, body), an exception, or a function of nothing that gives one of these."""
+    """URL -> document, (status, headers, body), an exception, or a function that gives one of these: of nothing, and
+    where one posts of what was posted."""
 
     def __init__(self, pages: Mapping[str, Any] = {}) -> None:
         self.pages = dict(pages)
@@ -41,12 +42,20 @@ class Web:
         self.shown: list[Sequence[tuple[bytes, bytes]]] = []
 
     async def fetch(
-        self, url: str, *, headers: Sequence[tuple[bytes, bytes]] = (), limit: int = 0, timeout: float = 0
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        content: bytes = b"",
+        limit: int = 0,
+        timeout: float = 0,
     ) -> Fetched:
         self.asked.append(url)
         self.shown.append(headers)
         page = self.pages.get(url, (404, {}, b""))
-        page = page() if callable(page) else page
+        if callable(page):
+            page = page(content) if method == "POST" else page()
         if hasattr(page, "__await__"):
             page = await page
         if isinstance(page, Exception):

@@ -1,0 +1,161 @@
+"""This gateway as a client of an identity provider: of its token endpoint (RFC 6749) or introspection (RFC 7662).
+
+Authlib writes what goes out, the form and how the client shows who it is; net/client.py carries it, so that proxy and
+CA are those of everything else.  What comes back is an object, or one of two exceptions: the provider said no, or it
+said nothing that counts.  Their texts are for the log and hold nothing that was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qsl, quote_plus
+
+import msgspec
+
+from asgi_llmgate.errors import SettingsError, UpstreamError
+from asgi_llmgate.net.client import Fetch
+from asgi_llmgate.net.secrets import SecretSource
+from asgi_llmgate.net.urls import is_protected
+from asgi_llmgate.protocol.redaction import redacted
+
+TIMEOUT = 5.0
+"""Seconds for a question to the identity provider, whole."""
+
+MAX_ANSWER = 256_000
+"""Bytes of its answer."""
+
+Method = Literal["basic", "post", "assertion", "private_key_jwt"]
+
+_HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
+_SECRET = ("client_secret", "client_assertion", "assertion", "subject_token", "token")
+_CODE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}")  # RFC 6749 section 5.2
+
+
+class Unanswered(Exception):
+    """The identity provider could not be asked, or did not give an answer of the kind that there should be."""
+
+
+class Denied(Exception):
+    """The identity provider said no.  `code` is RFC 6749 section 5.2's, "" where it gave none."""
+
+    def __init__(self, status: int, code: str, description: str) -> None:
+        super().__init__(": ".join(filter(None, (f"{status} {code}".strip(), description))))
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """Who we are at the identity provider.
+
+    secret  what proves it; None for a public client
+    method  basic, post: `secret` is a password, in the authorization header or in the form; assertion: it is a JWT
+            that somebody else renews (Kubernetes' projected service account token, RFC 7523); private_key_jwt: it is a
+            private key, JWK or PEM, that signs such a JWT for each request
+    """
+
+    client_id: str
+    secret: SecretSource | None = None
+    method: Method = "basic"
+
+    async def ask(self, url: str, form: str, fetch: Fetch) -> dict[str, Any]:
+        """The object that a POST of the form is answered with.  Raises Denied, Unanswered."""
+        secret = (await self.secret.get()).reveal() if self.secret is not None else ""
+        headers, body = self._signed(url, form, secret)
+        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        try:
+            answer = await fetch(
+                url, method="POST", headers=raw, content=body.encode("ascii"), limit=MAX_ANSWER, timeout=TIMEOUT
+            )
+        except UpstreamError as error:
+            raise Unanswered(f"{url}: {error.message}") from None
+        content = _object(answer.body)
+        if answer.status == 200 and content is not None:
+            return content
+        if answer.status in (400, 401, 403):
+            sent = [value for name, value in parse_qsl(body) if name in _SECRET]
+            raise Denied(answer.status, *_reason(content or {}, [*sent, secret]))
+        raise Unanswered(f"{url} answered {answer.status}" + ("" if content is not None else ", not a JSON object"))
+
+    def _signed(self, url: str, form: str, secret: str) -> tuple[dict[str, str], str]:
+        """Headers and body of the request, our proof in one of them."""
+        from authlib.oauth2.auth import ClientAuth  # not every start needs Authlib's OAuth side
+
+        proof: Callable[..., Any] = ClientAuth
+        if self.secret is None:
+            auth = proof(self.client_id, None, "none")
+        elif self.method == "assertion":
+            auth = proof(self.client_id, None, "none")
+            form = _with(form, client_assertion_type=_ASSERTION, client_assertion=secret)
+        elif self.method == "private_key_jwt":
+            auth = proof(self.client_id, *_signing(secret))
+        elif self.method == "basic":  # both are form-encoded first, section 2.3.1, which Authlib leaves to its caller
+            auth = proof(quote_plus(self.client_id), quote_plus(secret), "client_secret_basic")
+        else:
+            auth = proof(self.client_id, secret, "client_secret_post")
+        _, headers, body = auth.prepare("POST", url, dict(_HEADERS), form)
+        return headers, body
+
+
+def form_of(**members: str | None) -> str:
+    """The members that are there, as application/x-www-form-urlencoded."""
+    return _with("", **members)
+
+
+def require_https(url: str, path: str) -> None:
+    """Raises SettingsError for an address that no secret should be sent to."""
+    if not is_protected(url):
+        raise SettingsError(f"an https URL is needed (http only on this machine), not {url!r}", path=path)
+
+
+def _with(form: str, **members: str | None) -> str:
+    from authlib.common.urls import add_params_to_qs
+
+    join: Callable[..., str] = add_params_to_qs
+    return join(form, [(name, value) for name, value in members.items() if value])
+
+
+def _signing(secret: str) -> tuple[Any, Any]:
+    """The private key, and Authlib's method that signs with it (RFC 7523 section 2.2)."""
+    from authlib.oauth2.rfc7523 import PrivateKeyJWT
+    from joserfc import jwk
+    from joserfc.errors import JoseError
+
+    try:
+        key = jwk.import_key(msgspec.json.decode(secret)) if secret.startswith("{") else _pem(secret)
+    except (JoseError, ValueError, TypeError, KeyError):
+        raise Unanswered("the client's private key is neither a JWK nor PEM") from None
+    header = {"kid": key.kid} if key.kid else {}
+    method: Callable[..., Any] = PrivateKeyJWT
+    return key, method(alg=_ALGORITHMS[key.key_type], headers=header)
+
+
+def _pem(text: str) -> Any:
+    from joserfc import jwk
+
+    for kind in ("RSA", "EC", "OKP"):
+        try:
+            return jwk.import_key(text, kind)
+        except (ValueError, TypeError, AttributeError):
+            continue
+    raise ValueError("no private key")
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _reason(content: Mapping[str, Any], secrets: Sequence[str]) -> tuple[str, str]:
+    code, description = content.get("error"), content.get("error_description")
+    text = description if isinstance(description, str) else ""
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]") if secret else text
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else "", ascii(redacted(text))[1:-1]

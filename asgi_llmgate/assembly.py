@@ -160,10 +160,10 @@ def _backend(name: str, backend: shape.Backend, settings: shape.Settings, client
     )
 
 
-def _require_url(text: str) -> None:
+def _require_url(text: str, example: str = "https://api.openai.com/v1") -> None:
     scheme, _, rest = text.partition("://")
     if scheme not in ("http", "https") or not rest:
-        raise SettingsError(f"not a URL: {text!r}", hint="such as https://api.openai.com/v1")
+        raise SettingsError(f"not a URL: {text!r}", hint=f"such as {example}")
 
 
 def _require_readable(file: Path, path: str) -> None:
@@ -245,7 +245,7 @@ def _metadata(auth: shape.Auth, providers: Sequence[JWTProvider]) -> Mapping[str
     if resource is None:
         return None
     with _at("auth.protected_resource.url"):
-        _require_url(resource.url)
+        _require_url(resource.url, "https://apps.acme.test/llm")
     return protected_resource(resource.url.rstrip("/"), providers, name=resource.name)
 
 

@@ -209,3 +209,63 @@ async def test_a_shutdown_does_not_wait_for_ever(make: Any, monkeypatch: pytest.
         await client.chunk()
         await gateway.shutdown()
         assert not client.returned
+
+
+RESOURCE = "https://apps.acme.test/llm"
+
+
+@pytest.fixture
+async def published() -> Any:
+    """A gateway at /llm of a host, from settings with a protected resource."""
+    providers = [
+        {"issuer": "https://sso.acme.test", "audiences": ["llm"], "required_scopes": ["llm.use"]},
+        {"issuer": IDP.issuer, "audiences": [IDP.audience], "jwks": {"inline": IDP.jwks}},
+    ]
+    gateway = Gateway.from_settings(
+        {
+            "auth": {"providers": providers, "protected_resource": {"url": RESOURCE + "/", "name": "Acme's models"}},
+            "policy": {"default": "allow"},
+            "backends": {"o": {"base_url": "http://127.0.0.1:9/v1"}},
+            "models": [{"match": "*", "use": "o/m"}],
+        }
+    )
+
+    async def host(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body"})
+
+    yield lambda **options: mount(host, "/llm", gateway, **options)
+    await gateway.shutdown()
+
+
+async def test_a_401_says_where_to_read_whom_to_ask_and_there_it_is(published: Any) -> None:
+    app = published(well_known=True)
+    refused = await call(app, "POST", "/llm/v1/messages", json=BODY)
+    url = "https://apps.acme.test/.well-known/oauth-protected-resource/llm"
+    assert (refused.status, refused.headers["www-authenticate"]) == (401, f'Bearer resource_metadata="{url}"')
+    document = await call(app, "GET", url.removeprefix("https://apps.acme.test"))
+    assert (document.status, document.headers["content-type"]) == (200, "application/json")
+    assert document.json() == {
+        "resource": RESOURCE,
+        "authorization_servers": ["https://sso.acme.test"],
+        "bearer_methods_supported": ["header"],
+        "scopes_supported": ["llm.use"],
+        "resource_name": "Acme's models",
+    }
+    assert (await call(app, "GET", "/llm/.well-known/oauth-protected-resource")).json() == document.json()
+
+
+async def test_the_hosts_root_is_the_hosts_unless_asked_for(published: Any) -> None:
+    assert (await call(published(), "GET", "/.well-known/oauth-protected-resource/llm")).status == 404
+
+
+async def test_a_bad_token_is_told_the_same_address(published: Any) -> None:
+    headers = {"authorization": "Bearer a.b.c"}
+    reply = await call(published(), "POST", "/llm/v1/messages", json=BODY, headers=headers)
+    assert reply.headers["www-authenticate"].startswith('Bearer error="invalid_token", resource_metadata="https://')
+
+
+async def test_without_the_setting_nothing_is_published(make: Any) -> None:
+    gateway, _, _ = make()
+    assert (await call(gateway, "GET", "/.well-known/oauth-protected-resource")).status == 401
+    assert "resource_metadata" not in (await call(gateway, "GET", "/v1/models")).headers["www-authenticate"]

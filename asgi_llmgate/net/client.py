@@ -8,7 +8,7 @@ transport is the seam: users put one of their own in its place, and `httpx.MockT
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
@@ -27,11 +27,11 @@ _OURS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-enco
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole answer.  `headers` are found by their lower-case names."""
+    """A whole answer.  `headers` are found by their lower-case names; the body may be a token, so no repr shows it."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Fetch(Protocol):

@@ -31,7 +31,7 @@ Method = Literal["basic", "post", "assertion", "private_key_jwt"]
 
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
+_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 _SECRET = ("client_secret", "client_assertion", "assertion", "subject_token", "token")
 _CODE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}")  # RFC 6749 section 5.2
 
@@ -79,6 +79,7 @@ class OAuthClient:
             return content
         if answer.status in (400, 401, 403):
             sent = [value for name, value in parse_qsl(body) if name in _SECRET]
+            sent.append(headers.get("Authorization", "").removeprefix("Basic "))
             raise Denied(answer.status, *_reason(content or {}, [*sent, secret]))
         raise Unanswered(f"{url} answered {answer.status}" + ("" if content is not None else ", not a JSON object"))
 
@@ -128,20 +129,22 @@ def _signing(secret: str) -> tuple[Any, Any]:
 
     try:
         key = jwk.import_key(msgspec.json.decode(secret)) if secret.startswith("{") else _pem(secret)
+        algorithm = "RS256" if key.key_type == "RSA" else _ALGORITHMS[key["crv"]]
     except (JoseError, ValueError, TypeError, KeyError):
         raise Unanswered("the client's private key is neither a JWK nor PEM") from None
     header = {"kid": key.kid} if key.kid else {}
     method: Callable[..., Any] = PrivateKeyJWT
-    return key, method(alg=_ALGORITHMS[key.key_type], headers=header)
+    return key, method(alg=algorithm, headers=header)
 
 
 def _pem(text: str) -> Any:
     from joserfc import jwk
+    from joserfc.errors import InvalidKeyTypeError
 
     for kind in ("RSA", "EC", "OKP"):
         try:
             return jwk.import_key(text, kind)
-        except (ValueError, TypeError, AttributeError):
+        except (InvalidKeyTypeError, ValueError):
             continue
     raise ValueError("no private key")
 

@@ -1,0 +1,341 @@
+"""Credentials of model servers that an identity provider gives out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import traceback
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from joserfc import jwk, jwt
+
+from asgi_llmgate.errors import (
+    AuthenticationFailed,
+    CredentialRefused,
+    CredentialUnavailable,
+    GateError,
+    NotAuthorized,
+    SettingsError,
+)
+from asgi_llmgate.exchange import Exchange, Identity, Secret
+from asgi_llmgate.net import CallableSource, HTTPClient, OAuthClient, StaticSecret
+from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange, Upstream
+from tests.tokenserver import Asked, TokenServer
+
+OUR_SECRET = "our p+ss:word%"
+CALLERS_TOKEN = "the-callers-own-token"
+
+
+def caller(token: str | None = CALLERS_TOKEN, **claims: Any) -> Exchange:
+    exchange = Exchange(identity=Identity("alice", "https://idp.test", "idp", {"sub": "alice", **claims}))
+    exchange.token = None if token is None else Secret(token)
+    return exchange
+
+
+def us(method: Any = "basic", secret: str = OUR_SECRET) -> OAuthClient:
+    return OAuthClient("the gateway:1", StaticSecret(Secret(secret)), method)
+
+
+@pytest.fixture
+async def http(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HTTPClient]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client = HTTPClient()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def server() -> TokenServer:
+    return TokenServer()
+
+
+@pytest.fixture
+def make(server: TokenServer, serve: Callable[..., str], http: HTTPClient) -> Callable[..., Any]:
+    url = serve(server) + "/token"
+
+    def made(kind: Any, client: OAuthClient | None = None, **options: Any) -> Any:
+        return kind(**{"token_url": url, "client": client or us(), "http": http, **options})
+
+    return made
+
+
+async def test_the_gateways_own_token_is_asked_for_once(make: Any, server: TokenServer) -> None:
+    source = make(ClientCredentials, scope="models", audience="https://models.test", parameters={"tenant": "acme"})
+    given = await asyncio.gather(*(source.get(caller(sub=str(number))) for number in range(20)))
+    assert {secret.reveal() for secret in given} == {"issued-1"}
+    [asked] = server.asked
+    assert asked.form == {
+        "grant_type": "client_credentials",
+        "scope": "models",
+        "audience": "https://models.test",
+        "tenant": "acme",
+    }
+    assert asked.basic == ("the gateway:1", OUR_SECRET)
+
+
+async def test_the_secret_may_go_into_the_form(make: Any, server: TokenServer) -> None:
+    await make(ClientCredentials, us("post")).get(caller())
+    assert server.asked[0].authorization == ""
+    assert server.asked[0].form["client_secret"] == OUR_SECRET
+
+
+async def test_a_public_client_has_only_its_name(make: Any, server: TokenServer) -> None:
+    await make(ClientCredentials, OAuthClient("public")).get(caller())
+    assert server.asked[0].form == {"grant_type": "client_credentials", "client_id": "public"}
+
+
+async def test_an_assertion_of_somebody_elses_is_passed_on(make: Any, server: TokenServer) -> None:
+    await make(ClientCredentials, us("assertion", "kubernetes-token")).get(caller())
+    assert server.asked[0].form == {
+        "grant_type": "client_credentials",
+        "client_id": "the gateway:1",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": "kubernetes-token",
+    }
+
+
+@pytest.mark.parametrize("form", ["jwk", "pem"])
+@pytest.mark.parametrize(
+    ("kind", "size", "algorithm"),
+    [("RSA", 2048, "RS256"), ("EC", "P-256", "ES256"), ("EC", "P-384", "ES384"), ("OKP", "Ed25519", "EdDSA")],
+)
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+async def test_a_private_key_signs_an_assertion_for_each_request(
+    make: Any, server: TokenServer, form: str, kind: Any, size: Any, algorithm: str
+) -> None:
+    key = jwk.JWKRegistry.generate_key(kind, size, {"kid": "gateway-key"}, private=True)
+    secret = json.dumps(key.as_dict(private=True)) if form == "jwk" else key.as_pem(private=True).decode()
+    await make(ClientCredentials, us("private_key_jwt", secret)).get(caller())
+    [asked] = server.asked
+    token = jwt.decode(asked.form["client_assertion"], key, algorithms=[algorithm])
+    assert token.header.get("kid") == ("gateway-key" if form == "jwk" else None)
+    assert (token.claims["iss"], token.claims["sub"]) == ("the gateway:1", "the gateway:1")
+    assert token.claims["aud"].endswith("/token")
+    assert "client_secret" not in asked.form
+
+
+async def test_a_key_that_is_none_is_told_without_it(make: Any, server: TokenServer) -> None:
+    with pytest.raises(CredentialUnavailable) as caught:
+        await make(ClientCredentials, us("private_key_jwt", "not a key at all")).get(caller())
+    assert caught.value.detail == "the client's private key is neither a JWK nor PEM"
+    assert server.asked == []
+
+
+async def test_the_callers_token_is_exchanged(make: Any, server: TokenServer) -> None:
+    source = make(TokenExchange, audience="models")
+    assert (await source.get(caller())).reveal() == "issued-1"
+    assert server.asked[0].form == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "audience": "models",
+        "subject_token": CALLERS_TOKEN,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    }
+
+
+async def test_entra_is_asked_in_its_own_form(make: Any, server: TokenServer) -> None:
+    await make(TokenExchange, us("post"), style="on_behalf_of", scope="api://models/.default").get(caller())
+    assert server.asked[0].form == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "scope": "api://models/.default",
+        "assertion": CALLERS_TOKEN,
+        "requested_token_use": "on_behalf_of",
+        "client_id": "the gateway:1",
+        "client_secret": OUR_SECRET,
+    }
+
+
+async def test_one_person_with_the_same_rights_is_asked_for_once(make: Any, server: TokenServer) -> None:
+    source = make(TokenExchange)
+    first = caller(exp=1, iat=0, jti="a", roles=["dev"], odd=10**400)
+    renewed = caller("a-newer-token", jti="b", odd=10**400, roles=["dev"], iat=5, exp=9)
+    assert (await source.get(first)).reveal() == (await source.get(renewed)).reveal()
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [caller(sub="bob"), caller(scope="less"), caller(roles=["dev", "admin"]), Exchange(identity=Identity("alice"))],
+    ids=["another person", "another scope", "another role", "another provider"],
+)
+async def test_other_rights_are_never_served_from_somebody_elses(
+    make: Any, server: TokenServer, other: Exchange
+) -> None:
+    source = make(TokenExchange)
+    other.token = Secret("another-token")
+    assert (await source.get(caller(roles=["dev"]))).reveal() == "issued-1"
+    assert (await source.get(other)).reveal() == "issued-2"
+    assert server.asked[1].form["subject_token"] == "another-token"
+
+
+async def test_without_a_token_there_is_nothing_to_exchange(make: Any, server: TokenServer) -> None:
+    with pytest.raises(AuthenticationFailed, match="this model is for callers with a token"):
+        await make(TokenExchange).get(caller(None))
+    assert server.asked == []
+
+
+REFUSALS = [
+    (ClientCredentials, 401, {"error": "invalid_client"}, CredentialRefused, "401 invalid_client"),
+    (ClientCredentials, 400, {"error": "invalid_grant"}, CredentialRefused, "400 invalid_grant"),
+    (TokenExchange, 401, {"error": "invalid_client"}, CredentialRefused, "401 invalid_client"),
+    (TokenExchange, 400, {"error": "invalid_target"}, CredentialRefused, "400 invalid_target"),
+    (TokenExchange, 400, {}, CredentialRefused, "400"),
+    (TokenExchange, 400, b"<html>", CredentialRefused, "400"),
+    (TokenExchange, 400, {"error": "bad\ncode"}, CredentialRefused, "400"),
+    (TokenExchange, 403, {"error": "access_denied"}, NotAuthorized, "403 access_denied"),
+    (TokenExchange, 400, {"error": "invalid_request"}, NotAuthorized, "400 invalid_request"),
+    (
+        TokenExchange,
+        400,
+        {"error": "invalid_grant", "error_description": "AADSTS50076: use multi-factor\nauthentication"},
+        NotAuthorized,
+        r"400 invalid_grant: AADSTS50076: use multi-factor\nauthentication",
+    ),
+    (TokenExchange, 500, {"error": "server_error"}, CredentialUnavailable, "answered 500"),
+    (TokenExchange, 429, b"", CredentialUnavailable, "answered 429, not a JSON object"),
+    (TokenExchange, 302, b"", CredentialUnavailable, "answered 302, not a JSON object"),
+    (TokenExchange, 200, b"[1]", CredentialUnavailable, "answered 200, not a JSON object"),
+    (TokenExchange, 200, {}, CredentialUnavailable, "no access_token"),
+    (TokenExchange, 200, {"access_token": ""}, CredentialUnavailable, "no access_token"),
+    (TokenExchange, 200, {"access_token": 5}, CredentialUnavailable, "no access_token"),
+    (TokenExchange, 200, {"access_token": "a\r\nx: y"}, CredentialUnavailable, "no access_token"),
+    (TokenExchange, 200, {"access_token": "a", "token_type": "DPoP"}, CredentialUnavailable, "no bearer token"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "content", "error", "detail"), REFUSALS, ids=[f"{row[1]}-{row[2]}"[:50] for row in REFUSALS]
+)
+async def test_a_refusal_is_told_as_whose_fault_it_is(
+    make: Any, server: TokenServer, kind: Any, status: int, content: Any, error: type[GateError], detail: str
+) -> None:
+    server.answer = lambda asked: (status, content)
+    with pytest.raises(error) as caught:
+        await make(kind).get(caller())
+    assert type(caught.value) is error
+    assert caught.value.detail.endswith(detail) or detail in caught.value.detail
+
+
+@pytest.mark.parametrize("kind", [ClientCredentials, TokenExchange])
+@pytest.mark.parametrize("method", ["basic", "post"])
+async def test_what_was_sent_is_not_repeated_by_a_provider_that_repeats_it(
+    make: Any, server: TokenServer, kind: Any, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def repeat(asked: Asked) -> tuple[int, Any]:
+        token, header = asked.form.get("subject_token"), asked.authorization
+        return 400, {"error": "invalid_grant", "error_description": f"{OUR_SECRET} {token} {header} {asked}"}
+
+    server.answer = repeat
+    source = make(kind, us(method))
+    with pytest.raises(GateError) as caught:
+        await source.get(caller())
+    seen = "".join([*traceback.format_exception(caught.value), repr(vars(caught.value)), caplog.text, repr(source)])
+    assert "invalid_grant" in seen
+    sent = server.asked[0].authorization.removeprefix("Basic ") or OUR_SECRET
+    for secret in (OUR_SECRET, CALLERS_TOKEN, sent):
+        assert secret not in seen
+
+
+async def test_a_provider_that_is_away_is_a_503_that_names_no_address_to_the_caller(http: HTTPClient) -> None:
+    source = ClientCredentials(token_url="http://127.0.0.1:1/token", client=us(), http=http)
+    with pytest.raises(CredentialUnavailable) as caught:
+        await source.get(caller())
+    assert caught.value.message == "the credential for the model server cannot be obtained now"
+    assert caught.value.detail == "http://127.0.0.1:1/token: the upstream refused the connection"
+
+
+class Model:
+    """A model server that accepts some keys, as an ASGI app."""
+
+    def __init__(self, *good: str, key_header: str = "authorization") -> None:
+        self.good = set(good)
+        self.key_header = key_header.encode()
+        self.shown: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.shown.append(dict(scope["headers"]).get(self.key_header, b"").decode())
+        status = 200 if self.shown[-1] in self.good else 401
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def test_a_token_that_the_model_server_refuses_is_renewed_and_tried_once_more(
+    make: Any, serve: Any, http: HTTPClient, server: TokenServer
+) -> None:
+    now = [0.0]
+    source = make(ClientCredentials, clock=lambda: now[0])
+    model = Model("Bearer issued-2")
+    upstream = Upstream(Backend(base_url=serve(model), api_key=source), http)
+    with pytest.raises(CredentialRefused):
+        await upstream.send(b"{}", "m", caller())
+    now[0] = 60.0
+    assert await upstream.send(b"{}", "m", caller()) is None  # written anew, it may pass
+    answer = await upstream.send(b"{}", "m", caller())
+    assert answer is not None
+    await answer.aclose()
+    assert model.shown == ["Bearer issued-1", "Bearer issued-1", "Bearer issued-2"]
+    model.good.clear()
+    for _ in range(5):
+        with pytest.raises(CredentialRefused):
+            await upstream.send(b"{}", "m", caller())
+    assert len(server.asked) == 2
+
+
+async def test_a_token_goes_where_tokens_go_whatever_the_servers_keys_do(
+    make: Any, serve: Any, http: HTTPClient
+) -> None:
+    from asgi_llmgate.protocol.dialects import DIALECTS
+
+    assert DIALECTS["azure"].key_header != "authorization"
+    model = Model("Bearer issued-1")
+    upstream = Upstream(
+        Backend(base_url=serve(model), dialect=DIALECTS["azure"], api_key=make(ClientCredentials)), http
+    )
+    answer = await upstream.send(b"{}", "m", caller())
+    assert answer is not None
+    await answer.aclose()
+
+
+async def given_later(exchange: Exchange) -> Secret:
+    return Secret(f"key-of-{exchange.identity.subject}")
+
+
+def broken(exchange: Exchange) -> str:
+    raise RuntimeError("vault: Bearer abcdefghijkl is expired")
+
+
+@pytest.mark.parametrize(
+    "function", [lambda exchange: f"key-of-{exchange.identity.subject}", given_later], ids=["at once", "later"]
+)
+async def test_a_function_may_give_the_key(function: Any) -> None:
+    assert (await CallableSource(function).get(caller())).reveal() == "key-of-alice"
+
+
+@pytest.mark.parametrize(
+    ("function", "detail"),
+    [
+        (broken, "RuntimeError: vault: [redacted] is expired"),
+        (lambda exchange: None, "the function gave NoneType and not a text"),
+        (lambda exchange: "", "the function gave Secret and not a text"),
+    ],
+    ids=["raises", "nothing", "empty"],
+)
+async def test_a_function_that_gives_none_is_a_503(function: Any, detail: str) -> None:
+    with pytest.raises(CredentialUnavailable) as caught:
+        await CallableSource(function).get(caller())
+    assert caught.value.detail == detail
+
+
+async def test_a_function_may_refuse_in_words_of_its_own() -> None:
+    def function(exchange: Exchange) -> str:
+        raise NotAuthorized("your team has no key")
+
+    with pytest.raises(NotAuthorized, match="your team has no key"):
+        await CallableSource(function).get(caller())
+
+
+def test_secrets_are_not_sent_in_the_clear(http: HTTPClient) -> None:
+    with pytest.raises(SettingsError, match=re.escape("token_url: an https URL is needed")):
+        ClientCredentials(token_url="http://idp.test/token", client=us(), http=http)

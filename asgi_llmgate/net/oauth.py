@@ -129,7 +129,7 @@ def _signing(secret: str) -> tuple[Any, Any]:
 
     try:
         key = jwk.import_key(msgspec.json.decode(secret)) if secret.startswith("{") else _pem(secret)
-        algorithm = "RS256" if key.key_type == "RSA" else _ALGORITHMS[key["crv"]]
+        algorithm = "RS256" if key.key_type == "RSA" else _ALGORITHMS[str(key["crv"])]
     except (JoseError, ValueError, TypeError, KeyError):
         raise Unanswered("the client's private key is neither a JWK nor PEM") from None
     header = {"kid": key.kid} if key.kid else {}

@@ -52,7 +52,7 @@ _ADVICE = frozenset(
 """What costs or shows differently when it is left out, but does not change what is answered: `strict` lets it pass."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Chat:
     """What to send, and what to remember for the answer.
 

@@ -24,13 +24,18 @@ _INTROSPECTED: list[Check] = [check for check in Check if check not in (Check.CR
 
 
 async def explain(
-    token: str, providers: Sequence[JWTProvider], *, fetch: Fetch, now: Callable[[], float] = time.time
+    token: str,
+    providers: Sequence[JWTProvider],
+    *,
+    fetch: Fetch,
+    max_token_size: int = 16384,
+    now: Callable[[], float] = time.time,
 ) -> list[str]:
     """One line per check: passed, failed with the reason, or not reached; the token itself is in none of them.
 
     Fetches keys as a request would.
     """
-    verifier = Verifier(providers, fetch=fetch, now=now)
+    verifier = Verifier(providers, fetch=fetch, max_token_size=max_token_size, now=now)
     unverified: Unverified | None = None
     trust: Judge | None = None
     failure: Refusal | None = None

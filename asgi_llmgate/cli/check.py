@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 
 import click
 
+from asgi_llmgate.assembly import http_client, token_providers
+from asgi_llmgate.auth import explain
 from asgi_llmgate.errors import NotFound
 from asgi_llmgate.gateway import Gateway
 from asgi_llmgate.models import ModelRow, ModelTable
@@ -14,14 +18,21 @@ from asgi_llmgate.settings import Model, Settings, read_file, read_settings
 
 @click.command()
 @click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
+@click.option("--token", metavar="-", help="Explain the token on standard input: which check it passes, which not.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
-def check(config: str, names: tuple[str, ...]) -> None:
+def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
     """Say what is wrong with the settings, with the exact place, or where every model name would be routed to.
 
     MODEL are names to look up.
     """
     settings = read_settings(read_file(config))
-    Gateway.from_settings(settings, folder=Path(config).parent)
+    folder = Path(config).parent
+    Gateway.from_settings(settings, folder=folder)
+    if token is not None:
+        if token != "-":  # noqa: S105
+            raise click.UsageError("a token in a command line is seen by others; give it on standard input: --token -")
+        _explain(sys.stdin.read(), settings, folder)
+        return
     click.echo(f"{config}: good")
     click.echo(f"  callers: {_callers(settings)}")
     click.echo("  models, the first row that fits wins:")
@@ -30,6 +41,32 @@ def check(config: str, names: tuple[str, ...]) -> None:
     for name in names:
         fitting = _fitting(settings, name)
         click.echo(f"  {name}: " + ("; else ".join(fitting) if fitting else "no row fits: 404"))
+
+
+def _explain(token: str, settings: Settings, folder: Path) -> None:
+    """Print one line per check, but not the token; exit with 1 if it is refused."""
+    text = token.strip()
+    text = text[7:].lstrip() if text[:7].lower() == "bearer " else text
+    if not text or not text.isascii() or any(map(str.isspace, text)):
+        raise click.ClickException("there is not one token on standard input")
+    lines = asyncio.run(_explained(text, settings, folder))
+    for line in lines:
+        click.echo(line)
+    if any(line.startswith("FAILED") for line in lines):
+        raise click.exceptions.Exit(1)
+
+
+async def _explained(token: str, settings: Settings, folder: Path) -> list[str]:
+    client = http_client(settings.net, folder)
+    try:
+        return await explain(
+            token,
+            token_providers(settings, folder),
+            fetch=client.fetch,
+            max_token_size=settings.auth.max_token_size,
+        )
+    finally:
+        await client.aclose()
 
 
 def _callers(settings: Settings) -> str:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from asgi_llmgate.cli import main
+from asgi_llmgate.testing.idp import MockIdP
 
 SETTINGS = """
 auth: {mode: "off"}
@@ -77,3 +79,65 @@ def test_a_missing_file_is_said() -> None:
 def test_help_lists_the_commands() -> None:
     said = CliRunner().invoke(main, ["--help"]).stdout
     assert all(name in said for name in ("demo", "serve", "check", "mint", "jwks", "policy"))
+
+
+IDP = MockIdP(issuer="https://sso.acme.test/realms/acme", audience="account")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> list[str]:
+    """The command for settings with a Keycloak whose keys are in a file."""
+    (tmp_path / "jwks.json").write_text(json.dumps(IDP.jwks))
+    provider = f'{{preset: keycloak, issuer: "{IDP.issuer}", audiences: [llm], jwks: {{file: jwks.json}}}}'
+    path = tmp_path / "llmgate.yaml"
+    path.write_text(SETTINGS.replace('{mode: "off"}', f"{{providers: [{provider}]}}"))
+    return ["check", "--config", str(path), "--token"]
+
+
+@pytest.mark.parametrize("form", ["{}", "{}\n", "Bearer {}\n"])
+def test_a_good_token_passes_each_check(gate: list[str], form: str) -> None:
+    token = IDP.mint(aud="llm")
+    said = CliRunner().invoke(main, [*gate, "-"], input=form.format(token))
+    assert said.exit_code == 0, said.output
+    checks = [line.split()[0] for line in said.stdout.splitlines()]
+    assert checks == ["ok"] * 11
+    assert f"ok      issuer        '{IDP.issuer}': provider keycloak" in said.stdout
+    assert "kid 'claude-code-key'" in said.stdout
+    assert token.rpartition(".")[2] not in said.output
+
+
+def test_a_bad_token_is_explained_with_the_providers_habit_and_without_the_token(gate: list[str]) -> None:
+    token = IDP.mint()
+    said = CliRunner().invoke(main, [*gate, "-"], input=token)
+    assert said.exit_code == 1
+    failed = said.stdout.splitlines()[7:10]
+    assert [line.split("  ")[0] for line in failed[:1]] == ["FAILED"]
+    assert "aud 'account', accepted: ['llm']" in failed[0]
+    assert failed[1].strip() == "authentication failure: wrong audience"
+    assert failed[2].strip() == 'Keycloak: aud is "account" until the client has an audience mapper'
+    assert token.rpartition(".")[2] not in said.output
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "told"),
+    [
+        (IDP.mint(), "", "seen by others"),
+        ("-", "", "there is not one token"),
+        ("-", "two tokens\n", "there is not one token"),
+        ("-", "t\u00f6ken", "there is not one token"),
+    ],
+    ids=["in the command", "none", "two", "not ascii"],
+)
+def test_a_token_is_not_taken_from_elsewhere(gate: list[str], argument: str, given: str, told: str) -> None:
+    said = CliRunner().invoke(main, [*gate, argument], input=given)
+    assert said.exit_code != 0
+    assert told in said.output
+    assert argument == "-" or argument not in said.output
+
+
+def test_keys_that_cannot_be_had_are_told_apart_from_a_bad_token(gate: list[str]) -> None:
+    Path(gate[2]).write_text(Path(gate[2]).read_text().replace("file: jwks.json", "url: 'http://127.0.0.1:1/jwks'"))
+    said = CliRunner().invoke(main, [*gate, "-"], input=IDP.mint(aud="llm"))
+    assert said.exit_code == 1
+    assert "FAILED  signing keys" in said.stdout
+    assert "http://127.0.0.1:1/jwks" in said.stdout

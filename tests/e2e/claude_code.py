@@ -41,20 +41,20 @@ class ClaudeCode:
         prompt: str,
         *options: str,
         gate: Lab,
-        token: str = "",
+        token: str | None = "",
         refusals: int | None = 0,
         timeout: float = 120,
         **env: str,
     ) -> Run:
         """`refusals` is how many requests the gateway may answer with 400, None any number: each starts a ladder of up
         to six tries that leave more and more out, so that what looks like an answer may be a repaired failure.  `env`
-        are variables for the client."""
+        are variables for the client.  Without a `token` it gets a good one, with None none: `options` say whence."""
         before = len(gate.records())
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "ANTHROPIC_BASE_URL": gate.url,
-            "ANTHROPIC_AUTH_TOKEN": token or gate.token(),
+            **({} if token is None else {"ANTHROPIC_AUTH_TOKEN": token or gate.token()}),
             "DISABLE_AUTOUPDATER": "1",
             "IS_SANDBOX": "1",  # it refuses some modes when root, as in a container
             **env,

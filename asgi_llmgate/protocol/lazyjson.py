@@ -67,6 +67,9 @@ class Opened(NamedTuple):
             pieces += (b"," if self.starts else b"", b",".join(added))
         return b"".join((*pieces, self.body[last:]))
 
+    def __repr__(self) -> str:
+        return f"Opened({len(self.body)} bytes)"  # they are somebody's prompt
+
 
 def open_body(body: bytes) -> Opened:
     """Open a request body.

@@ -28,7 +28,7 @@ from asgi_llmgate.protocol.room import UNCOUNTED, Count
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outgoing:
     """`carrier` makes what carries the answer.  With `is_local` nobody is asked.  `dropped` names what was left out."""
 

@@ -22,6 +22,7 @@ from asgi_llmgate.errors import (
 )
 from asgi_llmgate.exchange import Exchange, Identity, Secret
 from asgi_llmgate.net import CallableSource, HTTPClient, OAuthClient, StaticSecret
+from asgi_llmgate.protocol.dialects import DIALECTS
 from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange, Upstream
 from tests.tokenserver import Asked, TokenServer
 
@@ -261,6 +262,12 @@ class Model:
         await send({"type": "http.response.body", "body": b"{}"})
 
 
+async def asked(upstream: Upstream) -> None:
+    """One call on its way; raises what it raises."""
+    async with await upstream.pass_on("POST", "/chat/completions", "", [], b"{}", caller()):
+        pass
+
+
 async def test_a_token_that_the_model_server_refuses_is_renewed_and_tried_once_more(
     make: Any, serve: Any, http: HTTPClient, server: TokenServer
 ) -> None:
@@ -269,33 +276,25 @@ async def test_a_token_that_the_model_server_refuses_is_renewed_and_tried_once_m
     model = Model("Bearer issued-2")
     upstream = Upstream(Backend(base_url=serve(model), api_key=source), http)
     with pytest.raises(CredentialRefused):
-        await upstream.send(b"{}", "m", caller())
+        await asked(upstream)
     now[0] = 60.0
-    assert await upstream.send(b"{}", "m", caller()) is None  # written anew, it may pass
-    answer = await upstream.send(b"{}", "m", caller())
-    assert answer is not None
-    await answer.aclose()
+    await asked(upstream)
     assert model.shown == ["Bearer issued-1", "Bearer issued-1", "Bearer issued-2"]
     model.good.clear()
     for _ in range(5):
         with pytest.raises(CredentialRefused):
-            await upstream.send(b"{}", "m", caller())
+            await asked(upstream)
     assert len(server.asked) == 2
 
 
 async def test_a_token_goes_where_tokens_go_whatever_the_servers_keys_do(
     make: Any, serve: Any, http: HTTPClient
 ) -> None:
-    from asgi_llmgate.protocol.dialects import DIALECTS
-
     assert DIALECTS["azure"].key_header != "authorization"
-    model = Model("Bearer issued-1")
-    upstream = Upstream(
-        Backend(base_url=serve(model), dialect=DIALECTS["azure"], api_key=make(ClientCredentials)), http
+    backend = Backend(
+        base_url=serve(Model("Bearer issued-1")), dialect=DIALECTS["azure"], api_key=make(ClientCredentials)
     )
-    answer = await upstream.send(b"{}", "m", caller())
-    assert answer is not None
-    await answer.aclose()
+    await asked(Upstream(backend, http))
 
 
 async def given_later(exchange: Exchange) -> Secret:

@@ -11,7 +11,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -78,8 +77,10 @@ class _Recent(Generic[T]):
         known = self._known.get(digest)
         if known is None or now >= known.until or known.generation != known.keys.generation:
             return None
-        with suppress(KeyError):  # another thread's event loop may just have dropped it
+        try:  # noqa: SIM105 (suppress costs a tenth of what a known token costs in all)
             self._known.move_to_end(digest)
+        except KeyError:
+            pass  # another thread's event loop may just have dropped it
         return known.outcome
 
     def remember(self, digest: bytes, outcome: T, until: float, keys: Generation) -> None:

@@ -65,6 +65,8 @@ class ClaimsCheck:
         if self._provider.client_ids and meant.get("client") not in self._provider.client_ids:
             raise TokenRefused(Check.AUDIENCE, reasons.WRONG_CLIENT)
         _validate(self._others, self._other_names, claims)
+        if "cnf" in claims:  # RFC 8705, RFC 9449: good only with a proof, which nobody here would look at
+            raise TokenRefused(Check.TYPE, reasons.BOUND)
         is_access_token = self._provider.access_token
         if (header is not None and header.get("typ", "").lower() not in self._types) or (
             is_access_token is not None and not is_access_token(header or {}, claims)

@@ -49,6 +49,7 @@ FROM_FUTURE = "token issued in the future"
 LIVES_TOO_LONG = "the token's lifetime is longer than allowed"
 WRONG_AUDIENCE = "wrong audience"
 WRONG_CLIENT = "wrong client"
+BOUND = "the token is bound to a key of its client (cnf), and is no bearer token"
 NOT_ACCESS_TOKEN = "not an access token"  # noqa: S105
 
 

@@ -165,6 +165,6 @@ def _lifetime(answer: Mapping[str, Any]) -> float | None:
     """Seconds; Entra's v1 endpoint sends them as a text."""
     try:
         seconds = float(answer["expires_in"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < 10**9 else None

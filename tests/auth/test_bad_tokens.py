@@ -343,6 +343,8 @@ for value in ("ID", "Refresh", "Offline", "Logout"):
     claim(f"typ {value}", NOT_ACCESS_TOKEN, typ=value)
 for value in ("id", "", None, [], ["access"], 5):
     claim(f"token_use {value!r}", NOT_ACCESS_TOKEN, token_use=value)
+for value in ({"jkt": "x"}, {"x5t#S256": "x"}, None):
+    claim(f"cnf {value!r}", reasons.BOUND, cnf=value)
 claim("nonce", NOT_ACCESS_TOKEN, nonce="n")
 claim("events", NOT_ACCESS_TOKEN, events={"http://schemas.openid.net/event/backchannel-logout": {}})
 

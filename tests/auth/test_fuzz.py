@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider, TokenRefused, Verifier
+from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider, TokenRefused, Verifier
 from asgi_llmgate.auth.keys import read_keys
 from asgi_llmgate.errors import Refusal
+from asgi_llmgate.net import Fetched, OAuthClient
 from asgi_llmgate.testing.driver import call
 
 quickly = settings(
@@ -118,6 +119,35 @@ async def test_any_authorization_header(value: bytes, strict: JWTProvider) -> No
         JWTAuthMiddleware(never, providers=[strict]), "GET", "/", scope={"headers": [(b"authorization", value)]}
     )
     assert reply.status == 401
+
+
+def introspecting(says: Any, **options: Any) -> Verifier:
+    async def fetch(url: str, **sent: Any) -> Fetched:
+        return Fetched(200, {}, json.dumps(says).encode())
+
+    how = Introspection("https://idp.test/introspect", OAuthClient("gateway"))
+    provider = JWTProvider(
+        issuers=["https://idp.test"], audiences=["llm"], jwks={"keys": []}, introspection=how, **options
+    )
+    return Verifier([provider], fetch=fetch)
+
+
+@quickly
+@given(text=st.text(max_size=200) | st.text("eyJhbGc.=-_+/", max_size=200))
+async def test_any_text_that_the_provider_does_not_know(text: str) -> None:
+    await refused(introspecting({"active": False}), text)
+
+
+@quickly
+@given(
+    says=st.dictionaries(claim_names | st.just("active") | st.text(max_size=5), values, max_size=6), good=st.booleans()
+)
+@example(says={"exp": 10**400, "iat": -1.5}, good=True)
+@example(says={"iss": [], "aud": {}}, good=True)
+async def test_any_answer_about_an_opaque_token(says: dict[str, Any], good: bool) -> None:
+    """Everything may be as it must but the scope, which no example can hit by chance."""
+    base = {"active": True, "aud": "llm", "exp": 2**33, "sub": "alice"} if good else {}
+    await refused(introspecting({**base, **says}, required_scopes=["llm"]), "opaque")
 
 
 @quickly

@@ -471,3 +471,28 @@ def workers_that_are_scraped_together(text: str, place: Place) -> None:
     with served(command, place.folder, PROMETHEUS_MULTIPROC_DIR=str(counters)) as (url, _):
         counts = [re.search(r"^llmgate_requests_total.* (\d+)", scraped(place, url), re.MULTILINE) for _ in range(8)]
     assert [float(count[1]) for count in counts if count] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@runs(
+    "auth introspection",
+    "auth protected resource",
+    "auth client credentials",
+    "okta settings",
+    "entra settings",
+    "entra model server",
+)
+def settings_that_start(text: str, place: Place) -> None:
+    os.environ["GATEWAY_SECRET"] = "s3cret"
+    shown = yaml.safe_load(text)
+    assert shown.keys() <= {"auth", "policy", "backends"}
+    settings = place.settings() | {name: {**place.settings()[name], **section} for name, section in shown.items()}
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(settings))
+    assert place.sh("llmgate check --config llmgate.yaml").startswith("llmgate.yaml: good\n")
+
+
+@runs("auth check token")
+def a_token_is_explained(text: str, place: Place) -> None:
+    token = place.idp.mint()
+    told = place.sh(text, TOKEN=token)
+    assert [line.split()[0] for line in told.splitlines()] == ["ok"] * 11
+    assert token.rpartition(".")[2] not in told

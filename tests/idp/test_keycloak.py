@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ from asgi_llmgate.auth import TokenRefused, Verifier
 from asgi_llmgate.auth import keycloak as described_keycloak
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import call
+from asgi_llmgate.testing.model_script import say
+from asgi_llmgate.testing.model_server import ModelServer
+from tests.installing import ROOT
 
 if TYPE_CHECKING:
     from tests.idp.conftest import Keycloak
@@ -276,3 +281,41 @@ async def test_an_exchange_that_is_not_allowed_is_told_as_that(
     assert (status, model.chats) == (403, [])
     assert text.endswith("the identity provider gives no token for the model server in exchange for this one")
     assert "Standard token exchange is not enabled for the requested client" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("who", "said"), [("alice", "Hello, Alice."), ("bob", "API Error: 403 ask for the role llm-user")]
+)
+def test_claude_code_signs_in_by_the_examples_helper(
+    keycloak: Keycloak,
+    serve: Callable[..., str],
+    claude_binary: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    who: str,
+    said: str,
+) -> None:
+    model = ModelServer([say("Hello, Alice.").always()], api_key="sk-model")
+    monkeypatch.setenv("KEYCLOAK", keycloak.base)
+    monkeypatch.setenv("OPENAI_BASE_URL", serve(model) + "/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-model")
+    example = ROOT / "examples" / "keycloak"
+    url = serve(Gateway.from_file(example / "llmgate.yaml"))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "KEYCLOAK": keycloak.base,
+        "KEYCLOAK_USER": who,
+        "NO_PROXY": "127.0.0.1",
+        "ANTHROPIC_BASE_URL": url,
+        "DISABLE_AUTOUPDATER": "1",
+        "IS_SANDBOX": "1",
+    }
+    settings = json.dumps({"apiKeyHelper": str(example / "token")})
+    command = [str(claude_binary), "-p", "Say hello.", "--output-format", "json", "--settings", settings]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    report = json.loads(done.stdout)
+    result = (report[-1] if isinstance(report, list) else report)["result"]
+    assert result.endswith(said), done.stdout + done.stderr

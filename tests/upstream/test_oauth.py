@@ -9,7 +9,10 @@ import traceback
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from joserfc import jwk, jwt
 
 from asgi_llmgate.errors import (
@@ -217,6 +220,28 @@ async def test_a_refusal_is_told_as_whose_fault_it_is(
         await make(kind).get(caller())
     assert type(caught.value) is error
     assert caught.value.detail.endswith(detail) or detail in caught.value.detail
+
+
+members = st.sampled_from(["access_token", "token_type", "expires_in", "error", "error_description", "scope"])
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("Bearer")
+answers = st.dictionaries(members, scalars | st.lists(scalars, max_size=2) | st.dictionaries(members, scalars))
+
+
+@settings(max_examples=100, deadline=None)
+@given(status=st.sampled_from([200, 400, 401, 403, 404, 500]), content=answers)
+@example(status=200, content={"access_token": "good", "expires_in": 10**400})
+@example(status=200, content={"access_token": "good", "expires_in": "3600"})
+@example(status=400, content={"error": "\ud800", "error_description": "\ud800"})
+async def test_any_answer_is_a_token_or_told_in_our_words(status: int, content: dict[str, Any]) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=json.dumps(content).encode())
+
+    http = HTTPClient(transport=httpx.MockTransport(handler))
+    source = TokenExchange(token_url="https://idp.test/token", client=us(), http=http)
+    try:
+        assert (await source.get(caller())).reveal() == content["access_token"]
+    except GateError:
+        assert status != 200 or content.get("access_token") != "good"
 
 
 @pytest.mark.parametrize("kind", [ClientCredentials, TokenExchange])

@@ -43,6 +43,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, NamedTuple
 
+NOT_SOON = 300.0
+"""Seconds until the same request may be worth another try where nothing here will change by itself.  Claude Code runs
+its apiKeyHelper again on each 401 and 403 and tries for minutes, unless it is told to wait for more than one."""
+
 Phase = Literal["connect", "pool", "first_byte", "idle", "total"]
 
 
@@ -117,11 +121,11 @@ class KeysUnavailable(Refusal):
 
 
 class NotAuthorized(Refusal):
-    pass
+    retry_after: float | None = NOT_SOON
 
 
 class ModelDenied(NotAuthorized):
-    pass
+    retry_after = None
 
 
 class MissingScope(NotAuthorized):

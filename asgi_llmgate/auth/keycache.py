@@ -19,9 +19,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from asgi_llmgate.auth.keys import NO_KEYS, BadKeySet, Keys, read_keys
 from asgi_llmgate.auth.reasons import keys_unavailable
@@ -116,9 +116,9 @@ class RemoteKeys:
         self._cooldown = cooldown
         self._flight: SingleFlight[None] = SingleFlight()
         self._keys = NO_KEYS
-        self._fetched_at = self._stale_at = self._retry_at = self._ask_for_kid_at = float("-inf")
+        self._asked_at = self._fetched_at = self._stale_at = self._retry_at = self._ask_for_kid_at = float("-inf")
+        self._began_at = float("-inf")
         self._failures = 0
-        self._flying = 0
         self._problem = ""
 
     async def find(self, kid: str | None) -> Keys:
@@ -129,10 +129,17 @@ class RemoteKeys:
             if now >= self._fetched_at + HARD_TTL:
                 raise keys_unavailable(detail=self._problem, retry_after=self._retry_at - now)
         elif now >= self._stale_at and now >= self._retry_at:
-            self._flight.start(None, self._fetch)
-        if kid is not None and kid not in self._keys.listed and self._fetched_at < now and self._may_ask(now):
-            await self._refresh()
+            self._flight.start(None, self._begin)
+        if kid is not None and self._is_news(kid, now):
+            if self._flying:
+                await self._refresh()
+            if self._is_news(kid, now) and self._may_ask(now):  # what flew may have been asked before there was the key
+                await self._refresh()
         return self._keys
+
+    def _is_news(self, kid: str, now: float) -> bool:
+        """Whether a kid that is not listed may have come since the provider was asked for the keys that we have."""
+        return kid not in self._keys.listed and self._asked_at < now
 
     def _may_ask(self, now: float) -> bool:
         """Whether a fetch may be made for an unlisted kid: one is under way already, or it is time."""
@@ -144,11 +151,20 @@ class RemoteKeys:
         return True
 
     async def _refresh(self) -> None:
-        await self._flight.run(None, self._fetch)
+        await self._flight.run(None, self._begin)
 
-    async def _fetch(self) -> None:
+    @property
+    def _flying(self) -> bool:
+        """Whether a fetch is under way; not one that was left behind by a loop that stopped."""
+        return self._flight.is_flying(None) and self._clock() < self._began_at + LOAD_TIMEOUT
+
+    def _begin(self) -> Coroutine[Any, Any, None]:
+        """A fetch, which counts as under way from now on, and not only when its task has had its first turn."""
+        self._began_at = self._clock()
+        return self._fetch(self._began_at)
+
+    async def _fetch(self, asked_at: float) -> None:
         """One fetch; does not raise.  What it brought, or that it failed, is in the fields."""
-        self._flying += 1
         try:
             async with asyncio.timeout(LOAD_TIMEOUT):
                 keys, max_age = await self._load()
@@ -157,9 +173,8 @@ class RemoteKeys:
         except (GateError, Unfetchable) as error:
             self._failed(str(error))
         else:
+            self._asked_at = asked_at
             self._succeeded(keys, max_age)
-        finally:
-            self._flying -= 1
 
     def _succeeded(self, keys: Keys, max_age: float | None) -> None:
         now = self._clock()

@@ -19,7 +19,7 @@ from asgi_llmgate.auth.credentials import Credential, TokenSources, has_api_key,
 from asgi_llmgate.auth.provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.verifier import Verifier
-from asgi_llmgate.errors import Refusal, SettingsError
+from asgi_llmgate.errors import NOT_SOON, Refusal, SettingsError
 from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net.client import HTTPClient
 
@@ -112,10 +112,11 @@ class JWTAuthMiddleware:
         """The refusal in the form that this client can make most of.
 
         Claude Code runs its apiKeyHelper again on a 401 without `x-should-retry: false`, but retries for minutes with a
-        token that is fixed.  A helper is recognised by the token being in both headers.
+        token that is fixed, or when the helper's next one is no better.  A helper is recognised by the token being in
+        both headers.
         """
-        if error.renewable and credential is not None and credential.by_helper:
-            error.should_retry = None
+        if credential is not None and credential.by_helper:
+            error.should_retry, error.retry_after = (None, None) if error.renewable else (False, NOT_SOON)
         if error.challenge is not None and self._metadata:
             error.challenge += self._metadata if "=" in error.challenge else self._metadata[1:]
         return error

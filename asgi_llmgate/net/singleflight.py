@@ -34,6 +34,10 @@ class SingleFlight(Generic[T]):
             flight.add_done_callback(lambda done: self._land(place, done))
         return flight
 
+    def is_flying(self, key: Hashable) -> bool:
+        """Whether there is a flight under `key`, in this loop or another that is still open."""
+        return any(other == key and not loop.is_closed() for loop, other in tuple(self._flights))
+
     def _land(self, place: tuple[asyncio.AbstractEventLoop, Hashable], flight: asyncio.Task[T]) -> None:
         del self._flights[place]
         if not flight.cancelled():

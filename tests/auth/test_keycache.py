@@ -213,6 +213,38 @@ async def test_who_comes_while_a_new_key_is_fetched_waits_for_it(idp: IdP, keys:
     assert idp.fetches == 2
 
 
+@pytest.mark.parametrize("start", ["cold", "stale", "unknown kid"])
+async def test_an_answer_that_is_older_than_the_new_key_is_asked_for_again(idp: IdP, clock: Any, start: str) -> None:
+    """The key is rotated while a slow answer with the old ones is on its way."""
+    gate = asyncio.Event()
+    gate.set()
+
+    async def load() -> tuple[Keys, float | None]:
+        idp.fetches += 1
+        found = read_keys(idp.document, origin="test")
+        await gate.wait()
+        return found, None
+
+    keys = RemoteKeys(load, name="test", clock=clock, cooldown=30)
+    if start != "cold":
+        await keys.find("old")
+        clock.advance(keycache.SOFT_TTL + 1 if start == "stale" else 1)
+    gate.clear()
+    slow = asyncio.create_task(keys.find("another" if start == "unknown kid" else "old"))
+    await settled()
+    clock.advance(1)
+    idp.document = NEW
+    callers = [asyncio.create_task(keys.find("new")) for _ in range(100)]
+    await settled()
+    clock.advance(0 if start != "unknown kid" else 30)
+    gate.set()
+    await slow
+    assert all("new" in found.by_kid for found in await asyncio.gather(*callers)) is (start != "unknown kid")
+    assert idp.fetches == {"cold": 2, "stale": 3, "unknown kid": 2}[start]
+    clock.advance(1)
+    assert "new" in (await keys.find("new")).by_kid
+
+
 async def test_a_listed_key_that_cannot_be_used_is_no_reason_to_fetch(idp: IdP, keys: RemoteKeys, clock: Any) -> None:
     idp.document = {"keys": [*OLD["keys"], {"kty": "RSA", "kid": "enc", "use": "enc", "n": "AQAB", "e": "AQAB"}]}
     await keys.find("old")

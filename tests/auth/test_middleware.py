@@ -313,6 +313,7 @@ async def test_a_client_with_a_helper_may_fetch_a_fresh_token(
     headers = {"authorization": f"Bearer {token}", **({"x-api-key": token} if both else {})}
     reply = await call(layer(token_sources=sources), "POST", "/", headers=headers)
     assert (reply.status, reply.headers.get("x-should-retry")) == (401, retry)
+    assert reply.headers.get("retry-after") == ("300" if both and retry else None)
 
 
 async def test_a_helper_is_not_taken_for_one_when_its_headers_differ(layer: Any, forge: Any) -> None:

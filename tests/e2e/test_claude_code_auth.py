@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asgi_llmgate.testing.model_script import say
+from tests.e2e.conftest import REASON
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Lab, Run
@@ -73,4 +74,24 @@ def test_a_fixed_token_that_is_bad_stops_at_once_with_our_reason(
     assert run.is_error
     assert run.result == "Failed to authenticate. API Error: 401 authentication failure: token expired"
     assert statuses(gate) == [401]
+    assert gate.model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ({"aud": "another"}, "401 authentication failure: wrong audience"),
+        ({"team": "marketing"}, f"403 {REASON}"),
+    ],
+    ids=["bad tokens", "good tokens of another team"],
+)
+def test_a_helper_whose_tokens_never_help_leads_to_the_reason_and_not_to_minutes_of_tries(
+    lab: Callable[..., Lab], claude: Callable[..., Run], helper: Callable[..., Helper], claims: Any, told: str
+) -> None:
+    gate = lab()
+    tokens = helper(gate.idp.mint(claims))
+    run = claude("Say hello.", "--settings", tokens.settings, gate=gate, token=None)
+    assert run.is_error
+    assert run.result.endswith(told)
+    assert 1 <= len(statuses(gate)) <= 3
     assert gate.model.requests == []

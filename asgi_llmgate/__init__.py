@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from asgi_llmgate.gateway import Gateway
     from asgi_llmgate.limits import Limit, LimitMiddleware
     from asgi_llmgate.models import ModelRow, ModelTable
-    from asgi_llmgate.net import HTTPClient
+    from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
     from asgi_llmgate.policy import PolicyMiddleware, Rule
     from asgi_llmgate.resolve import ResolveMiddleware
-    from asgi_llmgate.upstream import Backend
+    from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, UsageMiddleware, UsageRecord
 
 _HOMES = {
     "AccessLog": "usage",
     "Backend": "upstream",
+    "CallableSource": "net",
+    "ClientCredentials": "upstream",
+    "CredentialSource": "net",
     "Exchange": "exchange",
     "GateError": "errors",
     "Gateway": "gateway",
@@ -44,19 +47,25 @@ _HOMES = {
     "LimitMiddleware": "limits",
     "ModelRow": "models",
     "ModelTable": "models",
+    "OAuthClient": "net",
     "PolicyMiddleware": "policy",
     "ResolveMiddleware": "resolve",
     "Rule": "policy",
     "SettingsError": "errors",
+    "TokenExchange": "upstream",
     "TranslationApp": "app",
     "UsageMiddleware": "usage",
     "UsageRecord": "usage",
     "mount": "asgi",
+    "parse_secret": "net",
 }
 
 __all__ = [
     "AccessLog",
     "Backend",
+    "CallableSource",
+    "ClientCredentials",
+    "CredentialSource",
     "Exchange",
     "GateError",
     "Gateway",
@@ -68,15 +77,18 @@ __all__ = [
     "LimitMiddleware",
     "ModelRow",
     "ModelTable",
+    "OAuthClient",
     "PolicyMiddleware",
     "ResolveMiddleware",
     "Rule",
     "SettingsError",
+    "TokenExchange",
     "TranslationApp",
     "UsageMiddleware",
     "UsageRecord",
     "__version__",
     "mount",
+    "parse_secret",
 ]
 
 

@@ -45,18 +45,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class _Grant(CredentialSource):
-    """What both grants share: the token endpoint, what is asked for, and the tokens held.
-
-    token_url   the token endpoint
-    client      who we are there
-    http        what carries the request; it is borrowed
-    scope, audience, resource
-                what the token is to be for, in the provider's terms
-    parameters  further members of the form
-    clock       seconds that never go back
-
-    Raises SettingsError.
-    """
+    """What both grants share: the token endpoint, what is asked for, and the tokens held."""
 
     key_header: ClassVar[str] = "authorization"
 
@@ -97,7 +86,19 @@ class _Grant(CredentialSource):
 
 
 class ClientCredentials(_Grant):
-    """The gateway's own token, the same for every caller."""
+    """The gateway's own token, the same for every caller.
+
+    token_url   the token endpoint
+    client      who we are there
+    http        what carries the request; it is borrowed
+    scope       what the token is to be for, in the provider's terms; so are
+    audience    this
+    resource    and this (RFC 8707)
+    parameters  further members of the form
+    clock       seconds that never go back
+
+    Raises SettingsError.
+    """
 
     async def get(self, exchange: Exchange) -> Secret:
         return await self._tokens.get(None, lambda: self._obtain("client_credentials"))
@@ -107,7 +108,12 @@ class ClientCredentials(_Grant):
 
 
 class TokenExchange(_Grant):
-    """A token in exchange for the caller's.  `style`: rfc8693, or on_behalf_of for Entra."""
+    """A token in exchange for the caller's.
+
+    style       rfc8693, or on_behalf_of for Entra
+
+    The other options are those of ClientCredentials.
+    """
 
     needs_token: ClassVar[bool] = True
 

@@ -141,3 +141,7 @@ def test_tolerant_readers_give_nothing_for_what_they_cannot_use() -> None:
 def test_json_is_made_compact_without_being_changed() -> None:
     fields = lazyjson.open_body(b'{"a": { "b" : 1.50 , "a" : [ 1 , "x  y" ] } }').fields
     assert lazyjson.compact(fields["a"]) == b'{"b":1.50,"a":[1,"x  y"]}'
+
+
+def test_an_opened_body_shows_nothing_of_itself() -> None:
+    assert repr(lazyjson.open_body(b'{"prompt":"secret"}')) == "Opened(19 bytes)"

@@ -129,6 +129,8 @@ def _signing(secret: str) -> tuple[Any, Any]:
 
     try:
         key = jwk.import_key(msgspec.json.decode(secret)) if secret.startswith("{") else _pem(secret)
+        if not key.is_private:
+            raise ValueError("a public key")
         algorithm = "RS256" if key.key_type == "RSA" else _ALGORITHMS[str(key["crv"])]
     except (JoseError, ValueError, TypeError, KeyError):
         raise Unanswered("the client's private key is neither a JWK nor PEM") from None

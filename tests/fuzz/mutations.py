@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from tests.fuzz import fuzz_request, fuzz_translator
+from tests.fuzz import fuzz_request, fuzz_token, fuzz_translator
 
-TARGETS = {"translator": fuzz_translator, "request": fuzz_request}
+TARGETS = {"translator": fuzz_translator, "request": fuzz_request, "token": fuzz_token}
 CORPUS = Path(__file__).parent / "corpus"
 
 

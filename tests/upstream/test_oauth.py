@@ -121,9 +121,23 @@ async def test_a_private_key_signs_an_assertion_for_each_request(
     assert "client_secret" not in asked.form
 
 
-async def test_a_key_that_is_none_is_told_without_it(make: Any, server: TokenServer) -> None:
+PUBLIC = jwk.ECKey.generate_key("P-256", private=False)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "not a key at all",
+        "{}",
+        '{"kty":"oct","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQ"}',
+        json.dumps(PUBLIC.as_dict()),
+        PUBLIC.as_pem(False).decode(),
+    ],
+    ids=["none", "empty", "a password", "a public JWK", "a public PEM"],
+)
+async def test_a_key_that_is_none_is_told_without_it(make: Any, server: TokenServer, secret: str) -> None:
     with pytest.raises(CredentialUnavailable) as caught:
-        await make(ClientCredentials, us("private_key_jwt", "not a key at all")).get(caller())
+        await make(ClientCredentials, us("private_key_jwt", secret)).get(caller())
     assert caught.value.detail == "the client's private key is neither a JWK nor PEM"
     assert server.asked == []
 

@@ -12,6 +12,7 @@ import pytest
 
 from asgi_llmgate.auth import URL, Inline, JWTProvider, TokenRefused, Verifier
 from asgi_llmgate.auth import verifier as module
+from asgi_llmgate.auth.compact import read_token
 from asgi_llmgate.errors import KeysUnavailable, MissingScope, SettingsError
 
 JWKS_URL = "https://idp.test/jwks.json"
@@ -337,3 +338,10 @@ async def test_the_profile_of_rfc_9068_can_be_asked_for(
             await judge.verify(token)
     else:
         assert (await judge.verify(token)).claims["client"] == "cli"
+
+
+def test_a_header_that_is_remembered_is_each_tokens_own(forge: Any) -> None:
+    first, second = (read_token(forge.token(claims={"sub": who}), limit=9999) for who in ("alice", "bob"))
+    first.header["alg"] = "none"
+    assert (second.algorithm, second.claims["sub"]) == ("RS256", "bob")
+    assert read_token(forge.token(), limit=9999).algorithm == "RS256"

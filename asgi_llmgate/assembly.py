@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
 from asgi_llmgate import settings as shape
 from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.app import TranslationApp
+from asgi_llmgate.asgi import Health
 from asgi_llmgate.auth import (
     URL,
     Discovery,
@@ -39,6 +41,9 @@ from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
 from asgi_llmgate.usage.record import Field
 
+if TYPE_CHECKING:
+    from asgi_llmgate.usage.ledger import Ledger
+
 Layer = Callable[[ASGIApp], ASGIApp]
 """What puts a layer in front of an app: a middleware class with its options, `partial(JWTAuthMiddleware, ...)`."""
 
@@ -54,6 +59,7 @@ class Parts(TypedDict):
     limits: Layer | None
     usage: Layer
     metadata: Mapping[str, Any] | None
+    health: Callable[[], Health] | None
     closing: Sequence[Callable[[], Awaitable[None] | None]]
 
 
@@ -68,6 +74,7 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
     limit = shape.parse_size(settings.server.body_limit, "server.body_limit")
     providers = token_providers(settings, folder)
     log = AccessLog(settings.usage.access_log.format, _inside(folder, settings.usage.access_log.file))
+    ledger = None if settings.usage.ledger is None else make_ledger(settings.usage.ledger, folder)
     listed = settings.policy.list_claims
     app = TranslationApp(
         backends,
@@ -86,9 +93,10 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
         auth=_auth(settings.auth, providers, client),
         policy=policy_layer(settings.policy, folder),
         limits=_limits(settings.limits, listed),
-        usage=_usage(settings, [log], models, routes),
+        usage=_usage(settings, [log] if ledger is None else [log, ledger], models, routes),
         metadata=_metadata(settings.auth, providers),
-        closing=[client.aclose, log.close],
+        health=None if ledger is None else ledger.health,
+        closing=[client.aclose, log.close] if ledger is None else [client.aclose, ledger.aclose, log.close],
     )
 
 
@@ -338,6 +346,29 @@ def _fields(fields: Mapping[str, str], list_claims: Sequence[str]) -> Mapping[st
         with _at(f"usage.fields.{name}"):
             made[name] = field(text, list_claims)
     return made
+
+
+def make_ledger(settings: shape.LedgerSettings, folder: Path) -> Ledger:
+    """The ledger that a section of the settings describes.  Raises SettingsError."""
+    with _at("usage.ledger"), _extra("ledger"):
+        from asgi_llmgate.usage.ledger import Ledger, parse_url
+    with _at("usage.ledger.url"):
+        url = parse_url(settings.url, folder)
+    journal = folder / settings.journal
+    _require_writable(journal, "usage.ledger.journal")
+    if url.get_backend_name() == "sqlite":
+        _require_writable(Path(url.database or "").parent, "usage.ledger.url")
+    keep = None if settings.keep is None else shape.parse_duration(settings.keep, "usage.ledger.keep")
+    return Ledger(url, journal=journal, keep=keep)
+
+
+def _require_writable(place: Path, path: str) -> None:
+    """A folder that is there or can be made; it is not made now, since `llmgate check` comes here as well."""
+    found = place.absolute()
+    while not found.exists() and found != found.parent:
+        found = found.parent
+    if not (found.is_dir() and os.access(found, os.W_OK | os.X_OK)):
+        raise SettingsError(f"cannot write in {found}", path=path)
 
 
 def _inside(folder: Path, name: str | None) -> Path | None:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import Front, local_path, run_lifespan
+from asgi_llmgate.asgi import Front, Health, local_path, run_lifespan
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.routes import ROUTES, Routes, find
 
@@ -34,8 +34,8 @@ class Gateway:
 
     `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.
     `routes` (the same as theirs) say in which envelope a refusal is told.
-    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `closing` are
-    called, in order, when the gateway shuts down.
+    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource), `health` what
+    `/readyz` asks.  `closing` are called, in order, when the gateway shuts down.
 
         Gateway(
             TranslationApp({"openai": Backend(base_url=..., api_key=...)}, models=table),
@@ -57,12 +57,14 @@ class Gateway:
         limits: Layer | None = None,
         usage: Layer | None = None,
         metadata: Mapping[str, Any] | None = None,
+        health: Callable[[], Health] | None = None,
         closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
     ) -> None:
         for layer in (limits, policy, resolve, auth, usage):
             if layer is not None:
                 app = layer(app)
-        self._app = Front(app, metadata=None if metadata is None else lambda scope: metadata)
+        document = None if metadata is None else lambda scope: metadata
+        self._app = Front(app, health=health or Health, metadata=document)
         self._routes = routes
         self._open = 0
         self._idle: asyncio.Event | None = None

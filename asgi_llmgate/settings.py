@@ -222,6 +222,14 @@ class PrometheusSettings(_Section, frozen=True):
     labels: tuple[str, ...] = ()
 
 
+class LedgerSettings(_Section, frozen=True):
+    """Where records are kept.  `url`: sqlite:///FILE or postgresql://...; `keep` like `400d`, null for ever."""
+
+    url: str = "sqlite:///llmgate.db"
+    journal: str = "llmgate-journal"
+    keep: str | None = "400d"
+
+
 class Usage(_Section, frozen=True):
     """What is written down.  `fields`: name in the record -> CEL text over jwt, request and llm."""
 
@@ -229,6 +237,7 @@ class Usage(_Section, frozen=True):
     fields: dict[str, str] = {}
     otel: bool | Otel = False
     prometheus: bool | PrometheusSettings = False
+    ledger: LedgerSettings | None = None
 
 
 class Net(_Section, frozen=True):
@@ -269,7 +278,6 @@ PLANNED = frozenset(
         "backends[].concurrency",
         "limits[].store",
         "limits[].on_store_error",
-        "usage.ledger",
         "server.drain",
     }
 )
@@ -318,6 +326,18 @@ def parse_size(value: str | int, path: str) -> int:
     if found is None:
         raise SettingsError(f"not a size: {value!r}", path=path, hint="a number of bytes, or such as 32MiB")
     return int(found[1]) * _UNITS[found[2].lower()]
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_duration(text: str, path: str) -> float:
+    """Seconds of `90s`, `15m`, `12h`, `7d`, `4w`."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise SettingsError(f"not a duration: {text!r}", path=path, hint="such as 12h or 30d; s, m, h, d, w")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")

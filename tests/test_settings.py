@@ -57,7 +57,7 @@ MISTAKES = [
         "usage.otel.semconf: unknown key (did you mean semconv?)",
     ),
     (with_(usage={"prometheus": 3}), "usage.prometheus: expected `bool | object`, got `int`"),
-    (with_(usage={"ledger": {}}), "usage.ledger: known, but not there yet in this version"),
+    (with_(usage={"ledger": {"kepp": "1d"}}), "usage.ledger.kepp: unknown key (did you mean keep?)"),
 ]
 
 

@@ -6,7 +6,7 @@ it is a call to a model, so it writes no usage record.  Whatever is not in the t
     HEAD       /                         Claude Code warms its connection with one of these
     HEAD, GET  /api/hello
     HEAD, GET  /healthz                  the process answers
-    HEAD, GET  /readyz                   200 when all states are good, else 503 and the names of those that are not
+    HEAD, GET  /readyz                   200, or 503 with the names of what is broken; what only limps is named, too
     GET        /.well-known/...          OAuth protected resource metadata (RFC 9728), where it is configured
     OPTIONS    any path, as a preflight  204 without a single allow header, which is a browser's no
 
@@ -43,18 +43,26 @@ _HELLO = Page(200, (_JSON,), b'{"message":"hello"}')
 _NO_CONTENT = Page(204, (), b"")
 
 
+class Health(NamedTuple):
+    """`broken`: names of what this process should not take requests with; `limping`: of what it can do without, such
+    as a database that every process shares and whose work waits: if that were broken, all would be at once."""
+
+    broken: tuple[str, ...] = ()
+    limping: tuple[str, ...] = ()
+
+
 class Front:
-    """`ready` gives named states, True for good ones; `metadata` makes the RFC 9728 document for a request's scope."""
+    """`health` says how this process is; `metadata` makes the RFC 9728 document for a request's scope."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        ready: Callable[[], Mapping[str, bool]] = dict,
+        health: Callable[[], Health] = Health,
         metadata: Callable[[Scope], Mapping[str, Any]] | None = None,
     ) -> None:
         self.app = app
-        self._ready = ready
+        self._health = health
         self._pages: dict[tuple[str, str], Callable[[Scope], Page]] = {("HEAD", "/"): lambda scope: _OK}
         for method in ("HEAD", "GET"):
             self._pages[method, "/api/hello"] = lambda scope: _HELLO
@@ -78,10 +86,13 @@ class Front:
         return await self.app(scope, receive, send)
 
     def _readyz(self, scope: Scope) -> Page:
-        waiting = sorted(name for name, good in self._ready().items() if not good)
-        if not waiting:
+        broken, limping = self._health()
+        if not (broken or limping):
             return _OK
-        return Page(503, _OK.headers, f"not ready: {', '.join(waiting)}\n".encode())
+        lines = [f"not ready: {', '.join(broken)}"] if broken else ["ok"]
+        if limping:
+            lines.append(f"limping: {', '.join(limping)}")
+        return Page(503 if broken else 200, _OK.headers, ("\n".join(lines) + "\n").encode())
 
 
 def _is_preflight(scope: Scope) -> bool:

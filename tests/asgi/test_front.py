@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import PROTECTED_RESOURCE, Front, respond
+from asgi_llmgate.asgi import PROTECTED_RESOURCE, Front, Health, respond
 from asgi_llmgate.exchange import KEY
 from asgi_llmgate.testing.driver import call
 
@@ -49,18 +47,19 @@ async def test_the_table_is_exact_and_everything_else_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("states", "status", "says"),
+    ("health", "status", "says"),
     [
-        ({}, 200, "ok"),
-        ({"keys": True, "models": True}, 200, "ok"),
-        ({"models": False, "keys": False, "ledger": True}, 503, "not ready: keys, models"),
+        (Health(), 200, "ok"),
+        (Health(limping=("database",)), 200, "ok\nlimping: database"),
+        (Health(broken=("keys", "models")), 503, "not ready: keys, models"),
+        (Health(("keys",), ("database",)), 503, "not ready: keys\nlimping: database"),
     ],
 )
-async def test_ready_is_when_all_states_are(states: Mapping[str, bool], status: int, says: str) -> None:
-    reply = await call(Front(inner, ready=lambda: states), "GET", "/readyz")
+async def test_ready_is_what_is_not_broken(health: Health, status: int, says: str) -> None:
+    reply = await call(Front(inner, health=lambda: health), "GET", "/readyz")
     assert (reply.status, reply.body.decode().strip()) == (status, says)
     assert reply.headers["cache-control"] == "no-store"
-    assert (await call(Front(inner, ready=lambda: states), "GET", "/healthz")).status == 200
+    assert (await call(Front(inner, health=lambda: health), "GET", "/healthz")).status == 200
 
 
 async def test_a_preflight_is_answered_without_any_permission() -> None:

@@ -1,0 +1,148 @@
+"""From records to rows: what the database is given, and what is added up on the way.
+
+Nothing that a record can hold may make a database refuse it, since a row that is refused would hold up all others: no
+NUL and no half of a surrogate pair in a text (PostgreSQL takes neither), no integer over 64 bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from asgi_llmgate.usage.ledger.schema import DIMENSIONS, GRAINS, NANO, PLAIN, SUMS, TEXTS
+from asgi_llmgate.usage.record import UsageRecord
+
+Row = dict[str, Any]
+
+_BIGGEST = 2**63 - 1
+
+_STEPS = 2
+"""Histogram buckets per doubling: a quantile read from them is wrong by a fifth at the most."""
+
+to_line = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def encode(record: UsageRecord) -> bytes:
+    """One line of the journal, in ASCII."""
+    return to_line(msgspec.to_builtins(record)).encode("ascii")
+
+
+def decode(line: bytes) -> UsageRecord:
+    """The record of a line.  Raises ValueError for what is none; names that we do not know are left out."""
+    return msgspec.convert(json.loads(line), UsageRecord)
+
+
+def row_of(record: UsageRecord) -> Row:
+    """The row of `usage_record`, but for its series."""
+    row: Row = {name: getattr(record, name) for name in PLAIN}
+    for name in TEXTS:
+        row[name] = _text(row[name])
+    for name, value in row.items():
+        if type(value) is int:
+            row[name] = _integer(value)
+        elif type(value) is tuple:
+            row[name] = [_text(item) for item in value] or None
+    row["request_id"] = _text(record.request_id)
+    row["time_ms"] = time_ms(record.time)
+    row["fields"] = {_text(name): _value(value) for name, value in record.fields.items()}
+    row["cost_nano"] = None if record.cost_usd is None else _integer(round(record.cost_usd * NANO))
+    return row
+
+
+def time_ms(timestamp: str) -> int:
+    """Unix milliseconds of RFC 3339."""
+    return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
+
+
+def series_of(row: Row) -> Row:
+    """The row of `usage_series` that a record belongs to."""
+    series = {name: row[name] for name in DIMENSIONS} | {"fields": row["fields"]}
+    key = json.dumps(series, sort_keys=True, separators=(",", ":"))
+    return series | {"key": hashlib.sha256(key.encode()).hexdigest()[:32]}
+
+
+def rollups(rows: Iterable[Row]) -> list[Row]:
+    """What these rows add to `usage_rollup`, in the order of its key: two writers lock rows in the same order."""
+    found: dict[tuple[int, int, int], Row] = {}
+    for row in rows:
+        added = _added(row)
+        for grain in GRAINS:
+            place = (grain, _start(row["time_ms"], grain), row["series_id"])
+            sums = found.setdefault(place, dict.fromkeys(SUMS, 0))
+            for name, value in added.items():
+                sums[name] += value
+    keys = ("grain", "start", "series_id")
+    return [dict(zip(keys, place, strict=True)) | found[place] for place in sorted(found)]
+
+
+def latencies(rows: Iterable[Row]) -> list[Row]:
+    """What these rows add to `usage_latency`, in the order of its key.  Only answered calls count."""
+    found: dict[tuple[int, int, int, str, int], int] = {}
+    for row in rows:
+        if row["outcome"] != "ok" or not row["request_model"]:
+            continue
+        for kind, value in (("duration", row["duration_ms"]), ("ttft", row["ttft_ms"])):
+            for grain in GRAINS if value is not None else ():
+                place = (grain, _start(row["time_ms"], grain), row["series_id"], kind, bucket_of(value))
+                found[place] = found.get(place, 0) + 1
+    keys = ("grain", "start", "series_id", "kind", "bucket")
+    return [dict(zip(keys, place, strict=True)) | {"requests": found[place]} for place in sorted(found)]
+
+
+def bucket_of(milliseconds: float) -> int:
+    """The number of the bucket: 0 up to a millisecond, then `_STEPS` per doubling."""
+    return max(0, math.ceil(math.log2(max(milliseconds, 1.0)) * _STEPS - 1e-9))
+
+
+def quantile(counts: Mapping[int, int], share: float) -> float | None:
+    """Milliseconds under which this share of the calls stayed, from bucket -> number of calls; None without any."""
+    total = sum(counts.values())
+    below, wanted = 0, total * share
+    for bucket in sorted(counts):
+        if counts[bucket] and below + counts[bucket] >= wanted:
+            within = (wanted - below) / counts[bucket]
+            low, high = (bucket - 1 if bucket else -_STEPS), bucket
+            return float(2 ** ((low + (high - low) * within) / _STEPS))
+        below += counts[bucket]
+    return None
+
+
+def _added(row: Row) -> Row:
+    return {
+        "requests": 1,
+        "priced": int(row["cost_nano"] is not None),
+        "estimated": int(row["estimated"]),
+        **{name: row[name] or 0 for name in SUMS[3:]},
+    }
+
+
+def _start(milliseconds: int, grain: int) -> int:
+    seconds = milliseconds // 1000
+    return seconds - seconds % grain
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _integer(value: int) -> int:
+    return max(-_BIGGEST, min(value, _BIGGEST))
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case str():
+            return _text(value)
+        case list() | tuple():
+            return [_text(item) for item in value]
+        case bool():
+            return value
+        case int():
+            return _integer(value)
+    return value

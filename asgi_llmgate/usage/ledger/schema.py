@@ -1,0 +1,125 @@
+"""The tables, and how a database gets from one version of them to the next.
+
+    usage_record     one row per request, appended and never changed; `request_id` is unique
+    usage_series     each combination of subject, model, outcome, ... that has occurred, once
+    usage_rollup     counts and sums per series and minute, hour and day, for reports over millions of records
+    usage_latency    how many calls took how long, per series and minute, hour and day: a histogram
+    usage_schema     the version of all this
+
+A migration is a list of statements, and the version is their number: this is a handful of tables that only this module
+changes, inside a database that may be the host's own, where the host's own Alembic or Django migrations must not meet a
+second set.  Rollups are written in the transaction that inserts their records, so they count each record once as well.
+
+Times are Unix milliseconds, money is billionths of a US dollar: integers, whose sums are exact in every database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+VERSION = 1
+
+GRAINS = (60, 3600, 86400)
+"""Seconds of a rollup's row: minute, hour, day (UTC)."""
+
+NANO = 10**9
+
+JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # only INTEGER PRIMARY KEY counts by itself there
+
+metadata = sa.MetaData()
+
+DIMENSIONS = (
+    "subject", "issuer", "provider", "backend", "request_model", "client_model", "outcome", "reason", "policy_rule",
+)  # fmt: skip
+"""Attributes of a record that make its series, together with the operator's own `fields`."""
+
+_TEXTS = (
+    "method", "path", "error", "error_type", "detail", "client_ip", "user_agent", "operation",
+    "response_model", "response_id", "conversation_id", "agent_id", "trace_id", "span_id",
+)  # fmt: skip
+_LISTS = ("finish_reasons", "dropped", "policy_dry_run")
+_INTEGERS = (
+    "status", "max_tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens",
+    "reasoning_tokens", "attempts",
+)  # fmt: skip
+_NUMBERS = ("duration_ms", "ttft_ms", "upstream_ms", "temperature")
+_FLAGS = ("stream", "estimated")
+
+TEXTS = (*DIMENSIONS, *_TEXTS)
+PLAIN = (*TEXTS, *_LISTS, *_INTEGERS, *_NUMBERS, *_FLAGS)
+"""Attributes of a record that have a column of their own name."""
+
+usage_record = sa.Table(
+    "usage_record",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("request_id", sa.Text, nullable=False, unique=True),
+    sa.Column("time_ms", sa.BigInteger, nullable=False),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False, server_default="") for name in TEXTS),
+    *(sa.Column(name, JSON) for name in (*_LISTS, "fields")),
+    *(sa.Column(name, sa.BigInteger) for name in (*_INTEGERS, "cost_nano")),
+    *(sa.Column(name, sa.Double) for name in _NUMBERS),
+    *(sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false()) for name in _FLAGS),
+    sa.Index("usage_record_time", "time_ms", "id"),
+    sa.Index("usage_record_series", "series_id", "time_ms"),
+)
+
+usage_series = sa.Table(
+    "usage_series",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in DIMENSIONS),
+    sa.Column("fields", JSON, nullable=False),
+)
+
+SUMS = (
+    "requests", "priced", "estimated", "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens",
+    "reasoning_tokens", "cost_nano",
+)  # fmt: skip
+"""What a rollup adds up.  `priced` counts the records whose cost is known, `estimated` those with guessed tokens."""
+
+usage_rollup = sa.Table(
+    "usage_rollup",
+    metadata,
+    sa.Column("grain", sa.Integer, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True),
+    sa.Column("series_id", sa.BigInteger, primary_key=True),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS),
+    sqlite_with_rowid=False,
+)
+
+usage_latency = sa.Table(
+    "usage_latency",
+    metadata,
+    sa.Column("grain", sa.Integer, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True),
+    sa.Column("series_id", sa.BigInteger, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("bucket", sa.Integer, primary_key=True),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+usage_schema = sa.Table("usage_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
+
+
+class NewerSchema(Exception):
+    """The database was made by a newer version of this package."""
+
+
+def migrate(connection: sa.Connection) -> None:
+    """Bring the tables to this version, within the transaction at hand.  Raises NewerSchema."""
+    usage_schema.create(connection, checkfirst=True)
+    found: Any = connection.scalar(sa.select(sa.func.max(usage_schema.c.version))) or 0
+    if found > VERSION:
+        raise NewerSchema(f"the ledger's tables have version {found}, this is made for {VERSION}")
+    if found < 1:
+        metadata.create_all(connection)
+    if found < VERSION:
+        connection.execute(usage_schema.insert().values(version=VERSION))

@@ -1,0 +1,83 @@
+"""The ledger behind a gateway that settings describe: requests are served whatever becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgi_llmgate import Gateway, SettingsError
+from asgi_llmgate.testing.driver import call
+from asgi_llmgate.testing.model_script import say
+from asgi_llmgate.testing.model_server import ModelServer
+from asgi_llmgate.usage.ledger import parse_url
+from tests.usage.ledger.stored import Stored
+
+ASK = {"model": "claude-opus-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.fixture
+def settings(serve: Callable[..., str]) -> dict[str, Any]:
+    return {
+        "auth": {"mode": "off"},
+        "policy": {"default": "allow"},
+        "backends": {"openai": {"base_url": serve(ModelServer([say("Hi.").always()])) + "/v1"}},
+        "models": [{"match": "*", "use": "openai/gpt-4o-mini"}],
+        "usage": {"ledger": {}, "fields": {"asked": "llm.requestModel"}, "access_log": {"file": "access.log"}},
+    }
+
+
+def make(settings: dict[str, Any], folder: Path, **ledger: Any) -> Gateway:
+    return Gateway.from_settings(settings | {"usage": settings["usage"] | {"ledger": ledger}}, folder=folder)
+
+
+async def test_every_call_is_in_the_database_after_shutdown(settings, tmp_path: Path) -> None:
+    async with make(settings, tmp_path) as gateway:
+        for stream in (True, False):
+            assert (await call(gateway, "POST", "/v1/messages", json=ASK | {"stream": stream})).status == 200
+        assert (await call(gateway, "GET", "/v1/nothing")).status == 404
+        assert (await call(gateway, "GET", "/readyz")).body == b"ok\n"
+    stored = Stored(parse_url("sqlite:///llmgate.db", tmp_path))
+    rows = stored("SELECT status, input_tokens, output_tokens, fields FROM usage_record ORDER BY id")
+    assert [row[0] for row in rows] == [200, 200, 404]
+    assert rows[0][1:] == rows[1][1:]
+    assert rows[0][1] > 0
+    stored.database.close()
+
+
+async def test_nothing_is_made_before_the_first_record(settings, tmp_path: Path) -> None:
+    async with make(settings, tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_request_is_served_without_journal_and_the_state_says_so(settings, tmp_path: Path) -> None:
+    gateway = make(settings, tmp_path, journal="in-the-way/journal")
+    (tmp_path / "in-the-way").write_text("")
+    assert (await call(gateway, "POST", "/v1/messages", json=ASK)).status == 200
+    ready = await call(gateway, "GET", "/readyz")
+    assert (ready.status, ready.body) == (503, b"not ready: ledger journal\n")
+    assert (tmp_path / "access.log").read_text().count("\n") == 1
+    await gateway.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("ledger", "path", "says"),
+    [
+        ({"url": "mysql://x:secret@h/db"}, "usage.ledger.url", "mysql is not supported"),
+        ({"url": "secret"}, "usage.ledger.url", "not a database URL"),
+        ({"url": "sqlite://"}, "usage.ledger.url", "a ledger in memory keeps nothing"),
+        ({"keep": "long"}, "usage.ledger.keep", "not a duration: 'long'"),
+        ({"journal": "file/journal"}, "usage.ledger.journal", "cannot write in"),
+        ({"journla": "x"}, "usage.ledger.journla", "did you mean journal?"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(settings, tmp_path: Path, ledger, path: str, says: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError) as caught:
+        make(settings, tmp_path, **ledger)
+    assert caught.value.path == path
+    assert says in str(caught.value)
+    assert "secret" not in str(caught.value)

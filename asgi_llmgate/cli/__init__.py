@@ -18,6 +18,7 @@ _COMMANDS = {
     "mint": ("mint", "Print a token of the mock identity provider."),
     "jwks": ("jwks", "Print the mock identity provider's public keys."),
     "policy": ("policy", "Test and explain rules."),
+    "usage": ("usage", "Say what the ledger has written down."),
 }
 
 

@@ -73,7 +73,7 @@ class Ledger:
     def __init__(self, url: sa.URL, *, journal: Path, keep: float | None = None, linger: float = _LINGER) -> None:
         self._folder = journal
         self._journal = Journal(journal)
-        self._database = Database(url)
+        self.database = Database(url)
         self._keep = keep
         self._linger = linger
         self._prune_at = 0.0
@@ -131,7 +131,7 @@ class Ledger:
     def forget(self) -> None:
         """Start anew, as after a fork: thread, lock, connections and segments belong to the parent."""
         self._journal.forget()
-        self._database.forget()
+        self.database.forget()
         self._memory: deque[bytes] = deque()
         self._thread = None
         self._starting = threading.Lock()
@@ -187,7 +187,7 @@ class _Drainer:
 
     def __init__(self, ledger: Ledger, stop: threading.Event) -> None:
         self._ledger = ledger
-        self._database = ledger._database
+        self.database = ledger.database
         self._stop = stop
         self._pending: list[Segment] = []
         self._held: list[bytes] = []
@@ -212,14 +212,14 @@ class _Drainer:
         self._ledger._memory.extendleft(reversed(self._held))
         for segment in self._pending:
             segment.close()
-        self._database.close()
+        self.database.close()
 
     def once(self, *, last: bool = True) -> bool:
         """Insert what there is; False when something had to be left for later."""
         self._ledger._probe_journal()
         try:
             if not self._ledger._database_good:
-                self._database.ping()
+                self.database.ping()
             self._insert_memory()
             if not self._pending or last:
                 self._pending += self._ledger._journal.take()
@@ -248,7 +248,7 @@ class _Drainer:
         for batch in batches(lines):
             records = self._decoded(batch)
             try:
-                self._database.insert(records)
+                self.database.insert(records)
             except (OperationalError, InterfaceError):
                 raise
             except DBAPIError:
@@ -267,7 +267,7 @@ class _Drainer:
         """One of them is refused; it must not hold up the others."""
         for record in records:
             try:
-                self._database.insert([record])
+                self.database.insert([record])
             except (OperationalError, InterfaceError):
                 raise
             except DBAPIError as error:
@@ -277,9 +277,9 @@ class _Drainer:
         ledger, now = self._ledger, time.time()
         if now >= ledger._prune_at:
             ledger._prune_at = now + _HOUR
-            self._database.thin(int(now))
+            self.database.thin(int(now))
             if ledger._keep is not None:
-                self._database.prune(int(now - ledger._keep))
+                self.database.prune(int(now - ledger._keep))
 
 
 def segment_lines(segment: Segment) -> Iterator[bytes]:

@@ -1,0 +1,200 @@
+"""`llmgate usage`: what the ledger has written down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.settings import LedgerSettings, Settings, parse_duration, read_file, read_settings
+
+if TYPE_CHECKING:
+    from asgi_llmgate.usage.ledger import Database, Ledger
+
+_POLL = 1.0
+_MOST = 1000
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _config(command: F) -> F:
+    return click.option(
+        "--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings; they say where."
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def usage() -> None:
+    """What the ledger has written down: reports, the latest calls, retention."""
+
+
+@usage.command()
+@_config
+@click.option("--by", default="model", show_default=True, help="Group by: user, model, team (a usage field), day, ...")
+@click.option("--since", default="7d", show_default=True, help="How far back: 12h, 7d, 4w.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def report(config: str, by: str, since: str, form: str) -> None:
+    """Requests, tokens and cost, summed by what you choose.
+
+    Groups: user, model (that was sent), asked (the model that was asked for), provider, backend, outcome, reason, rule,
+    issuer, client, day, hour, and each name in usage.fields.
+    """
+    from asgi_llmgate.usage.ledger.report import MEASURES, safe_cell, summarise
+
+    settings = _settings(config)
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    now = time.time()
+    with _database(settings, config) as database, database.reading() as connection:
+        start = now - parse_duration(since, "--since")
+        lines = summarise(connection, names, since=start, until=now, fields=settings.usage.fields)
+    header = [*names, *MEASURES]
+    if form == "json":
+        rows = [dict(zip(header, (*line.group, *line.measures()), strict=True)) for line in lines]
+        click.echo(json.dumps(rows, indent=2))
+    elif form == "csv":
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([*map(safe_cell, line.group), *line.measures()] for line in lines)
+        click.echo(out.getvalue(), nl=False)
+    elif lines:
+        click.echo(
+            _table(header, [[*_named(line.group), *map(_number, line.measures())] for line in lines], len(names))
+        )
+    else:
+        click.echo(f"no records in the last {since}")
+
+
+@usage.command()
+@_config
+@click.option("-n", "--lines", "count", default=20, show_default=True, help="How many to begin with.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with those that are still to come.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def tail(config: str, count: int, follow: bool, form: str) -> None:
+    """The latest records."""
+    from asgi_llmgate.usage.ledger.report import latest
+
+    show = _as_json if form == "json" else _as_text
+    last = 0
+    with _database(_settings(config), config) as database, suppress(KeyboardInterrupt):
+        while True:
+            with database.reading() as connection:
+                for row in latest(connection, count, after=last):
+                    click.echo(show(row))
+                    last = row["id"]
+            if not follow:
+                return
+            count = _MOST
+            time.sleep(_POLL)
+
+
+@usage.command()
+@_config
+@click.option("--keep", help="Instead of usage.ledger.keep: 90d, 4w.")
+def prune(config: str, keep: str | None) -> None:
+    """Delete records that are older than usage.ledger.keep, as the running gateway does once an hour."""
+    settings = _settings(config)
+    keep = keep or _ledger_settings(settings).keep
+    if keep is None:
+        raise click.ClickException("usage.ledger.keep is null: everything is kept; name a time with --keep")
+    seconds = parse_duration(keep, "--keep")
+    with _database(settings, config) as database:
+        deleted = database.prune(int(time.time() - seconds))
+    click.echo(f"{deleted} {'record' if deleted == 1 else 'records'} older than {keep} deleted")
+
+
+@usage.command()
+@_config
+def drain(config: str) -> None:
+    """Insert what ended processes have left in the journal, as any running gateway does by itself."""
+    if not _ledger(_settings(config), config).drain():
+        raise click.ClickException("the database does not work; the records stay in the journal")
+
+
+def _settings(config: str) -> Settings:
+    return read_settings(read_file(config))
+
+
+def _ledger_settings(settings: Settings) -> LedgerSettings:
+    if settings.usage.ledger is None:
+        raise SettingsError("there is no ledger", path="usage.ledger", hint="`usage: {ledger: {}}` makes one")
+    return settings.usage.ledger
+
+
+def _ledger(settings: Settings, config: str) -> Ledger:
+    from asgi_llmgate.assembly import make_ledger
+
+    return make_ledger(_ledger_settings(settings), Path(config).parent)
+
+
+@contextmanager
+def _database(settings: Settings, config: str) -> Iterator[Database]:
+    """The database of the ledger; what goes wrong with it is told without addresses and passwords."""
+    database = _ledger(settings, config).database
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        database.migrate()
+        yield database
+    except DBAPIError as error:
+        raise click.ClickException(f"the database does not work: {type(error.orig).__name__}") from None
+    finally:
+        database.close()
+
+
+def _named(group: Sequence[str]) -> list[str]:
+    return [_printable(value) or "-" for value in group]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    """Columns under their names; the first `texts` to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = []
+    for row in (header, *rows):
+        cells = [
+            cell.ljust(width) if index < texts else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _as_json(row: Mapping[str, Any]) -> str:
+    return json.dumps({name: value for name, value in row.items() if value not in (None, "", [], False)})
+
+
+def _as_text(row: Mapping[str, Any]) -> str:
+    from asgi_llmgate.usage.ledger.report import shown_time
+    from asgi_llmgate.usage.ledger.schema import NANO
+
+    tokens = "" if row["input_tokens"] is None else f"{row['input_tokens']} in {row['output_tokens'] or 0} out"
+    cost = "" if row["cost_nano"] is None else f"${row['cost_nano'] / NANO:.4f}"
+    parts = [
+        shown_time(row["time_ms"]),
+        str(row["status"]),
+        row["outcome"] if not row["reason"] else f"{row['outcome']} {row['reason']}",
+        row["subject"] or "-",
+        *(f"{name}={value}" for name, value in (row["fields"] or {}).items()),
+        row["request_model"] or row["client_model"] or row["path"],
+        tokens,
+        cost,
+        f"{row['duration_ms']:.0f}ms",
+    ]
+    return "  ".join(_printable(part) for part in parts if part)
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: a claim may hold escape sequences."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

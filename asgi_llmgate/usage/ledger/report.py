@@ -1,0 +1,150 @@
+"""What a ledger says: sums by whatever a record holds, and the latest records."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.usage.ledger.schema import NANO, TEXTS, usage_record
+from asgi_llmgate.usage.record import UsageRecord
+
+WORDS: Mapping[str, str] = {
+    "user": "subject",
+    "model": "request_model",
+    "asked": "client_model",
+    "provider": "provider",
+    "backend": "backend",
+    "outcome": "outcome",
+    "reason": "reason",
+    "rule": "policy_rule",
+    "issuer": "issuer",
+    "client": "user_agent",
+}
+"""What people call a column, to its name."""
+
+_OFFICIAL = {each.encode_name: each.name for each in msgspec.structs.fields(UsageRecord) if each.name in TEXTS}
+_SPANS = {"hour": (3600_000, "%Y-%m-%d %H:00"), "day": (86400_000, "%Y-%m-%d")}
+
+MEASURES = ("requests", "failed", "input_tokens", "output_tokens", "cached_tokens", "cost_usd", "unpriced")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One group.  `failed` counts what did not end well, refusals included; `cost_usd` is None where no cost is known;
+    `unpriced` counts calls that used tokens and have no cost."""
+
+    group: tuple[str, ...]
+    requests: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_usd: float | None
+    unpriced: int
+
+    def measures(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in MEASURES)
+
+
+def summarise(
+    connection: sa.Connection, by: Sequence[str], *, since: float, until: float, fields: Iterable[str]
+) -> list[Line]:
+    """Sums of the records between two moments (Unix seconds), per combination of `by`: words such as `user`, `model`,
+    `day`, a record's own names, and names of the operator's `fields`.  By time first, then the dearest and largest.
+
+    Raises SettingsError for a word that is none of these.
+    """
+    columns = [_column(name, fields).label(f"by_{index}") for index, name in enumerate(by)]
+    table = usage_record.c
+    used = table.input_tokens.is_not(None)
+    query = (
+        sa.select(
+            *columns,
+            sa.func.count().label("requests"),
+            _count(table.outcome != "ok").label("failed"),
+            *(
+                sa.func.coalesce(sa.func.sum(column), 0).label(name)
+                for name, column in (
+                    ("input_tokens", table.input_tokens),
+                    ("output_tokens", table.output_tokens),
+                    ("cached_tokens", table.cache_read_tokens),
+                )
+            ),
+            sa.func.sum(table.cost_nano).label("cost"),
+            _count(used & table.cost_nano.is_(None)).label("unpriced"),
+        )
+        .where(table.time_ms >= since * 1000, table.time_ms < until * 1000)
+        .group_by(*(column.name for column in columns))  # PostgreSQL takes `fields ->> $1` and `fields ->> $2` for two
+    )
+    lines = [_line(by, row) for row in connection.execute(query) if row.requests]
+    return sorted(lines, key=lambda line: _rank(by, line))
+
+
+def latest(connection: sa.Connection, count: int, *, after: int = 0) -> list[dict[str, Any]]:
+    """The last rows of `usage_record`, the oldest of them first; only those with an id over `after`."""
+    query = sa.select(usage_record).where(usage_record.c.id > after).order_by(usage_record.c.id.desc()).limit(count)
+    return [row._asdict() for row in connection.execute(query)][::-1]
+
+
+def shown_time(milliseconds: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime(form)
+
+
+def safe_cell(value: Any) -> Any:
+    """A value for a CSV file: a text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def _column(name: str, fields: Iterable[str]) -> sa.ColumnElement[Any]:
+    if name in _SPANS:
+        return usage_record.c.time_ms - usage_record.c.time_ms % _SPANS[name][0]
+    if column := WORDS.get(name) or _OFFICIAL.get(name):
+        return usage_record.c[column]
+    known = list(fields)
+    if name not in known:
+        words = [*WORDS, *_SPANS, *known]
+        near = difflib.get_close_matches(name, words, n=1)
+        hint = f"did you mean {near[0]}?" if near else "one of " + ", ".join(words)
+        raise SettingsError(f"cannot group by {name!r}", path="--by", hint=hint)
+    text: sa.ColumnElement[Any] = usage_record.c.fields[name].as_string()
+    return text
+
+
+def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+
+
+def _line(by: Sequence[str], row: Any) -> Line:
+    group = tuple(_shown(name, value) for name, value in zip(by, row, strict=False))
+    cost = None if row.cost is None else float(row.cost) / NANO
+    return Line(
+        group,
+        int(row.requests),
+        int(row.failed),
+        int(row.input_tokens),
+        int(row.output_tokens),
+        int(row.cached_tokens),
+        cost,
+        int(row.unpriced),
+    )
+
+
+def _shown(name: str, value: Any) -> str:
+    if name in _SPANS:
+        return shown_time(value, _SPANS[name][1])
+    return "" if value is None else str(value)
+
+
+def _rank(by: Sequence[str], line: Line) -> tuple[Any, ...]:
+    times = tuple(value for name, value in zip(by, line.group, strict=True) if name in _SPANS)
+    return (*times, -(line.cost_usd or 0), -line.requests, line.group)

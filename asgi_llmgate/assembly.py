@@ -30,7 +30,7 @@ from asgi_llmgate.auth.sources import KeySource
 from asgi_llmgate.credentials import credential, oauth_client
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.limits import Limit, LimitMiddleware
-from asgi_llmgate.models import ModelRow, ModelTable
+from asgi_llmgate.models import ModelRow, ModelTable, Price
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.policy import PolicyMiddleware, condition, field, read_authorization
 from asgi_llmgate.protocol.dialects import derive
@@ -39,7 +39,8 @@ from asgi_llmgate.resolve import ResolveMiddleware
 from asgi_llmgate.routes import KINDS, ROUTES, Route, Routes
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
-from asgi_llmgate.usage.record import Field
+from asgi_llmgate.usage.prices import Costs, genai_prices
+from asgi_llmgate.usage.record import Cost, Field
 
 if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Ledger
@@ -187,6 +188,7 @@ def model_row(row: shape.Model, path: str) -> ModelRow:
     """A row of `models`, which stands at `path`.  Raises SettingsError."""
     with _at(f"{path}.when"):
         when = None if row.when is None else condition(row.when)
+    given = (row.prices,) if isinstance(row.prices, shape.Prices) else row.prices
     return ModelRow(
         match=row.match,
         use=(row.use,) if isinstance(row.use, str) else row.use,
@@ -195,7 +197,18 @@ def model_row(row: shape.Model, path: str) -> ModelRow:
         display_name=row.display_name,
         max_output_tokens=row.max_output_tokens,
         context_window=row.context_window,
+        prices=tuple(_price(price, path) for price in given),
     )
+
+
+def _price(price: shape.Prices, path: str) -> Price:
+    amounts = msgspec.structs.asdict(price)
+    for name, amount in amounts.items():
+        if amount is not None and amount < 0:
+            raise SettingsError("a price is not negative", path=f"{path}.prices.{name}")
+    if all(amount is None for amount in (price.input, price.output, price.gpu_hour)):
+        raise SettingsError("no price", path=f"{path}.prices", hint="input and output per million tokens, or gpu_hour")
+    return Price(**amounts)
 
 
 def _routes(routes: Mapping[str, str | shape.Passthrough], backends: Mapping[str, Backend]) -> Routes:
@@ -311,7 +324,12 @@ def _limits(limits: Sequence[shape.Limit], list_claims: Sequence[str]) -> Layer 
 def _usage(settings: shape.Settings, sinks: list[Sink], models: ModelTable, routes: Routes) -> Layer:
     usage, fields = settings.usage, _fields(settings.usage.fields, settings.policy.list_claims)
     bounds: dict[str, Any] = {"models": models.models(), "fields": fields}
-    options: dict[str, Any] = {"sinks": sinks, "fields": fields, "debug": settings.server.debug}
+    options: dict[str, Any] = {
+        "sinks": sinks,
+        "fields": fields,
+        "cost": _costs(settings),
+        "debug": settings.server.debug,
+    }
     if usage.prometheus:
         prometheus = shape.PrometheusSettings() if usage.prometheus is True else usage.prometheus
         with _at("usage.prometheus"), _extra("prometheus"):
@@ -346,6 +364,14 @@ def _fields(fields: Mapping[str, str], list_claims: Sequence[str]) -> Mapping[st
         with _at(f"usage.fields.{name}"):
             made[name] = field(text, list_claims)
     return made
+
+
+def _costs(settings: shape.Settings) -> Cost | None:
+    """Nothing is counted where nothing has a price."""
+    if settings.usage.prices is not None:
+        with _at("usage.prices"):
+            return Costs(genai_prices())
+    return Costs() if any(row.prices for row in settings.models) else None
 
 
 def make_ledger(settings: shape.LedgerSettings, folder: Path) -> Ledger:

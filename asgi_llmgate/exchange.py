@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -85,13 +85,17 @@ ANONYMOUS = Identity()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place that may answer: `model` as the server there calls it, `backend` the key in the settings."""
+    """One place that may answer: `model` as the server there calls it, `backend` the key in the settings.
+
+    `price` gives the US dollars of a call by its usage and its seconds, None where they cannot be known.
+    """
 
     backend: str
     provider: str
     model: str
     max_output_tokens: int | None = None
     context_window: int | None = None
+    price: Callable[[Usage | None, float | None], float | None] | None = field(default=None, compare=False, repr=False)
 
 
 class Asked(Protocol):

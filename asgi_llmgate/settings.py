@@ -159,6 +159,16 @@ class Backend(_Section, frozen=True):
     timeouts: TimeoutSettings = TimeoutSettings()
 
 
+class Prices(_Section, frozen=True):
+    """US dollars: per million tokens, or per hour of a call."""
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_creation: float | None = None
+    gpu_hour: float | None = None
+
+
 class Model(_Section, frozen=True):
     """A row of the model table.  `use` is one target or a list in order; the first slash splits backend and model."""
 
@@ -169,6 +179,7 @@ class Model(_Section, frozen=True):
     display_name: str = ""
     max_output_tokens: int | None = None
     context_window: int | None = None
+    prices: Prices | tuple[Prices, ...] = ()
 
 
 class Passthrough(_Section, frozen=True):
@@ -238,6 +249,7 @@ class Usage(_Section, frozen=True):
     otel: bool | Otel = False
     prometheus: bool | PrometheusSettings = False
     ledger: LedgerSettings | None = None
+    prices: Literal["genai-prices"] | None = None
 
 
 class Net(_Section, frozen=True):
@@ -274,7 +286,6 @@ class Settings(_Section, frozen=True):
 
 PLANNED = frozenset(
     {
-        "models[].prices",
         "backends[].concurrency",
         "limits[].store",
         "limits[].on_store_error",

@@ -166,7 +166,7 @@ async def test_the_rules_have_the_last_word_on_what_claims_have_chosen(ask: Ask,
         ({"when": "jtw.team == 'x'"}, "models[0].when: 1:1: unknown variable 'jtw', did you mean 'jwt'?"),
         ({"when": "llm.model == 'x'"}, "models[0].when: 1:5: 'llm' has no field 'model'"),
         ({"when": "llm.requestmodel == 'x'"}, "models[0].when: 1:5: 'llm' has no field 'requestmodel', did you mean"),
-        ({"prices": {"input": 1}}, "models[0].prices: known, but not there yet in this version"),
+        ({"prices": {"inputs": 1}}, "models[0].prices.inputs: unknown key (did you mean input?)"),
     ],
 )
 def test_a_row_that_cannot_work_is_refused_at_start(

@@ -40,8 +40,8 @@ MISTAKES = [
     (with_(models=[{"match": "a", "use": 3}]), "models[0].use: expected `str | array`, got `int`"),
     (with_(models=[{"match": "a", "use": "o", "list": "x"}]), "models[0].list: expected `array`, got `str`"),
     (
-        with_(models=[{"match": "a", "use": "o", "prices": {}}]),
-        "models[0].prices: known, but not there yet in this version",
+        with_(models=[{"match": "a", "use": "o", "prices": {"inputs": 1}}]),
+        "models[0].prices.inputs: unknown key (did you mean input?)",
     ),
     (
         with_(backends={"b": {"base_url": "x", "concurrency": 3}}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asgi_llmgate.models.prices import Price
 from asgi_llmgate.models.table import ModelRow, ModelTable
 
-__all__ = ["ModelRow", "ModelTable"]
+__all__ = ["ModelRow", "ModelTable", "Price"]

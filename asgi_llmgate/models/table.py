@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from asgi_llmgate.errors import NotFound, SettingsError
-from asgi_llmgate.exchange import Target
+from asgi_llmgate.exchange import Target, Usage
+from asgi_llmgate.models.prices import Price
 
 Condition = Callable[[Mapping[str, Any]], bool | None]
 """Says from the facts of a request (the CEL variables) whether a row counts for it; never raises.
@@ -37,6 +38,7 @@ class ModelRow:
     `match`: a name, or a pattern with `*`.  `use`: targets in order of preference, each `backend` or `backend/model`.
     `listed`: names that `/v1/models` shows for it beside a `match` without `*`.  `max_output_tokens` and
     `context_window` are tokens, None where they are not known.  `when`: a condition on the request, or None.
+    `prices`: none, one for all of `use`, or one for each.
     """
 
     match: str
@@ -46,6 +48,7 @@ class ModelRow:
     display_name: str = ""
     max_output_tokens: int | None = None
     context_window: int | None = None
+    prices: tuple[Price, ...] = ()
 
 
 class ModelTable:
@@ -101,6 +104,7 @@ class _Compiled:
         self._when = row.when
         self._row = row
         self._uses = [_use(text, f"models[{index}].use", providers) for text in row.use]
+        self._prices = _prices(row, f"models[{index}].prices")
         self._fixed = self._targets("") if all(model for _, _, model in self._uses) else None
         self.names = ((row.match,) if "*" not in row.match else ()) + row.listed
         self.models = [name for _, _, model in self._uses for name in ([model] if model else self.names)]
@@ -123,9 +127,17 @@ class _Compiled:
                 model=model or asked,
                 max_output_tokens=self._row.max_output_tokens,
                 context_window=self._row.context_window,
+                price=price,
             )
-            for backend, provider, model in self._uses
+            for (backend, provider, model), price in zip(self._uses, self._prices, strict=True)
         )
+
+
+def _prices(row: ModelRow, path: str) -> list[Callable[[Usage | None, float | None], float | None] | None]:
+    given = row.prices * len(row.use) if len(row.prices) == 1 else row.prices
+    if given and len(given) != len(row.use):
+        raise SettingsError(f"{len(given)} prices for {len(row.use)} targets", path=path, hint="one, or one for each")
+    return [price.cost for price in given] or [None] * len(row.use)
 
 
 def _use(text: str, path: str, providers: Mapping[str, str]) -> tuple[str, str, str]:

@@ -28,7 +28,7 @@ from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsEr
 from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
 from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.usage.crash import stack
-from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Field, UsageRecord
+from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Cost, Field, UsageRecord
 from asgi_llmgate.usage.sinks import Sink, Sinks
 
 log = logging.getLogger("llmgate")
@@ -40,10 +40,10 @@ _NO_MORE: Message = {"type": "http.request", "body": b"", "more_body": False}
 class UsageMiddleware:
     """Writes one UsageRecord per HTTP request to every sink.
 
-    `fields` are facts to add to each record: name -> function of the Exchange.  With `debug` the log of a crash shows
-    the exception's message, which may quote a prompt.  `tracing` follows the calls to model servers until their record
-    is written.  Of two such layers around one call the inner one writes.  Raises SettingsError for a field name that a
-    record cannot have.
+    `fields` are facts to add to each record: name -> function of the Exchange.  `cost` says what a call has cost
+    (US dollars).  With `debug` the log of a crash shows the exception's message, which may quote a prompt.  `tracing`
+    follows the calls to model servers until their record is written.  Of two such layers around one call the inner one
+    writes.  Raises SettingsError for a field name that a record cannot have.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class UsageMiddleware:
         *,
         sinks: Sequence[Sink],
         fields: Mapping[str, Field] = NO_FIELDS,
+        cost: Cost | None = None,
         tracing: Tracing = UNTRACED,
         debug: bool = False,
     ) -> None:
@@ -60,6 +61,7 @@ class UsageMiddleware:
         self.app = app
         self._sinks = Sinks(sinks)
         self._fields = dict(fields)
+        self._cost = cost
         self._tracing = tracing
         self._debug = debug
 
@@ -131,7 +133,7 @@ class UsageMiddleware:
         if not exchange.status and exchange.outcome == "client_disconnect":
             exchange.status = row_for(ClientGone()).status
         try:
-            record = UsageRecord.of(exchange, self._fields)
+            record = UsageRecord.of(exchange, self._fields, self._cost)
         except Exception as error:
             log.error("request %s: its record is not complete\n%s", exchange.request_id, stack(error))
             record = UsageRecord.bare(exchange)

@@ -29,6 +29,9 @@ from asgi_llmgate.exchange import Call, Exchange, Usage
 Field = Callable[[Exchange], object]
 """A fact of the operator's own choice, such as the claim `jwt.team`.  What it raises means: not known here."""
 
+Cost = Callable[[Exchange], float | None]
+"""US dollars of a call that has ended, None where they are not known."""
+
 Value = str | int | float | bool | list[str]
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
@@ -99,7 +102,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     span_id: str = ""
 
     @classmethod
-    def of(cls, exchange: Exchange, fields: Mapping[str, Field] = NO_FIELDS) -> UsageRecord:
+    def of(cls, exchange: Exchange, fields: Mapping[str, Field] = NO_FIELDS, cost: Cost | None = None) -> UsageRecord:
         """The record of an exchange that has ended (`ended_at` is set)."""
         facts = _bare(exchange)
         facts["fields"] = _chosen(exchange, fields) if fields else NO_FIELDS
@@ -112,6 +115,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             facts |= _called(exchange)
         if exchange.usage is not None:
             facts |= _used(exchange.usage)
+        if cost is not None and (dollars := cost(exchange)) is not None:
+            facts["cost_usd"] = round(dollars, 9)
         if exchange.decision is not None:
             facts["policy_rule"] = clip(exchange.decision.rule)
             facts["policy_dry_run"] = _clip_all(exchange.decision.dry_run)

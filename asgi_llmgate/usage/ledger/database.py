@@ -25,7 +25,6 @@ from asgi_llmgate.usage.ledger import rows
 from asgi_llmgate.usage.ledger.schema import (
     SUMS,
     migrate,
-    usage_latency,
     usage_record,
     usage_rollup,
     usage_series,
@@ -123,8 +122,7 @@ class Database:
             statement = self._insert(usage_record).on_conflict_do_nothing(index_elements=["request_id"])
             new = connection.scalars(statement.returning(usage_record.c.request_id), list(made.values())).all()
             fresh = [made[request_id] for request_id in new]
-            self._add(connection, usage_rollup, rows.rollups(fresh), SUMS)
-            self._add(connection, usage_latency, rows.latencies(fresh), ("requests",))
+            self._add_up(connection, rows.rollups(fresh))
         return len(fresh)
 
     def prune(self, before: int) -> int:
@@ -142,8 +140,7 @@ class Database:
             if count < _PRUNED_AT_ONCE:
                 break
         with self.writing() as connection:
-            for table in (usage_rollup, usage_latency):
-                connection.execute(table.delete().where(table.c.start + table.c.grain <= before))
+            connection.execute(usage_rollup.delete().where(usage_rollup.c.start + usage_rollup.c.grain <= before))
             left = sa.select(usage_rollup.c.series_id).union(sa.select(usage_record.c.series_id))
             connection.execute(usage_series.delete().where(usage_series.c.id.not_in(left)))
         return deleted
@@ -153,9 +150,8 @@ class Database:
         self.migrate()
         with self.writing() as connection:
             for grain, kept in ((60, _MINUTES_KEPT), (3600, _HOURS_KEPT)):
-                for table in (usage_rollup, usage_latency):
-                    old = (table.c.grain == grain) & (table.c.start < now - kept)
-                    connection.execute(table.delete().where(old))
+                old = (usage_rollup.c.grain == grain) & (usage_rollup.c.start < now - kept)
+                connection.execute(usage_rollup.delete().where(old))
 
     def close(self) -> None:
         if self._engine is not None:
@@ -182,12 +178,12 @@ class Database:
         query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(keys))
         return {row.key: row.id for row in connection.execute(query)}
 
-    def _add(self, connection: sa.Connection, table: sa.Table, made: list[rows.Row], sums: Sequence[str]) -> None:
-        if not made:
-            return
-        insert = self._insert(table)
-        added = {name: table.c[name] + insert.excluded[name] for name in sums}
-        connection.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=added), made)
+    def _add_up(self, connection: sa.Connection, made: list[rows.Row]) -> None:
+        if made:
+            insert = self._insert(usage_rollup)
+            sums = {name: usage_rollup.c[name] + insert.excluded[name] for name in SUMS}
+            place = list(usage_rollup.primary_key)
+            connection.execute(insert.on_conflict_do_update(index_elements=place, set_=sums), made)
 
     def _insert(self, table: sa.Table) -> Any:
         return (postgresql if self.dialect == "postgresql" else sqlite).insert(table)

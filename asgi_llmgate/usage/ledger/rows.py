@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,9 +20,6 @@ from asgi_llmgate.usage.record import UsageRecord
 Row = dict[str, Any]
 
 _BIGGEST = 2**63 - 1
-
-_STEPS = 2
-"""Histogram buckets per doubling: a quantile read from them is wrong by a fifth at the most."""
 
 to_line = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -79,38 +75,6 @@ def rollups(rows: Iterable[Row]) -> list[Row]:
                 sums[name] += value
     keys = ("grain", "start", "series_id")
     return [dict(zip(keys, place, strict=True)) | found[place] for place in sorted(found)]
-
-
-def latencies(rows: Iterable[Row]) -> list[Row]:
-    """What these rows add to `usage_latency`, in the order of its key.  Only answered calls count."""
-    found: dict[tuple[int, int, int, str, int], int] = {}
-    for row in rows:
-        if row["outcome"] != "ok" or not row["request_model"]:
-            continue
-        for kind, value in (("duration", row["duration_ms"]), ("ttft", row["ttft_ms"])):
-            for grain in GRAINS if value is not None else ():
-                place = (grain, _start(row["time_ms"], grain), row["series_id"], kind, bucket_of(value))
-                found[place] = found.get(place, 0) + 1
-    keys = ("grain", "start", "series_id", "kind", "bucket")
-    return [dict(zip(keys, place, strict=True)) | {"requests": found[place]} for place in sorted(found)]
-
-
-def bucket_of(milliseconds: float) -> int:
-    """The number of the bucket: 0 up to a millisecond, then `_STEPS` per doubling."""
-    return max(0, math.ceil(math.log2(max(milliseconds, 1.0)) * _STEPS - 1e-9))
-
-
-def quantile(counts: Mapping[int, int], share: float) -> float | None:
-    """Milliseconds under which this share of the calls stayed, from bucket -> number of calls; None without any."""
-    total = sum(counts.values())
-    below, wanted = 0, total * share
-    for bucket in sorted(counts):
-        if counts[bucket] and below + counts[bucket] >= wanted:
-            within = (wanted - below) / counts[bucket]
-            low, high = (bucket - 1 if bucket else -_STEPS), bucket
-            return float(2 ** ((low + (high - low) * within) / _STEPS))
-        below += counts[bucket]
-    return None
 
 
 def _added(row: Row) -> Row:

@@ -3,7 +3,6 @@
     usage_record     one row per request, appended and never changed; `request_id` is unique
     usage_series     each combination of subject, model, outcome, ... that has occurred, once
     usage_rollup     counts and sums per series and minute, hour and day, for reports over millions of records
-    usage_latency    how many calls took how long, per series and minute, hour and day: a histogram
     usage_schema     the version of all this
 
 A migration is a list of statements, and the version is their number: this is a handful of tables that only this module
@@ -91,18 +90,6 @@ usage_rollup = sa.Table(
     sa.Column("start", sa.BigInteger, primary_key=True),
     sa.Column("series_id", sa.BigInteger, primary_key=True),
     *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS),
-    sqlite_with_rowid=False,
-)
-
-usage_latency = sa.Table(
-    "usage_latency",
-    metadata,
-    sa.Column("grain", sa.Integer, primary_key=True),
-    sa.Column("start", sa.BigInteger, primary_key=True),
-    sa.Column("series_id", sa.BigInteger, primary_key=True),
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("bucket", sa.Integer, primary_key=True),
-    sa.Column("requests", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

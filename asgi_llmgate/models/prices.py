@@ -1,0 +1,43 @@
+"""What a call costs, where the operator has said so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asgi_llmgate.exchange import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars: per million tokens of each kind, and per hour that a call lasts (a GPU of one's own).
+
+    Without `cache_read` or `cache_creation` those tokens cost what other input does.  What is None costs nothing known:
+    a price that has neither `input` nor `output` says nothing about tokens.
+    """
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_creation: float | None = None
+    gpu_hour: float | None = None
+
+    def cost(self, usage: Usage | None, seconds: float | None) -> float | None:
+        """The cost of one call with this usage that took so long; None, and never 0, where it cannot be known."""
+        parts = []
+        if self.input is not None or self.output is not None:
+            if usage is None:
+                return None
+            parts.append(self._tokens(usage))
+        if self.gpu_hour is not None:
+            if seconds is None:
+                return None
+            parts.append(self.gpu_hour * seconds / 3600)
+        return sum(parts) if parts else None
+
+    def _tokens(self, usage: Usage) -> float:
+        plain = self.input or 0.0
+        read = plain if self.cache_read is None else self.cache_read
+        created = plain if self.cache_creation is None else self.cache_creation
+        rest = max(0, usage.input - usage.cache_read - usage.cache_creation)
+        total = rest * plain + usage.cache_read * read + usage.cache_creation * created
+        return (total + usage.output * (self.output or 0.0)) / 1e6

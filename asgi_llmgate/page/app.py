@@ -1,0 +1,201 @@
+"""The usage page as an ASGI app, to be mounted beside the gateway.
+
+    GET  /             the page; ?range=7d&team=data-platform filters it
+    GET  /calls.csv    the calls of the same range and filters
+    GET  /style.css    the only other thing that it loads, and needs no login
+
+It reads and never writes, runs no script, and loads nothing from elsewhere; the headers say so to the browser.  Who may
+look is for the host to say: a browser sends no Bearer token, so `page_auth` looks at the host's own session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import inspect
+import io
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.asgi import local_path, respond, run_lifespan
+from asgi_llmgate.cel import EvaluationError, compile_rule
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.page.link import OneTimeLink
+from asgi_llmgate.page.numbers import Numbers, Series
+from asgi_llmgate.page.query import Query
+from asgi_llmgate.page.render import Renderer
+from asgi_llmgate.usage.ledger import Database
+from asgi_llmgate.usage.ledger.report import safe_cell, shown_time
+from asgi_llmgate.usage.ledger.schema import NANO
+
+Viewer = Mapping[str, Any] | bool | str | None
+PageAuth = Callable[[Scope], Viewer | Awaitable[Viewer]]
+"""Who looks: a mapping of what is known of them (for `see`), True where nothing is; a text is the address of a login
+that the browser is sent to; None or False is a refusal."""
+
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_HTML = (b"content-type", b"text/html; charset=utf-8")
+_CSS = (b"content-type", b"text/css; charset=utf-8")
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+_COLUMNS = (
+    "request_id", "status", "outcome", "reason", "subject", "request_model", "client_model", "provider", "backend",
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "duration_ms", "ttft_ms", "stream",
+    "estimated", "policy_rule",
+)  # fmt: skip
+
+
+class UsagePage:
+    """Shows the ledger in `database` to whom `page_auth` lets in.
+
+    `see` narrows what a viewer is shown: a CEL expression over `viewer` (what `page_auth` gave) and `record` (`user`,
+    `model`, `outcome`, ... and the usage fields), such as `viewer.role == "admin" || record.team == viewer.team`.
+    Only records for which it is true count; where it cannot be evaluated it is not.  Raises SettingsError for one that
+    is no expression.
+    """
+
+    def __init__(self, database: Database, *, page_auth: PageAuth, see: str | None = None) -> None:
+        self._database = database
+        self._numbers = Numbers(database)
+        self._auth = page_auth
+        self._see = None if see is None else compile_rule(see, roots={"viewer": None, "record": None})
+        self._render = Renderer()
+        self._paths = {"/": self._page, "/calls.csv": self._csv}
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, page_auth: PageAuth, see: str | None = None) -> UsagePage:
+        """The page of the ledger that a settings file describes.  Raises SettingsError, as Gateway.from_file does."""
+        from asgi_llmgate.assembly import make_ledger
+        from asgi_llmgate.settings import read_file, read_settings
+
+        settings = read_settings(read_file(path)).usage.ledger
+        if settings is None:
+            raise SettingsError(
+                "there is no ledger to show", path="usage.ledger", hint="`usage: {ledger: {}}` makes one"
+            )
+        return cls(make_ledger(settings, Path(path).parent).database, page_auth=page_auth, see=see)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await run_lifespan(self, scope, receive, send)
+        if scope["type"] != "http":
+            return await _refuse_websocket(send)
+        head = scope["method"] == "HEAD"
+        if scope["method"] not in ("GET", "HEAD"):
+            return await _say(send, 405, "the usage page is read-only", (b"allow", b"GET, HEAD"))
+        path = local_path(scope)
+        if path == "/style.css":
+            return await respond(send, 200, [*_HEADERS[1:], _CSS], self._render.style, head=head)
+        answer = self._paths.get(path)
+        if answer is None:
+            return await _say(send, 404, "no such page", head=head)
+        home = scope.get("root_path", "") + "/"
+        if isinstance(self._auth, OneTimeLink) and (cookie := self._auth.redeem(scope)) is not None:
+            return await _redirect(send, home, (b"set-cookie", cookie.encode("latin-1")))
+        viewer = self._auth(scope)
+        if inspect.isawaitable(viewer):
+            viewer = await viewer
+        if isinstance(viewer, str) and viewer:
+            return await _redirect(send, viewer)
+        if viewer is None or viewer is False or viewer == "":
+            return await _say(send, 403, "you are not logged in, or may not see this page", head=head)
+        query = Query.parse(scope.get("query_string", b""))
+        await answer(scope, send, query, partial(self._visible, viewer if isinstance(viewer, Mapping) else {}))
+        return None
+
+    async def startup(self) -> None:
+        """Nothing has to be opened before the first request."""
+
+    async def shutdown(self) -> None:
+        """Close the connections to the database."""
+        await asyncio.to_thread(self._database.close)
+
+    def _visible(self, viewer: Mapping[str, Any], series: Series) -> bool:
+        if self._see is None:
+            return True
+        try:
+            return self._see.evaluate({"viewer": viewer, "record": series}) is True
+        except EvaluationError:
+            return False
+
+    async def _page(self, scope: Scope, send: Send, query: Query, visible: Callable[[Series], bool]) -> None:
+        def made() -> bytes:
+            now = time.time()
+            return self._render.page(
+                query, self._numbers.overview(query, visible, now), scope.get("root_path", ""), now
+            )
+
+        status, body = 200, b""
+        try:
+            body = await asyncio.to_thread(made)
+        except _database_errors():
+            status, body = 503, self._render.away(scope.get("root_path", ""))
+        await respond(send, status, [*_HEADERS, _HTML], body, head=scope["method"] == "HEAD")
+
+    async def _csv(self, scope: Scope, send: Send, query: Query, visible: Callable[[Series], bool]) -> None:
+        name = f'attachment; filename="llm-calls-{query.span}.csv"'.encode()
+        headers = [*_HEADERS, (b"content-type", b"text/csv; charset=utf-8"), (b"content-disposition", name)]
+        parts = self._lines(query, visible)
+        try:  # before the start: a database that is away can still be told
+            first = await asyncio.to_thread(next, parts)
+        except _database_errors():
+            return await _say(send, 503, "the ledger's database does not work")
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        part: bytes | None = None if scope["method"] == "HEAD" else first
+        while part is not None:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            part = await asyncio.to_thread(next, parts, None)
+        await send({"type": "http.response.body", "body": b""})
+        return None
+
+    def _lines(self, query: Query, visible: Callable[[Series], bool]) -> Iterator[bytes]:
+        """The file in pieces; the first one is its header and, if there are any, the newest calls."""
+        fields: list[str] = []
+        header = True
+        for rows in self._numbers.calls(query, visible, time.time()):
+            out = io.StringIO()
+            writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
+            if header:
+                fields = sorted({name for row in rows for name in row["fields"] or {}})
+                writer.writerow(["time", *_COLUMNS, "cost_usd", *fields])
+                header = False
+            for row in rows:
+                cost = None if row["cost_nano"] is None else row["cost_nano"] / NANO
+                own = row["fields"] or {}
+                cells = [shown_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(row[name] for name in _COLUMNS), cost]
+                writer.writerow([safe_cell(cell) for cell in (*cells, *(own.get(name) for name in fields))])
+            yield out.getvalue().encode("utf-8")
+        if header:
+            yield (",".join(["time", *_COLUMNS, "cost_usd"]) + "\r\n").encode()
+
+
+def _database_errors() -> type[Exception]:
+    from sqlalchemy.exc import DBAPIError
+
+    return DBAPIError
+
+
+async def _say(send: Send, status: int, text: str, *more: tuple[bytes, bytes], head: bool = False) -> None:
+    await respond(send, status, [*_HEADERS, _TEXT, *more], f"{text}\n".encode(), head=head)
+
+
+async def _redirect(send: Send, where: str, *more: tuple[bytes, bytes]) -> None:
+    await respond(send, 303, [*_HEADERS, (b"location", where.encode("latin-1", "replace")), *more], b"")
+
+
+async def _refuse_websocket(send: Send) -> None:
+    await send({"type": "websocket.close", "code": 1008})

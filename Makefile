@@ -16,8 +16,8 @@ MAKEFLAGS += --no-print-directory
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.demo ## the lab: model server, gateway, scenarios; then it keeps serving (ONCE=1: then it ends)
-	@$(BIN)/llmgate demo --dir examples/lab $(if $(ONCE),--once)
+demo: $(VENV)/.demo ## the lab: model server, gateway, scenarios; then it keeps serving (ONCE=1: then it ends; TRAFFIC=1: with calls)
+	@$(BIN)/llmgate demo --dir examples/lab $(if $(ONCE),--once) $(if $(TRAFFIC),--traffic)
 
 test: $(VENV)/.dev ## what runs before each commit, the real Claude Code included
 	@$(BIN)/python -m pytest -q -m "not ($(HEAVY))" $(ARGS)

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from asgi_llmgate.limits import Limit, LimitMiddleware
     from asgi_llmgate.models import ModelRow, ModelTable
     from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
+    from asgi_llmgate.page import OneTimeLink, UsagePage
     from asgi_llmgate.policy import PolicyMiddleware, Rule
     from asgi_llmgate.resolve import ResolveMiddleware
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, UsageMiddleware, UsageRecord
+    from asgi_llmgate.usage.ledger import Ledger
 
 _HOMES = {
     "AccessLog": "usage",
@@ -43,11 +45,13 @@ _HOMES = {
     "Identity": "exchange",
     "JWTAuthMiddleware": "auth",
     "JWTProvider": "auth",
+    "Ledger": "usage.ledger",
     "Limit": "limits",
     "LimitMiddleware": "limits",
     "ModelRow": "models",
     "ModelTable": "models",
     "OAuthClient": "net",
+    "OneTimeLink": "page",
     "PolicyMiddleware": "policy",
     "ResolveMiddleware": "resolve",
     "Rule": "policy",
@@ -55,6 +59,7 @@ _HOMES = {
     "TokenExchange": "upstream",
     "TranslationApp": "app",
     "UsageMiddleware": "usage",
+    "UsagePage": "page",
     "UsageRecord": "usage",
     "mount": "asgi",
     "parse_secret": "net",
@@ -73,11 +78,13 @@ __all__ = [
     "Identity",
     "JWTAuthMiddleware",
     "JWTProvider",
+    "Ledger",
     "Limit",
     "LimitMiddleware",
     "ModelRow",
     "ModelTable",
     "OAuthClient",
+    "OneTimeLink",
     "PolicyMiddleware",
     "ResolveMiddleware",
     "Rule",
@@ -85,6 +92,7 @@ __all__ = [
     "TokenExchange",
     "TranslationApp",
     "UsageMiddleware",
+    "UsagePage",
     "UsageRecord",
     "__version__",
     "mount",

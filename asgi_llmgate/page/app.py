@@ -60,7 +60,7 @@ _COLUMNS = (
 
 
 class UsagePage:
-    """Shows the ledger in `database` to whom `page_auth` lets in.
+    """Shows the ledger in `database` (or at that URL) to whom `page_auth` lets in.
 
     `see` narrows what a viewer is shown: a CEL expression over `viewer` (what `page_auth` gave) and `record` (`user`,
     `model`, `outcome`, ... and the usage fields), such as `viewer.role == "admin" || record.team == viewer.team`.
@@ -68,9 +68,9 @@ class UsagePage:
     is no expression.
     """
 
-    def __init__(self, database: Database, *, page_auth: PageAuth, see: str | None = None) -> None:
-        self._database = database
-        self._numbers = Numbers(database)
+    def __init__(self, database: Database | str, *, page_auth: PageAuth, see: str | None = None) -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        self._numbers = Numbers(self._database)
         self._auth = page_auth
         self._see = None if see is None else compile_rule(see, roots={"viewer": None, "record": None})
         self._render = Renderer()
@@ -103,9 +103,10 @@ class UsagePage:
         answer = self._paths.get(path)
         if answer is None:
             return await _say(send, 404, "no such page", head=head)
-        home = scope.get("root_path", "") + "/"
+        query = Query.parse(scope.get("query_string", b""))
         if isinstance(self._auth, OneTimeLink) and (cookie := self._auth.redeem(scope)) is not None:
-            return await _redirect(send, home, (b"set-cookie", cookie.encode("latin-1")))
+            where = f"{scope.get('root_path', '')}/{query.link()}"
+            return await _redirect(send, where, (b"set-cookie", cookie.encode("latin-1")))
         viewer = self._auth(scope)
         if inspect.isawaitable(viewer):
             viewer = await viewer
@@ -113,7 +114,6 @@ class UsagePage:
             return await _redirect(send, viewer)
         if viewer is None or viewer is False or viewer == "":
             return await _say(send, 403, "you are not logged in, or may not see this page", head=head)
-        query = Query.parse(scope.get("query_string", b""))
         await answer(scope, send, query, partial(self._visible, viewer if isinstance(viewer, Mapping) else {}))
         return None
 

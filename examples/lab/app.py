@@ -1,4 +1,4 @@
-"""The company's web app, and the gateway mounted in it at /llm.
+"""The company's web app, with the gateway mounted in it at /llm, and the page that shows its usage at /llm-usage.
 
 Run it with any ASGI server: `uvicorn app:app --port 8080`
 """
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from asgi_llmgate import Gateway, mount
+from asgi_llmgate import Gateway, OneTimeLink, UsagePage, mount
 
 
 async def home(request: Request) -> PlainTextResponse:
@@ -18,4 +18,7 @@ async def home(request: Request) -> PlainTextResponse:
 
 
 gateway = Gateway.from_file("llmgate.yaml")
+usage_link = OneTimeLink()  # `llmgate demo` prints it; in earnest `page_auth` asks the host's own login
+page = UsagePage.from_file("llmgate.yaml", page_auth=usage_link)
 app = mount(Starlette(routes=[Route("/", home)]), "/llm", gateway)
+app = mount(app, "/llm-usage", page)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from asgi_llmgate.cli.demo import FILES
@@ -97,6 +101,54 @@ def test_a_scenario_that_goes_otherwise_is_a_failure(
     done = demo("--once", "--port", free_port(), OPENAI_BASE_URL=serve(server) + "/v1")
     assert done.returncode == 1
     assert "not as stated" in done.stderr
+
+
+def test_made_up_traffic_goes_through_the_gateway_into_the_ledger(
+    demo: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = demo("--once", "--traffic", "--port", free_port())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"60 made-up calls: \d+ x 200", done.stdout)
+    report = [LLMGATE, "usage", "report", "--by", "model,team", "--format", "json"]
+    rows = json.loads(subprocess.run(report, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    assert sum(row["requests"] for row in rows) == 64
+    assert rows[0]["cost_usd"] > 0
+    assert {row["model"] for row in rows} == {"gpt-4o-mini", ""}
+
+
+def test_made_up_traffic_to_a_model_that_costs_money_is_refused(
+    demo: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = demo("--once", "--traffic", "--port", free_port(), OPENAI_API_KEY="sk-real")
+    assert done.returncode == 1
+    assert "would cost real money" in done.stderr
+
+
+def test_the_usage_page_is_opened_by_a_link_that_works_once(tmp_path: Path) -> None:
+    for name in FILES:
+        (tmp_path / name).write_bytes((ROOT / "examples" / "lab" / name).read_bytes())
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
+    ours, theirs = pty.openpty()
+    command = [LLMGATE, "demo", "--dir", str(tmp_path), "--port", free_port()]
+    with subprocess.Popen(
+        command, stdout=theirs, stdin=subprocess.DEVNULL, env=clean | {"NO_PROXY": "127.0.0.1"}
+    ) as demo:
+        try:
+            told = b""
+            while b"Serving until Ctrl-C" not in told:
+                told += os.read(ours, 4096)
+            (link,) = re.findall(r"(http://\S+/llm-usage/\?key=\S+)", told.decode())
+            with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+                page = browser.get(link)
+                assert page.url.path == "/llm-usage/"
+                assert "<h1>LLM usage</h1>" in page.text
+                assert browser.get(page.url).status_code == 200
+            assert httpx.get(link, trust_env=False).status_code == 403
+        finally:
+            demo.send_signal(signal.SIGINT)
+            os.close(theirs)
+            os.close(ours)
+        assert demo.wait(60) == 0
 
 
 def test_the_labs_files_are_in_the_wheel() -> None:

@@ -144,7 +144,7 @@ async def test_the_one_time_link(page: Make) -> None:
     query = link.path().partition("?")[2]
     assert (await get(made)).status == 403
     first = await get(made, query=query)
-    assert (first.status, first.headers["location"]) == (303, "/llm-usage/")
+    assert (first.status, first.headers["location"]) == (303, "/llm-usage/?range=24h")
     assert (await get(made, query=query)).status == 403
     cookie = first.headers["set-cookie"].partition(";")[0]
     assert (await get(made, headers={"cookie": cookie})).status == 200

@@ -133,7 +133,7 @@ def test_the_one_time_link_logs_a_browser_in(
     base = serve(mount(host, "/llm-usage", page(page_auth=link))) + "/llm-usage"
     way = base + link.path()
     tab.open(way)
-    assert tab.run("location.href") == base + "/"
+    assert tab.run("location.href") == base + "/?range=24h"
     assert tab.run("document.querySelector('h1').textContent") == "LLM usage"
     assert tab.run("document.cookie") == ""
     tab.open(base + "/?range=7d")

@@ -73,10 +73,13 @@ def parse_url(text: str, folder: Path) -> sa.URL:
 
 
 class Database:
-    """One engine.  Connects at the first use; `forget` is for the child of a fork."""
+    """One engine.  Connects at the first use; `forget` is for the child of a fork.
 
-    def __init__(self, url: sa.URL) -> None:
-        self._url = url
+    `url`: as for `parse_url`, a file relative to the working directory.
+    """
+
+    def __init__(self, url: sa.URL | str) -> None:
+        self._url = parse_url(url, Path()) if isinstance(url, str) else url
         self._engine: sa.Engine | None = None
         self._migrated = False
 

@@ -65,14 +65,16 @@ class State(NamedTuple):
 
 class Ledger:
     """Writes records to the database at `url` by way of a journal in `journal`, and forgets them after `keep` seconds
-    (None: never).
+    (None: never).  A batch is inserted `linger` seconds after its first record.
 
     One per process is enough for any number of event loops.  Several processes share database and journal folder.
     """
 
-    def __init__(self, url: sa.URL, *, journal: Path, keep: float | None = None, linger: float = _LINGER) -> None:
-        self._folder = journal
-        self._journal = Journal(journal)
+    def __init__(
+        self, url: sa.URL | str, *, journal: str | Path, keep: float | None = None, linger: float = _LINGER
+    ) -> None:
+        self._folder = Path(journal)
+        self._journal = Journal(self._folder)
         self.database = Database(url)
         self._keep = keep
         self._linger = linger

@@ -98,12 +98,12 @@ def emitting(sink: Sink, records: list[UsageRecord]) -> float:
 
 
 def viewing(show: Callable[[], object]) -> float:
-    """Milliseconds, the median of nine views."""
+    """Milliseconds of processor time, the median of nine views: the machine may have other things to do."""
     taken = []
     for _ in range(9):
-        began = time.perf_counter()
+        began = time.process_time()
         show()
-        taken.append((time.perf_counter() - began) * 1000)
+        taken.append((time.process_time() - began) * 1000)
     return statistics.median(taken)
 
 
@@ -141,8 +141,8 @@ def main(rows: int) -> None:
             b"range=90d&user=se-03",
         ):
             asked = Query.parse(query)
-            taken = viewing(lambda asked=asked: renderer.page(asked, numbers.overview(asked, everything, now), "", now))
-            print(f"| the page, {rows:,} calls, `?{query.decode()}` | {taken:.0f} ms |")
+            taken = viewing(lambda asked=asked: renderer.page(numbers.overview(asked, everything, now), "", now))
+            print(f"| the page, {rows:,} calls, `?{query.decode()}` | {taken:.0f} ms of processor time |")
         database.close()
 
 

@@ -37,11 +37,11 @@ class Page:
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
-        self._number = 0
+        self._number = self._loaded = 0
         self.console: list[str] = []
         self.requested: list[str] = []
         for domain in ("Page", "Log", "Network", "Runtime", "Accessibility"):
-            self("" + domain + ".enable")
+            self(f"{domain}.enable")
 
     def __call__(self, method: str, **parameters: Any) -> Any:
         """The result of one command."""
@@ -61,9 +61,15 @@ class Page:
 
     def open(self, url: str) -> None:
         """Go there and wait until all of it is loaded."""
+        before = self._loaded
         self("Page.navigate", url=url)
-        while self._next().get("method") != "Page.loadEventFired":
-            pass
+        self._wait_for_load(before)
+
+    def follow(self, script: str) -> None:
+        """Run what leads to another page, and wait until that is loaded."""
+        before = self._loaded
+        self("Runtime.evaluate", expression=script)
+        self._wait_for_load(before)
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression, which a page's own policy does not concern."""
@@ -82,9 +88,15 @@ class Page:
         shot = self("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 
+    def _wait_for_load(self, before: int) -> None:
+        while self._loaded == before:
+            self._next()
+
     def _next(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self._connection.recv(timeout=60))
         match message.get("method"):
+            case "Page.loadEventFired":
+                self._loaded += 1
             case "Log.entryAdded":
                 self.console.append(message["params"]["entry"]["text"])
             case "Network.requestWillBeSent":

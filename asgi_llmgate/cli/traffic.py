@@ -94,7 +94,7 @@ class Traffic:
         body = self._body()
         with client.stream("POST", self._url, json=body, headers=headers) as answer:
             for _ in answer.iter_bytes():
-                if body["stream"] and chance.random() < 0.002:
+                if body["stream"] and chance.random() < 0.0004:
                     break  # somebody has pressed Escape
             return answer.status_code
 

@@ -141,9 +141,13 @@ def _database(settings: Settings, config: str) -> Iterator[Database]:
     database = _ledger(settings, config).database
     from sqlalchemy.exc import DBAPIError
 
+    from asgi_llmgate.usage.ledger import NewerSchema
+
     try:
         database.migrate()
         yield database
+    except NewerSchema as error:
+        raise click.ClickException(str(error)) from None
     except DBAPIError as error:
         raise click.ClickException(f"the database does not work: {type(error.orig).__name__}") from None
     finally:

@@ -17,26 +17,35 @@ import io
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import local_path, respond, run_lifespan
+from asgi_llmgate.asgi import ClientConnection, local_path, respond, run_lifespan
 from asgi_llmgate.cel import EvaluationError, compile_rule
-from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.errors import ClientGone, SettingsError
 from asgi_llmgate.page.link import OneTimeLink
-from asgi_llmgate.page.numbers import Numbers, Series
+from asgi_llmgate.page.numbers import Numbers, Series, Visible
 from asgi_llmgate.page.query import Query
 from asgi_llmgate.page.render import Renderer
-from asgi_llmgate.usage.ledger import Database
+from asgi_llmgate.usage.ledger import Database, NewerSchema, parse_url
 from asgi_llmgate.usage.ledger.report import safe_cell, shown_time
 from asgi_llmgate.usage.ledger.schema import NANO
+
+T = TypeVar("T")
 
 Viewer = Mapping[str, Any] | bool | str | None
 PageAuth = Callable[[Scope], Viewer | Awaitable[Viewer]]
 """Who looks: a mapping of what is known of them (for `see`), True where nothing is; a text is the address of a login
 that the browser is sent to; None or False is a refusal."""
+
+_AWAY = (DBAPIError, NewerSchema)
+_THREADS = 2
 
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -74,12 +83,12 @@ class UsagePage:
         self._auth = page_auth
         self._see = None if see is None else compile_rule(see, roots={"viewer": None, "record": None})
         self._render = Renderer()
+        self._threads: ThreadPoolExecutor | None = None
         self._paths = {"/": self._page, "/calls.csv": self._csv}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, page_auth: PageAuth, see: str | None = None) -> UsagePage:
         """The page of the ledger that a settings file describes.  Raises SettingsError, as Gateway.from_file does."""
-        from asgi_llmgate.assembly import make_ledger
         from asgi_llmgate.settings import read_file, read_settings
 
         settings = read_settings(read_file(path)).usage.ledger
@@ -87,7 +96,11 @@ class UsagePage:
             raise SettingsError(
                 "there is no ledger to show", path="usage.ledger", hint="`usage: {ledger: {}}` makes one"
             )
-        return cls(make_ledger(settings, Path(path).parent).database, page_auth=page_auth, see=see)
+        try:
+            url = parse_url(settings.url, Path(path).parent)
+        except SettingsError as error:
+            raise SettingsError(error.message, path="usage.ledger.url", hint=error.hint) from None
+        return cls(Database(url), page_auth=page_auth, see=see)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -114,15 +127,19 @@ class UsagePage:
             return await _redirect(send, viewer)
         if viewer is None or viewer is False or viewer == "":
             return await _say(send, 403, "you are not logged in, or may not see this page", head=head)
-        await answer(scope, send, query, partial(self._visible, viewer if isinstance(viewer, Mapping) else {}))
+        visible = partial(self._visible, viewer if isinstance(viewer, Mapping) else {})
+        await answer(scope, receive, send, query, visible)
         return None
 
     async def startup(self) -> None:
         """Nothing has to be opened before the first request."""
 
     async def shutdown(self) -> None:
-        """Close the connections to the database."""
-        await asyncio.to_thread(self._database.close)
+        """Close the connections to the database.  May be repeated; the page may be used again."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False)
+        self._database.close()
 
     def _visible(self, viewer: Mapping[str, Any], series: Series) -> bool:
         if self._see is None:
@@ -132,37 +149,45 @@ class UsagePage:
         except EvaluationError:
             return False
 
-    async def _page(self, scope: Scope, send: Send, query: Query, visible: Callable[[Series], bool]) -> None:
-        def made() -> bytes:
-            now = time.time()
-            return self._render.page(
-                query, self._numbers.overview(query, visible, now), scope.get("root_path", ""), now
-            )
+    async def _reading(self, read: Callable[[], T]) -> T:
+        """What reading the database gives, in a thread of the page's own: the loop's are for looking up addresses, and
+        two are enough, since who looks at the page can wait for the one before."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="llmgate-page")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
-        status, body = 200, b""
+    async def _page(self, scope: Scope, receive: Receive, send: Send, query: Query, visible: Visible) -> None:
+        root, now = scope.get("root_path", ""), time.time()
+        status = 200
         try:
-            body = await asyncio.to_thread(made)
-        except _database_errors():
-            status, body = 503, self._render.away(scope.get("root_path", ""))
+            body = await self._reading(
+                lambda: self._render.page(self._numbers.overview(query, visible, now), root, now)
+            )
+        except _AWAY:
+            self._database.close()
+            status, body = 503, self._render.away(root)
         await respond(send, status, [*_HEADERS, _HTML], body, head=scope["method"] == "HEAD")
 
-    async def _csv(self, scope: Scope, send: Send, query: Query, visible: Callable[[Series], bool]) -> None:
+    async def _csv(self, scope: Scope, receive: Receive, send: Send, query: Query, visible: Visible) -> None:
         name = f'attachment; filename="llm-calls-{query.span}.csv"'.encode()
         headers = [*_HEADERS, (b"content-type", b"text/csv; charset=utf-8"), (b"content-disposition", name)]
+        if scope["method"] == "HEAD":
+            return await respond(send, 200, headers, b"", head=True)
         parts = self._lines(query, visible)
-        try:  # before the start: a database that is away can still be told
-            first = await asyncio.to_thread(next, parts)
-        except _database_errors():
+        try:
+            part = await self._reading(partial(next, parts, None))  # before the start, while an error can be told
+        except _AWAY:
             return await _say(send, 503, "the ledger's database does not work")
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        part: bytes | None = None if scope["method"] == "HEAD" else first
-        while part is not None:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-            part = await asyncio.to_thread(next, parts, None)
-        await send({"type": "http.response.body", "body": b""})
+        with suppress(ClientGone):
+            async with ClientConnection(receive, send) as client:
+                await client.start(200, headers)
+                while part is not None:
+                    await client.send(part)
+                    part = await self._reading(partial(next, parts, None))
+                await client.end()
         return None
 
-    def _lines(self, query: Query, visible: Callable[[Series], bool]) -> Iterator[bytes]:
+    def _lines(self, query: Query, visible: Visible) -> Iterator[bytes]:
         """The file in pieces; the first one is its header and, if there are any, the newest calls."""
         fields: list[str] = []
         header = True
@@ -181,12 +206,6 @@ class UsagePage:
             yield out.getvalue().encode("utf-8")
         if header:
             yield (",".join(["time", *_COLUMNS, "cost_usd"]) + "\r\n").encode()
-
-
-def _database_errors() -> type[Exception]:
-    from sqlalchemy.exc import DBAPIError
-
-    return DBAPIError
 
 
 async def _say(send: Send, status: int, text: str, *more: tuple[bytes, bytes], head: bool = False) -> None:

@@ -8,10 +8,9 @@ series; the sums are one pass over the rollups of the range, and none of it grow
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,19 +59,31 @@ class Sums:
     cost: float | None = None
     unpriced: int = 0
 
-    def add(self, outcome: str, row: Any) -> None:
-        self.requests += int(row.requests)
-        if outcome == "refused":
-            self.denied += int(row.requests)
-        elif outcome != "ok":
-            self.failed += int(row.requests)
-        self.input += int(row.input_tokens)
-        self.cached += int(row.cache_read_tokens)
-        self.output += int(row.output_tokens)
-        if row.priced:
-            self.cost = (self.cost or 0.0) + int(row.cost_nano) / NANO
-        if row.input_tokens or row.output_tokens:
-            self.unpriced += max(0, int(row.requests) - int(row.priced))
+    @classmethod
+    def of(cls, outcome: str, row: Any) -> Sums:
+        """A row of sums over calls that ended in one way."""
+        requests, priced, unpriced, tokens, written, cached, cost = map(int, row)
+        return cls(
+            requests=requests,
+            denied=requests if outcome == "refused" else 0,
+            failed=requests if outcome not in ("ok", "refused") else 0,
+            input=tokens,
+            cached=cached,
+            output=written,
+            cost=cost / NANO if priced else None,
+            unpriced=unpriced,
+        )
+
+    def add(self, other: Sums) -> None:
+        self.requests += other.requests
+        self.denied += other.denied
+        self.failed += other.failed
+        self.input += other.input
+        self.cached += other.cached
+        self.output += other.output
+        self.unpriced += other.unpriced
+        if other.cost is not None:
+            self.cost = (self.cost or 0.0) + other.cost
 
     @property
     def tokens(self) -> int:
@@ -89,8 +100,9 @@ class Times:
 
 @dataclass(slots=True)
 class Overview:
-    """All that one view of the page shows."""
+    """All that one view of the page shows.  `query` is what was asked, without what the ledger knows nothing of."""
 
+    query: Query
     total: Sums
     bars: list[Sums]
     groups: dict[str, list[tuple[str, Sums]]]
@@ -103,8 +115,7 @@ class Overview:
     sampled: bool
     calls: list[Mapping[str, Any]]
     older: int
-    seconds: float = 0.0
-    starts: list[int] = field(default_factory=list)
+    starts: list[int]
 
 
 class Numbers:
@@ -118,14 +129,14 @@ class Numbers:
 
     def overview(self, query: Query, visible: Visible, now: float) -> Overview:
         """What a viewer sees for a query."""
-        began = time.perf_counter()
         span = SPANS[query.span]
         start = span.start(now)
         self._database.migrate()
         with self._database.reading() as connection:
             everything = self._known(connection)
+            query = query.about(_names(everything))
             seen = {number for number, series in everything.items() if visible(series)}
-            found = self._by_series(connection, span, start)
+            found = self._by_series(connection, everything, span, start)
             choices = _choices(everything, {number: found[number] for number in found if number in seen})
             chosen = {number for number in seen if _fits(everything[number], query.filters)}
             total, groups, reasons = _grouped(everything, {n: found[n] for n in found if n in chosen})
@@ -138,6 +149,7 @@ class Numbers:
         durations, first = _by_bar(times, span, starts)
         older = int(calls[LATEST - 1]["id"]) if len(calls) > LATEST else 0
         return Overview(
+            query=query,
             total=total,
             bars=bars,
             groups=groups,
@@ -150,7 +162,6 @@ class Numbers:
             sampled=every > 1,
             calls=calls[:LATEST],
             older=older,
-            seconds=time.perf_counter() - began,
             starts=starts,
         )
 
@@ -161,7 +172,8 @@ class Numbers:
         while True:
             with self._database.reading() as connection:
                 everything = self._known(connection)
-                chosen = {n for n, series in everything.items() if visible(series) and _fits(series, query.filters)}
+                filters = query.about(_names(everything)).filters
+                chosen = {n for n, series in everything.items() if visible(series) and _fits(series, filters)}
                 limit = None if len(chosen) == len(everything) else chosen
                 rows = self._calls(connection, start, limit, before, _CHUNK, len(chosen) * _RARE < len(everything))
             if rows:
@@ -182,10 +194,13 @@ class Numbers:
                 self._last = newest
             return self._series
 
-    def _by_series(self, connection: sa.Connection, span: Span, start: int) -> dict[int, Any]:
+    def _by_series(
+        self, connection: sa.Connection, everything: Mapping[int, Series], span: Span, start: int
+    ) -> dict[int, Sums]:
         series = usage_rollup.c.series_id
         query = sa.select(series, *_sums()).where(*_within(span, start)).group_by(series)
-        return {row.series_id: row for row in connection.execute(query)}
+        rows = connection.execute(query)
+        return {number: Sums.of(everything[number]["outcome"], sums) for number, *sums in rows if number in everything}
 
     def _bars(
         self, connection: sa.Connection, span: Span, starts: list[int], chosen: Collection[int] | None
@@ -201,7 +216,7 @@ class Numbers:
         bars = [Sums() for _ in starts]
         for row in connection.execute(query):
             if 0 <= row.bar < len(bars):
-                bars[row.bar].add(row.outcome, row)
+                bars[row.bar].add(Sums.of(row.outcome, row[2:]))
         return bars
 
     def _times(
@@ -239,12 +254,12 @@ class Numbers:
         )
         return [row._asdict() for row in connection.execute(query)]
 
-    def _is_rare(self, total: Sums, found: Mapping[int, Any]) -> bool:
-        return total.requests * _RARE < sum(int(row.requests) for row in found.values())
+    def _is_rare(self, total: Sums, found: Mapping[int, Sums]) -> bool:
+        return total.requests * _RARE < sum(sums.requests for sums in found.values())
 
 
 def _sums() -> list[sa.ColumnElement[Any]]:
-    names = ("requests", "priced", "input_tokens", "output_tokens", "cache_read_tokens", "cost_nano")
+    names = ("requests", "priced", "unpriced", "input_tokens", "output_tokens", "cache_read_tokens", "cost_nano")
     return [sa.func.sum(usage_rollup.c[name]).label(name) for name in names]
 
 
@@ -269,38 +284,43 @@ def _text(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
+def _names(everything: Mapping[int, Series]) -> set[str]:
+    return {name for series in everything.values() for name in series}
+
+
 def _fits(series: Series, filters: Mapping[str, str]) -> bool:
     return all(series.get(name, "") == value for name, value in filters.items())
 
 
 def _grouped(
-    everything: Mapping[int, Series], found: Mapping[int, Any]
+    everything: Mapping[int, Series], found: Mapping[int, Sums]
 ) -> tuple[Sums, dict[str, list[tuple[str, Sums]]], list[tuple[str, int]]]:
     """The sums of all, by each field and by user and model, and the denials by reason; the largest first."""
     total = Sums()
     groups: dict[str, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
     reasons: dict[str, int] = defaultdict(int)
-    for number, row in found.items():
+    for number, sums in found.items():
         series = everything[number]
-        total.add(series["outcome"], row)
+        total.add(sums)
         for name in [*(name for name in series if name not in OWN), "user", "model"]:
-            groups[name][series.get(name, "")].add(series["outcome"], row)
-        if series["outcome"] == "refused":
-            reasons[series["reason"]] += int(row.requests)
+            groups[name][series[name]].add(sums)
+        if sums.denied:
+            reasons[series["reason"]] += sums.denied
     ranked = {
-        name: sorted(values.items(), key=lambda item: (-item[1].requests, item[0])) for name, values in groups.items()
+        name: sorted(groups[name].items(), key=lambda item: (-item[1].requests, item[0]))
+        for name in [*sorted(groups.keys() - OWN), *(name for name in ("user", "model") if name in groups)]
     }
     return total, ranked, sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _choices(everything: Mapping[int, Series], found: Mapping[int, Any]) -> dict[str, list[str]]:
+def _choices(everything: Mapping[int, Series], found: Mapping[int, Sums]) -> dict[str, list[str]]:
     """What each filter can be set to: the values in this range, those with most requests first."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for number, row in found.items():
+    for number, sums in found.items():
         series = everything[number]
         for name in [*(name for name in series if name not in OWN), "user", "model", "outcome", "reason"]:
-            if value := series.get(name, ""):
-                counts[name][value] += int(row.requests)
+            if value := series[name]:
+                counts[name][value] += sums.requests
     return {name: sorted(values, key=lambda value: (-values[value], value)) for name, values in counts.items()}
 
 

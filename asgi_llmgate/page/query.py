@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode
 
@@ -51,7 +51,10 @@ class Query:
     @classmethod
     def parse(cls, query_string: bytes) -> Query:
         """Whatever a browser sends: what is not understood is left out."""
-        pairs = dict(parse_qsl(query_string.decode("latin-1"), max_num_fields=64, keep_blank_values=False))
+        try:
+            pairs = dict(parse_qsl(query_string.decode("latin-1"), max_num_fields=64))
+        except ValueError:
+            return cls()
         span, before = pairs.get("range", DEFAULT), pairs.get("before", "")
         chosen = {name: value[:_LONGEST] for name, value in list(pairs.items())[:_MOST] if name not in _OURS}
         return cls(
@@ -59,6 +62,10 @@ class Query:
             chosen,
             int(before) if before.isascii() and before.isdigit() and len(before) < 19 else 0,
         )
+
+    def about(self, names: Collection[str]) -> Query:
+        """The same with those filters only that are about one of these dimensions."""
+        return replace(self, filters={name: value for name, value in self.filters.items() if name in names})
 
     def link(self, *, span: str = "", before: int = 0, filters: Mapping[str, str] = _NONE) -> str:
         """The query string of this with another span or with further filters; it is about the newest calls again unless

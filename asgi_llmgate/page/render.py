@@ -49,8 +49,9 @@ class Renderer:
         self._away = self._templates.get_template("away.html")
         self.style = (_HERE / "style.css").read_bytes()
 
-    def page(self, query: Query, overview: Overview, root: str, now: float) -> bytes:
+    def page(self, overview: Overview, root: str, now: float) -> bytes:
         """The whole page; `root` is the path that it is mounted at."""
+        query = overview.query
         span = SPANS[query.span]
         total = overview.total
         shown = [name for name, rows in overview.groups.items() if name in _ALWAYS or len(rows) > 1]
@@ -74,7 +75,6 @@ class Renderer:
             fields=[name for name in shown if name not in _FILTERS],
             older=overview.older,
             now=int(now * 1000),
-            seconds=overview.seconds,
         ).encode("utf-8", "replace")
 
     def away(self, root: str) -> bytes:

@@ -30,6 +30,7 @@ def some_calls() -> list[UsageRecord]:
         record("a1", time=ago(2 * HOUR), cost_usd=2.0, cache_read_tokens=60),
         record("a2", time=ago(1 * HOUR), cost_usd=None, request_model="qwen3-coder", ttft_ms=800.0),
         record("b1", time=ago(30), subject="bob", fields={"team": "search"}, cost_usd=0.5, outcome="upstream_error"),
+        record("old2", time=ago(171 * HOUR), outcome="upstream_error", input_tokens=None, cost_usd=None),
         record(
             "b2",
             time=ago(20),

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import SettingsError, mount
-from asgi_llmgate.page import OneTimeLink, UsagePage
-from asgi_llmgate.testing.driver import Reply, call
+from asgi_llmgate.page import OneTimeLink, UsagePage, numbers
+from asgi_llmgate.testing.driver import Driver, Reply, call
 from asgi_llmgate.usage.ledger import Database, parse_url
 
 Make = Callable[..., UsagePage]
@@ -163,6 +163,26 @@ async def test_calls_as_csv(page: Make) -> None:
     assert nothing.body.decode().count("\r\n") == 1
 
 
+async def test_a_download_ends_when_its_reader_leaves(page: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbers, "_CHUNK", 1)
+    read: list[int] = []
+    made = page()
+    calls = made._numbers.calls
+
+    def counted(*arguments: Any) -> Any:
+        for rows in calls(*arguments):
+            read.append(len(rows))
+            yield rows
+
+    monkeypatch.setattr(made._numbers, "calls", counted)
+    async with Driver(made, "GET", "/calls.csv") as client:
+        assert (await client.chunk()).startswith(b"time,request_id")
+        client.hold()
+        client.disconnect()
+        await client.finish()
+    assert len(read) < 5
+
+
 @pytest.mark.parametrize(
     "query", ["", "range=1h", "range=7d", "range=1y", "team=search", "team=nobody", "outcome=refused"]
 )
@@ -175,7 +195,7 @@ async def test_every_view_has_its_numbers(page: Make, query: str) -> None:
         "": 5,
         "range=1h": 3,
         "range=7d": 5,
-        "range=1y": 6,
+        "range=1y": 7,
         "team=search": 2,
         "team=nobody": 0,
         "outcome=refused": 1,

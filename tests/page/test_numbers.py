@@ -83,6 +83,11 @@ def test_a_filter_is_what_only_some_records_have(database: Database) -> None:
     assert "payments" in seen.choices["team"]
 
 
+def test_what_the_ledger_knows_nothing_of_filters_nothing(database: Database) -> None:
+    seen = look(database, span="90d", filters={"utm_source": "mail", "team": "search"})
+    assert seen.query.filters == {"team": "search"}
+
+
 def test_who_may_see_less_is_shown_less_everywhere(database: Database) -> None:
     seen = look(database, lambda series: series.get("team") == "search", span="90d")
     assert set(seen.choices["team"]) == {"search"}

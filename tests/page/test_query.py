@@ -14,6 +14,7 @@ from asgi_llmgate.page.query import SPANS, Query
         (b"before=12", Query(before=12)),
         (b"before=99999999999999999999", Query()),
         (b"team=", Query()),
+        (b"&".join(b"a%d=1" % number for number in range(100)), Query()),
         (b"team=" + b"x" * 999, Query(filters={"team": "x" * 256})),
         (b"\xff=%ff", Query(filters={"\xff": "\ufffd"})),
     ],

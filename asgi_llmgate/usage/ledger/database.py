@@ -107,7 +107,7 @@ class Database:
             connection.execute(sa.select(1))
 
     def migrate(self) -> None:
-        """Make or renew the tables, once per Database.  Raises schema.NewerSchema."""
+        """Make or renew the tables, once until `close`.  Raises schema.NewerSchema."""
         if not self._migrated:
             with self.writing() as connection:
                 migrate(connection)
@@ -119,6 +119,8 @@ class Database:
         Returns how many were new.
         """
         made = {row["request_id"]: row for row in map(rows.row_of, records)}
+        if not made:
+            return 0
         self.migrate()
         with self.writing() as connection:
             self._assign_series(connection, list(made.values()))
@@ -157,6 +159,8 @@ class Database:
                 connection.execute(usage_rollup.delete().where(old))
 
     def close(self) -> None:
+        """Let go of all connections, and of what is known of the database; the next use begins anew."""
+        self._migrated = False
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None

@@ -71,7 +71,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, limit: int = SEGMENT_LIMIT) -> None:
-        self._folder = folder
+        self.folder = folder
         self._limit = limit
         self.forget()
 
@@ -108,8 +108,8 @@ class Journal:
 
     def probe(self) -> None:
         """Write and delete some kilobytes.  Raises OSError while the folder takes nothing."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._folder / f".{self._name}.probe"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.folder / f".{self._name}.probe"
         try:
             if path.write_bytes(_PROBE) != len(_PROBE):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -128,20 +128,20 @@ class Journal:
     def adopt(self) -> list[Segment]:
         """The segments that nobody holds, now held by us."""
         try:
-            names = sorted(os.listdir(self._folder))
+            names = sorted(os.listdir(self.folder))
         except FileNotFoundError:
             return []
         for name in names:
             if name.endswith(UNFINISHED):
-                _sweep(self._folder / name)
-        paths = [self._folder / name for name in names if name.endswith(SUFFIX)]
+                _sweep(self.folder / name)
+        paths = [self.folder / name for name in names if name.endswith(SUFFIX)]
         return [segment for path in paths if (segment := _adopted(path)) is not None]
 
     def _open(self) -> Segment:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._count += 1
-        path = self._folder / f"{self._name}-{self._count}{SUFFIX}"
-        hidden = self._folder / f".{path.stem}{UNFINISHED}"
+        path = self.folder / f"{self._name}-{self._count}{SUFFIX}"
+        hidden = self.folder / f".{path.stem}{UNFINISHED}"
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(hidden, flags, 0o600)
         try:

@@ -31,7 +31,9 @@ def encode(record: UsageRecord) -> bytes:
 
 def decode(line: bytes) -> UsageRecord:
     """The record of a line.  Raises ValueError for what is none; names that we do not know are left out."""
-    return msgspec.convert(json.loads(line), UsageRecord)
+    record = msgspec.convert(json.loads(line), UsageRecord)
+    time_ms(record.time)
+    return record
 
 
 def row_of(record: UsageRecord) -> Row:
@@ -81,8 +83,9 @@ def _added(row: Row) -> Row:
     return {
         "requests": 1,
         "priced": int(row["cost_nano"] is not None),
+        "unpriced": int(row["cost_nano"] is None and row["input_tokens"] is not None),
         "estimated": int(row["estimated"]),
-        **{name: row[name] or 0 for name in SUMS[3:]},
+        **{name: row[name] or 0 for name in SUMS[4:]},
     }
 
 

@@ -78,10 +78,11 @@ usage_series = sa.Table(
 )
 
 SUMS = (
-    "requests", "priced", "estimated", "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens",
-    "reasoning_tokens", "cost_nano",
+    "requests", "priced", "unpriced", "estimated", "input_tokens", "output_tokens", "cache_read_tokens",
+    "cache_creation_tokens", "reasoning_tokens", "cost_nano",
 )  # fmt: skip
-"""What a rollup adds up.  `priced` counts the records whose cost is known, `estimated` those with guessed tokens."""
+"""What a rollup adds up.  `priced` counts the records whose cost is known, `unpriced` those that used tokens and have
+none, `estimated` those with guessed tokens."""
 
 usage_rollup = sa.Table(
     "usage_rollup",

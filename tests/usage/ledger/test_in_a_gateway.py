@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from asgi_llmgate import Gateway, SettingsError
+from asgi_llmgate import Gateway, SettingsError, UsageMiddleware
+from asgi_llmgate.asgi import respond
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
-from asgi_llmgate.usage.ledger import parse_url
+from asgi_llmgate.usage.ledger import Ledger, parse_url
 from tests.usage.ledger.stored import Stored
 
 ASK = {"model": "claude-opus-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
@@ -45,6 +47,21 @@ async def test_every_call_is_in_the_database_after_shutdown(settings, tmp_path: 
     assert rows[0][1:] == rows[1][1:]
     assert rows[0][1] > 0
     stored.database.close()
+
+
+async def test_a_record_is_in_the_journal_before_the_client_can_read_the_end(serve, tmp_path: Path) -> None:
+    ledger = Ledger(parse_url("sqlite:///ledger.db", tmp_path), journal=tmp_path / "journal", linger=3600.0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, 200, [], b"hello")
+
+    url = serve(UsageMiddleware(app, sinks=[ledger]))
+    with httpx.Client(trust_env=False) as client:
+        for count in range(1, 21):
+            assert client.get(url).text == "hello"
+            (segment,) = (tmp_path / "journal").glob("*.jsonl")
+            assert segment.read_bytes().count(b"\n") == count
+    await ledger.aclose()
 
 
 async def test_nothing_is_made_before_the_first_record(settings, tmp_path: Path) -> None:

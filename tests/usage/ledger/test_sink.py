@@ -9,10 +9,13 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
-from asgi_llmgate.usage.ledger import Ledger, sink
+from asgi_llmgate.usage import UsageRecord
+from asgi_llmgate.usage.ledger import Ledger, drainer, sink
+from asgi_llmgate.usage.ledger.journal import Journal
 from asgi_llmgate.usage.ledger.rows import encode
 from asgi_llmgate.usage.ledger.schema import usage_record
 from tests.usage.ledger.stored import Stored, record
@@ -25,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(url: sa.URL, folder: Path, monkeypatch):
-    monkeypatch.setattr(sink, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(drainer, "LONGEST_PAUSE", 0.05)
     return Ledger(url, journal=folder, linger=0.0)
 
 
@@ -40,8 +43,6 @@ def segments(folder: Path) -> list[Path]:
 
 
 async def test_a_record_is_a_row_with_all_of_its_facts(ledger, stored: Stored, full_exchange) -> None:
-    from asgi_llmgate.usage import UsageRecord
-
     made = UsageRecord.of(full_exchange(), {"org": lambda exchange: "acme", "groups": lambda exchange: ["a", "b"]})
     ledger.emit(made)
     await ledger.aclose()
@@ -85,7 +86,7 @@ async def test_the_same_record_twice_is_one_row_and_counted_once(ledger, stored:
 async def test_a_database_that_is_away_is_caught_up_with(
     url, tmp_path: Path, folder: Path, monkeypatch, caplog
 ) -> None:
-    monkeypatch.setattr(sink, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(drainer, "LONGEST_PAUSE", 0.05)
     place = tmp_path / "away"
     place.write_text("a file where a folder should be")
     url = url.set(database=str(place / "ledger.db"))
@@ -139,7 +140,7 @@ async def test_a_full_disk_costs_no_record(ledger, stored: Stored, folder: Path,
 async def test_memory_is_bounded_and_what_is_lost_is_counted(ledger, monkeypatch) -> None:
     monkeypatch.setattr(sink, "MEMORY", 2)
     monkeypatch.setattr(ledger, "_start", lambda: None)
-    ledger._journal._folder.write_text("a file where a folder should be")
+    ledger._journal.folder.write_text("a file where a folder should be")
     for number in range(5):
         ledger.emit(record(f"r{number}"))
     assert ledger.state == (False, True, 2, 3)
@@ -153,11 +154,13 @@ async def test_what_no_database_takes_is_made_to_fit(ledger, stored: Stored) -> 
 
 async def test_a_damaged_line_is_put_aside_and_holds_up_nothing(ledger, stored: Stored, folder: Path, caplog) -> None:
     folder.mkdir()
-    (folder / "x-1-1.jsonl").write_bytes(b"{half\n" + encode(record("good")) + b'\n{"time":7}\n')
+    (folder / "x-1-1.jsonl").write_bytes(
+        b"{half\n" + encode(record("good")) + b"\n" + encode(record(time="now")) + b"\n"
+    )
     ledger.emit(record("mine"))
     await ledger.aclose()
     assert sorted(stored.ids()) == ["good", "mine"]
-    assert (folder / "rejected.txt").read_bytes() == b'{half\n{"time":7}\n'
+    assert (folder / "rejected.txt").read_bytes() == b"{half\n" + encode(record(time="now")) + b"\n"
     assert segments(folder) == []
     assert "{half" not in caplog.text
 
@@ -176,6 +179,52 @@ async def test_a_row_that_is_refused_does_not_hold_up_its_batch(ledger, stored: 
     assert stored.ids() == ["first", "a", "b"]
     assert stored.counted() == 3
     assert b'"bad"' in (folder / "rejected.txt").read_bytes()
+
+
+async def test_what_is_no_fault_of_a_row_is_tried_again(ledger, stored: Stored, folder: Path) -> None:
+    ledger.emit(record("first"))
+    await ledger.aclose()
+    with stored.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE usage_rollup RENAME TO away")
+    ledger.emit(record("second"))
+    await until(lambda: not ledger.state.database)
+    with stored.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO usage_rollup")
+    await until(lambda: ledger.state.database)
+    await ledger.aclose()
+    assert stored.ids() == ["first", "second"]
+    assert not (folder / "rejected.txt").exists()
+
+
+async def test_a_database_that_comes_back_empty_gets_its_tables(ledger, stored: Stored) -> None:
+    ledger.emit(record("first"))
+    await until(lambda: stored_ids(stored) == ["first"])
+    with stored.database.writing() as connection:
+        for table in ("usage_record", "usage_series", "usage_rollup", "usage_schema"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+    ledger.emit(record("second"))
+    await until(lambda: stored_ids(stored) == ["second"])
+    await ledger.aclose()
+
+
+async def test_a_segment_without_a_single_good_line_is_done_with(ledger, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "x-1-1.jsonl").write_bytes(b"{half\n{half\n")
+    assert ledger.drain()
+    assert segments(folder) == []
+
+
+async def test_what_a_dead_process_left_is_found_without_a_further_record(
+    ledger, stored: Stored, folder: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(drainer, "LOOK_AROUND", 0.05)
+    ledger.emit(record("mine"))
+    await until(lambda: stored_ids(stored) == ["mine"])
+    left = Journal(folder)
+    left.append(encode(record("left")))
+    left.forget()
+    await until(lambda: stored.ids() == ["mine", "left"])
+    await ledger.aclose()
 
 
 async def test_two_workers_share_database_and_journal(url, folder: Path, stored: Stored) -> None:
@@ -214,6 +263,25 @@ async def test_a_fork_writes_segments_of_its_own(ledger, stored: Stored, folder:
     await ledger.aclose()
     assert sorted(stored.ids()) == ["child", "parent"]
     assert segments(folder) == []
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(ledger, stored: Stored, folder: Path, caplog) -> None:
+    ledger.emit(record("a"))
+    await ledger.aclose()
+    with stored.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE usage_schema SET version = 99")
+    newer = Ledger(ledger.database._url, journal=folder, linger=0.0)
+    newer.emit(record("b"))
+    await newer.aclose()
+    assert "the ledger's tables have version 99, this is made for 1" in caplog.text
+    assert stored.ids() == ["a"]
+    assert len(segments(folder)) == 1
+
+
+def test_every_fact_of_a_record_has_a_column() -> None:
+    """A new one needs a migration, or a reason to be left out."""
+    of_records = {each.name for each in msgspec.structs.fields(UsageRecord)}
+    assert of_records - set(usage_record.c.keys()) == {"time", "cost_usd"}  # time_ms, cost_nano
 
 
 async def test_old_records_are_forgotten_with_what_they_added(url, folder: Path, stored: Stored) -> None:

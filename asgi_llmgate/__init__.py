@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.app import TranslationApp
     from asgi_llmgate.asgi import mount
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
+    from asgi_llmgate.cli.check import describe
     from asgi_llmgate.errors import GateError, SettingsError
     from asgi_llmgate.exchange import Exchange, Identity
     from asgi_llmgate.gateway import Gateway
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.policy import PolicyMiddleware, Rule
     from asgi_llmgate.resolve import ResolveMiddleware
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
-    from asgi_llmgate.usage import AccessLog, UsageMiddleware, UsageRecord
+    from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
 
 _HOMES = {
     "AccessLog": "usage",
@@ -52,10 +53,12 @@ _HOMES = {
     "ResolveMiddleware": "resolve",
     "Rule": "policy",
     "SettingsError": "errors",
+    "Sink": "usage",
     "TokenExchange": "upstream",
     "TranslationApp": "app",
     "UsageMiddleware": "usage",
     "UsageRecord": "usage",
+    "describe": "cli.check",
     "mount": "asgi",
     "parse_secret": "net",
 }
@@ -82,11 +85,13 @@ __all__ = [
     "ResolveMiddleware",
     "Rule",
     "SettingsError",
+    "Sink",
     "TokenExchange",
     "TranslationApp",
     "UsageMiddleware",
     "UsageRecord",
     "__version__",
+    "describe",
     "mount",
     "parse_secret",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -20,6 +20,7 @@ from asgi_llmgate.auth import (
     Introspection,
     JWTAuthMiddleware,
     JWTProvider,
+    Session,
     metadata_url,
     protected_resource,
     provider,
@@ -57,8 +58,18 @@ class Parts(TypedDict):
     closing: Sequence[Callable[[], Awaitable[None] | None]]
 
 
-def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts:
-    """What the settings describe; relative paths in them are relative to `folder`.  Raises SettingsError."""
+def assemble(
+    mapping: shape.Settings | Mapping[str, Any],
+    folder: Path,
+    *,
+    sinks: Iterable[Sink] = (),
+    session: Session | None = None,
+    closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+) -> Parts:
+    """What the settings describe, with what a host adds to it; relative paths are relative to `folder`.
+
+    Raises SettingsError.
+    """
     settings = mapping if isinstance(mapping, shape.Settings) else shape.read_settings(mapping)
     client = http_client(settings.net, folder)
     backends = {name: _backend(name, backend, settings, client, folder) for name, backend in settings.backends.items()}
@@ -83,12 +94,12 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
         app=app,
         routes=routes,
         resolve=_layer("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit, list_claims=listed),
-        auth=_auth(settings.auth, providers, client),
+        auth=_auth(settings.auth, providers, client, session),
         policy=policy_layer(settings.policy, folder),
         limits=_limits(settings.limits, listed),
-        usage=_usage(settings, [log], models, routes),
+        usage=_usage(settings, [log, *sinks], models, routes),
         metadata=_metadata(settings.auth, providers),
-        closing=[client.aclose, log.close],
+        closing=[client.aclose, log.close, *closing],
     )
 
 
@@ -225,7 +236,7 @@ def token_providers(settings: shape.Settings, folder: Path) -> list[JWTProvider]
     return providers
 
 
-def _auth(auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient) -> Layer:
+def _auth(auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient, session: Session | None) -> Layer:
     return _layer(
         "auth",
         JWTAuthMiddleware,
@@ -236,6 +247,7 @@ def _auth(auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient
         max_token_size=auth.max_token_size,
         strip_credentials=True,
         resource_metadata=metadata_url(auth.protected_resource.url) if auth.protected_resource else None,
+        session=session,
         client=client,
     )
 

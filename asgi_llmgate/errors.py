@@ -13,6 +13,7 @@
       |   + NotAuthorized              a rule says no
       |   |   + ModelDenied           ... to this model, told as a 400 for clients that take a 403 for a bad login
       |   |   + MissingScope
+      |   |   + CrossSite              a cookie came along with a request that a foreign page can have made
       |   + RateLimited
       |   + InternalError              a defect of ours
       + UpstreamError                  the model server did not give an answer
@@ -132,6 +133,10 @@ class MissingScope(NotAuthorized):
     pass
 
 
+class CrossSite(NotAuthorized):
+    pass
+
+
 class RateLimited(Refusal):
     def __init__(self, message: str, *, retry_after: float, detail: str = "") -> None:
         super().__init__(message, detail=detail)
@@ -247,6 +252,7 @@ TABLE: dict[type[GateError], Row] = {
     NotAuthorized: Row(403, "permission_error", "invalid_request_error", "Authorization"),
     ModelDenied: Row(400, "invalid_request_error", "invalid_request_error", "Authorization"),
     MissingScope: Row(403, "permission_error", "invalid_request_error", "Scope"),
+    CrossSite: Row(403, "permission_error", "invalid_request_error", "JwtAuth"),
     RateLimited: Row(429, "rate_limit_error", "rate_limit_error", "RateLimit"),
     Refused: Row(529, "overloaded_error", "server_error", "Upstream"),
     Unreachable: Row(502, "api_error", "server_error", "Upstream"),

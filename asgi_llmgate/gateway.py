@@ -23,7 +23,9 @@ from asgi_llmgate.routes import ROUTES, Routes, find
 
 if TYPE_CHECKING:
     from asgi_llmgate.assembly import Layer
+    from asgi_llmgate.auth import Session
     from asgi_llmgate.settings import Settings
+    from asgi_llmgate.usage import Sink
 
 GRACE = 2.0
 """Seconds that requests under way may take to end when the gateway shuts down."""
@@ -69,14 +71,24 @@ class Gateway:
         self._closing = tuple(closing)
 
     @classmethod
-    def from_settings(cls, settings: Settings | Mapping[str, Any], *, folder: str | os.PathLike[str] = ".") -> Gateway:
+    def from_settings(
+        cls,
+        settings: Settings | Mapping[str, Any],
+        *,
+        folder: str | os.PathLike[str] = ".",
+        sinks: Iterable[Sink] = (),
+        session: Session | None = None,
+        closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+    ) -> Gateway:
         """The gateway that the settings describe; relative paths in them are relative to `folder`.
 
-        Raises SettingsError with the place of the mistake.
+        What a host adds: `sinks` that get each record too, `session` for callers who are signed in to it
+        (JWTAuthMiddleware), and `closing`, called when the gateway shuts down.  Raises SettingsError with the place of
+        the mistake.
         """
         from asgi_llmgate.assembly import assemble
 
-        return cls(**assemble(settings, Path(folder)))
+        return cls(**assemble(settings, Path(folder), sinks=sinks, session=session, closing=closing))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Gateway:

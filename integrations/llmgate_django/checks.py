@@ -59,13 +59,18 @@ def _deployment() -> list[CheckMessage]:
 
 
 def _asgi_module() -> str:
-    """The module of ASGI_APPLICATION, else `asgi` beside the settings, the URLs or the WSGI application, else ""."""
+    """The module of ASGI_APPLICATION, else `asgi` beside the WSGI application, the settings or the URLs, else ""."""
     named = getattr(settings, "ASGI_APPLICATION", None)
     if named:
         return str(named).rpartition(".")[0]
-    beside = [os.environ.get("DJANGO_SETTINGS_MODULE"), settings.ROOT_URLCONF, settings.WSGI_APPLICATION]
-    packages = [name.partition(".")[0] for name in beside if name and "." in name]
-    return next((f"{name}.asgi" for name in packages if find_spec(f"{name}.asgi")), "")
+    beside = [settings.WSGI_APPLICATION, os.environ.get("DJANGO_SETTINGS_MODULE"), settings.ROOT_URLCONF]
+    modules = [name.partition(".")[0] + ".asgi" for name in beside if name and "." in name]
+    return next((module for module in modules if _is_file(module)), "")
+
+
+def _is_file(module: str) -> bool:
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def _openness(site: Site) -> list[CheckMessage]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any
 
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError, models
+from django.db import DataError, IntegrityError, models
 from django.utils import timezone
 
 from asgi_llmgate import UsageRecord as Record
@@ -30,6 +30,9 @@ log = logging.getLogger("llmgate.django")
 
 BATCH = 500
 LIMIT = 10_000
+
+_UNFIT = (DataError, IntegrityError, OverflowError, TypeError, ValueError)
+"""What is wrong with a row; anything else is wrong with the database, and gets better."""
 
 
 class DjangoLedger:
@@ -92,9 +95,7 @@ def insert(records: Sequence[Record]) -> None:
     """
     try:
         UsageRecord.objects.bulk_create([row(record) for record in records], ignore_conflicts=True)
-    except (OperationalError, InterfaceError):
-        raise
-    except (Error, ValueError, OverflowError) as error:
+    except _UNFIT as error:
         if len(records) == 1:
             log.error("the database cannot hold usage record %s: %s", records[0].request_id, type(error).__name__)
             return
@@ -112,9 +113,20 @@ def _value(column: models.Field[Any, Any], value: Any) -> Any:
             moment = datetime.fromisoformat(value)
             return moment if settings.USE_TZ else timezone.make_naive(moment, timezone.get_default_timezone())
         case str():
-            return value.replace("\0", "")[: column.max_length]  # PostgreSQL's text has no NUL
-        case tuple():
-            return list(value)
+            return _clean(value)[: column.max_length]
+        case _:
+            return _clean(value)
+
+
+def _clean(value: Any) -> Any:
+    """JSON values without NUL characters, which PostgreSQL's text has not."""
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list() | tuple():
+            return [_clean(item) for item in value]
+        case Mapping():
+            return {key: _clean(item) for key, item in value.items()}
         case _:
             return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def as_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(map(_safe, row) for row in rows)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 
@@ -80,5 +81,7 @@ def _shown(name: str, value: Any) -> str:
     return value.strftime(_TIMES[name]) if name in _TIMES else str(value)
 
 
-def _safe(row: Iterable[Any]) -> list[Any]:
-    return [f"'{cell}" if isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r")) else cell for cell in row]
+def _cell(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return json.dumps(value) if value else ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value

@@ -10,6 +10,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from asgi_llmgate import SettingsError
 from asgi_llmgate.testing.idp import MockIdP
 from llmgate_django.conf import parse_age
 
@@ -32,9 +33,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, user: str | None, claim: list[str], ttl: str, dir: str, **options: Any) -> None:
         claims = (_of_user(user) if user else {}) | dict(map(_pair, claim))
-        seconds = parse_age(ttl, "--ttl").total_seconds()
         try:
+            seconds = parse_age(ttl, "--ttl").total_seconds()
             idp = MockIdP.in_folder(dir)
+        except SettingsError as error:
+            raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"{dir} cannot be used: {error.strerror}") from None
         except ValueError:

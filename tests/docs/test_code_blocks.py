@@ -3,6 +3,8 @@
     <!-- test: NAME -->          the line before a block: the function below that `runs` NAME runs it
     <!-- not run: REASON -->     the line after a block
 
+Blocks may share a name: then one runner does all of them (a tutorial is read from its first block to its last).
+
 A block of `text` is a picture or an output and needs neither; a `{directive}` is for Sphinx, and `make docs` runs it.
 """
 
@@ -32,6 +34,7 @@ from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
+from tests.docs.runners_hosts import RUNNERS as HOST_RUNNERS
 from tests.usage.collector import Collector
 from tests.usage.processes import served, uvicorn
 
@@ -159,7 +162,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 Runner = Callable[[str, Place], Any]
-RUNNERS: dict[str, Runner] = {}
+RUNNERS: dict[str, Runner] = {**HOST_RUNNERS}
 
 
 def runs(*names: str) -> Callable[[Runner], Runner]:
@@ -198,8 +201,6 @@ HOSTED = """
 import json, sys
 import httpx
 from asgi_llmgate.testing.serving import serving
-from tests.usage.collector import Collector
-from tests.usage.processes import served, uvicorn
 import hosted
 
 app = getattr(hosted, "application", None) or hosted.app

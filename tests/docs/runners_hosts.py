@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -100,3 +101,21 @@ async def quarts_own_views(text: str, place: Place) -> None:
     bearer = {"authorization": f"Bearer {place.idp.mint()}"}
     assert (await call(found["app"].asgi_app, "GET", "/me", headers=bearer)).json() == {"team": "data-platform"}
     assert (await call(found["app"].asgi_app, "GET", "/me")).status == 401
+
+
+@runs("developer helper")
+def the_helper_prints_a_token(text: str, place: Place) -> None:
+    assert place.sh(f"{text}\n~/.claude/company-token").count(".") == 2
+
+
+@runs("developer settings")
+def claude_code_has_nothing_but_the_file(text: str, place: Place) -> None:
+    """The page as it stands, with the helper that it shows; tests/e2e/test_developers_page.py tries each line."""
+    (_, helper), *_ = blocks_named("developer helper")
+    home = place.folder / "home"
+    place.install_claude()
+    place.sh(helper)
+    shutil.copytree(place.folder / ".llmgate", home / ".claude" / "keys")
+    shown = text.replace("https://apps.acme.test", place.serve_lab())
+    (home / ".claude" / "settings.json").write_text(shown)
+    assert place.sh("claude").startswith("You said: Say hello.")

@@ -210,9 +210,17 @@ with serving(app) as url, httpx.Client(base_url=url) as client:
 print(json.dumps([home.text, answer.json()["content"][0]["text"]]))
 """
 
-DJANGO = {
+FILES = {
     "mysite/__init__.py": "",
-    "mysite/settings.py": "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'mysite.urls'\n",
+    "mysite/settings.py": (
+        "from asgi_llmgate.settings import read_file\nLLMGATE = read_file('llmgate.yaml')\n"
+        "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'mysite.urls'\n"
+    ),
+    "company.py": (
+        "async def app(scope, receive, send):\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b\"the company's own app\"})\n"
+    ),
     "mysite/urls.py": (
         "from django.http import HttpResponse\nfrom django.urls import path\n"
         "urlpatterns = [path('', lambda request: HttpResponse(\"the company's own app\"))]\n"
@@ -220,9 +228,9 @@ DJANGO = {
 }
 
 
-@runs("mount starlette", "mount django", "mount quart")
+@runs("mount starlette", "mount django", "mount quart", "mount anything")
 def mounted_in_a_host(text: str, place: Place) -> None:
-    for name, content in (DJANGO | {"hosted.py": text}).items():
+    for name, content in (FILES | {"hosted.py": text}).items():
         (place.folder / name).parent.mkdir(exist_ok=True)
         (place.folder / name).write_text(content)
     command = [sys.executable, "-c", HOSTED, json.dumps(ASK), place.idp.mint()]

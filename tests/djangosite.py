@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,18 @@ def ready() -> Any:
     ) as thread:  # the first to ask may be a coroutine, where Django's database refuses to work
         thread.submit(migrate).result()
     return get_asgi_application()
+
+
+@contextmanager
+def configured(setting: Any) -> Iterator[None]:
+    """LLMGATE as it is when a process starts: no gateway that a test has left behind is told of a change."""
+    from django.conf import settings
+
+    settings.LLMGATE = setting
+    try:
+        yield
+    finally:
+        del settings.LLMGATE
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,11 @@ import csv
 import difflib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, TruncDay, TruncHour
 
 from asgi_llmgate import SettingsError
@@ -44,9 +45,12 @@ MEASURES: Mapping[str, Any] = {
 _TIMES = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:00"}
 
 
-def summarise(records: QuerySet[UsageRecord], by: Sequence[str]) -> list[dict[str, Any]]:
-    """One row per combination of `by`, by time first, then the largest; times as text.  Raises SettingsError."""
-    groups = {f"by_{index}": _group(name) for index, name in enumerate(by)}
+def summarise(records: QuerySet[UsageRecord], by: Sequence[str], fields: Collection[str] = ()) -> list[dict[str, Any]]:
+    """One row per combination of `by`, by time first, then the largest; times as text.
+
+    `by` are words of GROUPS, and names of `fields`, the operator's own.  Raises SettingsError for any other.
+    """
+    groups = {f"by_{index}": _group(name, fields) for index, name in enumerate(by)}
     measures = {f"sum_{name}": measure for name, measure in MEASURES.items()}
     found = records.order_by().annotate(**groups).values(*groups).annotate(**measures).values(*groups, *measures)
     rows = []
@@ -69,16 +73,20 @@ def as_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     return out.getvalue()
 
 
-def _group(name: str) -> Any:
-    if name not in GROUPS:
-        near = difflib.get_close_matches(name, GROUPS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "one of " + ", ".join(GROUPS)
-        raise SettingsError(f"cannot group by {name!r}", hint=hint)
-    return GROUPS[name]
+def _group(name: str, fields: Collection[str]) -> Any:
+    if name in GROUPS:
+        return GROUPS[name]
+    if name in fields:
+        return KeyTextTransform(name, "fields")
+    near = difflib.get_close_matches(name, [*GROUPS, *fields], n=1)
+    hint = f"did you mean {near[0]}?" if near else "one of " + ", ".join([*GROUPS, *fields])
+    raise SettingsError(f"cannot group by {name!r}", hint=hint)
 
 
 def _shown(name: str, value: Any) -> str:
-    return value.strftime(_TIMES[name]) if name in _TIMES else str(value)
+    if name in _TIMES:
+        return f"{value:{_TIMES[name]}}"
+    return "" if value is None else str(value)
 
 
 def _cell(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from asgi_llmgate.testing.idp import MockIdP
 from tests import djangosite
+from tests.djangosite import configured
 
 if TYPE_CHECKING:
     from tests.integrations.conftest import Company
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 application = djangosite.ready()
 
 import llmgate_django  # noqa: E402
-from django.conf import settings  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.core.checks import CheckMessage, run_checks  # noqa: E402
 from django.core.management import CommandError, call_command  # noqa: E402
@@ -54,16 +53,6 @@ def told(command: str, *arguments: str) -> str:
 def found(setting: Any, **more: Any) -> list[CheckMessage]:
     with override_settings(**more), configured(setting):
         return [each for each in run_checks() if str(each.id).startswith("llmgate.")]
-
-
-@contextmanager
-def configured(setting: Any) -> Iterator[None]:
-    """LLMGATE as it is when a process starts: no running gateway is told of a change."""
-    settings.LLMGATE = setting
-    try:
-        yield
-    finally:
-        del settings.LLMGATE
 
 
 @pytest.fixture
@@ -213,6 +202,13 @@ def add(number: int, days: float = 0, **facts: Any) -> None:
     )
 
 
+@pytest.fixture
+def with_teams(company: Company) -> Iterator[None]:
+    with configured(company.settings(usage={"fields": {"team": "jwt.team"}})):
+        yield
+
+
+@pytest.mark.usefixtures("with_teams")
 def test_usage_sums_what_is_asked_for() -> None:
     add(1, subject="ada", request_model="m", outcome="ok", input_tokens=1500, output_tokens=20, cost_usd=0.5)
     add(2, subject="ada", request_model="m", outcome="refused")
@@ -233,6 +229,18 @@ def test_usage_sums_what_is_asked_for() -> None:
     assert rows == sorted(rows)
 
 
+@pytest.mark.usefixtures("with_teams")
+def test_usage_knows_the_operators_own_fields() -> None:
+    add(1, fields={"team": "data"}, input_tokens=5)
+    add(2, fields={"team": "data"}, input_tokens=6)
+    add(3)
+    rows = json.loads(told("llmgate_usage", "--by", "team", "--format", "json"))
+    assert [(row["team"], row["input_tokens"]) for row in rows] == [("data", 11), ("", 0)]
+    with pytest.raises(CommandError, match=r"cannot group by 'taem' \(did you mean team\?\)"):
+        told("llmgate_usage", "--by", "taem")
+
+
+@pytest.mark.usefixtures("with_teams")
 def test_usage_explains_what_it_cannot_do() -> None:
     assert told("llmgate_usage") == "no records in the last 7d\n"
     with pytest.raises(CommandError, match=r"cannot group by 'modle' \(did you mean model\?\)"):

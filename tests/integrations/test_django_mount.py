@@ -11,6 +11,7 @@ import pytest
 
 from asgi_llmgate import SettingsError
 from tests import djangosite
+from tests.djangosite import configured
 from tests.integrations.conftest import ASK
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_the_prefix_is_the_hosts_choice(company: Company, serve: Callable[..., s
 )
 def test_a_wrong_setting_stops_the_server(company: Company, changed: Any, says: str) -> None:
     setting = company.settings(**changed) if isinstance(changed, dict) else changed
-    with override_settings(LLMGATE=setting), pytest.raises(SettingsError, match=says):
+    with configured(setting), pytest.raises(SettingsError, match=says):
         llmgate_django.mount(application)
 
 
@@ -72,7 +73,7 @@ def test_what_needs_an_app_says_so(company: Company, missing: str, changed: Any,
 
     left = [name for name in settings.INSTALLED_APPS if name != missing]
     with (
-        override_settings(LLMGATE=company.settings(**changed)),
+        configured(company.settings(**changed)),
         override_settings(INSTALLED_APPS=left),
         pytest.raises(SettingsError, match=says),
     ):

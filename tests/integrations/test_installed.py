@@ -41,7 +41,7 @@ def test_a_missing_framework_is_named_with_its_extra(package: str, framework: st
 @pytest.mark.parametrize("package", PACKAGES)
 def test_an_integration_loads_no_other_framework(package: str) -> None:
     others = {"llmgate_django": ["starlette", "quart"], "llmgate_quart": ["django", "starlette"]}
-    unwanted = others.get(package, ["django", "quart"]) + ["fastapi"]
+    unwanted = [*others.get(package, ["django", "quart"]), "fastapi"]
     code = f"import sys, {package}; print([name for name in {unwanted} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,16 +9,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from asgi_llmgate import SettingsError
-from llmgate_django.conf import parse_age
+from llmgate_django.conf import parse_age, read
 from llmgate_django.models import UsageRecord
 from llmgate_django.report import GROUPS, MEASURES, as_csv, summarise
+
+_WORDS = f"one or more of {', '.join(GROUPS)}, and the names in usage.fields"
 
 
 class Command(BaseCommand):
     help = "Requests, tokens and cost of the site's ledger, summed by what you choose."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--by", default="model", help=f"one or more of {', '.join(GROUPS)} (model)")
+        parser.add_argument("--by", default="model", help=f"{_WORDS} (model)")
         parser.add_argument("--since", default="7d", help="how far back: 12h, 7d, 4w (7d)")
         parser.add_argument("--format", choices=["table", "csv", "json"], default="table")
 
@@ -26,7 +28,8 @@ class Command(BaseCommand):
         names = [name.strip() for name in by.split(",") if name.strip()]
         try:
             start = timezone.now() - parse_age(since, "--since")
-            rows = summarise(UsageRecord.objects.filter(time__gte=start), names)
+            fields = read().settings.get("usage", {}).get("fields", {})
+            rows = summarise(UsageRecord.objects.filter(time__gte=start), names, fields)
         except SettingsError as error:
             raise CommandError(str(error)) from None
         header = [*names, *MEASURES]

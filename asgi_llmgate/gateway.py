@@ -91,11 +91,14 @@ class Gateway:
         return cls(**assemble(settings, Path(folder), sinks=sinks, session=session, closing=closing))
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Gateway:
-        """The gateway that a YAML file describes; relative paths in it are relative to its folder."""
+    def from_file(cls, path: str | os.PathLike[str], **added: Any) -> Gateway:
+        """The gateway that a YAML file describes; relative paths in it are relative to its folder.
+
+        `added` are the `sinks`, `session` and `closing` of `from_settings`.
+        """
         from asgi_llmgate.settings import read_file
 
-        return cls.from_settings(read_file(path), folder=Path(path).parent)
+        return cls.from_settings(read_file(path), folder=Path(path).parent, **added)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -86,7 +86,7 @@ def _callers(settings: Settings) -> str:
     if settings.auth.mode == "off":
         return "anybody (auth.mode: off)"
     issuers = [name for each in settings.auth.providers for name in (each.issuer, *each.issuers) if name]
-    return f"{settings.auth.mode}, tokens of {', '.join(issuers)}; rules: {len(settings.policy.rules)}"
+    return f"{settings.auth.mode}, tokens of {', '.join(issuers) or 'nobody'}; rules: {len(settings.policy.rules)}"
 
 
 def _uses(row: Model) -> tuple[str, ...]:

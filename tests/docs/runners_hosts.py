@@ -13,6 +13,8 @@ import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from asgi_llmgate.testing.driver import call
 from tests.docs.following import Reader
 from tests.installing import ROOT
@@ -119,3 +121,22 @@ def claude_code_has_nothing_but_the_file(text: str, place: Place) -> None:
     shown = text.replace("https://apps.acme.test", place.serve_lab())
     (home / ".claude" / "settings.json").write_text(shown)
     assert place.sh("claude").startswith("You said: Say hello.")
+
+
+@runs("starlette session")
+async def who_is_signed_in_may_call(text: str, place: Place) -> None:
+    settings = place.settings(policy={"rules": ['identity.provider == "session" && jwt.sub == "ada"']})
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(settings))
+    found: dict[str, Any] = {}
+    exec(text, found)
+    async with found["gateway"] as gateway:
+        ask = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello."}]}
+
+        async def status(session: dict[str, str], **headers: str) -> int:
+            options = {"json": ask, "headers": headers, "scope": {"session": session}}
+            return (await call(gateway, "POST", "/v1/messages", **options)).status
+
+        assert await status({"user": "ada"}) == 200
+        assert await status({"user": "bob"}) == 403
+        assert await status({}) == 401
+        assert await status({"user": "ada"}, origin="https://evil.test") == 403

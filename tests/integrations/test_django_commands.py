@@ -156,6 +156,13 @@ def test_check_says_what_the_setting_means(company: Company) -> None:
     del app
 
 
+def test_check_says_that_the_table_is_missing(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UsageRecord._meta, "db_table", "not_migrated")
+    setting = company.settings(usage={"ledger": {"url": "django"}})
+    with configured(setting), pytest.raises(CommandError, match="'default' has no table not_migrated: run `manage"):
+        told("llmgate_check")
+
+
 def test_check_fails_with_the_place(company: Company) -> None:
     with configured(company.settings(policy={})), pytest.raises(CommandError, match="LLMGATE: policy"):
         told("llmgate_check")

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,6 +21,7 @@ import pytest
 from asgi_llmgate import UsageRecord as Record
 from asgi_llmgate.testing.serving import serving
 from tests import djangosite
+from tests.installing import ROOT
 from tests.integrations.conftest import ASK
 
 if TYPE_CHECKING:
@@ -186,6 +193,34 @@ def test_a_record_that_no_row_can_hold_does_not_hold_up_the_others(
     assert (third.error, third.provider, third.fields) == ("ab", "x" * 128, {"team": ["cd"]})
     assert "the database cannot hold usage record req_2: OverflowError" in caplog.text
     assert caplog.records[0].levelno == logging.ERROR
+
+
+ENDING = """
+import django
+django.setup()
+from asgi_llmgate import UsageRecord
+from llmgate_django.ledger import DjangoLedger
+from llmgate_django.thread import DatabaseThread
+ledger = DjangoLedger(DatabaseThread())
+for number in range(3):
+    ledger.emit(UsageRecord(
+        time="2026-03-01T10:00:00Z", request_id=f"r{number}", method="POST", path="/", duration_ms=1
+    ))
+"""
+
+
+def test_a_process_that_ends_without_lifespan_writes_what_is_waiting(tmp_path: Path) -> None:
+    """As under daphne, which speaks no lifespan: the interpreter ends when the thread has done its work."""
+    site = ROOT / "examples" / "django_site"
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "acme.settings",
+        "DATABASE": str(tmp_path / "db.sqlite3"),
+        "PYTHONPATH": f"{site}:{os.environ.get('PYTHONPATH', '')}",
+    }
+    for command in (["manage.py", "migrate", "--verbosity", "0"], ["-c", ENDING]):
+        subprocess.run([sys.executable, *command], cwd=site, env=environment, check=True, timeout=60)
+    with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as database:
+        assert database.execute("select count(*) from llmgate_usagerecord").fetchone() == (3,)
 
 
 @pytest.mark.parametrize("aware", [True, False])

@@ -17,14 +17,28 @@ from starlette.authentication import requires
 from starlette.config import Config
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from asgi_llmgate import Gateway, Identity, JWTAuthMiddleware, SettingsError
+from asgi_llmgate import (
+    Backend,
+    Gateway,
+    Identity,
+    JWTAuthMiddleware,
+    ModelRow,
+    ModelTable,
+    PolicyMiddleware,
+    ResolveMiddleware,
+    SettingsError,
+    TranslationApp,
+    UsageMiddleware,
+    UsageRecord,
+)
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
-from tests.integrations.conftest import ASK
+from tests.integrations.conftest import ASK, TEAM
 
 if TYPE_CHECKING:
     from tests.integrations.conftest import Company
@@ -36,6 +50,73 @@ def test_mount_is_starlettes_own(company: Company, serve: Callable[..., str]) ->
     answer = httpx.post(f"{url}/llm/v1/messages", json=ASK, headers=company.bearer())
     assert answer.json()["content"][0]["text"] == "Hi."
     assert httpx.post(f"{url}/llm/v1/messages", json=ASK).status_code == 401
+
+
+def test_the_layers_are_starlettes_middleware(company: Company, serve: Callable[..., str]) -> None:
+    """What Gateway does, by hand, in a Mount's own list."""
+    models = ModelTable([ModelRow("*", ("openai/gpt-4o-mini",))], {"openai": "openai"})
+    records: list[UsageRecord] = []
+
+    class Kept:
+        def emit(self, record: UsageRecord) -> None:
+            records.append(record)
+
+    layers = [
+        Middleware(UsageMiddleware, sinks=[Kept()]),
+        Middleware(JWTAuthMiddleware, providers=[company.idp.provider()], strip_credentials=True),
+        Middleware(ResolveMiddleware, models=models),
+        Middleware(PolicyMiddleware, rules=[TEAM]),
+    ]
+    app = TranslationApp({"openai": Backend(base_url=company.base_url)}, models=models)
+
+    @asynccontextmanager
+    async def closing(host: Any) -> AsyncIterator[None]:
+        yield
+        await app.aclose()
+
+    url = serve(Starlette(routes=[Mount("/llm", app=app, middleware=layers)], lifespan=closing))
+    statuses = [
+        httpx.post(f"{url}/llm/v1/messages", json=ASK, headers=headers).status_code
+        for headers in (company.bearer(sub="ada"), company.bearer(team="marketing"), {})
+    ]
+    assert statuses == [200, 403, 401]
+    assert [(record.status, record.subject) for record in records] == [(200, "ada"), (403, ""), (401, "")]
+
+
+# Sessions
+
+
+async def signed_in(scope: Any) -> Identity | None:
+    """Who has signed in to the host, by Starlette's session."""
+    name = scope["session"].get("user")
+    return Identity(subject=name, provider="session", claims={"sub": name, "team": "data-platform"}) if name else None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({}, 200), ({"sec-fetch-site": "cross-site"}, 403), ({"content-type": "text/plain"}, 403)],
+    ids=str,
+)
+def test_a_session_of_the_host_can_say_who_calls(
+    company: Company, serve: Callable[..., str], headers: dict[str, str], status: int
+) -> None:
+    gateway = Gateway.from_settings(company.settings(auth={}), session=signed_in)
+
+    async def login(request: Request) -> JSONResponse:
+        request.session["user"] = "ada"
+        return JSONResponse("welcome")
+
+    url = serve(
+        Starlette(
+            routes=[Route("/login", login), Mount("/llm", app=gateway)],
+            middleware=[Middleware(SessionMiddleware, secret_key="x")],
+            lifespan=gateway.lifespan,
+        )
+    )
+    with httpx.Client(base_url=url) as browser:
+        assert browser.post("/llm/v1/messages", json=ASK).status_code == 401
+        browser.get("/login")
+        assert browser.post("/llm/v1/messages", json=ASK, headers=headers).status_code == status
 
 
 # Lifespans

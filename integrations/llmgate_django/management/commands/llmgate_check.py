@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections, router
 
 from asgi_llmgate import SettingsError, describe
 from llmgate_django.checks import check_settings
 from llmgate_django.conf import NAME, read
+from llmgate_django.models import UsageRecord
 
 
 class Command(BaseCommand):
@@ -35,4 +37,15 @@ class Command(BaseCommand):
         if site.session:
             self.stdout.write("  people who are logged in to this site may call, as far as the rules let them")
         if site.ledger:
+            self._look_for_table()
             self.stdout.write("  usage is kept in this site's database")
+
+    def _look_for_table(self) -> None:
+        table = UsageRecord._meta.db_table
+        database = router.db_for_write(UsageRecord)
+        try:
+            found = table in connections[database].introspection.table_names()
+        except DatabaseError as error:
+            raise CommandError(f"the database {database!r} does not answer: {error}") from None
+        if not found:
+            raise CommandError(f"the database {database!r} has no table {table}: run `manage.py migrate`")

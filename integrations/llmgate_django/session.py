@@ -40,10 +40,10 @@ def look_up(key: str) -> Identity | None:
     request = HttpRequest()
     request.session = _Seen(import_module(settings.SESSION_ENGINE).SessionStore(key).items())  # type: ignore[assignment]
     user = get_user(request)
-    return describe(user) if isinstance(user, AbstractBaseUser) and user.is_active else None
+    return identity_of(user) if isinstance(user, AbstractBaseUser) and user.is_active else None
 
 
-def describe(user: AbstractBaseUser) -> Identity:
+def identity_of(user: AbstractBaseUser) -> Identity:
     """The user in the words of rules: `jwt.sub` (the user name), email, groups, staff, superuser."""
     claims: dict[str, Any] = {
         "iss": ISSUER,

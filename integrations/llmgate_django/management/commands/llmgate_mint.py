@@ -50,11 +50,11 @@ def _of_user(name: str) -> dict[str, Any]:
         raise CommandError("--user needs django.contrib.auth in INSTALLED_APPS")
     from django.contrib.auth import get_user_model
 
-    from llmgate_django.session import describe
+    from llmgate_django.session import identity_of
 
     model = get_user_model()
     try:
-        claims = describe(model._default_manager.get_by_natural_key(name)).claims
+        claims = identity_of(model._default_manager.get_by_natural_key(name)).claims
     except model.DoesNotExist:
         raise CommandError(f"no user is named {name!r}") from None
     return {key: value for key, value in claims.items() if key != "iss"}

@@ -25,6 +25,7 @@ class UsageRecord(models.Model):
     outcome = _text(32)
     reason = _text(32)
     error = _text(LONG)
+    error_type = _text(64)
     detail = _text(LONG)
     duration_ms = models.FloatField()
     ttft_ms = models.FloatField(null=True, blank=True, verbose_name="first token, ms")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_llmgate.testing.model_script import call, say
-from tests.e2e.conftest import Run, _run
+from tests.e2e.claude_code import Run, printed_by
 from tests.installing import ROOT
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ class Developer:
             "DISABLE_AUTOUPDATER": "1",
             "IS_SANDBOX": "1",
         }
-        command = [str(self._binary), "-p", prompt, "--output-format", "json", *options]
-        report = json.loads(_run(command, self._work, environment, 120))
-        report = report[-1] if isinstance(report, list) else report
-        return Run(report["result"], report["is_error"], report, self._work)
+        command = [str(self._binary), "-p", prompt, "--output-format", "stream-json", "--verbose", *options]
+        events = [json.loads(line) for line in printed_by(command, self._work, environment, 120).splitlines()]
+        return Run(events[-1]["result"], events[-1]["is_error"], events[-1], events, self._work)
 
     @property
     def runs(self) -> int:
@@ -86,7 +85,7 @@ def developer(claude_binary: Path, tmp_path: Path) -> Developer:
 
 
 def asked(gate: Lab) -> list[str]:
-    return [record["llmgate.client.model"] for record in gate.records() if "llmgate.client.model" in record]
+    return [request.body["model"] for request in gate.calls]
 
 
 WRITE = [call("Write", file_path="hello.txt", content="hi\n"), say("Done.")]

@@ -25,7 +25,7 @@ from tests.e2e.conftest import UPSTREAM_KEY, Lab
 from tests.installing import ROOT
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Run
+    from tests.e2e.claude_code import ClaudeCode
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
@@ -77,7 +77,7 @@ def example(tmp_path: Path, serve: Callable[..., str]) -> Iterator[Callable[[str
             )
             upstream = {"OPENAI_BASE_URL": serve(model) + "/v1", "OPENAI_API_KEY": UPSTREAM_KEY}
             url = stack.enter_context(running(folder, **upstream))
-            return url, Lab(f"{url}/llm", model, MockIdP.in_folder(folder / ".llmgate"), tmp_path / "none")
+            return url, Lab(f"{url}/llm", [], model, MockIdP.in_folder(folder / ".llmgate"), tmp_path / "none")
 
         yield start
 
@@ -92,7 +92,7 @@ def example(tmp_path: Path, serve: Callable[..., str]) -> Iterator[Callable[[str
     ],
 )
 def test_the_app_is_as_it_was_and_claude_code_works_beside_it(
-    example: Callable[[str], tuple[str, Lab]], claude: Callable[..., Run], name: str, path: str, shows: str
+    example: Callable[[str], tuple[str, Lab]], claude: ClaudeCode, name: str, path: str, shows: str
 ) -> None:
     url, gate = example(name)
     assert shows in httpx.get(url + path).text

@@ -75,6 +75,7 @@ def settle(thread: DatabaseThread) -> None:
 
 
 def test_each_attribute_of_a_record_has_its_column() -> None:
+    """Where this fails: add the column to llmgate_django/models.py, and `manage.py makemigrations llmgate`."""
     columns = {field.name for field in UsageRecord._meta.concrete_fields if not field.primary_key}
     assert columns == {field.name for field in msgspec.structs.fields(Record)}
 

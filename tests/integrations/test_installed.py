@@ -113,7 +113,7 @@ def test_this_django_passes_the_tests_of_the_integration(django: str) -> None:
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "integrations"), "PYTEST_ADDOPTS": ""},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'integrations'}", "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         timeout=900,

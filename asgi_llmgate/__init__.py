@@ -17,7 +17,7 @@ from asgi_llmgate._version import __version__
 
 if TYPE_CHECKING:
     from asgi_llmgate.app import TranslationApp
-    from asgi_llmgate.asgi import mount
+    from asgi_llmgate.asgi import Draining, mount
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
     from asgi_llmgate.errors import GateError, SettingsError
     from asgi_llmgate.exchange import Exchange, Identity
@@ -36,6 +36,7 @@ _HOMES = {
     "CallableSource": "net",
     "ClientCredentials": "upstream",
     "CredentialSource": "net",
+    "Draining": "asgi",
     "Exchange": "exchange",
     "GateError": "errors",
     "Gateway": "gateway",
@@ -66,6 +67,7 @@ __all__ = [
     "CallableSource",
     "ClientCredentials",
     "CredentialSource",
+    "Draining",
     "Exchange",
     "GateError",
     "Gateway",

@@ -14,6 +14,7 @@
       |   |   + ModelDenied           ... to this model, told as a 400 for clients that take a 403 for a bad login
       |   |   + MissingScope
       |   + RateLimited
+      |   + ShuttingDown               this process is about to end; another will answer
       |   + InternalError              a defect of ours
       + UpstreamError                  the model server did not give an answer
       |   + NotSent                    the request never left: another try costs nothing
@@ -138,6 +139,13 @@ class RateLimited(Refusal):
         self.retry_after = retry_after
 
 
+class ShuttingDown(Refusal):
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is shutting down; try again")
+
+
 class InternalError(Refusal):
     pass
 
@@ -248,6 +256,7 @@ TABLE: dict[type[GateError], Row] = {
     ModelDenied: Row(400, "invalid_request_error", "invalid_request_error", "Authorization"),
     MissingScope: Row(403, "permission_error", "invalid_request_error", "Scope"),
     RateLimited: Row(429, "rate_limit_error", "rate_limit_error", "RateLimit"),
+    ShuttingDown: Row(503, "api_error", "server_error", "Shutdown"),
     Refused: Row(529, "overloaded_error", "server_error", "Upstream"),
     Unreachable: Row(502, "api_error", "server_error", "Upstream"),
     CredentialUnavailable: Row(503, "api_error", "server_error", "Upstream"),

@@ -32,6 +32,7 @@ from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
+from tests.docs import deploying
 from tests.usage.collector import Collector
 from tests.usage.processes import served, uvicorn
 
@@ -159,7 +160,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 Runner = Callable[[str, Place], Any]
-RUNNERS: dict[str, Runner] = {}
+RUNNERS: dict[str, Runner] = dict(deploying.RUNNERS)
 
 
 def runs(*names: str) -> Callable[[Runner], Runner]:

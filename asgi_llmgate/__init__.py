@@ -17,7 +17,7 @@ from asgi_llmgate._version import __version__
 
 if TYPE_CHECKING:
     from asgi_llmgate.app import TranslationApp
-    from asgi_llmgate.asgi import mount
+    from asgi_llmgate.asgi import Draining, mount
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
     from asgi_llmgate.cli.check import describe
     from asgi_llmgate.errors import GateError, SettingsError
@@ -37,6 +37,7 @@ _HOMES = {
     "CallableSource": "net",
     "ClientCredentials": "upstream",
     "CredentialSource": "net",
+    "Draining": "asgi",
     "Exchange": "exchange",
     "GateError": "errors",
     "Gateway": "gateway",
@@ -69,6 +70,7 @@ __all__ = [
     "CallableSource",
     "ClientCredentials",
     "CredentialSource",
+    "Draining",
     "Exchange",
     "GateError",
     "Gateway",

@@ -12,6 +12,7 @@ import msgspec
 from asgi_llmgate import settings as shape
 from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.app import TranslationApp
+from asgi_llmgate.asgi import Draining
 from asgi_llmgate.auth import (
     URL,
     Discovery,
@@ -55,6 +56,7 @@ class Parts(TypedDict):
     limits: Layer | None
     usage: Layer
     metadata: Mapping[str, Any] | None
+    draining: Draining
     closing: Sequence[Callable[[], Awaitable[None] | None]]
 
 
@@ -80,6 +82,7 @@ def assemble(
     providers = token_providers(settings, folder)
     log = AccessLog(settings.usage.access_log.format, _inside(folder, settings.usage.access_log.file))
     listed = settings.policy.list_claims
+    draining = Draining(after=settings.server.drain.after, signal=settings.server.drain.signal)
     app = TranslationApp(
         backends,
         models=models,
@@ -87,6 +90,7 @@ def assemble(
         client=client,
         ping_interval=settings.translation.ping_interval,
         client_stall=settings.server.client_stall,
+        draining=draining,
         debug=settings.server.debug,
         list_claims=listed,
     )
@@ -99,6 +103,7 @@ def assemble(
         limits=_limits(settings.limits, listed),
         usage=_usage(settings, [log, *sinks], models, routes),
         metadata=_metadata(settings.auth, providers),
+        draining=draining,
         closing=[client.aclose, log.close, *closing],
     )
 

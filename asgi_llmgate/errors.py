@@ -15,6 +15,7 @@
       |   |   + MissingScope
       |   |   + CrossSite              a cookie came along with a request that a foreign page can have made
       |   + RateLimited
+      |   + ShuttingDown               this process is about to end; another will answer
       |   + InternalError              a defect of ours
       + UpstreamError                  the model server did not give an answer
       |   + NotSent                    the request never left: another try costs nothing
@@ -143,6 +144,13 @@ class RateLimited(Refusal):
         self.retry_after = retry_after
 
 
+class ShuttingDown(Refusal):
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is shutting down; try again")
+
+
 class InternalError(Refusal):
     pass
 
@@ -254,6 +262,7 @@ TABLE: dict[type[GateError], Row] = {
     MissingScope: Row(403, "permission_error", "invalid_request_error", "Scope"),
     CrossSite: Row(403, "permission_error", "invalid_request_error", "JwtAuth"),
     RateLimited: Row(429, "rate_limit_error", "rate_limit_error", "RateLimit"),
+    ShuttingDown: Row(503, "api_error", "server_error", "Shutdown"),
     Refused: Row(529, "overloaded_error", "server_error", "Upstream"),
     Unreachable: Row(502, "api_error", "server_error", "Upstream"),
     CredentialUnavailable: Row(503, "api_error", "server_error", "Upstream"),

@@ -8,16 +8,15 @@ where the host runs layers of ours too), and closes at the end what they opened.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import Front, local_path, run_lifespan
+from asgi_llmgate.asgi import NO_STATES, Draining, Front, local_path, run_lifespan
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.routes import ROUTES, Routes, find
 
@@ -27,16 +26,14 @@ if TYPE_CHECKING:
     from asgi_llmgate.settings import Settings
     from asgi_llmgate.usage import Sink
 
-GRACE = 2.0
-"""Seconds that requests under way may take to end when the gateway shuts down."""
-
 
 class Gateway:
     """The layers around `app`, which answers (a TranslationApp as a rule).
 
     `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.
     `routes` (the same as theirs) say in which envelope a refusal is told.
-    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `closing` are
+    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `ready` are states
+    for `/readyz`, by name, True for good; `draining`, which `app` has to know as well, is one more.  `closing` are
     called, in order, when the gateway shuts down.
 
         Gateway(
@@ -59,15 +56,20 @@ class Gateway:
         limits: Layer | None = None,
         usage: Layer | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ready: Mapping[str, Callable[[], bool]] = NO_STATES,
+        draining: Draining | None = None,
         closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
     ) -> None:
         for layer in (limits, policy, resolve, auth, usage):
             if layer is not None:
                 app = layer(app)
-        self._app = Front(app, metadata=None if metadata is None else lambda scope: metadata)
+        self._draining = draining or Draining()
+        self._app = Front(
+            app,
+            ready={"draining": lambda: not self._draining.begun, **ready},
+            metadata=None if metadata is None else lambda scope: metadata,
+        )
         self._routes = routes
-        self._open = 0
-        self._idle: asyncio.Event | None = None
         self._closing = tuple(closing)
 
     @classmethod
@@ -104,32 +106,24 @@ class Gateway:
         if scope["type"] == "lifespan":
             await run_lifespan(self, scope, receive, send)
             return
+        self._draining.listen()
         if scope["type"] == "http":
             scope, exchange = Exchange.child(scope)
             found = find(self._routes, local_path(scope))
             if found is not None:
                 exchange.wire = found[0].wire
-        self._open += 1
-        try:
+        with self._draining.request():
             await self._app(scope, receive, send)
-        finally:
-            self._open -= 1
-            if not self._open and self._idle is not None:
-                self._idle.set()
 
     async def startup(self) -> None:
         """Nothing has to be opened before the first request; here for those who drive a lifespan."""
 
     async def shutdown(self) -> None:
-        """Close what belongs to the running event loop.  May be repeated; the gateway may be used again.
+        """End the calls of the running event loop that are still open, and close what belongs to it.
 
-        Requests that are still under way get GRACE seconds to end.  uvicorn has cancelled them by then, and ends the
-        process as soon as this returns: without the wait their records would not be written.
+        May be repeated; the gateway may be used again.
         """
-        if self._open:
-            self._idle = asyncio.Event()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), GRACE)
+        await self._draining.finish()
         for close in self._closing:
             closed = close()
             if closed is not None:

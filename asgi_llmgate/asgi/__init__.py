@@ -1,7 +1,8 @@
 """The ASGI side: request bodies, paths, answers, the client's connection, and how a gateway hangs in a host."""
 
 from asgi_llmgate.asgi.body import Body, drain
-from asgi_llmgate.asgi.front import Front
+from asgi_llmgate.asgi.draining import Draining
+from asgi_llmgate.asgi.front import NO_STATES, Front
 from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
 from asgi_llmgate.asgi.mount import PROTECTED_RESOURCE, Mountable, Mounted, mount
 from asgi_llmgate.asgi.pacing import Paced
@@ -10,9 +11,11 @@ from asgi_llmgate.asgi.replies import outcome_of, refuse, respond
 from asgi_llmgate.asgi.streaming import ClientConnection
 
 __all__ = [
+    "NO_STATES",
     "PROTECTED_RESOURCE",
     "Body",
     "ClientConnection",
+    "Draining",
     "Front",
     "Hooks",
     "Mountable",

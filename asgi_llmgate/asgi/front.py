@@ -18,6 +18,7 @@ mount.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,6 +33,9 @@ _JSON = (b"content-type", b"application/json")
 _UNCACHED = (b"cache-control", b"no-store")
 
 
+NO_STATES: Mapping[str, Callable[[], bool]] = MappingProxyType({})
+
+
 class Page(NamedTuple):
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -44,17 +48,18 @@ _NO_CONTENT = Page(204, (), b"")
 
 
 class Front:
-    """`ready` gives named states, True for good ones; `metadata` makes the RFC 9728 document for a request's scope."""
+    """`ready` are the states by name, True for good, each asked when somebody wants to know; `metadata` makes the RFC
+    9728 document for a request's scope."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        ready: Callable[[], Mapping[str, bool]] = dict,
+        ready: Mapping[str, Callable[[], bool]] = NO_STATES,
         metadata: Callable[[Scope], Mapping[str, Any]] | None = None,
     ) -> None:
         self.app = app
-        self._ready = ready
+        self._ready = dict(ready)
         self._pages: dict[tuple[str, str], Callable[[Scope], Page]] = {("HEAD", "/"): lambda scope: _OK}
         for method in ("HEAD", "GET"):
             self._pages[method, "/api/hello"] = lambda scope: _HELLO
@@ -78,7 +83,7 @@ class Front:
         return await self.app(scope, receive, send)
 
     def _readyz(self, scope: Scope) -> Page:
-        waiting = sorted(name for name, good in self._ready().items() if not good)
+        waiting = sorted(name for name, is_good in self._ready.items() if not is_good())
         if not waiting:
             return _OK
         return Page(503, _OK.headers, f"not ready: {', '.join(waiting)}\n".encode())

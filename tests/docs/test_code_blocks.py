@@ -34,7 +34,7 @@ from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
-from tests.docs.runners_hosts import RUNNERS as HOST_RUNNERS
+from tests.docs import deploying, hosting
 from tests.usage.collector import Collector
 from tests.usage.processes import served, uvicorn
 
@@ -162,7 +162,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 Runner = Callable[[str, Place], Any]
-RUNNERS: dict[str, Runner] = {**HOST_RUNNERS}
+RUNNERS: dict[str, Runner] = {**deploying.RUNNERS, **hosting.RUNNERS}
 
 
 def runs(*names: str) -> Callable[[Runner], Runner]:

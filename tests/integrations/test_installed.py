@@ -17,7 +17,7 @@ import pytest
 
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.docs.following import Reader
-from tests.docs.runners_hosts import blocks_named
+from tests.docs.hosting import blocks_named
 from tests.installing import CACHE, CONSTRAINTS, ROOT, python_at_least, python_environment, run
 
 PACKAGES = ["llmgate_django", "llmgate_quart", "llmgate_starlette"]

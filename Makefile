@@ -46,6 +46,7 @@ test-newest-client: $(VENV)/.dev ## the tests with Claude Code, with the newest 
 constraints: ## renew constraints.txt: the newest versions that fit pyproject.toml, in an environment of their own
 	@rm -rf .cache/envs/pins
 	@$(MAKE) .cache/envs/pins/.dev VENV=.cache/envs/pins CONSTRAINTS=/dev/null
+	@.cache/envs/pins/bin/python -m pip install --quiet --group servers kubernetes-validate
 	@{ sed '/^#/!d' constraints.txt; .cache/envs/pins/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } > .cache/pins.txt
 	@mv .cache/pins.txt constraints.txt
 

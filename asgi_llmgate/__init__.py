@@ -17,8 +17,9 @@ from asgi_llmgate._version import __version__
 
 if TYPE_CHECKING:
     from asgi_llmgate.app import TranslationApp
-    from asgi_llmgate.asgi import mount
+    from asgi_llmgate.asgi import Draining, mount
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
+    from asgi_llmgate.cli.check import describe
     from asgi_llmgate.errors import GateError, SettingsError
     from asgi_llmgate.exchange import Exchange, Identity
     from asgi_llmgate.gateway import Gateway
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.policy import PolicyMiddleware, Rule
     from asgi_llmgate.resolve import ResolveMiddleware
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
-    from asgi_llmgate.usage import AccessLog, UsageMiddleware, UsageRecord
+    from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
     from asgi_llmgate.usage.ledger import Ledger
 
 _HOMES = {
@@ -38,6 +39,7 @@ _HOMES = {
     "CallableSource": "net",
     "ClientCredentials": "upstream",
     "CredentialSource": "net",
+    "Draining": "asgi",
     "Exchange": "exchange",
     "GateError": "errors",
     "Gateway": "gateway",
@@ -56,11 +58,13 @@ _HOMES = {
     "ResolveMiddleware": "resolve",
     "Rule": "policy",
     "SettingsError": "errors",
+    "Sink": "usage",
     "TokenExchange": "upstream",
     "TranslationApp": "app",
     "UsageMiddleware": "usage",
     "UsagePage": "page",
     "UsageRecord": "usage",
+    "describe": "cli.check",
     "mount": "asgi",
     "parse_secret": "net",
 }
@@ -71,6 +75,7 @@ __all__ = [
     "CallableSource",
     "ClientCredentials",
     "CredentialSource",
+    "Draining",
     "Exchange",
     "GateError",
     "Gateway",
@@ -89,12 +94,14 @@ __all__ = [
     "ResolveMiddleware",
     "Rule",
     "SettingsError",
+    "Sink",
     "TokenExchange",
     "TranslationApp",
     "UsageMiddleware",
     "UsagePage",
     "UsageRecord",
     "__version__",
+    "describe",
     "mount",
     "parse_secret",
 ]

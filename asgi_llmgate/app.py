@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import Body, local_path, refuse, respond
+from asgi_llmgate.asgi import Body, Draining, local_path, refuse, respond
 from asgi_llmgate.counting import TokenCounter
 from asgi_llmgate.dispatch import Dispatch
 from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
@@ -36,8 +36,9 @@ class TranslationApp:
     """Answers Anthropic's Messages API from OpenAI-style model servers.
 
     `backends` are the model servers by name, `models` says which of them answers under which name, `routes` what each
-    path is.  `client` is the HTTP client, its own where there is none (closed by `aclose`).  Times are seconds; `debug`
-    tells the client what was dropped; `list_claims` as in PolicyMiddleware.
+    path is.  `client` is the HTTP client, its own where there is none (closed by `aclose`).  Times are seconds;
+    `draining` ends the calls that are open when the server stops; `debug` tells the client what was dropped;
+    `list_claims` as in PolicyMiddleware.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TranslationApp:
         client: HTTPClient | None = None,
         ping_interval: float = 12.0,
         client_stall: float = 60.0,
+        draining: Draining | None = None,
         debug: bool = False,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
@@ -61,9 +63,14 @@ class TranslationApp:
         self._resolver = Resolver(models, routes=routes, list_claims=list_claims)
         self._list = ModelList(models, list_claims=list_claims)
         self._counter = TokenCounter(upstreams, estimator=estimator)
-        self._passthrough = Passthrough(upstreams, client_stall=client_stall)
+        self._passthrough = Passthrough(upstreams, client_stall=client_stall, draining=draining)
         self._dispatch = Dispatch(
-            upstreams, estimator=estimator, ping_interval=ping_interval, client_stall=client_stall, debug=debug
+            upstreams,
+            estimator=estimator,
+            ping_interval=ping_interval,
+            client_stall=client_stall,
+            draining=draining,
+            debug=debug,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

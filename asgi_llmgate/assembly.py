@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -13,7 +13,7 @@ import msgspec
 from asgi_llmgate import settings as shape
 from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.app import TranslationApp
-from asgi_llmgate.asgi import Health
+from asgi_llmgate.asgi import Draining, Health
 from asgi_llmgate.auth import (
     URL,
     Discovery,
@@ -22,6 +22,7 @@ from asgi_llmgate.auth import (
     Introspection,
     JWTAuthMiddleware,
     JWTProvider,
+    Session,
     metadata_url,
     protected_resource,
     provider,
@@ -60,12 +61,23 @@ class Parts(TypedDict):
     limits: Layer | None
     usage: Layer
     metadata: Mapping[str, Any] | None
-    health: Callable[[], Health] | None
+    health: Sequence[Callable[[], Health]]
+    draining: Draining
     closing: Sequence[Callable[[], Awaitable[None] | None]]
 
 
-def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts:
-    """What the settings describe; relative paths in them are relative to `folder`.  Raises SettingsError."""
+def assemble(
+    mapping: shape.Settings | Mapping[str, Any],
+    folder: Path,
+    *,
+    sinks: Iterable[Sink] = (),
+    session: Session | None = None,
+    closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+) -> Parts:
+    """What the settings describe, with what a host adds to it; relative paths are relative to `folder`.
+
+    Raises SettingsError.
+    """
     settings = mapping if isinstance(mapping, shape.Settings) else shape.read_settings(mapping)
     client = http_client(settings.net, folder)
     backends = {name: _backend(name, backend, settings, client, folder) for name, backend in settings.backends.items()}
@@ -75,8 +87,9 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
     limit = shape.parse_size(settings.server.body_limit, "server.body_limit")
     providers = token_providers(settings, folder)
     log = AccessLog(settings.usage.access_log.format, _inside(folder, settings.usage.access_log.file))
-    ledger = None if settings.usage.ledger is None else make_ledger(settings.usage.ledger, folder)
+    kept = [] if settings.usage.ledger is None else [make_ledger(settings.usage.ledger, folder)]
     listed = settings.policy.list_claims
+    draining = Draining(after=settings.server.drain.after, signal=settings.server.drain.signal)
     app = TranslationApp(
         backends,
         models=models,
@@ -84,6 +97,7 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
         client=client,
         ping_interval=settings.translation.ping_interval,
         client_stall=settings.server.client_stall,
+        draining=draining,
         debug=settings.server.debug,
         list_claims=listed,
     )
@@ -91,13 +105,14 @@ def assemble(mapping: shape.Settings | Mapping[str, Any], folder: Path) -> Parts
         app=app,
         routes=routes,
         resolve=_layer("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit, list_claims=listed),
-        auth=_auth(settings.auth, providers, client),
+        auth=_auth(settings.auth, providers, client, session),
         policy=policy_layer(settings.policy, folder),
         limits=_limits(settings.limits, listed),
-        usage=_usage(settings, [log] if ledger is None else [log, ledger], models, routes),
+        usage=_usage(settings, [log, *kept, *sinks], models, routes),
         metadata=_metadata(settings.auth, providers),
-        health=None if ledger is None else ledger.health,
-        closing=[client.aclose, log.close] if ledger is None else [client.aclose, ledger.aclose, log.close],
+        health=[each.health for each in kept],
+        draining=draining,
+        closing=[client.aclose, *[each.aclose for each in kept], log.close, *closing],
     )
 
 
@@ -246,7 +261,7 @@ def token_providers(settings: shape.Settings, folder: Path) -> list[JWTProvider]
     return providers
 
 
-def _auth(auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient) -> Layer:
+def _auth(auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient, session: Session | None) -> Layer:
     return _layer(
         "auth",
         JWTAuthMiddleware,
@@ -257,6 +272,7 @@ def _auth(auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient
         max_token_size=auth.max_token_size,
         strip_credentials=True,
         resource_metadata=metadata_url(auth.protected_resource.url) if auth.protected_resource else None,
+        session=session,
         client=client,
     )
 

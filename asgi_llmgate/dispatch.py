@@ -11,13 +11,14 @@ answer, is upstream/outgoing.py's table.  Three rules shape it:
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from asgi_llmgate._types import Receive, Send
-from asgi_llmgate.asgi import ClientConnection, Paced
-from asgi_llmgate.errors import Broken, ClientGone, GateError, NotFound
+from asgi_llmgate.asgi import ClientConnection, Draining, Paced, outcome_of
+from asgi_llmgate.errors import Broken, ClientGone, GateError, NotFound, ShuttingDown
 from asgi_llmgate.exchange import Call, Exchange, Target, Wire
 from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.carriers import Carrier
@@ -39,7 +40,8 @@ _SSE = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")
 
 class Dispatch:
     """Answers calls.  `upstreams` maps a backend's name to it, `estimator` learns from what they count; times are
-    seconds; `debug` names what was dropped in a header of the answer."""
+    seconds; `draining` ends the calls that are open when the server stops; `debug` names what was dropped in a header
+    of the answer."""
 
     def __init__(
         self,
@@ -48,12 +50,14 @@ class Dispatch:
         estimator: Estimator,
         ping_interval: float = PING_INTERVAL,
         client_stall: float = 60.0,
+        draining: Draining | None = None,
         debug: bool = False,
     ) -> None:
         self._upstreams = upstreams
         self._estimator = estimator
         self._every = min(PEEK, ping_interval)
         self._client_stall = client_stall
+        self._draining = draining or Draining()
         self._debug = debug
 
     def choose(self, call: Call, wire: Wire) -> tuple[Target, Upstream]:
@@ -83,12 +87,15 @@ class Dispatch:
             async with ClientConnection(receive, send, stall=self._client_stall) as client:
                 await (self._stream if request.stream else self._whole)(relay, client)
         except ClientGone as error:
-            relay.settle(gone=error)
+            relay.settle(error)
+        except asyncio.CancelledError:  # the server will not wait any longer
+            relay.settle(ShuttingDown())
+            raise
         if exchange.usage is not None and not exchange.usage.estimated:
             self._estimator.observe(target.model, request.size, exchange.usage.input)
 
     async def _whole(self, relay: _Relay, client: ClientConnection) -> None:
-        async with aclosing(relay.chunks()) as chunks:
+        async with self._draining.call(), aclosing(relay.chunks()) as chunks:
             async for chunk in chunks:
                 relay.feed(chunk)
         relay.finish()
@@ -99,7 +106,11 @@ class Dispatch:
 
     async def _stream(self, relay: _Relay, client: ClientConnection) -> None:
         try:
-            async with aclosing(relay.chunks()) as source, Paced(source, every=self._every) as chunks:
+            async with (
+                self._draining.call(),
+                aclosing(relay.chunks()) as source,
+                Paced(source, every=self._every) as chunks,
+            ):
                 async for chunk in chunks:
                     if chunk is None:
                         relay.carrier.ping()
@@ -198,15 +209,13 @@ class _Relay:
         if self.carrier.done and self.carrier.error is not None:
             raise self.carrier.error
 
-    def settle(self, gone: ClientGone | None = None) -> None:
-        """Write down what the answer was, and how it ended."""
+    def settle(self, ending: ClientGone | ShuttingDown | None = None) -> None:
+        """Write down what the answer was, and how it ended: by itself, or in the middle."""
         exchange, carrier = self.exchange, self.carrier
         exchange.usage, exchange.answer = carrier.usage, carrier.answer
         exchange.dropped.extend(carrier.reported)
-        if gone is not None:
-            exchange.settle_error("client_disconnect", gone)
-        elif carrier.error is not None:
-            truncated = isinstance(carrier.error, Broken)
-            exchange.settle_error("upstream_truncated" if truncated else "upstream_error", carrier.error)
-        else:
+        error = ending or carrier.error
+        if error is None:
             exchange.settle("ok")
+        else:
+            exchange.settle_error("upstream_truncated" if isinstance(error, Broken) else outcome_of(error), error)

@@ -13,7 +13,9 @@
       |   + NotAuthorized              a rule says no
       |   |   + ModelDenied           ... to this model, told as a 400 for clients that take a 403 for a bad login
       |   |   + MissingScope
+      |   |   + CrossSite              a cookie came along with a request that a foreign page can have made
       |   + RateLimited
+      |   + ShuttingDown               this process is about to end; another will answer
       |   + InternalError              a defect of ours
       + UpstreamError                  the model server did not give an answer
       |   + NotSent                    the request never left: another try costs nothing
@@ -132,10 +134,21 @@ class MissingScope(NotAuthorized):
     pass
 
 
+class CrossSite(NotAuthorized):
+    pass
+
+
 class RateLimited(Refusal):
     def __init__(self, message: str, *, retry_after: float, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.retry_after = retry_after
+
+
+class ShuttingDown(Refusal):
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is shutting down; try again")
 
 
 class InternalError(Refusal):
@@ -247,7 +260,9 @@ TABLE: dict[type[GateError], Row] = {
     NotAuthorized: Row(403, "permission_error", "invalid_request_error", "Authorization"),
     ModelDenied: Row(400, "invalid_request_error", "invalid_request_error", "Authorization"),
     MissingScope: Row(403, "permission_error", "invalid_request_error", "Scope"),
+    CrossSite: Row(403, "permission_error", "invalid_request_error", "JwtAuth"),
     RateLimited: Row(429, "rate_limit_error", "rate_limit_error", "RateLimit"),
+    ShuttingDown: Row(503, "api_error", "server_error", "Shutdown"),
     Refused: Row(529, "overloaded_error", "server_error", "Upstream"),
     Unreachable: Row(502, "api_error", "server_error", "Upstream"),
     CredentialUnavailable: Row(503, "api_error", "server_error", "Upstream"),

@@ -8,25 +8,23 @@ where the host runs layers of ours too), and closes at the end what they opened.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import Front, Health, local_path, run_lifespan
+from asgi_llmgate.asgi import Draining, Front, Health, local_path, run_lifespan
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.routes import ROUTES, Routes, find
 
 if TYPE_CHECKING:
     from asgi_llmgate.assembly import Layer
+    from asgi_llmgate.auth import Session
     from asgi_llmgate.settings import Settings
-
-GRACE = 2.0
-"""Seconds that requests under way may take to end when the gateway shuts down."""
+    from asgi_llmgate.usage import Sink
 
 
 class Gateway:
@@ -34,8 +32,9 @@ class Gateway:
 
     `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.
     `routes` (the same as theirs) say in which envelope a refusal is told.
-    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource), `health` what
-    `/readyz` asks.  `closing` are called, in order, when the gateway shuts down.
+    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `health` is what
+    `/readyz` asks, beside `draining`, which `app` has to know as well.  `closing` are called, in order, when the
+    gateway shuts down.
 
         Gateway(
             TranslationApp({"openai": Backend(base_url=..., api_key=...)}, models=table),
@@ -57,66 +56,81 @@ class Gateway:
         limits: Layer | None = None,
         usage: Layer | None = None,
         metadata: Mapping[str, Any] | None = None,
-        health: Callable[[], Health] | None = None,
+        health: Iterable[Callable[[], Health]] = (),
+        draining: Draining | None = None,
         closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
     ) -> None:
         for layer in (limits, policy, resolve, auth, usage):
             if layer is not None:
                 app = layer(app)
+        self._draining = draining or Draining()
+        self._health = tuple(health)
         document = None if metadata is None else lambda scope: metadata
-        self._app = Front(app, health=health or Health, metadata=document)
+        self._app = Front(app, health=self.health, metadata=document)
         self._routes = routes
-        self._open = 0
-        self._idle: asyncio.Event | None = None
         self._closing = tuple(closing)
 
     @classmethod
-    def from_settings(cls, settings: Settings | Mapping[str, Any], *, folder: str | os.PathLike[str] = ".") -> Gateway:
+    def from_settings(
+        cls,
+        settings: Settings | Mapping[str, Any],
+        *,
+        folder: str | os.PathLike[str] = ".",
+        sinks: Iterable[Sink] = (),
+        session: Session | None = None,
+        closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+    ) -> Gateway:
         """The gateway that the settings describe; relative paths in them are relative to `folder`.
 
-        Raises SettingsError with the place of the mistake.
+        What a host adds: `sinks` that get each record too, `session` for callers who are signed in to it
+        (JWTAuthMiddleware), and `closing`, called when the gateway shuts down.  Raises SettingsError with the place of
+        the mistake.
         """
         from asgi_llmgate.assembly import assemble
 
-        return cls(**assemble(settings, Path(folder)))
+        return cls(**assemble(settings, Path(folder), sinks=sinks, session=session, closing=closing))
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Gateway:
-        """The gateway that a YAML file describes; relative paths in it are relative to its folder."""
+    def from_file(cls, path: str | os.PathLike[str], **added: Any) -> Gateway:
+        """The gateway that a YAML file describes; relative paths in it are relative to its folder.
+
+        `added` are the `sinks`, `session` and `closing` of `from_settings`.
+        """
         from asgi_llmgate.settings import read_file
 
-        return cls.from_settings(read_file(path), folder=Path(path).parent)
+        return cls.from_settings(read_file(path), folder=Path(path).parent, **added)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await run_lifespan(self, scope, receive, send)
             return
+        self._draining.listen()
         if scope["type"] == "http":
             scope, exchange = Exchange.child(scope)
             found = find(self._routes, local_path(scope))
             if found is not None:
                 exchange.wire = found[0].wire
-        self._open += 1
-        try:
+        with self._draining.request():
             await self._app(scope, receive, send)
-        finally:
-            self._open -= 1
-            if not self._open and self._idle is not None:
-                self._idle.set()
+
+    def health(self) -> Health:
+        """What `/readyz` says."""
+        states = [each() for each in self._health]
+        draining = ("draining",) if self._draining.begun else ()
+        return Health(
+            broken=(*draining, *(name for state in states for name in state.broken)),
+            limping=tuple(name for state in states for name in state.limping),
+        )
 
     async def startup(self) -> None:
         """Nothing has to be opened before the first request; here for those who drive a lifespan."""
 
     async def shutdown(self) -> None:
-        """Close what belongs to the running event loop.  May be repeated; the gateway may be used again.
+        """End the calls of the running event loop that are still open, and close what belongs to it.
 
-        Requests that are still under way get GRACE seconds to end.  uvicorn has cancelled them by then, and ends the
-        process as soon as this returns: without the wait their records would not be written.
+        May be repeated; the gateway may be used again.
         """
-        if self._open:
-            self._idle = asyncio.Event()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), GRACE)
+        await self._draining.finish()
         for close in self._closing:
             closed = close()
             if closed is not None:

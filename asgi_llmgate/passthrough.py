@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import ClientConnection, local_path
-from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest
+from asgi_llmgate.asgi import ClientConnection, Draining, local_path
+from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.lazyjson import quote
@@ -24,11 +24,15 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Passthrough:
-    """`upstreams` maps a backend's name to it; `client_stall` is in seconds."""
+    """`upstreams` maps a backend's name to it; `client_stall` is in seconds; `draining` ends the calls that are open
+    when the server stops."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream], *, client_stall: float = 60.0) -> None:
+    def __init__(
+        self, upstreams: Mapping[str, Upstream], *, client_stall: float = 60.0, draining: Draining | None = None
+    ) -> None:
         self._upstreams = upstreams
         self._client_stall = client_stall
+        self._draining = draining or Draining()
 
     async def answer(
         self, scope: Scope, exchange: Exchange, request: ForwardedRequest, receive: Receive, send: Send
@@ -46,7 +50,7 @@ class Passthrough:
             raise InvalidRequest("model: stands in the body, not in the query")
         exchange.attempts, exchange.sent_at = 1, time.monotonic()
         try:
-            async with ClientConnection(receive, send, stall=self._client_stall) as client:
+            async with ClientConnection(receive, send, stall=self._client_stall) as client, self._draining.call():
                 with exchange.tracing.call(exchange, upstream.address) as traced:
                     more = [*headers, *traced]
                     opened = await upstream.pass_on(scope["method"], path, query, more, body, exchange)
@@ -66,7 +70,8 @@ class Passthrough:
             exchange.settle_error("client_disconnect", error)
         except GateError as error:
             if client.started:
-                exchange.settle_error("upstream_truncated", error)
+                stopped = isinstance(error, ShuttingDown)
+                exchange.settle_error("shutdown" if stopped else "upstream_truncated", error)
             raise
 
 

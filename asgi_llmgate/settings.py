@@ -14,7 +14,7 @@ import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -261,11 +261,19 @@ class Net(_Section, frozen=True):
     client_key: str | None = None
 
 
+class Drain(_Section, frozen=True):
+    """When the server is told to stop.  `after`: seconds that open calls still have; `signal`: hear SIGTERM."""
+
+    signal: bool = False
+    after: Annotated[float, msgspec.Meta(ge=0)] = 20.0
+
+
 class Server(_Section, frozen=True):
     """`body_limit` like `32MiB`; `client_stall`: seconds that a client may leave us waiting to send."""
 
     body_limit: str | int = "32MiB"
     client_stall: float = 60.0
+    drain: Drain = Drain()
     debug: bool = False
 
 
@@ -289,7 +297,6 @@ PLANNED = frozenset(
         "backends[].concurrency",
         "limits[].store",
         "limits[].on_store_error",
-        "server.drain",
     }
 )
 """Keys of the design that no version builds yet: refused like any unknown key, but with the truth about them."""

@@ -82,23 +82,45 @@ def npm(*arguments: str) -> str:
     return run("npm", *arguments, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
 
 
-def python_environment(name: str, *requirements: str, constrained: bool = False, timeout: float = 1200) -> Path:
+def python_environment(
+    name: str,
+    *requirements: str,
+    constrained: bool = False,
+    timeout: float = 1200,
+    python: str | Path = sys.executable,
+) -> Path:
     """The `python` of a virtual environment that holds the requirements, for what cannot live with our own.
 
-    With `constrained`, versions are those of constraints.txt.  It is one per version of the Python that runs the tests.
+    With `constrained`, versions are those of constraints.txt.  It is one per version of Python, by default of the one
+    that runs the tests.
     """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    version = version_of(python)
     pins = CONSTRAINTS.read_text() if constrained else ""
     folder = CACHE / "envs" / f"{name}-{version}-{_digest((*requirements, pins))}"
     done = folder / ".installed"
     with locked(folder):
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            run(sys.executable, "-m", "venv", folder)
+            run(python, "-m", "venv", folder)
             pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             run(*pip, *(["-c", CONSTRAINTS] if constrained else []), *requirements, timeout=timeout)
             done.touch()
     return folder / "bin" / "python"
+
+
+def version_of(python: str | Path) -> str:
+    """Such as 3.12."""
+    return run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+
+
+def python_at_least(minor: int) -> Path:
+    """A Python 3 that is so new: the one that runs the tests, or the newest other one there is."""
+    if sys.version_info >= (3, minor):
+        return Path(sys.executable)
+    python = run(ROOT / ".ci" / "other-python", sys.executable).strip()
+    if tuple(map(int, version_of(python).split("."))) < (3, minor):
+        unavailable(f"needs Python 3.{minor} or newer")
+    return Path(python)
 
 
 def debian_packages(*packages: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Backend, Exchange, ModelRow, ModelTable, TranslationApp
+from asgi_llmgate.asgi import Draining
 from asgi_llmgate.testing.driver import Driver, Reply, call
 from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, raw, refuse, say
@@ -296,3 +297,42 @@ async def test_the_key_goes_upstream_and_the_callers_credentials_do_not(serve: S
     assert "caller" not in repr(dict(sent))
     assert not {"x-api-key", "cookie", "anthropic-beta"} & set(sent)
     assert "sk-upstream" not in repr(backend) + repr(reply.headers) + reply.body.decode()
+
+
+async def open_call(gate: Any, *, stream: bool, **options: Any) -> tuple[Any, Any, Driver]:
+    """A call that the model has begun to answer, and will not end."""
+    app, server = gate(say("Hi there, and then nothing more.").stall(after=3 if stream else 0), **options)
+    driver = Driver(app, "POST", "/v1/messages", json=asking(stream))
+    await driver.__aenter__()
+    if stream:
+        while b"text_delta" not in await driver.chunk():
+            pass
+    else:
+        assert await asyncio.to_thread(server.asked.wait, 5)
+    return app, server, driver
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_when_the_server_stops_an_open_call_is_ended_and_the_model_let_go(gate: Any, stream: bool) -> None:
+    draining = Draining(after=0)
+    app, server, driver = await open_call(gate, stream=stream, draining=draining)
+    draining.begin()
+    reply = await driver.read()
+    await driver.finish()
+    told = {"type": "api_error", "message": "the gateway is shutting down; try again"}
+    if stream:
+        assert [name for name, _ in reply.events()] == ["error"]
+        assert reply.events()[0][1]["error"] == told
+        assert app.exchange.usage is not None
+    else:
+        assert (reply.status, reply.headers["retry-after"], reply.json()["error"]) == (503, "1", told)
+    assert (app.exchange.outcome, app.exchange.reason) == ("shutdown", "Shutdown")
+    assert await asyncio.to_thread(server.requests[0].gone.wait, 5)
+
+
+async def test_a_cancelled_call_knows_what_it_has_used(gate: Any) -> None:
+    app, server, driver = await open_call(gate, stream=True)
+    await driver.cancel()
+    assert app.exchange.outcome == "shutdown"
+    assert app.exchange.usage is not None
+    assert await asyncio.to_thread(server.requests[0].gone.wait, 5)

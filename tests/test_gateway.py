@@ -23,6 +23,7 @@ from asgi_llmgate import (
     UsageRecord,
     mount,
 )
+from asgi_llmgate.asgi import Draining, Health
 from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_script import Turn, say
@@ -49,7 +50,8 @@ async def make(serve: Callable[..., str]) -> Any:
     def made(rule: str = LAB, turn: Turn = HI) -> tuple[Gateway, Kept, ModelServer]:
         server = ModelServer([turn.always()])
         models = ModelTable([ModelRow("*", ("openai/gpt-4o-mini",))], {"openai": "openai"})
-        app = TranslationApp({"openai": Backend(base_url=serve(server) + "/v1")}, models=models)
+        draining = Draining()
+        app = TranslationApp({"openai": Backend(base_url=serve(server) + "/v1")}, models=models, draining=draining)
         records = Kept()
         gateway = Gateway(
             app,
@@ -57,6 +59,7 @@ async def make(serve: Callable[..., str]) -> Any:
             auth=partial(JWTAuthMiddleware, providers=[IDP.provider()]),
             policy=partial(PolicyMiddleware, rules=[rule]),
             usage=partial(UsageMiddleware, sinks=[records]),
+            draining=draining,
             closing=[app.aclose],
         )
         gateways.append(gateway)
@@ -179,6 +182,24 @@ async def test_a_gateway_by_itself_speaks_lifespan(serve: Callable[..., str]) ->
     assert closed == ["closed"]
 
 
+async def test_ready_is_who_is_not_draining_and_whose_parts_are_not_broken() -> None:
+    states = [Health(limping=("database",))]
+    draining = Draining(after=0)
+    gateway = Gateway(
+        TranslationApp({}, models=ModelTable([], {}), draining=draining),
+        resolve=partial(ResolveMiddleware, models=ModelTable([], {})),
+        health=[lambda: states[0], Health],
+        draining=draining,
+    )
+    reply = await call(gateway, "GET", "/readyz")
+    assert (reply.status, reply.body) == (200, b"ok\nlimping: database\n")
+    states[0] = Health(broken=("journal",))
+    draining.begin()
+    reply = await call(gateway, "GET", "/readyz")
+    assert (reply.status, reply.body) == (503, b"not ready: draining, journal\n")
+    assert (await call(gateway, "GET", "/healthz")).status == 200
+
+
 def test_settings_without_a_rule_do_not_start() -> None:
     settings = {
         "auth": {"mode": "off"},
@@ -201,14 +222,16 @@ async def test_a_shutdown_waits_for_the_records_of_requests_under_way(make: Any)
         assert [record.outcome for record in records] == ["shutdown"]
 
 
-async def test_a_shutdown_does_not_wait_for_ever(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asgi_llmgate.gateway.GRACE", 0.01)
-    gateway, _, _ = make(turn=HI.stall(after=1))
+async def test_a_shutdown_ends_the_calls_that_are_open(make: Any) -> None:
+    gateway, records, _ = make(turn=HI.stall(after=1))
     body = {**BODY, "stream": True}
     async with Driver(gateway, "POST", "/v1/messages", json=body, headers=bearer()) as client:
         await client.chunk()
         await gateway.shutdown()
-        assert not client.returned
+        assert client.returned
+        assert (await client.read()).events()[-1][0] == "error"
+    assert [record.outcome for record in records] == ["shutdown"]
+    assert (await call(gateway, "GET", "/readyz")).status == 200
 
 
 RESOURCE = "https://apps.acme.test/llm"

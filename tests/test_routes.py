@@ -22,6 +22,7 @@ from asgi_llmgate import (
     SettingsError,
     TranslationApp,
 )
+from asgi_llmgate.errors import ShuttingDown
 from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import StaticSecret
 from asgi_llmgate.protocol.dialects import DIALECTS
@@ -373,6 +374,19 @@ async def test_a_passthrough_ends_with_its_client(gate: Any) -> None:
         client.disconnect()
         await client.finish()
     assert app.exchange.outcome == "client_disconnect"
+
+
+async def test_a_passthrough_that_is_open_when_the_server_stops_is_cut(gate: Any) -> None:
+    app, _, server = gate(say("one two three").stall(after=2))
+    app.app._routes["/v1/chat/completions"] = Route("passthrough", "model")
+    async with Driver(app, "POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as client:
+        await client.chunk()
+        app.app._passthrough._draining._after = 0
+        app.app._passthrough._draining.begin()
+        with pytest.raises(ShuttingDown):
+            await client.finish()
+    assert app.exchange.outcome == "shutdown"
+    assert await asyncio.to_thread(server.requests[0].gone.wait, 10)
 
 
 async def test_a_model_that_the_backend_does_not_have_is_404(gate: Any) -> None:

@@ -1,6 +1,7 @@
 """The ASGI side: request bodies, paths, answers, the client's connection, and how a gateway hangs in a host."""
 
 from asgi_llmgate.asgi.body import Body, drain
+from asgi_llmgate.asgi.draining import Draining
 from asgi_llmgate.asgi.front import Front, Health
 from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
 from asgi_llmgate.asgi.mount import PROTECTED_RESOURCE, Mountable, Mounted, mount
@@ -13,6 +14,7 @@ __all__ = [
     "PROTECTED_RESOURCE",
     "Body",
     "ClientConnection",
+    "Draining",
     "Front",
     "Health",
     "Hooks",

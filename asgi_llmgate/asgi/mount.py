@@ -6,15 +6,19 @@ Django reads the body first and refuses it above 2.5 MB, Quart ends a response a
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
 from asgi_llmgate.asgi.paths import is_under, local_path
 from asgi_llmgate.errors import SettingsError
 
 PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
 """RFC 9728 section 3.1: for a resource under /llm it is asked for at this path + /llm, at the root of the host."""
+
+
+Host = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI app of any framework; each has types of its own for the three arguments."""
 
 
 class Mountable(Hooks, Protocol):
@@ -26,7 +30,7 @@ class Mountable(Hooks, Protocol):
 class Mounted:
     """The host with the gateway in it: again an ASGI app, typed loosely enough to be assigned to a framework's own."""
 
-    def __init__(self, host: ASGIApp, prefix: str, gateway: Mountable, *, well_known: bool) -> None:
+    def __init__(self, host: Host, prefix: str, gateway: Mountable, *, well_known: bool) -> None:
         self._host = host
         self._prefix = prefix
         self._gateway = gateway
@@ -47,7 +51,7 @@ class Mounted:
         return await self._host(scope, receive, send)
 
 
-def mount(host: ASGIApp, prefix: str, gateway: Mountable, *, well_known: bool = False) -> Mounted:
+def mount(host: Host, prefix: str, gateway: Mountable, *, well_known: bool = False) -> Mounted:
     """Serve `gateway` under `prefix` of `host`, and everything else by `host`.
 
     `prefix` begins with a slash and does not end in one.  The gateway's `startup` runs before the host's and its

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi.body import drain
-from asgi_llmgate.errors import ClientGone, GateError, InternalError, Refusal, UpstreamError, row_for
+from asgi_llmgate.errors import ClientGone, GateError, InternalError, Refusal, ShuttingDown, UpstreamError, row_for
 from asgi_llmgate.exchange import Exchange, Outcome
 from asgi_llmgate.protocol.envelopes import error_body, error_headers
 
@@ -60,6 +60,8 @@ def outcome_of(error: GateError) -> Outcome:
     """What an exchange that ends in this error is recorded as."""
     if isinstance(error, ClientGone):
         return "client_disconnect"
+    if isinstance(error, ShuttingDown):
+        return "shutdown"
     if isinstance(error, UpstreamError):
         return "upstream_error"
     if isinstance(error, Refusal) and not isinstance(error, InternalError):

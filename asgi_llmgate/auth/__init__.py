@@ -3,7 +3,7 @@
 from asgi_llmgate.auth.explain import explain
 from asgi_llmgate.auth.habits import PRESETS, provider
 from asgi_llmgate.auth.metadata import metadata_url, protected_resource
-from asgi_llmgate.auth.middleware import JWTAuthMiddleware
+from asgi_llmgate.auth.middleware import JWTAuthMiddleware, Session
 from asgi_llmgate.auth.presets import (
     auth0,
     cognito,
@@ -31,6 +31,7 @@ __all__ = [
     "Introspection",
     "JWTAuthMiddleware",
     "JWTProvider",
+    "Session",
     "TokenRefused",
     "Verifier",
     "auth0",

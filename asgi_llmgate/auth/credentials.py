@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from asgi_llmgate._types import Scope
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.errors import CrossSite, SettingsError
 
 _BEARER = re.compile(rb"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+")
@@ -73,7 +73,7 @@ class TokenSources:
         if self._bearer and b"authorization" in sent:
             found.add(_only(sent[b"authorization"], _BEARER, 1))
         if not found and self._cookies and (found := self._in_cookies(sent.get(b"cookie", ()))):
-            _require_same_origin(scope)
+            require_same_origin(scope)
         if len(found) > 1:
             raise _malformed("two sources hold different tokens")
         return Credential(found.pop().decode("ascii"), _by_helper(sent)) if found else None
@@ -118,15 +118,18 @@ def _by_helper(sent: Mapping[bytes, Sequence[bytes]]) -> bool:
     return bearer is not None and bearer[1] == keys[0]
 
 
-def _require_same_origin(scope: Scope) -> None:
-    """A browser adds cookies to whatever page asks, so a paid POST by cookie needs what no foreign page can fake."""
+def require_same_origin(scope: Scope) -> None:
+    """A browser adds cookies to whatever page asks, so a paid POST by cookie needs what no foreign page can fake.
+
+    Raises CrossSite.
+    """
     headers = dict(scope["headers"])
     site = headers.get(b"sec-fetch-site", b"").lower()
     origin = headers.get(b"origin")
     same = site in (b"same-origin", b"none") if site else origin is None or _host(origin) == headers.get(b"host")
     kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
     if not same or (scope.get("method") == "POST" and kind != b"application/json"):
-        raise TokenRefused(Check.CREDENTIAL, reasons.CROSS_SITE)
+        raise CrossSite(f"authentication failure: {reasons.CROSS_SITE}")
 
 
 def _host(origin: bytes) -> bytes:

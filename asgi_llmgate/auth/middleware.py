@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi.replies import refuse
 from asgi_llmgate.auth import reasons
-from asgi_llmgate.auth.credentials import Credential, TokenSources, has_api_key, without_ours
+from asgi_llmgate.auth.credentials import Credential, TokenSources, has_api_key, require_same_origin, without_ours
 from asgi_llmgate.auth.provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.verifier import Verifier
 from asgi_llmgate.errors import NOT_SOON, Refusal, SettingsError
-from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.exchange import Exchange, Identity, Secret
 from asgi_llmgate.net.client import HTTPClient
 
 log = logging.getLogger("llmgate.auth")
 
 Mode = Literal["strict", "optional", "permissive", "off"]
+
+Session = Callable[[Scope], Awaitable[Identity | None]]
+"""Who is signed in to the host, by what its own session says about a request; None where nobody is."""
 
 
 class JWTAuthMiddleware:
@@ -39,6 +42,8 @@ class JWTAuthMiddleware:
     max_token_size     characters
     strip_credentials  take the credential headers out before `app`
     resource_metadata  URL of the RFC 9728 document, for the challenge of a 401
+    session            asked when there is no token: whoever is signed in to the host calls as that person, on requests
+                       that no other site's page can have sent
     client             for keys; without one it makes its own, which `aclose` closes
     now                Unix seconds
 
@@ -56,6 +61,7 @@ class JWTAuthMiddleware:
         max_token_size: int = 16384,
         strip_credentials: bool = False,
         resource_metadata: str | None = None,
+        session: Session | None = None,
         client: HTTPClient | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -63,11 +69,12 @@ class JWTAuthMiddleware:
             raise SettingsError(f"no such mode: {mode!r}", path="auth.mode")
         if mode == "off":
             log.warning("auth.mode is off: everybody may call, nobody is known")
-        elif not providers:
+        elif not providers and session is None:
             raise SettingsError("no provider, so no token could ever be good", path="auth.providers")
         self.app = app
         self._mode = mode
         self._sources = TokenSources(token_sources)
+        self._session = session
         self._borrowed = client is not None
         self._client = client or HTTPClient()
         self.verifier = Verifier(
@@ -99,6 +106,10 @@ class JWTAuthMiddleware:
         try:
             credential = self._sources.find(scope)
             if credential is None:
+                if self._session is not None and (identity := await self._session(scope)) is not None:
+                    require_same_origin(scope)
+                    exchange.identity = identity
+                    return
                 if self._mode == "strict":
                     text = reasons.ONLY_API_KEY if has_api_key(scope["headers"]) else reasons.NO_TOKEN
                     raise TokenRefused(Check.CREDENTIAL, text)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,13 +36,24 @@ def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
         _explain(sys.stdin.read(), settings, folder)
         return
     click.echo(f"{config}: good")
-    click.echo(f"  callers: {_callers(settings)}")
-    click.echo("  models, the first row that fits wins:")
+    for line in describe(settings, names):
+        click.echo(f"  {line}")
+
+
+def describe(settings: Settings | Mapping[str, Any], names: Iterable[str] = ()) -> Iterator[str]:
+    """What the settings mean, line by line: who may call, and which model server each model name leads to.
+
+    `names` are looked up as well.  Raises SettingsError.
+    """
+    if not isinstance(settings, Settings):
+        settings = read_settings(settings)
+    yield f"callers: {_callers(settings)}"
+    yield "models, the first row that fits wins:"
     for row in settings.models:
-        click.echo(f"    {row.match} -> {_answers(settings, row)}")
+        yield f"  {row.match} -> {_answers(settings, row)}"
     for name in names:
         fitting = _fitting(settings, name)
-        click.echo(f"  {name}: " + ("; else ".join(fitting) if fitting else "no row fits: 404"))
+        yield f"{name}: " + ("; else ".join(fitting) if fitting else "no row fits: 404")
 
 
 def _explain(token: str, settings: Settings, folder: Path) -> None:
@@ -73,7 +86,7 @@ def _callers(settings: Settings) -> str:
     if settings.auth.mode == "off":
         return "anybody (auth.mode: off)"
     issuers = [name for each in settings.auth.providers for name in (each.issuer, *each.issuers) if name]
-    return f"{settings.auth.mode}, tokens of {', '.join(issuers)}; rules: {len(settings.policy.rules)}"
+    return f"{settings.auth.mode}, tokens of {', '.join(issuers) or 'nobody'}; rules: {len(settings.policy.rules)}"
 
 
 def _uses(row: Model) -> tuple[str, ...]:

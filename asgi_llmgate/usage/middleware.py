@@ -8,7 +8,7 @@
     an exception in another answer   error; raised, so that the server cuts it off      at the end
     the app returning too early      like an exception                                  like it
     the client having left           client_disconnect                                  at the end
-    cancellation                     shutdown                                           at the end
+    cancellation before the end      shutdown; 503 or `event: error`, if time is left   before its last message
 
 The record precedes the last message, so whoever has read an answer to its end finds the line in the log.  For the same
 reason `http.disconnect`, which servers also report after a complete answer, cannot be mistaken for a client that left.
@@ -16,6 +16,7 @@ reason `http.disconnect`, which servers also report after a complete answer, can
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -24,7 +25,7 @@ from contextlib import suppress
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi.replies import outcome_of, refuse
-from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, row_for
+from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, ShuttingDown, row_for
 from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
 from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.usage.crash import stack
@@ -34,6 +35,9 @@ from asgi_llmgate.usage.sinks import Sink, Sinks
 log = logging.getLogger("llmgate")
 
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_LAST_WORDS = 1.0
+"""Seconds that a cancelled request may take to tell its client."""
+
 _NO_MORE: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -73,11 +77,17 @@ class UsageMiddleware:
         passage = Passage(exchange, receive, send, self._write)
         try:
             await self._run(scope, exchange, passage)
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                async with asyncio.timeout(_LAST_WORDS):
+                    passage.hang_up()
+                    await self._mend(scope, exchange, passage, ShuttingDown())
+            raise
         finally:
             if not exchange.recorded:
                 if passage.gone:
                     exchange.settle_error("client_disconnect", ClientGone())
-                exchange.settle("shutdown", error="the request was cancelled")
+                exchange.settle_error("shutdown", ShuttingDown())
                 self._write(exchange)
 
     async def _run(self, scope: Scope, exchange: Exchange, passage: Passage) -> None:
@@ -165,6 +175,10 @@ class Passage:
         elif not message.get("more_body", False):
             self._uploaded = True
         return message
+
+    def hang_up(self) -> None:
+        """Read no more of the request."""
+        self._uploaded = True
 
     async def rest(self) -> Message:
         """`receive` for who does not know how much of the request has been read: after its end it does not wait."""

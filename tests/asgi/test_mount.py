@@ -13,6 +13,7 @@ from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi import PROTECTED_RESOURCE, Front, mount
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.testing.driver import call
+from tests import djangosite
 
 Lifespan = Callable[[ASGIApp], Awaitable[list[str]]]
 MakeHost = Callable[[list[str]], ASGIApp]
@@ -59,21 +60,7 @@ def quart(diary: list[str]) -> ASGIApp:
 
 
 def django(diary: list[str]) -> ASGIApp:
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, USE_TZ=True)
-    import django as package
-    from django.core.asgi import get_asgi_application
-    from django.http import HttpRequest, HttpResponse
-    from django.urls import re_path
-
-    def page(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(f"host {request.path}")
-
-    package.setup()
-    globals()["urlpatterns"] = [re_path("", page)]
-    return lower_case(get_asgi_application())
+    return lower_case(djangosite.ready())
 
 
 def lower_case(app: ASGIApp) -> ASGIApp:

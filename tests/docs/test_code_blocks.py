@@ -3,6 +3,8 @@
     <!-- test: NAME -->          the line before a block: the function below that `runs` NAME runs it
     <!-- not run: REASON -->     the line after a block
 
+Blocks may share a name: then one runner does all of them (a tutorial is read from its first block to its last).
+
 A block of `text` is a picture or an output and needs neither; a `{directive}` is for Sphinx, and `make docs` runs it.
 """
 
@@ -38,6 +40,7 @@ from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
+from tests.docs import deploying, hosting
 from tests.usage.collector import Collector
 from tests.usage.processes import served, uvicorn
 
@@ -165,7 +168,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 Runner = Callable[[str, Place], Any]
-RUNNERS: dict[str, Runner] = {}
+RUNNERS: dict[str, Runner] = {**deploying.RUNNERS, **hosting.RUNNERS}
 
 
 def runs(*names: str) -> Callable[[Runner], Runner]:
@@ -204,8 +207,6 @@ HOSTED = """
 import json, sys
 import httpx
 from asgi_llmgate.testing.serving import serving
-from tests.usage.collector import Collector
-from tests.usage.processes import served, uvicorn
 import hosted
 
 app = getattr(hosted, "application", None) or hosted.app
@@ -215,9 +216,17 @@ with serving(app) as url, httpx.Client(base_url=url) as client:
 print(json.dumps([home.text, answer.json()["content"][0]["text"]]))
 """
 
-DJANGO = {
+FILES = {
     "mysite/__init__.py": "",
-    "mysite/settings.py": "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'mysite.urls'\n",
+    "mysite/settings.py": (
+        "from asgi_llmgate.settings import read_file\nLLMGATE = read_file('llmgate.yaml')\n"
+        "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'mysite.urls'\n"
+    ),
+    "company.py": (
+        "async def app(scope, receive, send):\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b\"the company's own app\"})\n"
+    ),
     "mysite/urls.py": (
         "from django.http import HttpResponse\nfrom django.urls import path\n"
         "urlpatterns = [path('', lambda request: HttpResponse(\"the company's own app\"))]\n"
@@ -225,9 +234,9 @@ DJANGO = {
 }
 
 
-@runs("mount starlette", "mount django", "mount quart")
+@runs("mount starlette", "mount django", "mount quart", "mount anything")
 def mounted_in_a_host(text: str, place: Place) -> None:
-    for name, content in (DJANGO | {"hosted.py": text}).items():
+    for name, content in (FILES | {"hosted.py": text}).items():
         (place.folder / name).parent.mkdir(exist_ok=True)
         (place.folder / name).write_text(content)
     command = [sys.executable, "-c", HOSTED, json.dumps(ASK), place.idp.mint()]

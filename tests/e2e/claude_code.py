@@ -60,7 +60,7 @@ class ClaudeCode:
             **env,
         }
         command = [str(self.binary), "-p", prompt, "--output-format", "stream-json", "--verbose", *options]
-        events = [json.loads(line) for line in _run(command, self.folder, environment, timeout).splitlines()]
+        events = [json.loads(line) for line in printed_by(command, self.folder, environment, timeout).splitlines()]
         report = events[-1]
         refused = [record for record in gate.records()[before:] if record["status"] == 400]
         assert refusals is None or len(refused) == refusals, refused
@@ -72,7 +72,7 @@ def tool_results(request: ReceivedRequest) -> list[str]:
     return [text_of(message) for message in request.messages if message["role"] == "tool"]
 
 
-def _run(command: list[str], folder: Path, environment: Mapping[str, str], timeout: float) -> str:
+def printed_by(command: list[str], folder: Path, environment: Mapping[str, str], timeout: float) -> str:
     """Standard output of a command that has a process group of its own, which does not outlive it."""
     process = subprocess.Popen(
         command,

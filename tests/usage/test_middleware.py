@@ -405,7 +405,7 @@ async def test_a_crash_after_the_client_has_left_is_a_disconnect_but_is_logged(s
 
 
 @pytest.mark.parametrize("started", [False, True])
-async def test_a_cancelled_request_is_recorded_and_stays_cancelled(sink, started):
+async def test_a_cancelled_request_is_told_so_recorded_and_stays_cancelled(sink, started):
     cancelled = False
 
     async def app(scope, receive, send):
@@ -424,8 +424,35 @@ async def test_a_cancelled_request_is_recorded_and_stays_cancelled(sink, started
         else:
             await asyncio.sleep(0)
         await client.cancel()
+        reply = await client.read()
     assert cancelled
-    assert (sink.only().outcome, sink.only().status) == ("shutdown", 200 if started else 0)
+    record = sink.only()
+    assert (record.outcome, record.reason) == ("shutdown", "Shutdown")
+    assert reply.status == record.status == (200 if started else 503)
+    told = reply.events()[0][1] if started else reply.json()
+    assert told["error"] == {"type": "api_error", "message": "the gateway is shutting down; try again"}
+
+
+async def test_a_cancelled_json_answer_is_cut_off(sink):
+    async def app(scope, receive, send):
+        await send(JSON)
+        await send(body(b'{"half":', more=True))
+        await asyncio.Event().wait()
+
+    async with Driver(UsageMiddleware(app, sinks=[sink])) as client:
+        assert await client.chunk() == b'{"half":'
+        await client.cancel()
+        assert await client.chunk() == b""
+    assert sink.outcomes() == ["shutdown"]
+
+
+async def test_a_cancelled_request_does_not_wait_for_a_client_that_does_not_read(sink, monkeypatch):
+    monkeypatch.setattr("asgi_llmgate.usage.middleware._LAST_WORDS", 0.01)
+    async with Driver(UsageMiddleware(waiting_stream, sinks=[sink])) as client:
+        await client.chunk()
+        client.hold()
+        await client.cancel()
+    assert sink.outcomes() == ["shutdown"]
 
 
 async def test_a_cancelled_request_whose_client_has_left_is_a_disconnect(sink):

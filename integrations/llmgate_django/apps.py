@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class LLMGateConfig(AppConfig):
+    """The label is `llmgate`: tables, permissions and checks are named by it."""
+
+    name = "llmgate_django"
+    label = "llmgate"
+    verbose_name = "LLM gateway"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from llmgate_django import checks  # noqa: F401

@@ -1,0 +1,136 @@
+"""Usage records as rows of the site's database.
+
+`emit` only puts a record into memory; the database thread inserts whatever is waiting there.  While the database does
+not answer, records wait, up to LIMIT of them; each further call is another try.  A record that is in memory when the
+process is killed (kill -9, power) is not in the table: the access log, which is written before the client sees the end
+of its answer, has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.db import DataError, IntegrityError, models
+from django.utils import timezone
+
+from asgi_llmgate import UsageRecord as Record
+from llmgate_django.models import UsageRecord
+from llmgate_django.thread import DatabaseThread
+
+log = logging.getLogger("llmgate.django")
+
+BATCH = 500
+LIMIT = 10_000
+
+_UNFIT = (DataError, IntegrityError, OverflowError, TypeError, ValueError)
+"""What is wrong with a row; anything else is wrong with the database, and gets better."""
+
+
+class DjangoLedger:
+    """A sink.  `lost` counts the records that found no room."""
+
+    def __init__(self, thread: DatabaseThread) -> None:
+        self._thread = thread
+        self._waiting: deque[Record] = deque()
+        self._lock = threading.Lock()
+        self._busy = False
+        self._failing = False
+        self.lost = 0
+
+    def emit(self, record: Record) -> None:
+        with self._lock:
+            if len(self._waiting) >= LIMIT:
+                self.lost += 1
+                return
+            self._waiting.append(record)
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._start()
+
+    async def aclose(self) -> None:
+        """Insert what is waiting, and say so where that is not possible."""
+        with suppress(Exception):  # the error was logged when the first try failed
+            await self._thread.asynchronous(self._drain)()
+        if missing := len(self._waiting) + self.lost:
+            log.error("%d usage records did not reach the database; the access log has them", missing)
+
+    def _start(self) -> None:
+        self._thread.submit(self._drain).add_done_callback(self._done)
+
+    def _drain(self) -> None:
+        while batch := self._next():
+            insert(batch)
+            with self._lock:
+                for _ in batch:
+                    self._waiting.popleft()
+
+    def _next(self) -> list[Record]:
+        with self._lock:
+            return list(islice(self._waiting, BATCH))
+
+    def _done(self, drained: Future[None]) -> None:
+        error = drained.exception()
+        with self._lock:
+            told, self._failing = self._failing, error is not None
+            self._busy = again = error is None and bool(self._waiting)
+        if again:
+            self._start()
+        elif error is not None and not told:
+            log.error("usage records wait, the database fails", exc_info=error)
+
+
+def insert(records: Sequence[Record]) -> None:
+    """Write them, those that are there already excepted; one that the database cannot hold is left out and logged.
+
+    Raises django.db.Error where nothing can be written now.
+    """
+    try:
+        UsageRecord.objects.bulk_create([row(record) for record in records], ignore_conflicts=True)
+    except _UNFIT as error:
+        if len(records) == 1:
+            log.error("the database cannot hold usage record %s: %s", records[0].request_id, type(error).__name__)
+            return
+        for record in records:
+            insert([record])
+
+
+def row(record: Record) -> UsageRecord:
+    return UsageRecord(**{column.name: _value(column, getattr(record, column.name)) for column in COLUMNS})
+
+
+def _value(column: models.Field[Any, Any], value: Any) -> Any:
+    match value:
+        case str() if isinstance(column, models.DateTimeField):
+            moment = datetime.fromisoformat(value)
+            return moment if settings.USE_TZ else timezone.make_naive(moment, timezone.get_default_timezone())
+        case str():
+            return _clean(value)[: column.max_length]
+        case _:
+            return _clean(value)
+
+
+def _clean(value: Any) -> Any:
+    """JSON values without NUL characters, which PostgreSQL's text has not."""
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list() | tuple():
+            return [_clean(item) for item in value]
+        case Mapping():
+            return {key: _clean(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+COLUMNS: tuple[models.Field[Any, Any], ...] = tuple(
+    column for column in UsageRecord._meta.concrete_fields if not column.primary_key
+)

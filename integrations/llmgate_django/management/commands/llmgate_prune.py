@@ -1,0 +1,42 @@
+"""`manage.py llmgate_prune`: delete old records of usage; for a nightly job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from asgi_llmgate import SettingsError
+from llmgate_django.conf import parse_age, read
+from llmgate_django.models import UsageRecord
+
+BATCH = 1000
+"""Rows of one statement: a site goes on writing meanwhile."""
+
+
+class Command(BaseCommand):
+    help = "Delete records of usage that are older than usage.ledger.keep."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--keep", help="instead of usage.ledger.keep: 90d, 4w")
+        parser.add_argument("--dry-run", action="store_true", help="only say how many there are")
+
+    def handle(self, *args: Any, keep: str | None, dry_run: bool, **options: Any) -> None:
+        try:
+            age = parse_age(keep, "--keep") if keep else read().keep
+        except SettingsError as error:
+            raise CommandError(str(error)) from None
+        if age is None:
+            raise CommandError("usage.ledger.keep says no time; name one with --keep")
+        old = UsageRecord.objects.filter(time__lt=timezone.now() - age).order_by("id")
+        count = old.count() if dry_run else _delete(old)
+        self.stdout.write(f"{count} {'record' if count == 1 else 'records'} {'would be ' if dry_run else ''}deleted")
+
+
+def _delete(old: Any) -> int:
+    deleted = 0
+    while ids := list(old.values_list("id", flat=True)[:BATCH]):
+        UsageRecord.objects.filter(id__in=ids).delete()
+        deleted += len(ids)
+    return deleted

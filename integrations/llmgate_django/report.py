@@ -1,0 +1,95 @@
+"""Sums over the table of usage, for the admin's chart and `manage.py llmgate_usage`."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, TruncDay, TruncHour
+
+from asgi_llmgate import SettingsError
+from llmgate_django.models import UsageRecord
+
+GROUPS: Mapping[str, Any] = {
+    "user": F("subject"),
+    "model": F("request_model"),
+    "asked": F("client_model"),
+    "provider": F("provider"),
+    "backend": F("backend"),
+    "outcome": F("outcome"),
+    "reason": F("reason"),
+    "rule": F("policy_rule"),
+    "issuer": F("issuer"),
+    "client": F("user_agent"),
+    "day": TruncDay("time"),
+    "hour": TruncHour("time"),
+}
+"""What people call a column, to what it is grouped by."""
+
+MEASURES: Mapping[str, Any] = {
+    "requests": Count("id"),
+    "failed": Count("id", filter=~Q(outcome="ok")),
+    "input_tokens": Coalesce(Sum("input_tokens"), 0),
+    "output_tokens": Coalesce(Sum("output_tokens"), 0),
+    "cached_tokens": Coalesce(Sum("cache_read_tokens"), 0),
+    "cost_usd": Sum("cost_usd"),
+}
+"""`failed` counts what did not end well, refusals included; `cost_usd` is None where no cost is known."""
+
+_TIMES = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:00"}
+
+
+def summarise(records: QuerySet[UsageRecord], by: Sequence[str], fields: Collection[str] = ()) -> list[dict[str, Any]]:
+    """One row per combination of `by`, by time first, then the largest; times as text.
+
+    `by` are words of GROUPS, and names of `fields`, the operator's own.  Raises SettingsError for any other.
+    """
+    groups = {f"by_{index}": _group(name, fields) for index, name in enumerate(by)}
+    measures = {f"sum_{name}": measure for name, measure in MEASURES.items()}
+    found = records.order_by().annotate(**groups).values(*groups).annotate(**measures).values(*groups, *measures)
+    rows = []
+    for line in found:
+        shown = {name: _shown(name, line[f"by_{index}"]) for index, name in enumerate(by)}
+        rows.append(shown | {name: line[f"sum_{name}"] for name in MEASURES})
+    times = [name for name in by if name in _TIMES]
+    return sorted(rows, key=lambda each: (*(each[name] for name in times), -each["requests"]))
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _group(name: str, fields: Collection[str]) -> Any:
+    if name in GROUPS:
+        return GROUPS[name]
+    if name in fields:
+        return KeyTextTransform(name, "fields")
+    near = difflib.get_close_matches(name, [*GROUPS, *fields], n=1)
+    hint = f"did you mean {near[0]}?" if near else "one of " + ", ".join([*GROUPS, *fields])
+    raise SettingsError(f"cannot group by {name!r}", hint=hint)
+
+
+def _shown(name: str, value: Any) -> str:
+    if name in _TIMES:
+        return f"{value:{_TIMES[name]}}"
+    return "" if value is None else str(value)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return json.dumps(value) if value else ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value

@@ -1,0 +1,122 @@
+"""What is installed: the wheel has all of it, pages can be followed from their `pip install` on, other Djangos work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from asgi_llmgate.testing.model_server import ModelServer
+from tests.docs.following import Reader
+from tests.docs.hosting import blocks_named
+from tests.installing import CACHE, CONSTRAINTS, ROOT, python_at_least, python_environment, run
+
+PACKAGES = ["llmgate_django", "llmgate_quart", "llmgate_starlette"]
+
+
+@pytest.mark.parametrize(
+    ("package", "framework", "extra"),
+    [
+        ("llmgate_django", "django", "django"),
+        ("llmgate_quart", "quart", "quart"),
+        ("llmgate_starlette", "starlette", "starlette"),
+    ],
+)
+def test_a_missing_framework_is_named_with_its_extra(package: str, framework: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{framework!r}] = None; import {package}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"{package} needs" in done.stderr
+    assert done.stderr.strip().endswith(f"pip install 'asgi-llmgate[{extra}]'")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_integration_loads_no_other_framework(package: str) -> None:
+    others = {"llmgate_django": ["starlette", "quart"], "llmgate_quart": ["django", "starlette"]}
+    unwanted = [*others.get(package, ["django", "quart"]), "fastapi"]
+    code = f"import sys, {package}; print([name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.servers
+def test_the_wheel_has_every_file_of_the_integrations(wheel: Path) -> None:
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("llmgate_")}
+    files = {
+        str(file.relative_to(ROOT / "integrations"))
+        for package in PACKAGES
+        for file in (ROOT / "integrations" / package).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert packed == files
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("host", ["django", "starlette", "fastapi", "quart"])
+def test_a_page_leads_from_pip_install_to_a_first_answer(
+    host: str, wheel: Path, claude_binary: Path, tmp_path: Path, serve: Callable[..., str]
+) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    claude = tmp_path / "venv" / "bin" / "claude"
+    claude.write_text(f'#!/bin/sh\nexec {claude_binary} -p "Say hello."\n')
+    claude.chmod(0o755)
+    environment = {
+        **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HTTP", "http"))},
+        "PATH": f"{claude.parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "NO_PROXY": "127.0.0.1",
+        "PIP_FIND_LINKS": str(wheel.parent),
+        "PIP_CONSTRAINT": str(CONSTRAINTS),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "OPENAI_API_KEY": "sk-reader",
+        "DISABLE_AUTOUPDATER": "1",
+        "IS_SANDBOX": "1",
+    }
+    folder = tmp_path / "site"
+    folder.mkdir()
+    with ExitStack() as stack:
+        model = serve(ModelServer(api_key="sk-reader")) + "/v1"
+        printed = Reader(folder, stack, environment, model).follow(blocks_named(f"tutorial {host}"))
+    assert any(each.startswith("You said: Say hello.") for each in printed), printed
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("django", ["django>=5.2,<5.3", "django>=6,<7"])
+def test_this_django_passes_the_tests_of_the_integration(django: str) -> None:
+    """The tests of this folder and of the mount, in an environment of its own, on the source as it is here."""
+    python = python_at_least(12)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = "".join(line for line in CONSTRAINTS.read_text().splitlines(True) if not line.startswith("Django=="))
+    constraints = CACHE / f"without-django-{hashlib.sha256(pins.encode()).hexdigest()[:10]}.txt"
+    constraints.parent.mkdir(exist_ok=True)
+    constraints.write_text(pins)
+    name = re.sub(r"[^a-z0-9.]+", "-", django)
+    needed = [*project["dependencies"], *project["optional-dependencies"]["serve"], "pytest", "pytest-asyncio"]
+    python = python_environment(name, "-c", str(constraints), *needed, django, python=python)
+    tests = sorted(map(str, Path(__file__).parent.glob("test_django_*.py")))
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'integrations'}", "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -3,7 +3,7 @@
     Front  ->  usage  ->  auth  ->  resolve  ->  policy  ->  limits  ->  app
 
 `Gateway` decides nothing itself.  It nests the layers, opens the exchange that they share (a child of the host's,
-where the host runs layers of ours too), and closes at the end what they opened.  assembly.py makes one from settings.
+where the host runs layers of ours too), and closes at the end what they opened.  assembly/ makes one from settings.
 """
 
 from __future__ import annotations

@@ -373,7 +373,7 @@ def _explained(text: str) -> SettingsError:
     choices = _literals(kind) if enumerated else ()
     hint = "one of " + ", ".join(map(str, choices)) if choices else ""
     if hint and message.startswith("Expected `str`"):
-        hint += "; in quotes, where YAML would read a number"
+        hint += "; in quotes, where YAML would read " + ("true or false" if "`bool`" in message else "a number")
     return SettingsError(message[:1].lower() + message[1:], path=path, hint=hint)
 
 

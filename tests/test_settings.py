@@ -53,6 +53,11 @@ MISTAKES = [
         "(one of 1.41, latest, both; in quotes, where YAML would read a number)",
     ),
     (
+        with_(auth={"mode": False}),
+        "auth.mode: expected `str`, got `bool` "
+        "(one of strict, optional, permissive, off; in quotes, where YAML would read true or false)",
+    ),
+    (
         with_(usage={"otel": {"semconf": "latest"}}),
         "usage.otel.semconf: unknown key (did you mean semconv?)",
     ),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, SettingsError
-from asgi_llmgate.credentials import credential
+from asgi_llmgate.assembly.credentials import credential
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.settings import ApiKey, read_settings

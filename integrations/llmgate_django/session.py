@@ -6,14 +6,16 @@ Django does on the way when SECRET_KEY was rotated.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, parse_cookie
+from django.shortcuts import resolve_url
 
 from asgi_llmgate import Identity
 from llmgate_django.thread import DatabaseThread
@@ -33,6 +35,20 @@ class DjangoSession:
             return None
         key = parse_cookie(b"; ".join(headers).decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
         return await self._look_up(key) if key else None
+
+
+class PageViewer:
+    """What UsagePage asks: the claims of who is logged in, where to log in, or None for who is not `staff`."""
+
+    def __init__(self, *, staff: bool) -> None:
+        self._staff = staff
+        self._session = DjangoSession(DatabaseThread())
+
+    async def __call__(self, scope: MutableMapping[str, Any]) -> Mapping[str, Any] | str | None:
+        viewer = await self._session(scope)
+        if viewer is None:
+            return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': scope['path']})}"
+        return viewer.claims if viewer.claims["staff"] or not self._staff else None
 
 
 def look_up(key: str) -> Identity | None:

@@ -10,17 +10,19 @@
         ],
     )
 
-`identity` and `require_identity` are dependencies for FastAPI, and functions for anybody else.
+`identity` and `require_identity` are dependencies for FastAPI, and functions for anybody else.  `session_viewer` lets
+people see a UsagePage by the session that they have.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 try:
     from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser
@@ -32,7 +34,7 @@ except ImportError:
 
 from asgi_llmgate import Exchange, Gateway, Identity
 
-__all__ = ["IdentityBackend", "User", "combine", "from_config", "identity", "require_identity"]
+__all__ = ["IdentityBackend", "User", "combine", "from_config", "identity", "require_identity", "session_viewer"]
 
 A = TypeVar("A")
 Lifespan = Callable[[Any], AbstractAsyncContextManager[A]]
@@ -86,6 +88,26 @@ def require_identity(connection: HTTPConnection) -> Identity:
     if not found.is_authenticated:
         raise HTTPException(401, "authentication failure: no bearer token found", {"www-authenticate": "Bearer"})
     return found
+
+
+def session_viewer(
+    key: str = "user", *, login: str | None = None
+) -> Callable[[MutableMapping[str, Any]], Mapping[str, Any] | str | None]:
+    """`page_auth` of a UsagePage behind Starlette's SessionMiddleware: the viewer is what the session has under `key`,
+    and a name alone is `{"name": ...}`.  Who has none is sent to `login`, or refused.
+
+    The page raises LookupError where no SessionMiddleware is around it.
+    """
+
+    def viewer(scope: MutableMapping[str, Any]) -> Mapping[str, Any] | str | None:
+        if "session" not in scope:
+            raise LookupError("no session in this scope: put SessionMiddleware around the mounted page")
+        found = scope["session"].get(key)
+        if not found:
+            return None if login is None else f"{login}?{urlencode({'next': scope['path']})}"
+        return found if isinstance(found, Mapping) else {"name": str(found)}
+
+    return viewer
 
 
 class User(BaseUser):

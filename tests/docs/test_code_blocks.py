@@ -568,7 +568,7 @@ async def the_page_behind_a_login(text: str, place: Place) -> None:
     exec(text.replace("Starlette()", host), names)
     base = place.stack.enter_context(serving(names["app"]))
     with httpx.Client(base_url=base, trust_env=False) as browser:
-        assert browser.get("/llm-usage/").headers["location"] == "/login?next=/llm-usage/"
+        assert browser.get("/llm-usage/").headers["location"] == "/login?next=%2Fllm-usage%2F"
         for team, calls in (("data-platform", 1), ("search", 0)):
             browser.get("/login", params={"role": "lead", "team": team})
             assert f"<dt>Requests</dt><dd>{calls}</dd>" in browser.get("/llm-usage/").text

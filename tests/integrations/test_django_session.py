@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from asgi_llmgate import UsagePage, mount
+from asgi_llmgate.testing.driver import call, http_scope
 from tests import djangosite
 from tests.integrations.conftest import ASK
 
@@ -144,3 +148,23 @@ def test_rules_may_read_what_the_site_knows(company: Company, serve: Callable[..
     line = (tmp_path / "log").read_text()
     for part in ('"jwt.sub":"ada"', '"jwt.iss":"django"', '"mail":"ada@acme.test"', '"root":false'):
         assert part in line
+
+
+@pytest.mark.parametrize(
+    ("who", "staff", "status"),
+    [("ada", True, 200), ("bob", True, 403), ("bob", False, 200), ("", True, 303)],
+)
+async def test_a_usage_page_is_for_who_is_logged_in(who: str, staff: bool, status: int, tmp_path: Path) -> None:
+    page = UsagePage(f"sqlite:///{tmp_path}/ledger.db", page_auth=llmgate_django.page_auth(staff=staff))
+    app = mount(application, "/llm-usage", page)
+    headers = {"cookie": await asyncio.to_thread(cookie, who)} if who else {}
+    reply = await call(app, "GET", "/llm-usage/", headers=headers)
+    assert reply.status == status
+    assert reply.headers.get("location") == (None if who else "/accounts/login/?next=%2Fllm-usage%2F")
+    await page.shutdown()
+
+
+async def test_what_a_viewer_is_shown_may_hang_on_their_groups(tmp_path: Path) -> None:
+    viewer = await llmgate_django.page_auth()(http_scope(headers={"cookie": await asyncio.to_thread(cookie, "ada")}))
+    assert isinstance(viewer, Mapping)
+    assert (viewer["sub"], viewer["groups"], viewer["staff"]) == ("ada", ["data"], True)

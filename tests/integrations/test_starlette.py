@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 from fastapi import Depends, FastAPI
-from llmgate_starlette import IdentityBackend, User, combine, from_config, identity, require_identity
+from llmgate_starlette import IdentityBackend, User, combine, from_config, identity, require_identity, session_viewer
 from starlette.applications import Starlette
 from starlette.authentication import requires
 from starlette.config import Config
@@ -283,3 +283,21 @@ def test_the_environment_counts_before_the_env_file(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read .*none\.yaml"):
         from_config(Config(), tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("session", "login", "viewer"),
+    [
+        ({"user": {"name": "ada", "team": "search"}}, None, {"name": "ada", "team": "search"}),
+        ({"user": "ada"}, "/login", {"name": "ada"}),
+        ({}, "/login", "/login?next=%2Fllm-usage%2F"),
+        ({"user": ""}, None, None),
+    ],
+)
+def test_a_session_says_who_looks_at_the_usage_page(session: Any, login: str | None, viewer: Any) -> None:
+    assert session_viewer(login=login)({"path": "/llm-usage/", "session": session}) == viewer
+
+
+def test_a_page_without_a_session_around_it_says_what_is_missing() -> None:
+    with pytest.raises(LookupError, match="put SessionMiddleware around the mounted page"):
+        session_viewer()({"path": "/llm-usage/"})

@@ -20,7 +20,7 @@ from tests.docs.following import Reader
 from tests.installing import ROOT
 
 if TYPE_CHECKING:
-    from tests.docs.test_code_blocks import Place
+    from tests.docs.place import Place
 
 RUNNERS: dict[str, Callable[[str, Any], Any]] = {}
 
@@ -35,7 +35,7 @@ def runs(*names: str) -> Callable[[Callable[[str, Any], Any]], Callable[[str, An
 
 def blocks_named(name: str) -> list[tuple[str, str]]:
     """Language and text of each block of that name, as they follow on their page."""
-    from tests.docs.test_code_blocks import BLOCKS
+    from tests.docs.blocks import BLOCKS
 
     return [(block.language, block.text) for block in BLOCKS if block.name == name]
 

@@ -17,7 +17,7 @@ from asgi_llmgate import Gateway
 from asgi_llmgate.settings import parse_size, read_file, read_settings
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.workers import MARGIN
-from tests.docs.test_code_blocks import NAMED
+from tests.docs.blocks import NAMED
 from tests.installing import ROOT, python_environment, run
 
 DEPLOY = ROOT / "examples" / "deploy"

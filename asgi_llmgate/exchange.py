@@ -165,11 +165,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model server said about its answer: the model that answered, its id, why it stopped."""
+    """What the model server said about its answer: the model that answered, its id, why it stopped; and the tools that
+    it calls, by the client's names, each once and in the order of the answer."""
 
     model: str = ""
     id: str = ""
     finish_reasons: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 class Tracing(Protocol):

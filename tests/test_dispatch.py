@@ -89,6 +89,7 @@ async def test_a_streamed_answer_is_the_same_message_and_the_same_usage(gate: An
     assert streamed["stop_reason"] == whole["stop_reason"] == "tool_use"
     assert streamed["usage"] == whole["usage"]
     assert app.exchange.usage == usage
+    assert app.exchange.answer.tools == ("Read",)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])

@@ -147,6 +147,7 @@ async def test_a_native_server_gets_the_clients_bytes_under_the_models_name(gate
     assert [block["type"] for block in message["content"]] == ["text", "tool_use"]
     exchange = app.exchange
     assert (exchange.outcome, exchange.answer.finish_reasons) == ("ok", ("tool_use",))
+    assert exchange.answer.tools == ("look",)
     assert (exchange.usage.input, exchange.usage.output) == (
         upstream.exchange.usage.input,
         upstream.exchange.usage.output,

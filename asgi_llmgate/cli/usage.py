@@ -45,7 +45,7 @@ def report(config: str, by: str, since: str, form: str) -> None:
     """Requests, tokens and cost, summed by what you choose.
 
     Groups: user, model (that was sent), asked (the model that was asked for), provider, backend, outcome, reason, rule,
-    issuer, client, day, hour, and each name in usage.fields.
+    issuer, client, tool, day, hour, and each name in usage.fields.  By tool, a call of two tools counts for each.
     """
     from asgi_llmgate.usage.ledger.report import MEASURES, safe_cell, summarise
 

@@ -76,7 +76,7 @@ class Calls:
 
     def __init__(self, plan: AnswerPlan) -> None:
         self.size = 0
-        self.told = 0
+        self.told: list[str] = []
         self.reported: list[str] = []
         self._plan = plan
         self._by_index: dict[int, Call] = {}
@@ -110,8 +110,9 @@ class Calls:
             return
         if not call.opened:
             call.opened = True
-            self.told += 1
-            out.tool_open(self._shown_id(call), self._plan.names.get(call.name, call.name))
+            name = self._plan.names.get(call.name, call.name)
+            self.told.append(name)
+            out.tool_open(self._shown_id(call), name)
         if arguments := call.take():
             out.json(arguments)
 
@@ -132,7 +133,7 @@ class Calls:
         if cut or call.is_whole():
             out.close()
         elif out.retract(call.quote()):
-            self.told -= 1
+            self.told.pop()
             self.reported.append("tool_calls.arguments")
         else:
             raise Broken("the model called a tool with arguments that are not a JSON object")

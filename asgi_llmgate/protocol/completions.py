@@ -13,15 +13,17 @@ from typing import Any
 from asgi_llmgate.errors import Broken, GateError
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol.calls import Call, Calls
 from asgi_llmgate.protocol.content import content_of, reasoning_of, refusal_of
 from asgi_llmgate.protocol.dialects import Dialect
 from asgi_llmgate.protocol.draft import Options
 from asgi_llmgate.protocol.facts import Facts
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.handed_on import HandedOn
+from asgi_llmgate.protocol.jsontext import describe
 from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.learnt import Learnt
-from asgi_llmgate.protocol.openai import Chunk, Delta, read_chunk
+from asgi_llmgate.protocol.openai import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.plan import AnswerPlan
 from asgi_llmgate.protocol.sse import END
 
@@ -52,7 +54,10 @@ class ChatAnswer(HandedOn):
     def __init__(self, *, stream: bool, request_id: str, input_estimate: int, shows_usage: bool = False) -> None:
         super().__init__(stream=stream, request_id=request_id)
         self._shows_usage = shows_usage
-        self._facts = Facts(AnswerPlan(message_id="", model="", input_estimate=input_estimate))
+        plan = AnswerPlan(message_id="", model="", input_estimate=input_estimate)
+        self._facts = Facts(plan)
+        self._calls = Calls(plan)
+        self._named: list[Call] = []
         self._size = 0
 
     @property
@@ -61,7 +66,7 @@ class ChatAnswer(HandedOn):
 
     @property
     def answer(self) -> Answer:
-        return self._facts.answer
+        return self._facts.answer(call.name for call in self._named)
 
     def step(self, event: bytes) -> None:
         if self.done or event in _KEEPALIVES:
@@ -112,13 +117,27 @@ class ChatAnswer(HandedOn):
         self._facts.note_chunk(chunk, event)
         for choice in chunk.choices or ():
             self._facts.note_choice(choice)
-            self._size += _size(choice.delta or choice.message)
+            if (delta := choice.delta or choice.message) is not None:
+                self._size += _size(delta)
+                self._note_calls(delta)
+
+    def _note_calls(self, delta: Delta) -> None:
+        """Only pieces with a name are looked at: whatever else comes of a call does not change what is called."""
+        for piece in delta.tool_calls or ():
+            if piece.function is not None and piece.function.name:
+                self._note_call(piece.index, piece.id, piece.function)
+        if delta.function_call is not None and delta.function_call.name:
+            self._note_call(None, None, delta.function_call)
+
+    def _note_call(self, index: int | None, call_id: str | None, function: Function) -> None:
+        name, arguments = function.name or "", describe(function.arguments)
+        call, is_new = self._calls.place(index, call_id or "", name, arguments)
+        if is_new:
+            self._named.append(call)
 
 
-def _size(delta: Delta | None) -> int:
+def _size(delta: Delta) -> int:
     """Bytes that the model wrote."""
-    if delta is None:
-        return 0
     calls = [call.function for call in delta.tool_calls or () if call.function is not None]
     return (
         sum(len(raw) for _, raw in content_of(delta))

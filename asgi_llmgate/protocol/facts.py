@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from asgi_llmgate.exchange import Answer, Usage
@@ -28,9 +29,10 @@ class Facts:
         self.finish_reason = ""
         self.matched: str | None = None
 
-    @property
-    def answer(self) -> Answer:
-        return Answer(self.model, self.id, (self.finish_reason,) if self.finish_reason else ())
+    def answer(self, called: Iterable[str]) -> Answer:
+        """`called`: the names of the tools that it calls, one for each call."""
+        reasons = (self.finish_reason,) if self.finish_reason else ()
+        return Answer(self.model, self.id, reasons, tuple(dict.fromkeys(called)))
 
     def note_chunk(self, chunk: Chunk, event: bytes) -> None:
         """Raises the UpstreamError that the event reports, if it does."""

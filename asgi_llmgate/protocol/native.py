@@ -36,6 +36,11 @@ VERSION = (b"anthropic-version", b"2023-06-01")
 _BYTES_PER_TOKEN = 4
 
 
+class _Block(Struct, gc=False):
+    type: str = ""
+    name: str | None = None
+
+
 class _Message(Struct, gc=False):
     type: str = ""
     id: str = ""
@@ -44,9 +49,14 @@ class _Message(Struct, gc=False):
     usage: Raw = Raw(b"")
 
 
+class _Whole(_Message, gc=False):
+    content: list[_Block] | None = None
+
+
 class _Event(Struct, gc=False):
     type: str
     message: _Message | None = None
+    content_block: _Block | None = None
     delta: _Message | None = None
     usage: Raw = Raw(b"")
 
@@ -60,7 +70,7 @@ class _Envelope(Struct, gc=False):
     error: _Said
 
 
-_message = msgspec.json.Decoder(_Message)
+_whole = msgspec.json.Decoder(_Whole)
 _event = msgspec.json.Decoder(_Event)
 _envelope = msgspec.json.Decoder(_Envelope)
 
@@ -99,6 +109,7 @@ class NativeAnswer(HandedOn):
         self._counted = False
         self._message = _Message()
         self._stop_reason = ""
+        self._called: dict[str, None] = {}
 
     @property
     def usage(self) -> Usage:
@@ -109,7 +120,8 @@ class NativeAnswer(HandedOn):
 
     @property
     def answer(self) -> Answer:
-        return Answer(self._message.model, self._message.id, (self._stop_reason,) if self._stop_reason else ())
+        reasons = (self._stop_reason,) if self._stop_reason else ()
+        return Answer(self._message.model, self._message.id, reasons, tuple(self._called))
 
     def step(self, event: bytes) -> None:
         if self.done:
@@ -130,14 +142,16 @@ class NativeAnswer(HandedOn):
 
     def whole(self, document: bytes) -> None:
         try:
-            message = _message.decode(document)
+            message = _whole.decode(document)
         except msgspec.DecodeError:
-            message = _Message()
+            message = _Whole()
         if message.type != "message" or self._stream:
             self.fail(Broken("the model server's answer is not what was asked for"))
             return
         self._message, self._stop_reason = message, message.stop_reason or ""
         self._count(message.usage, final=True)
+        for block in message.content or ():
+            self._note_call(block)
         self._pass_whole(document)
 
     def finish(self) -> None:
@@ -150,12 +164,17 @@ class NativeAnswer(HandedOn):
                 self._size += len(event)
             case "content_block_start":
                 self.started = True
+                self._note_call(read.content_block or _Block())
             case "message_start" if read.message is not None:
                 self._message = read.message
                 self._count(read.message.usage, final=False)
             case "message_delta":
                 self._stop_reason = (read.delta and read.delta.stop_reason) or self._stop_reason
                 self._count(read.usage, final=True)
+
+    def _note_call(self, block: _Block) -> None:
+        if block.type.endswith("tool_use") and block.name:  # server_tool_use and mcp_tool_use, too
+            self._called[block.name] = None
 
     def _count(self, raw: Raw, *, final: bool) -> None:
         usage = read_usage(bytes(raw))

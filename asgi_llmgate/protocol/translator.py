@@ -116,8 +116,8 @@ class Translator:
 
     @property
     def answer(self) -> Answer:
-        """What the server said about itself."""
-        return self._facts.answer
+        """What the server said about itself, and which tools the client has been told to call."""
+        return self._facts.answer(self._calls.told)
 
     def begin(self, out: Emitter) -> None:
         """Start the answer, also before the server has spoken; then under the plan's id and model."""
@@ -274,7 +274,7 @@ class Translator:
             self.reported.append("finish_reason")
         reason = stops.stop_reason(
             "length" if self._prose.limited else facts.finish_reason,
-            called=self._calls.told > 0,
+            called=bool(self._calls.told),
             refused=self._prose.refused,
             matched=facts.matched is not None,
         )

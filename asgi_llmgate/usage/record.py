@@ -48,8 +48,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     answer was there) and `upstream_ms` (from sending the call until the end) are milliseconds.  `input_tokens` holds
     all input, cached tokens included, and `output_tokens` includes `reasoning_tokens`; all are None where nobody has
     said, and `estimated` marks numbers that we had to guess.  `request_model` is the model that was sent,
-    `client_model` the one that was asked for.  `error_type` is the name of the class in errors.py.  `fields` are the
-    operator's own.
+    `client_model` the one that was asked for.  `tools` are the names of the tools that the answer calls, each once.
+    `error_type` is the name of the class in errors.py.  `fields` are the operator's own.
     """
 
     time: str
@@ -78,6 +78,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     response_model: str = field(default="", name="gen_ai.response.model")
     response_id: str = field(default="", name="gen_ai.response.id")
     finish_reasons: tuple[str, ...] = field(default=(), name="gen_ai.response.finish_reasons")
+    tools: tuple[str, ...] = field(default=(), name="llmgate.tools")
     max_tokens: int = field(default=0, name="gen_ai.request.max_tokens")
     stream: bool = field(default=False, name="gen_ai.request.stream")
     temperature: float | None = field(default=None, name="gen_ai.request.temperature")
@@ -187,6 +188,7 @@ def _called(exchange: Exchange) -> dict[str, Any]:
         facts["response_model"] = clip(answer.model)
         facts["response_id"] = clip(answer.id)
         facts["finish_reasons"] = _clip_all(answer.finish_reasons)
+        facts["tools"] = _clip_all(answer.tools)
     return facts
 
 

@@ -43,6 +43,7 @@ class UsageRecord(models.Model):
     response_model = _text()
     response_id = _text()
     finish_reasons = models.JSONField(default=list, blank=True)
+    tools = models.JSONField(default=list, blank=True, help_text="the tools that the answer calls")
     max_tokens = models.BigIntegerField(default=0)
     stream = models.BooleanField(default=False)
     temperature = models.FloatField(null=True, blank=True)

@@ -82,6 +82,31 @@ def test_chunks_are_handed_on_and_usage_to_who_asked(shows: bool) -> None:
     assert (answer.started, answer.done, answer.error) == (True, True, None)
 
 
+@pytest.mark.parametrize(
+    ("pieces", "tools"),
+    [
+        ([call(id="a", name="Read", args=""), call(args='{"p'), call(1, id="b", name="Bash", args="{}")], "Read Bash"),
+        ([call(id="a", name="Read", args="{}"), call(1, id="b", name="Read", args="{}")], "Read"),
+        ([call(id="a", name="Read"), call(id="a", name="Read", args="{"), call(id="a", name="Read", args="}")], "Read"),
+        ([call(id="a", name="Re"), call(name="ad"), call(args="{}")], "Read"),
+        ([call(id="a", name="Read", args="{}"), call(id="b", name="Bash", args="{}")], "Read Bash"),
+        ([call(None, name="Read", args="{}"), call(None, name="Bash", args="{}")], "Read Bash"),
+        ([{"index": 0, "id": "a"}, call(id="a", name="Read")], "Read"),
+    ],
+    ids=["in pieces", "twice", "name on every piece", "name in pieces", "one index", "no ids", "no function"],
+)
+def test_the_tools_that_it_calls_are_named_each_once(pieces: list[Any], tools: str) -> None:
+    answer, _ = answered([*(calls(piece) for piece in pieces), chunk(finish="tool_calls"), "[DONE]"])
+    assert answer.answer.tools == tuple(tools.split())
+    assert answer.error is None
+
+
+def test_a_function_of_the_old_kind_is_a_tool() -> None:
+    said = [chunk(function_call={"name": "look", "arguments": ""}), chunk(function_call={"arguments": "{}"})]
+    answer, _ = answered([*said, chunk(finish="function_call"), "[DONE]"])
+    assert answer.answer.tools == ("look",)
+
+
 def test_an_end_without_its_mark_gets_it() -> None:
     end = {"id": "c1", "choices": [{"index": 0, "finish_reason": "stop"}]}
     answer, data = answered(["ping", *STREAM[:2], end])

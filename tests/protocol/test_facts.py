@@ -26,7 +26,7 @@ def test_names_are_the_first_and_counts_and_reasons_the_last() -> None:
     note(facts, {"id": "a", "model": "m", "choices": [{"finish_reason": "stop"}]})
     note(facts, {"id": "b", "model": "n", "choices": [{"finish_reason": "length", "usage": counted(9, 3)}]})
     note(facts, {"choices": [{"finish_reason": ""}], "usage": counted(0, 0)})
-    assert facts.answer == Answer("m", "a", ("length",))
+    assert facts.answer(["f", "g", "f"]) == Answer("m", "a", ("length",), ("f", "g"))
     assert facts.usage(100) == Usage(9, 3)
 
 

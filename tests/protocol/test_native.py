@@ -70,6 +70,35 @@ def test_events_are_handed_on_as_they_came() -> None:
     )
 
 
+def calling(kind: str, name: str) -> dict[str, Any]:
+    return {"type": kind, "id": "toolu_1", "name": name, "input": {}}
+
+
+def test_the_tools_that_it_calls_are_named_each_once() -> None:
+    text, *blocks = [
+        {"type": "text", "text": ""},
+        calling("tool_use", "Read"),
+        calling("server_tool_use", "web_search"),
+        {"type": "web_search_tool_result", "tool_use_id": "toolu_1", "content": []},
+        calling("tool_use", "Read"),
+        {"type": "tool_use", "name": None},
+    ]
+    starts = [{"type": "content_block_start", "index": n, "content_block": block} for n, block in enumerate(blocks)]
+    untold = {"type": "content_block_start", "index": 9}
+    answer, _ = answered([EVENTS[0], *starts, untold, *EVENTS[1:]])
+    assert (answer.answer.tools, answer.error) == (("Read", "web_search"), None)
+    whole = NativeAnswer(stream=False, request_id="req_1", input_estimate=9)
+    whole.whole(json.dumps({**MESSAGE, "content": [text, *blocks]}).encode())
+    assert whole.answer.tools == answer.answer.tools
+
+
+def test_a_delta_may_hold_a_content_of_another_kind() -> None:
+    compacted = {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "So far:"}}
+    answer, data = answered([*EVENTS[:3], compacted, *EVENTS[3:]])
+    assert json.dumps(compacted).encode() in data
+    assert answer.error is None
+
+
 def test_an_event_that_is_new_is_handed_on_too() -> None:
     new = {"type": "block_of_the_future", "x": 1}
     end = {**EVENTS[5], "delta": {**EVENTS[5]["delta"], **JUDGED}}

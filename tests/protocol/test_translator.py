@@ -140,6 +140,7 @@ def test_arguments_that_are_no_object_leave_a_streamed_block_open() -> None:
 def test_arguments_that_are_no_object_are_quoted_in_a_message() -> None:
     told = collected(sse(chunk(content="Hi"), NO_OBJECT, chunk(finish="tool_calls")))
     assert told.content == [text("Hi"), text("[tool call A: [1]]")]
+    assert told.translator.answer.tools == ()
     assert told.message["stop_reason"] == "end_turn"
     assert told.translator.reported == ["tool_calls.arguments"]
 
@@ -195,6 +196,18 @@ def test_a_failure_after_the_finish_reason_takes_nothing_away() -> None:
     translator.fail(TimedOut("too slow", phase="idle"), out)
     assert check_stream(out.take())["stop_reason"] == "end_turn"
     assert translator.error is None
+
+
+def test_the_tools_that_were_called_are_named_as_the_client_knows_them_each_once() -> None:
+    plan = replace(PLAN, names={"A": "mcp__a/long.name"})
+    pieces = [call(0, **A), call(1, **B), call(2, **{**A, "id": "c"}), call(3, id="d", name="D", args='{"half')]
+    for finish, named in (("tool_calls", ("mcp__a/long.name", "B")), ("length", ("mcp__a/long.name", "B", "D"))):
+        translator, out = Translator(plan), MessageEmitter()
+        translator.whole(json.dumps(completion(finish, tool_calls=pieces)).encode(), out)
+        assert translator.error is None
+        told = [block["name"] for block in json.loads(out.message())["content"] if block["type"] == "tool_use"]
+        assert tuple(dict.fromkeys(told)) == translator.answer.tools == named
+    assert Translator(plan).answer.tools == ()
 
 
 def test_an_unknown_finish_reason_is_derived_and_reported() -> None:

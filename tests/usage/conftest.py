@@ -117,7 +117,7 @@ def full_exchange() -> Callable[..., Exchange]:
             target=target,
             attempts=2,
             usage=Usage(input=17, output=33, cache_read=5, cache_creation=3, reasoning=2, estimated=True),
-            answer=Answer("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",)),
+            answer=Answer("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",), ("Read", "Bash")),
             dropped=["thinking"],
             sent_at=100.01,
             first_token_at=100.412,

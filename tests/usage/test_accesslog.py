@@ -85,7 +85,7 @@ def test_no_value_can_forge_or_break_a_line(full_exchange, line_of, format, pars
     exchange = full_exchange(
         path="/" + text, method=text, headers={"user-agent": text}, error=text, detail=text, dropped=[text] * 20,
         identity=Identity(text, text, "acme"), target=Target("main", "openai", text),
-        answer=Answer(text, text, (text,)),
+        answer=Answer(text, text, (text,), (text,) * 20),
     )  # fmt: skip
     exchange.call.session_id = exchange.call.agent_id = exchange.call.asked.model = text
     fields = {"team": lambda _: text, "groups": lambda _: [text, text]}

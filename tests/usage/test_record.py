@@ -8,7 +8,7 @@ import math
 import msgspec
 import pytest
 
-from asgi_llmgate.exchange import Exchange, Secret, Usage
+from asgi_llmgate.exchange import Answer, Exchange, Secret, Usage
 from asgi_llmgate.usage.record import NAMES, UsageRecord
 
 
@@ -34,6 +34,7 @@ def test_every_fact_leaves_under_the_name_of_the_conventions(full_exchange):
         "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
         "gen_ai.response.id": "chatcmpl-1",
         "gen_ai.response.finish_reasons": ("stop",),
+        "llmgate.tools": ("Read", "Bash"),
         "gen_ai.request.max_tokens": 128,
         "gen_ai.request.stream": True,
         "gen_ai.request.temperature": 0.0,
@@ -140,8 +141,9 @@ def test_text_from_outside_is_clipped(full_exchange):
         path="/" + long, headers={"user-agent": long}, error=long, detail=long, dropped=[long] * 1000, method=long
     )
     exchange.call.asked.model = exchange.call.session_id = exchange.call.agent_id = long
+    exchange.answer = Answer(long, long, (long,), tuple(f"{number}{long}" for number in range(1000)))
     flat = UsageRecord.of(exchange).flat()
-    assert len(json.dumps(flat)) < 6000
+    assert len(json.dumps(flat)) < 9000
     assert flat["user_agent"] == "x" * 127 + "…"
 
 

@@ -23,11 +23,13 @@ from sqlalchemy.exc import ArgumentError
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import rows
 from asgi_llmgate.usage.ledger.schema import (
+    ROLLUPS,
     SUMS,
     migrate,
     usage_record,
     usage_rollup,
     usage_series,
+    usage_tools,
 )
 from asgi_llmgate.usage.record import UsageRecord
 
@@ -127,7 +129,8 @@ class Database:
             statement = self._insert(usage_record).on_conflict_do_nothing(index_elements=["request_id"])
             new = connection.scalars(statement.returning(usage_record.c.request_id), list(made.values())).all()
             fresh = [made[request_id] for request_id in new]
-            self._add_up(connection, rows.rollups(fresh))
+            self._add_up(connection, usage_rollup, rows.rollups(fresh))
+            self._add_up(connection, usage_tools, rows.tool_rollups(fresh))
         return len(fresh)
 
     def prune(self, before: int) -> int:
@@ -145,7 +148,8 @@ class Database:
             if count < _PRUNED_AT_ONCE:
                 break
         with self.writing() as connection:
-            connection.execute(usage_rollup.delete().where(usage_rollup.c.start + usage_rollup.c.grain <= before))
+            for table in ROLLUPS:
+                connection.execute(table.delete().where(table.c.start + table.c.grain <= before))
             left = sa.select(usage_rollup.c.series_id).union(sa.select(usage_record.c.series_id))
             connection.execute(usage_series.delete().where(usage_series.c.id.not_in(left)))
         return deleted
@@ -154,9 +158,10 @@ class Database:
         """Delete the fine rollups that nobody looks at any more: minutes of two days ago, hours of a hundred."""
         self.migrate()
         with self.writing() as connection:
-            for grain, kept in ((60, _MINUTES_KEPT), (3600, _HOURS_KEPT)):
-                old = (usage_rollup.c.grain == grain) & (usage_rollup.c.start < now - kept)
-                connection.execute(usage_rollup.delete().where(old))
+            for table in ROLLUPS:
+                for grain, kept in ((60, _MINUTES_KEPT), (3600, _HOURS_KEPT)):
+                    old = (table.c.grain == grain) & (table.c.start < now - kept)
+                    connection.execute(table.delete().where(old))
 
     def close(self) -> None:
         """Let go of all connections, and of what is known of the database; the next use begins anew."""
@@ -185,11 +190,11 @@ class Database:
         query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(keys))
         return {row.key: row.id for row in connection.execute(query)}
 
-    def _add_up(self, connection: sa.Connection, made: list[rows.Row]) -> None:
+    def _add_up(self, connection: sa.Connection, table: sa.Table, made: list[rows.Row]) -> None:
         if made:
-            insert = self._insert(usage_rollup)
-            sums = {name: usage_rollup.c[name] + insert.excluded[name] for name in SUMS}
-            place = list(usage_rollup.primary_key)
+            insert = self._insert(table)
+            sums = {name: table.c[name] + insert.excluded[name] for name in SUMS}
+            place = list(table.primary_key)
             connection.execute(insert.on_conflict_do_update(index_elements=place, set_=sums), made)
 
     def _insert(self, table: sa.Table) -> Any:

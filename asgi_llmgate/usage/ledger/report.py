@@ -29,6 +29,8 @@ WORDS: Mapping[str, str] = {
 }
 """What people call a column, to its name."""
 
+TOOL = "tool"
+
 _OFFICIAL = {each.encode_name: each.name for each in msgspec.structs.fields(UsageRecord) if each.name in TEXTS}
 _SPANS = {"hour": (3600_000, "%Y-%m-%d %H:00"), "day": (86400_000, "%Y-%m-%d")}
 
@@ -58,10 +60,14 @@ def summarise(
 ) -> list[Line]:
     """Sums of the records between two moments (Unix seconds), per combination of `by`: words such as `user`, `model`,
     `day`, a record's own names, and names of the operator's `fields`.  By time first, then the dearest and largest.
+    By `tool`, a call of two tools counts for each of them, and one of none for "".
 
     Raises SettingsError for a word that is none of these.
     """
-    columns = [_column(name, fields).label(f"by_{index}") for index, name in enumerate(by)]
+    tools = _called(connection)
+    columns = [
+        (tools.c.value if name == TOOL else _column(name, fields)).label(f"by_{index}") for index, name in enumerate(by)
+    ]
     table = usage_record.c
     used = table.input_tokens.is_not(None)
     query = (
@@ -80,6 +86,7 @@ def summarise(
             sa.func.sum(table.cost_nano).label("cost"),
             _count(used & table.cost_nano.is_(None)).label("unpriced"),
         )
+        .select_from(usage_record.outerjoin(tools, sa.true()) if TOOL in by else usage_record)
         .where(table.time_ms >= since * 1000, table.time_ms < until * 1000)
         .group_by(*(column.name for column in columns))  # PostgreSQL takes `fields ->> $1` and `fields ->> $2` for two
     )
@@ -105,6 +112,12 @@ def safe_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
+def _called(connection: sa.Connection) -> sa.TableValuedAlias:
+    """The tools of a record as rows."""
+    unnest = sa.func.jsonb_array_elements_text if connection.dialect.name == "postgresql" else sa.func.json_each
+    return unnest(usage_record.c.tools).table_valued("value")
+
+
 def _column(name: str, fields: Iterable[str]) -> sa.ColumnElement[Any]:
     if name in _SPANS:
         return usage_record.c.time_ms - usage_record.c.time_ms % _SPANS[name][0]
@@ -112,7 +125,7 @@ def _column(name: str, fields: Iterable[str]) -> sa.ColumnElement[Any]:
         return usage_record.c[column]
     known = list(fields)
     if name not in known:
-        words = [*WORDS, *_SPANS, *known]
+        words = [*WORDS, TOOL, *_SPANS, *known]
         near = difflib.get_close_matches(name, words, n=1)
         hint = f"did you mean {near[0]}?" if near else "one of " + ", ".join(words)
         raise SettingsError(f"cannot group by {name!r}", path="--by", hint=hint)

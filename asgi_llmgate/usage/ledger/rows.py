@@ -67,15 +67,25 @@ def series_of(row: Row) -> Row:
 
 def rollups(rows: Iterable[Row]) -> list[Row]:
     """What these rows add to `usage_rollup`, in the order of its key: two writers lock rows in the same order."""
-    found: dict[tuple[int, int, int], Row] = {}
-    for row in rows:
+    return _summed(("grain", "start", "series_id"), ((row, ()) for row in rows))
+
+
+def tool_rollups(rows: Iterable[Row]) -> list[Row]:
+    """What these rows add to `usage_tools`, in the same way."""
+    calls = ((row, (tool,)) for row in rows for tool in dict.fromkeys(row["tools"] or ()))
+    return _summed(("grain", "start", "series_id", "tool"), calls)
+
+
+def _summed(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) -> list[Row]:
+    """Each row is added at its grains, starts and series, and at what comes with it."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for row, further in rows:
         added = _added(row)
         for grain in GRAINS:
-            place = (grain, _start(row["time_ms"], grain), row["series_id"])
+            place = (grain, _start(row["time_ms"], grain), row["series_id"], *further)
             sums = found.setdefault(place, dict.fromkeys(SUMS, 0))
             for name, value in added.items():
                 sums[name] += value
-    keys = ("grain", "start", "series_id")
     return [dict(zip(keys, place, strict=True)) | found[place] for place in sorted(found)]
 
 
@@ -85,7 +95,8 @@ def _added(row: Row) -> Row:
         "priced": int(row["cost_nano"] is not None),
         "unpriced": int(row["cost_nano"] is None and row["input_tokens"] is not None),
         "estimated": int(row["estimated"]),
-        **{name: row[name] or 0 for name in SUMS[4:]},
+        "calling": int(bool(row["tools"])),
+        **{name: row[name] or 0 for name in SUMS[5:]},
     }
 
 

@@ -3,6 +3,7 @@
     usage_record     one row per request, appended and never changed; `request_id` is unique
     usage_series     each combination of subject, model, outcome, ... that has occurred, once
     usage_rollup     counts and sums per series and minute, hour and day, for reports over millions of records
+    usage_tools      the same per tool, of the records whose answer calls it: one that calls two counts for each
     usage_schema     the version of all this
 
 A migration is a list of statements, and the version is their number: this is a handful of tables that only this module
@@ -40,7 +41,7 @@ _TEXTS = (
     "method", "path", "error", "error_type", "detail", "client_ip", "user_agent", "operation",
     "response_model", "response_id", "conversation_id", "agent_id", "trace_id", "span_id",
 )  # fmt: skip
-_LISTS = ("finish_reasons", "dropped", "policy_dry_run")
+_LISTS = ("finish_reasons", "tools", "dropped", "policy_dry_run")
 _INTEGERS = (
     "status", "max_tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens",
     "reasoning_tokens", "attempts",
@@ -78,21 +79,29 @@ usage_series = sa.Table(
 )
 
 SUMS = (
-    "requests", "priced", "unpriced", "estimated", "input_tokens", "output_tokens", "cache_read_tokens",
+    "requests", "priced", "unpriced", "estimated", "calling", "input_tokens", "output_tokens", "cache_read_tokens",
     "cache_creation_tokens", "reasoning_tokens", "cost_nano",
 )  # fmt: skip
 """What a rollup adds up.  `priced` counts the records whose cost is known, `unpriced` those that used tokens and have
-none, `estimated` those with guessed tokens."""
+none, `estimated` those with guessed tokens, `calling` those whose answer calls a tool."""
 
-usage_rollup = sa.Table(
-    "usage_rollup",
-    metadata,
-    sa.Column("grain", sa.Integer, primary_key=True),
-    sa.Column("start", sa.BigInteger, primary_key=True),
-    sa.Column("series_id", sa.BigInteger, primary_key=True),
-    *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS),
-    sqlite_with_rowid=False,
-)
+
+def _rollup(table: str, *further: sa.Column[str]) -> sa.Table:
+    return sa.Table(
+        table,
+        metadata,
+        sa.Column("grain", sa.Integer, primary_key=True),
+        sa.Column("start", sa.BigInteger, primary_key=True),
+        sa.Column("series_id", sa.BigInteger, primary_key=True),
+        *further,
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS),
+        sqlite_with_rowid=False,
+    )
+
+
+usage_rollup = _rollup("usage_rollup")
+usage_tools = _rollup("usage_tools", sa.Column("tool", sa.Text, primary_key=True))
+ROLLUPS = (usage_rollup, usage_tools)
 
 usage_schema = sa.Table("usage_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
 

@@ -46,6 +46,10 @@ class Migration(migrations.Migration):
                 ("response_model", models.CharField(blank=True, default="", max_length=128)),
                 ("response_id", models.CharField(blank=True, default="", max_length=128)),
                 ("finish_reasons", models.JSONField(blank=True, default=list)),
+                (
+                    "tools",
+                    models.JSONField(blank=True, default=list, help_text="the tools that the answer calls"),
+                ),
                 ("max_tokens", models.BigIntegerField(default=0)),
                 ("stream", models.BooleanField(default=False)),
                 ("temperature", models.FloatField(blank=True, null=True)),

@@ -45,6 +45,10 @@ class Stored:
         """The records that the daily rollups have counted."""
         return int(self("SELECT coalesce(sum(requests), 0) FROM usage_rollup WHERE grain = 86400")[0][0])
 
+    def tools(self) -> dict[str, int]:
+        """The records that the daily rollups have counted for each tool."""
+        return dict(self("SELECT tool, sum(requests) FROM usage_tools WHERE grain = 86400 GROUP BY tool"))
+
     def __call__(self, query: str) -> list[Any]:
         with self.database.reading() as connection:
             return list(connection.execute(sa.text(query)))

@@ -19,9 +19,16 @@ RECORDS = [
     record("1"),
     record("2", subject="bob", cost_usd=None),
     record("3", fields={"team": "marketing"}, outcome="refused", input_tokens=None, output_tokens=None, cost_usd=None),
-    record("4", time="2026-11-25T09:00:00.000Z", request_model="gpt-4o", cost_usd=0.5, cache_read_tokens=60),
+    record(
+        "4",
+        time="2026-11-25T09:00:00.000Z",
+        request_model="gpt-4o",
+        cost_usd=0.5,
+        cache_read_tokens=60,
+        tools=("Bash", "Read"),
+    ),
     record("5", time="2026-10-01T00:00:00.000Z"),
-    record("6", fields={}),
+    record("6", fields={}, tools=("Read",)),
 ]
 
 
@@ -65,6 +72,18 @@ def test_by_day_the_oldest_first(database: Database) -> None:
 
 def test_a_records_own_names_are_understood(database: Database) -> None:
     assert [line.group for line in sums(database, "gen_ai.request.model")] == [("gpt-4o",), ("gpt-4o-mini",)]
+
+
+def test_by_tool_a_call_of_two_counts_for_each(database: Database) -> None:
+    assert sums(database, "tool") == [
+        Line(("Read",), 2, 0, 200, 40, 60, 0.500_027, 0),
+        Line(("Bash",), 1, 0, 100, 20, 60, 0.5, 0),
+        Line(("",), 3, 1, 200, 40, 0, 0.000_027, 1),
+    ]
+    assert [line.group for line in sums(database, "tool", "team") if line.group[0] == "Read"] == [
+        ("Read", "data-platform"),
+        ("Read", ""),
+    ]
 
 
 def test_all_in_one_line(database: Database) -> None:

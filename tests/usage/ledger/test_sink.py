@@ -53,6 +53,7 @@ async def test_a_record_is_a_row_with_all_of_its_facts(ledger, stored: Stored, f
     assert (row["input_tokens"], row["output_tokens"], row["cache_read_tokens"]) == (17, 33, 5)
     assert row["fields"] == {"org": "acme", "groups": ["a", "b"]}
     assert row["finish_reasons"] == ["stop"]
+    assert row["tools"] == ["Read", "Bash"]
     assert row["estimated"] is True
     assert row["cost_nano"] is None
 
@@ -78,9 +79,21 @@ def stored_ids(stored: Stored) -> list[str]:
 
 async def test_the_same_record_twice_is_one_row_and_counted_once(ledger, stored: Stored) -> None:
     for _ in range(2):
-        ledger.emit(record("same"))
+        ledger.emit(record("same", tools=("Read",)))
         await ledger.aclose()
     assert (stored.ids(), stored.counted()) == (["same"], 1)
+    assert stored.tools() == {"Read": 1}
+
+
+async def test_a_call_of_two_tools_counts_once_for_each_and_once_as_a_call(ledger, stored: Stored) -> None:
+    ledger.emit(record("1", tools=("Read", "Bash", "Read")))
+    ledger.emit(record("2", tools=("nul \0, half \ud800",)))
+    ledger.emit(record("3", tools=("Bash",), outcome="upstream_truncated"))
+    ledger.emit(record("4"))
+    await ledger.aclose()
+    assert stored.tools() == {"Read": 1, "Bash": 2, "nul \ufffd, half ?": 1}
+    sums = "SELECT sum(requests), sum(calling), sum(input_tokens) FROM usage_rollup GROUP BY grain"
+    assert stored(sums) == [(4, 3, 400)] * 3
 
 
 async def test_a_database_that_is_away_is_caught_up_with(
@@ -200,7 +213,7 @@ async def test_a_database_that_comes_back_empty_gets_its_tables(ledger, stored: 
     ledger.emit(record("first"))
     await until(lambda: stored_ids(stored) == ["first"])
     with stored.database.writing() as connection:
-        for table in ("usage_record", "usage_series", "usage_rollup", "usage_schema"):
+        for table in ("usage_record", "usage_series", "usage_rollup", "usage_tools", "usage_schema"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
     ledger.emit(record("second"))
     await until(lambda: stored_ids(stored) == ["second"])
@@ -286,9 +299,10 @@ def test_every_fact_of_a_record_has_a_column() -> None:
 
 async def test_old_records_are_forgotten_with_what_they_added(url, folder: Path, stored: Stored) -> None:
     ledger = Ledger(url, journal=folder, keep=30 * 86400, linger=0.0)
-    ledger.emit(record("old", time="2020-01-01T00:00:00.000Z", subject="bob"))
-    ledger.emit(record("new", time="2100-01-01T00:00:00.000Z"))
+    ledger.emit(record("old", time="2020-01-01T00:00:00.000Z", subject="bob", tools=("Read",)))
+    ledger.emit(record("new", time="2100-01-01T00:00:00.000Z", tools=("Bash",)))
     await ledger.aclose()
     assert stored.ids() == ["new"]
     assert stored.counted() == 1
+    assert stored.tools() == {"Bash": 1}
     assert stored("SELECT subject FROM usage_series") == [("alice",)]

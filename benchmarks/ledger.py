@@ -24,6 +24,8 @@ from asgi_llmgate.usage.ledger import Database, Ledger, parse_url
 
 TEAMS = {"data-platform": 30, "payments": 24, "search": 18, "mobile": 12, "infra": 9, "design": 4, "research": 14}
 MODELS = {"gpt-4o": (5.0, 2.5, 10.0), "gpt-4o-mini": (0.15, 0.6, 0.6), "qwen3-coder": (0.0, 0.0, 0.0)}
+TOOLS = {"Read": 30, "Bash": 26, "Edit": 18, "Grep": 14, "TodoWrite": 8, "Glob": 6, "Write": 5, "Task": 2,
+         "mcp__github__search_issues": 2, "mcp__jira__get_issue": 2, "WebFetch": 1, "NotebookEdit": 1}  # fmt: skip
 DAY = 86400.0
 
 
@@ -69,7 +71,9 @@ def _call(chance: random.Random, request_id: str, moment: float, person: str, te
     first = chance.lognormvariate(6.4, 0.5)
     facts |= {"request_model": model, "response_model": model, "provider": provider, "backend": provider}
     facts |= {"input_tokens": sent, "output_tokens": written, "cache_read_tokens": cached, "ttft_ms": round(first, 1)}
-    facts |= {"duration_ms": round(first + written * 14, 1), "attempts": 1, "finish_reasons": ("stop",)}
+    facts |= {"duration_ms": round(first + written * 14, 1), "attempts": 1}
+    tools = tuple(dict.fromkeys(chance.choices(list(TOOLS), list(TOOLS.values()), k=chance.choice((0, 1, 1, 2)))))
+    facts |= {"finish_reasons": ("tool_calls" if tools else "stop",), "tools": tools}
     if dice < 0.05:
         return UsageRecord(**facts, status=502, outcome="upstream_error", reason="Upstream", error="upstream failed")
     return UsageRecord(**facts, status=200, outcome="ok", cost_usd=cost if price else None)

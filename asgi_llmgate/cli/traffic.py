@@ -20,7 +20,7 @@ import httpx
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.testing import small_model
 from asgi_llmgate.testing.idp import MockIdP
-from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, refuse, say
+from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, call, refuse, say
 from asgi_llmgate.testing.model_server import ModelServer
 
 MINUTES = 3
@@ -28,6 +28,7 @@ _WORKERS = 5
 _PEOPLE = ("ada", "grace", "linus", "margaret", "ken", "barbara", "dennis", "frances", "guido", "radia")
 _WEIGHTS = (9, 7, 6, 4, 4, 3, 2, 2, 1, 1)
 _ASKED = ("claude-opus-5-5", "claude-sonnet-5", "claude-haiku-5")
+_TOOLS = {"Read": 9, "Bash": 8, "Edit": 6, "Grep": 4, "mcp__jira__get_issue": 1}
 _MARK = "[made-up traffic]"
 _WORDS = (
     "the",
@@ -116,6 +117,7 @@ class Traffic:
             "max_tokens": 4096,
             "stream": self._chance.random() < 0.8,
             "messages": [{"role": "user", "content": f"{_MARK} {' '.join(words)}"}],
+            "tools": [{"name": name, "input_schema": {"type": "object"}} for name in _TOOLS],
         }
 
 
@@ -128,7 +130,9 @@ def busy_model(name: str) -> ASGIApp:
             return small_model.answer(request)
         if chance.random() < 0.02:
             return refuse(500, "The server had an error while processing your request.")
-        return say(" ".join(chance.choices(_WORDS, k=5 + int(chance.lognormvariate(3.5, 0.8)))))
+        words = " ".join(chance.choices(_WORDS, k=5 + int(chance.lognormvariate(3.5, 0.8))))
+        tools = chance.choices(list(_TOOLS), list(_TOOLS.values()), k=chance.choice((0, 1, 1, 2)))
+        return sum((call(tool, about=words[:20]) for tool in tools), say(words))
 
     return unhurried(ModelServer(model=name, otherwise=answer), chance)
 

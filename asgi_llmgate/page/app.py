@@ -64,7 +64,7 @@ _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _COLUMNS = (
     "request_id", "status", "outcome", "reason", "subject", "request_model", "client_model", "provider", "backend",
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "duration_ms", "ttft_ms", "stream",
-    "estimated", "policy_rule",
+    "estimated", "policy_rule", "tools",
 )  # fmt: skip
 
 
@@ -201,7 +201,8 @@ class UsagePage:
             for row in rows:
                 cost = None if row["cost_nano"] is None else row["cost_nano"] / NANO
                 own = row["fields"] or {}
-                cells = [shown_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(row[name] for name in _COLUMNS), cost]
+                facts = {**row, "tools": ", ".join(row["tools"] or ())}
+                cells = [shown_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(facts[name] for name in _COLUMNS), cost]
                 writer.writerow([safe_cell(cell) for cell in (*cells, *(own.get(name) for name in fields))])
             yield out.getvalue().encode("utf-8")
         if header:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from asgi_llmgate.page.query import SPANS, Query, Span
 from asgi_llmgate.usage.ledger import Database
-from asgi_llmgate.usage.ledger.schema import NANO, usage_record, usage_rollup, usage_series
+from asgi_llmgate.usage.ledger.schema import NANO, usage_record, usage_rollup, usage_series, usage_tools
 
 Series = Mapping[str, str]
 """A series as the page speaks of it: `user`, `model`, `outcome`, ... and the operator's fields, all texts."""
@@ -30,6 +30,11 @@ SAMPLE = 5000
 LATEST = 50
 _CHUNK = 1000
 _RARE = 20
+
+_SUMS = (
+    "requests", "priced", "unpriced", "calling", "input_tokens", "output_tokens", "cache_read_tokens", "cost_nano",
+)  # fmt: skip
+"""Sums of a rollup, in the order of `Sums.of`."""
 
 _WORDS = {
     "subject": "user",
@@ -48,11 +53,12 @@ OWN = frozenset(_WORDS.values())
 @dataclass(slots=True)
 class Sums:
     """Of some calls.  `denied` are refusals, `failed` all others that did not end well; `cost` is None where no call
-    has a known one, `unpriced` counts calls that used tokens and have none."""
+    has a known one, `unpriced` counts calls that used tokens and have none, `calling` those that called tools."""
 
     requests: int = 0
     denied: int = 0
     failed: int = 0
+    calling: int = 0
     input: int = 0
     cached: int = 0
     output: int = 0
@@ -62,11 +68,12 @@ class Sums:
     @classmethod
     def of(cls, outcome: str, row: Any) -> Sums:
         """A row of sums over calls that ended in one way."""
-        requests, priced, unpriced, tokens, written, cached, cost = map(int, row)
+        requests, priced, unpriced, calling, tokens, written, cached, cost = map(int, row)
         return cls(
             requests=requests,
             denied=requests if outcome == "refused" else 0,
             failed=requests if outcome not in ("ok", "refused") else 0,
+            calling=calling,
             input=tokens,
             cached=cached,
             output=written,
@@ -78,6 +85,7 @@ class Sums:
         self.requests += other.requests
         self.denied += other.denied
         self.failed += other.failed
+        self.calling += other.calling
         self.input += other.input
         self.cached += other.cached
         self.output += other.output
@@ -106,6 +114,7 @@ class Overview:
     total: Sums
     bars: list[Sums]
     groups: dict[str, list[tuple[str, Sums]]]
+    tools: list[tuple[str, Sums]]
     reasons: list[tuple[str, int]]
     choices: dict[str, list[str]]
     duration: Times
@@ -143,6 +152,7 @@ class Numbers:
             limit = None if len(chosen) == len(everything) else chosen
             starts = [start + index * span.width for index in range(span.count)]
             bars = self._bars(connection, span, starts, limit)
+            tools = self._tools(connection, span, start, limit)
             every = -(-total.requests // SAMPLE) or 1
             times = self._times(connection, start, limit, every)
             calls = self._calls(connection, start, limit, query.before, LATEST + 1, self._is_rare(total, found))
@@ -153,6 +163,7 @@ class Numbers:
             total=total,
             bars=bars,
             groups=groups,
+            tools=tools,
             reasons=reasons,
             choices=choices,
             duration=_quantiles([duration for _, duration, _ in times]),
@@ -198,7 +209,7 @@ class Numbers:
         self, connection: sa.Connection, everything: Mapping[int, Series], span: Span, start: int
     ) -> dict[int, Sums]:
         series = usage_rollup.c.series_id
-        query = sa.select(series, *_sums()).where(*_within(span, start)).group_by(series)
+        query = sa.select(series, *_sums(usage_rollup)).where(*_within(usage_rollup, span, start)).group_by(series)
         rows = connection.execute(query)
         return {number: Sums.of(everything[number]["outcome"], sums) for number, *sums in rows if number in everything}
 
@@ -208,9 +219,9 @@ class Numbers:
         bar = (usage_rollup.c.start - starts[0]) // span.width
         joined = usage_rollup.join(usage_series, usage_series.c.id == usage_rollup.c.series_id)
         query = (
-            sa.select(bar.label("bar"), usage_series.c.outcome, *_sums())
+            sa.select(bar.label("bar"), usage_series.c.outcome, *_sums(usage_rollup))
             .select_from(joined)
-            .where(*_within(span, starts[0]), *_one_of(usage_rollup.c.series_id, chosen))
+            .where(*_within(usage_rollup, span, starts[0]), *_one_of(usage_rollup.c.series_id, chosen))
             .group_by("bar", usage_series.c.outcome)
         )
         bars = [Sums() for _ in starts]
@@ -218,6 +229,22 @@ class Numbers:
             if 0 <= row.bar < len(bars):
                 bars[row.bar].add(Sums.of(row.outcome, row[2:]))
         return bars
+
+    def _tools(
+        self, connection: sa.Connection, span: Span, start: int, chosen: Collection[int] | None
+    ) -> list[tuple[str, Sums]]:
+        """The sums of the calls of each tool, the most used first; a call of two tools counts for each."""
+        joined = usage_tools.join(usage_series, usage_series.c.id == usage_tools.c.series_id)
+        query = (
+            sa.select(usage_tools.c.tool, usage_series.c.outcome, *_sums(usage_tools))
+            .select_from(joined)
+            .where(*_within(usage_tools, span, start), *_one_of(usage_tools.c.series_id, chosen))
+            .group_by(usage_tools.c.tool, usage_series.c.outcome)
+        )
+        tools: dict[str, Sums] = defaultdict(Sums)
+        for row in connection.execute(query):
+            tools[row.tool].add(Sums.of(row.outcome, row[2:]))
+        return _ranked(tools)
 
     def _times(
         self, connection: sa.Connection, start: int, chosen: Collection[int] | None, every: int
@@ -258,13 +285,16 @@ class Numbers:
         return total.requests * _RARE < sum(sums.requests for sums in found.values())
 
 
-def _sums() -> list[sa.ColumnElement[Any]]:
-    names = ("requests", "priced", "unpriced", "input_tokens", "output_tokens", "cache_read_tokens", "cost_nano")
-    return [sa.func.sum(usage_rollup.c[name]).label(name) for name in names]
+def _sums(rollup: sa.Table) -> list[sa.ColumnElement[Any]]:
+    return [sa.func.sum(rollup.c[name]).label(name) for name in _SUMS]
 
 
-def _within(span: Span, start: int) -> tuple[sa.ColumnElement[bool], ...]:
-    return (usage_rollup.c.grain == span.grain, usage_rollup.c.start >= start)
+def _within(rollup: sa.Table, span: Span, start: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return (rollup.c.grain == span.grain, rollup.c.start >= start)
+
+
+def _ranked(sums: Mapping[str, Sums]) -> list[tuple[str, Sums]]:
+    return sorted(sums.items(), key=lambda item: (-item[1].requests, item[0]))
 
 
 def _one_of(column: sa.ColumnElement[Any], numbers: Collection[int] | None) -> list[sa.ColumnElement[bool]]:
@@ -307,7 +337,7 @@ def _grouped(
         if sums.denied:
             reasons[series["reason"]] += sums.denied
     ranked = {
-        name: sorted(groups[name].items(), key=lambda item: (-item[1].requests, item[0]))
+        name: _ranked(groups[name])
         for name in [*sorted(groups.keys() - OWN), *(name for name in ("user", "model") if name in groups)]
     }
     return total, ranked, sorted(reasons.items(), key=lambda item: (-item[1], item[0]))

@@ -68,6 +68,8 @@ class Renderer:
             sampled=overview.sampled,
             charts=_charts(overview, span.form),
             breakdowns=[_breakdown(name, overview.groups[name]) for name in shown],
+            tools=_breakdown("tool", overview.tools),
+            calling=words.share(total.calling, total.requests),
             reasons=overview.reasons,
             most_denied=max((number for _, number in overview.reasons), default=1),
             filters=list(_filters(query, overview.choices)),

@@ -27,9 +27,17 @@ def some_calls() -> list[UsageRecord]:
     """Of two teams within the last hours, and one call that is a week old."""
     return [
         record("old", time=ago(170 * HOUR), subject="zoe", cost_usd=1.0),
-        record("a1", time=ago(2 * HOUR), cost_usd=2.0, cache_read_tokens=60),
+        record("a1", time=ago(2 * HOUR), cost_usd=2.0, cache_read_tokens=60, tools=("Read", "=Bash", "Edit")),
         record("a2", time=ago(1 * HOUR), cost_usd=None, request_model="qwen3-coder", ttft_ms=800.0),
-        record("b1", time=ago(30), subject="bob", fields={"team": "search"}, cost_usd=0.5, outcome="upstream_error"),
+        record(
+            "b1",
+            time=ago(30),
+            subject="bob",
+            fields={"team": "search"},
+            cost_usd=0.5,
+            outcome="upstream_error",
+            tools=("Read", "mcp__a_server_with_a_long_name__a_tool_with_a_longer_one", "<script>"),
+        ),
         record("old2", time=ago(171 * HOUR), outcome="upstream_error", input_tokens=None, cost_usd=None),
         record(
             "b2",

@@ -203,6 +203,20 @@ async def test_every_view_has_its_numbers(page: Make, query: str) -> None:
     assert int(calls[1]) == expected[query]
 
 
+async def test_tools_have_a_table_of_their_own(page: Make) -> None:
+    body = (await get(page())).body.decode()
+    assert "40% of requests called tools" in body
+    (table,) = re.findall(r"<h2>By tool</h2>.*?</table>", body, re.DOTALL)
+    assert re.findall(r'class="name" title=".*?">(.*?)<', table)[:3] == ["Read", "&lt;script&gt;", "=Bash"]
+    assert re.findall(r'class="n">([^<]*)</td>', table)[:3] == ["2", "240", "$2.50"]
+    hidden = (await get(page(see='record.team == "search"'))).body.decode()
+    assert "mcp__a_server" in hidden
+    assert "Edit" not in hidden
+    assert "No tools were called in the last 24 hours." in (await get(page(), query="outcome=refused")).body.decode()
+    rows = (await get(page(), "/calls.csv", query="user=alice")).body.decode()
+    assert '"Read, =Bash, Edit"' in rows
+
+
 async def test_other_requests(page: Make) -> None:
     app = mount(host, "/llm-usage", page())
     assert (await call(app, "POST", "/llm-usage/")).headers["allow"] == "GET, HEAD"

@@ -75,6 +75,28 @@ def test_groups_and_reasons(database: Database) -> None:
     assert requests == sorted(requests, reverse=True)
 
 
+def test_tools_are_those_of_the_answers(database: Database) -> None:
+    for options, here in (
+        ({"span": "90d"}, within("90d")),
+        ({"span": "24h"}, within("24h")),
+        (
+            {"span": "90d", "filters": {"team": "search"}},
+            [r for r in within("90d") if r.fields.get("team") == "search"],
+        ),
+    ):
+        seen = look(database, **options)
+        assert seen.total.calling == sum(bool(each.tools) for each in here) > 0
+        assert {tool for tool, _ in seen.tools} == {tool for each in here for tool in each.tools}
+        assert [sums.requests for _, sums in seen.tools] == sorted((s.requests for _, s in seen.tools), reverse=True)
+        for tool, sums in seen.tools:
+            of_it = [each for each in here if tool in each.tools]
+            assert sums.requests == len(of_it)
+            assert sums.failed == sum(each.outcome == "upstream_error" for each in of_it)
+            assert sums.tokens == sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in of_it)
+            assert (sums.cost or 0) == pytest.approx(sum(each.cost_usd or 0 for each in of_it), abs=1e-6)
+    assert look(database, lambda series: False, span="90d").tools == []
+
+
 def test_a_filter_is_what_only_some_records_have(database: Database) -> None:
     seen = look(database, span="90d", filters={"team": "search", "model": "gpt-4o"})
     here = [each for each in within("90d") if each.fields.get("team") == "search" and each.request_model == "gpt-4o"]

@@ -73,7 +73,7 @@ def rollups(rows: Iterable[Row]) -> list[Row]:
 def tool_rollups(rows: Iterable[Row]) -> list[Row]:
     """What these rows add to `usage_tools`, in the same way."""
     calls = ((row, (tool,)) for row in rows for tool in dict.fromkeys(row["tools"] or ()))
-    return _summed(("grain", "start", "series_id", "tool"), calls)
+    return _summed(("grain", "start", "tool", "series_id"), calls)
 
 
 def _summed(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) -> list[Row]:
@@ -82,7 +82,7 @@ def _summed(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) 
     for row, further in rows:
         added = _added(row)
         for grain in GRAINS:
-            place = (grain, _start(row["time_ms"], grain), row["series_id"], *further)
+            place = (grain, _start(row["time_ms"], grain), *further, row["series_id"])
             sums = found.setdefault(place, dict.fromkeys(SUMS, 0))
             for name, value in added.items():
                 sums[name] += value

@@ -92,8 +92,8 @@ def _rollup(table: str, *further: sa.Column[str]) -> sa.Table:
         metadata,
         sa.Column("grain", sa.Integer, primary_key=True),
         sa.Column("start", sa.BigInteger, primary_key=True),
-        sa.Column("series_id", sa.BigInteger, primary_key=True),
         *further,
+        sa.Column("series_id", sa.BigInteger, primary_key=True),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in SUMS),
         sqlite_with_rowid=False,
     )

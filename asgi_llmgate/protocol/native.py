@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -38,7 +39,7 @@ _BYTES_PER_TOKEN = 4
 
 class _Block(Struct, gc=False):
     type: str = ""
-    name: str | None = None
+    name: Any = None
 
 
 class _Message(Struct, gc=False):
@@ -173,7 +174,7 @@ class NativeAnswer(HandedOn):
                 self._count(read.usage, final=True)
 
     def _note_call(self, block: _Block) -> None:
-        if block.type.endswith("tool_use") and block.name:  # server_tool_use and mcp_tool_use, too
+        if block.type.endswith("tool_use") and isinstance(block.name, str):  # server_tool_use and mcp_tool_use, too
             self._called[block.name] = None
 
     def _count(self, raw: Raw, *, final: bool) -> None:

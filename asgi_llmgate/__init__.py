@@ -18,8 +18,8 @@ from asgi_llmgate._version import __version__
 if TYPE_CHECKING:
     from asgi_llmgate.app import TranslationApp
     from asgi_llmgate.asgi import Draining, mount
+    from asgi_llmgate.assembly import describe
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
-    from asgi_llmgate.cli.check import describe
     from asgi_llmgate.errors import GateError, SettingsError
     from asgi_llmgate.exchange import Exchange, Identity
     from asgi_llmgate.gateway import Gateway
@@ -64,7 +64,7 @@ _HOMES = {
     "UsageMiddleware": "usage",
     "UsagePage": "page",
     "UsageRecord": "usage",
-    "describe": "cli.check",
+    "describe": "assembly",
     "mount": "asgi",
     "parse_secret": "net",
 }

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from asgi_llmgate.page.app import UsagePage
+try:
+    from asgi_llmgate.page.app import UsagePage
+except ModuleNotFoundError as error:
+    needed = (error.name or "").partition(".")[0]
+    if needed not in ("sqlalchemy", "jinja2"):
+        raise
+    raise ImportError(f"the usage page needs {needed}: pip install 'asgi-llmgate[page]'", name=needed) from None
+
 from asgi_llmgate.page.link import OneTimeLink
 
 __all__ = ["OneTimeLink", "UsagePage"]

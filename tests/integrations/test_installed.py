@@ -107,7 +107,9 @@ def test_this_django_passes_the_tests_of_the_integration(django: str) -> None:
     constraints.parent.mkdir(exist_ok=True)
     constraints.write_text(pins)
     name = re.sub(r"[^a-z0-9.]+", "-", django)
-    needed = [*project["dependencies"], *project["optional-dependencies"]["serve"], "pytest", "pytest-asyncio"]
+    extras = project["optional-dependencies"]
+    page = [*extras["ledger"], *(each for each in extras["page"] if not each.startswith("asgi-llmgate"))]
+    needed = [*project["dependencies"], *extras["serve"], *page, "pytest", "pytest-asyncio"]
     python = python_environment(name, "-c", str(constraints), *needed, django, python=python)
     tests = sorted(map(str, Path(__file__).parent.glob("test_django_*.py")))
     done = subprocess.run(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -248,3 +250,10 @@ async def test_the_page_of_a_settings_file(tmp_path: Path) -> None:
     reply = await get(page)
     assert b"No calls in the last 24 hours." in reply.body
     await page.shutdown()
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "sqlalchemy"])
+def test_what_the_page_needs_is_named_where_it_is_not_there(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from asgi_llmgate import UsagePage"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"ImportError: the usage page needs {missing}: pip install 'asgi-llmgate[page]'" in done.stderr

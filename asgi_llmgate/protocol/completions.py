@@ -25,9 +25,7 @@ from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.learnt import Learnt
 from asgi_llmgate.protocol.openai import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.plan import AnswerPlan
-from asgi_llmgate.protocol.sse import END
-
-_KEEPALIVES = frozenset({b"null", b"ping", b"keep-alive", b"keepalive", b"heartbeat"})
+from asgi_llmgate.protocol.sse import END, KEEPALIVES
 
 
 def completion_body(
@@ -69,7 +67,7 @@ class ChatAnswer(HandedOn):
         return self._facts.answer(call.name for call in self._named)
 
     def step(self, event: bytes) -> None:
-        if self.done or event in _KEEPALIVES:
+        if self.done or event in KEEPALIVES:
             return
         if event == END:
             self._end()

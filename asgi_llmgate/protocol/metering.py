@@ -22,7 +22,7 @@ from asgi_llmgate.protocol.sse import SSEReader
 LARGEST = 16 * 2**20
 """Bytes of a document that are kept to be read; a larger one is handed on uncounted."""
 
-_TOKENS = (b'"usage"', b'"usageMetadata"')
+_USAGE = b'"usage"'
 
 
 class _InputDetails(Struct, gc=False):
@@ -102,7 +102,7 @@ class Meter:
             return
         try:
             for event in self._events.feed(chunk):
-                if any(word in event for word in _TOKENS):
+                if _USAGE in event:
                     self._read(event)
         except Broken:
             self._events = None

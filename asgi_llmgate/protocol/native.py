@@ -29,12 +29,11 @@ from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.failures import reported_error, upstream_error
 from asgi_llmgate.protocol.handed_on import HandedOn
 from asgi_llmgate.protocol.metering import read_usage
+from asgi_llmgate.protocol.prose import BYTES_PER_TOKEN
 from asgi_llmgate.protocol.redaction import redacted
 
 VERSION = (b"anthropic-version", b"2023-06-01")
 """For a client that does not say which version it speaks."""
-
-_BYTES_PER_TOKEN = 4
 
 
 class _Block(Struct, gc=False):
@@ -117,7 +116,7 @@ class NativeAnswer(HandedOn):
         """The last count; before the final one, what has gone out is estimated."""
         if self._counted:
             return self._usage
-        return replace(self._usage, output=max(self._usage.output, -(-self._size // _BYTES_PER_TOKEN)), estimated=True)
+        return replace(self._usage, output=max(self._usage.output, -(-self._size // BYTES_PER_TOKEN)), estimated=True)
 
     @property
     def answer(self) -> Answer:

@@ -20,6 +20,9 @@ from asgi_llmgate.errors import Broken
 END = b"[DONE]"
 """The data of the event that ends an OpenAI stream."""
 
+KEEPALIVES = frozenset({b"null", b"ping", b"keep-alive", b"keepalive", b"heartbeat"})
+"""The data of events by which servers only say that they are still there."""
+
 MAX_EVENT = 16 * 2**20
 
 _BOM = b"\xef\xbb\xbf"

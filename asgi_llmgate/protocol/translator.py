@@ -59,7 +59,7 @@ from asgi_llmgate.protocol.jsontext import describe, plain, quoted
 from asgi_llmgate.protocol.openai import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.plan import AnswerPlan
 from asgi_llmgate.protocol.prose import Prose
-from asgi_llmgate.protocol.sse import END
+from asgi_llmgate.protocol.sse import END, KEEPALIVES
 
 State: TypeAlias = Literal["idle", "text", "thinking", "call", "done"]
 Input: TypeAlias = Literal["text", "thinking", "call"]
@@ -73,8 +73,6 @@ TRANSITIONS: MappingProxyType[State, dict[Input, Action]] = MappingProxyType(
         "call": {"text": "hold", "thinking": "hold", "call": "hold"},
     }
 )
-
-_KEEPALIVES = frozenset({b"null", b"ping", b"keep-alive", b"keepalive", b"heartbeat"})
 
 
 class Translator:
@@ -133,7 +131,7 @@ class Translator:
         if event == END:
             self._said_done = True
             self.finish(out)
-        elif event not in _KEEPALIVES:
+        elif event not in KEEPALIVES:
             try:
                 self._chunk(read_chunk(event), event, out)
             except GateError as error:

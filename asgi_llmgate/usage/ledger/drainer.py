@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -70,16 +70,25 @@ class Status:
 
 
 class Drainer:
-    """Inserts what is in `journal`, and in `memory`; forgets records after `keep` seconds (None: never)."""
+    """Inserts what is in `journal`, and in `memory`; forgets records after `keep` seconds (None: never), and fine
+    rollups as `Database.thin` says.  `now`: the clock that their age is read from (Unix seconds)."""
 
     def __init__(
-        self, journal: Journal, memory: deque[bytes], database: Database, status: Status, *, keep: float | None
+        self,
+        journal: Journal,
+        memory: deque[bytes],
+        database: Database,
+        status: Status,
+        *,
+        keep: float | None,
+        now: Callable[[], float],
     ) -> None:
         self._journal = journal
         self._memory = memory
         self._database = database
         self._status = status
         self._keep = keep
+        self._now = now
         self._pending: list[Segment] = []
         self._held: list[bytes] = []
         self._look_at = self._prune_at = 0.0
@@ -179,9 +188,9 @@ class Drainer:
             self._status.dropped += 1
 
     def _forget_old(self) -> None:
-        now = time.time()
-        if now >= self._prune_at:
-            self._prune_at = now + _HOUR
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + _HOUR
+            now = self._now()
             self._database.thin(int(now))
             if self._keep is not None:
                 self._database.prune(int(now - self._keep))

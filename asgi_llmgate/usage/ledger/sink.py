@@ -19,8 +19,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,17 +53,25 @@ class State(NamedTuple):
 
 class Ledger:
     """Writes records to the database at `url` by way of a journal in the folder `journal`, and forgets them after
-    `keep` seconds (None: never).  A batch is inserted `linger` seconds after its first record.
+    `keep` seconds (None: never).  A batch is inserted `linger` seconds after its first record.  `now` is the clock that
+    a record's age is read from, in Unix seconds.
 
     One per process is enough for any number of event loops.  Several processes share database and journal folder.
     """
 
     def __init__(
-        self, url: sa.URL | str, *, journal: str | Path, keep: float | None = None, linger: float = _LINGER
+        self,
+        url: sa.URL | str,
+        *,
+        journal: str | Path,
+        keep: float | None = None,
+        linger: float = _LINGER,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.database = Database(url)
         self._journal = Journal(Path(journal))
         self._keep = keep
+        self._now = now
         self._linger = linger
         self._status = Status()
         self._thread: threading.Thread | None = None
@@ -138,7 +148,7 @@ class Ledger:
                 self._thread = thread
 
     def _drainer(self) -> Drainer:
-        return Drainer(self._journal, self._memory, self.database, self._status, keep=self._keep)
+        return Drainer(self._journal, self._memory, self.database, self._status, keep=self._keep, now=self._now)
 
     def _remember(self, line: bytes) -> None:
         if len(self._memory) < MEMORY:

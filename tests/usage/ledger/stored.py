@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,9 +10,12 @@ import sqlalchemy as sa
 from asgi_llmgate.usage import UsageRecord
 from asgi_llmgate.usage.ledger import Database
 
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
+"""The time of a `record`."""
+
 
 def record(request_id: str = "req_1", **changes: Any) -> UsageRecord:
-    """An answered call of alice, at midday."""
+    """An answered call of alice, at `NOON`."""
     facts: dict[str, Any] = {
         "time": "2026-11-26T12:00:00.000Z",
         "request_id": request_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,8 @@ from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import Database, parse_url
 from asgi_llmgate.usage.ledger.report import Line, latest, safe_cell, summarise
 from tests.postgresql import postgresql_server
-from tests.usage.ledger.stored import record
+from tests.usage.ledger.stored import NOON, record
 
-NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 RECORDS = [
     record("1"),
     record("2", subject="bob", cost_usd=None),

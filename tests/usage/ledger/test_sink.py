@@ -18,7 +18,9 @@ from asgi_llmgate.usage.ledger import Ledger, drainer, sink
 from asgi_llmgate.usage.ledger.journal import Journal
 from asgi_llmgate.usage.ledger.rows import encode
 from asgi_llmgate.usage.ledger.schema import usage_record
-from tests.usage.ledger.stored import Stored, record
+from tests.usage.ledger.stored import NOON, Stored, record
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def ledger(url: sa.URL, folder: Path, monkeypatch):
     monkeypatch.setattr(drainer, "LONGEST_PAUSE", 0.05)
-    return Ledger(url, journal=folder, linger=0.0)
+    return Ledger(url, journal=folder, linger=0.0, now=lambda: NOON)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -298,11 +300,32 @@ def test_every_fact_of_a_record_has_a_column() -> None:
 
 
 async def test_old_records_are_forgotten_with_what_they_added(url, folder: Path, stored: Stored) -> None:
-    ledger = Ledger(url, journal=folder, keep=30 * 86400, linger=0.0)
-    ledger.emit(record("old", time="2020-01-01T00:00:00.000Z", subject="bob", tools=("Read",)))
-    ledger.emit(record("new", time="2100-01-01T00:00:00.000Z", tools=("Bash",)))
+    ledger = Ledger(url, journal=folder, keep=30 * DAY, linger=0.0, now=lambda: NOON)
+    ledger.emit(record("old", time="2026-10-26T23:59:59.000Z", subject="bob", tools=("Read",)))
+    ledger.emit(record("new", time="2026-10-27T12:00:00.000Z", tools=("Bash",)))
     await ledger.aclose()
     assert stored.ids() == ["new"]
     assert stored.counted() == 1
     assert stored.tools() == {"Bash": 1}
     assert stored("SELECT subject FROM usage_series") == [("alice",)]
+
+
+@pytest.mark.parametrize(
+    ("age", "grains"),
+    [
+        (0, [MINUTE, HOUR, DAY]),
+        (2 * DAY, [MINUTE, HOUR, DAY]),
+        (2 * DAY + 1, [HOUR, DAY]),
+        (100 * DAY, [HOUR, DAY]),
+        (100 * DAY + 1, [DAY]),
+        (10_000 * DAY, [DAY]),
+        (-10_000 * DAY, [MINUTE, HOUR, DAY]),
+    ],
+)
+async def test_fine_rollups_are_forgotten_by_the_clock_given(url, folder, stored: Stored, age: int, grains) -> None:
+    ledger = Ledger(url, journal=folder, linger=0.0, now=lambda: NOON + age)
+    ledger.emit(record(tools=("Read",)))
+    await ledger.aclose()
+    for table in ("usage_rollup", "usage_tools"):
+        assert [row[0] for row in stored(f"SELECT grain FROM {table} ORDER BY grain")] == grains
+    assert stored.ids() == ["req_1"]

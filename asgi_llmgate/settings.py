@@ -269,10 +269,12 @@ class Drain(_Section, frozen=True):
 
 
 class Server(_Section, frozen=True):
-    """`body_limit` like `32MiB`; `client_stall`: seconds that a client may leave us waiting to send."""
+    """`body_limit` like `32MiB`; `client_stall`: seconds that a client may leave us waiting to send; `streams`: how
+    many a worker is expected to have open at once."""
 
     body_limit: str | int = "32MiB"
     client_stall: float = 60.0
+    streams: Annotated[int, msgspec.Meta(ge=1)] = 250
     drain: Drain = Drain()
     debug: bool = False
 

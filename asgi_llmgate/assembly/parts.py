@@ -12,6 +12,7 @@ from asgi_llmgate.app import TranslationApp
 from asgi_llmgate.asgi import Draining, Health
 from asgi_llmgate.assembly.backends import http_client, make_backend, make_routes, model_row
 from asgi_llmgate.assembly.callers import auth_layer, metadata, token_providers
+from asgi_llmgate.assembly.descriptors import check_descriptors
 from asgi_llmgate.assembly.places import Layer, bound, inside
 from asgi_llmgate.assembly.records import make_ledger, usage_layer
 from asgi_llmgate.assembly.rules import limits_layer, policy_layer
@@ -51,6 +52,7 @@ def assemble(
     Raises SettingsError.
     """
     settings = mapping if isinstance(mapping, shape.Settings) else shape.read_settings(mapping)
+    check_descriptors(settings.server.streams)
     client = http_client(settings.net, folder)
     backends = {
         name: make_backend(name, backend, settings, client, folder) for name, backend in settings.backends.items()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import runpy
+import shutil
 import signal
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,13 @@ import pytest
 import yaml
 
 from asgi_llmgate import Gateway
+from asgi_llmgate._version import __version__
+from asgi_llmgate.assembly.descriptors import PER_STREAM
 from asgi_llmgate.settings import parse_size, read_file, read_settings
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.workers import MARGIN
 from tests.docs.blocks import NAMED
-from tests.installing import ROOT, python_environment, run
+from tests.installing import CONSTRAINTS, ROOT, debian_packages, python_environment, run
 
 DEPLOY = ROOT / "examples" / "deploy"
 SILENCE = 600
@@ -28,6 +34,8 @@ SILENCE = 600
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("LEDGER_URL", f"sqlite:///{tmp_path}/llmgate.db")
     file = tmp_path / "openai"
     file.write_text("sk-x")
     return file
@@ -46,7 +54,7 @@ def manifests() -> dict[str, Any]:
 
 
 def unit() -> configparser.SectionProxy:
-    parser = configparser.ConfigParser(interpolation=None)
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment]
     parser.read_string(text("llmgate.service"))
     return parser["Service"]
@@ -91,13 +99,77 @@ def test_the_unit_stops_gunicorn_alone_and_hands_it_the_key() -> None:
 
 def test_the_image_holds_no_key_runs_as_nobody_and_hears_sigterm() -> None:
     lines = [line for line in text("Dockerfile").splitlines() if line and not line.startswith("#")]
-    said = [line.split(maxsplit=1) for line in lines]
-    (copied,) = (rest for word, rest in said if word == "COPY")
+    said = [line.split(maxsplit=1) for line in lines if not line.startswith(" ")]
+    pins, copied = (rest for word, rest in said if word == "COPY")
+    assert pins.split()[0] == CONSTRAINTS.name
     assert all((DEPLOY / name).is_file() for name in copied.split()[:-1])
     assert ["USER", "65534:65534"] in said
     assert said[-1][0] == "CMD"
     assert yaml.safe_load(said[-1][1])[:2] == ["gunicorn", "app:app"]
     assert "sk-" not in text("Dockerfile")
+
+
+def test_two_builds_of_the_image_are_the_same() -> None:
+    """An exact release of Python, this release of ours, and every package in the version of constraints.txt."""
+    file = text("Dockerfile")
+    assert re.search(r"^ARG PYTHON=3\.\d+\.\d+-slim-\w+$", file, re.MULTILINE)
+    assert "FROM python:${PYTHON}\n" in file
+    assert "--constraint /tmp/constraints.txt" in file
+    extras, version = re.search(r"'asgi-llmgate\[([\w,]+)\]==([\w.]+)'", file).groups()  # type: ignore[union-attr]
+    assert version == __version__
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= known.keys()
+
+
+def test_the_journal_is_in_the_folder_that_may_be_written() -> None:
+    settings = yaml.safe_load(text("llmgate.yaml"))
+    assert settings["usage"]["ledger"]["journal"].startswith("${STATE_DIRECTORY}/")
+    service = unit()
+    state = "/var/lib/" + service["StateDirectory"]
+    assert service["ProtectSystem"] == "strict"
+    assert state in service["Environment"]
+    pod = manifests()["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    written = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert environment["STATE_DIRECTORY"] in written
+    assert f"STATE_DIRECTORY={environment['STATE_DIRECTORY']}" in text("Dockerfile")
+
+
+def test_a_busy_worker_is_not_killed_by_its_probe() -> None:
+    (container,) = manifests()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    alive = container["livenessProbe"]
+    assert alive["failureThreshold"] * alive["periodSeconds"] >= 60
+    assert alive["timeoutSeconds"] >= 5
+
+
+def test_the_pods_speak_to_whom_they_have_to() -> None:
+    found = manifests()
+    policy = found["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == found["Deployment"]["spec"]["selector"]["matchLabels"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert all(rule["from"] for rule in policy["ingress"])
+    ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == {53, 443, 5432}
+    blocks = [to["ipBlock"] for rule in policy["egress"] for to in rule["to"] if "ipBlock" in to]
+    assert all("169.254.0.0/16" in block["except"] for block in blocks)
+
+
+def test_workers_may_open_four_files_for_each_stream(key: Path) -> None:
+    streams = read_settings(read_file(DEPLOY / "llmgate.yaml")).server.streams
+    assert int(unit()["LimitNOFILE"]) >= PER_STREAM * streams
+
+
+def test_connections_and_silence_are_bounded_at_the_proxies() -> None:
+    nginx = text("nginx.conf")
+    zones = set(re.findall(r"^limit_conn_zone \S+ zone=(\w+):", nginx, re.MULTILINE))
+    assert zones == set(re.findall(r"^ +limit_conn (\w+) \d+;", nginx, re.MULTILINE))
+    assert seconds(re.search(r"client_body_timeout (\w+);", nginx)[1]) <= 60  # type: ignore[index]
+    assert seconds(re.search(r"client_header_timeout (\w+);", nginx)[1]) <= 60  # type: ignore[index]
+    caddy = text("Caddyfile")
+    assert re.search(r"read_header 10s", caddy)
+    assert re.search(r"read_body \w+", caddy)
 
 
 def test_the_key_comes_from_a_secret_that_is_in_no_file() -> None:
@@ -106,7 +178,7 @@ def test_the_key_comes_from_a_secret_that_is_in_no_file() -> None:
     pod = found["Deployment"]["spec"]["template"]["spec"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
-    environment = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+    environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
     assert volumes["keys"]["secret"]["secretName"] == "llmgate"
     assert mounts["keys"] == environment["CREDENTIALS_DIRECTORY"]
     assert environment["LLMGATE_CONFIG"] == mounts["settings"] + "/llmgate.yaml"
@@ -147,4 +219,33 @@ def test_kubernetes_accepts_the_manifests(tmp_path: Path) -> None:
     ingress.write_text(NAMED["deploy alb"].text)
     validate = str(python.parent / "kubernetes-validate")
     told = run(validate, "--strict", "-k", "1.37", str(DEPLOY / "kubernetes.yaml"), str(ingress))
-    assert told.count("passed") == 5, told
+    assert told.count("passed") == 6, told
+
+
+@pytest.mark.servers
+def test_nginx_accepts_its_file(tmp_path: Path) -> None:
+    debian_packages("nginx-light", "openssl")
+    make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=gate.example.com")
+    run(*make, "-keyout", tmp_path / "key", "-out", tmp_path / "certificate")
+    here = text("nginx.conf").replace("/etc/ssl/private/gate.example.com.key", str(tmp_path / "key"))
+    here = here.replace("/etc/ssl/gate.example.com.pem", str(tmp_path / "certificate"))
+    main = tmp_path / "nginx.conf"
+    main.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {here} }}")
+    run("nginx", "-t", "-q", "-p", tmp_path, "-c", main)
+
+
+@pytest.mark.servers
+def test_caddy_accepts_its_file(tmp_path: Path) -> None:
+    debian_packages("caddy")
+    shutil.copy(DEPLOY / "Caddyfile", tmp_path)
+    home = {**os.environ, "HOME": str(tmp_path)}
+    run("caddy", "validate", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile", env=home)
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
+def test_systemd_accepts_its_unit_and_finds_little_exposed(tmp_path: Path) -> None:
+    here = tmp_path / "llmgate.service"
+    here.write_text(text("llmgate.service").replace("/srv/llmgate/.venv/bin/gunicorn", sys.executable))
+    run("systemd-analyze", "verify", "--man=no", here)
+    run("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", here)

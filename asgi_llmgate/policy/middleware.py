@@ -64,13 +64,16 @@ class PolicyMiddleware:
         self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            scope, exchange = Exchange.enter(scope)
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        scope, exchange = Exchange.enter(scope)
+        try:
             refusal = self.decide(scope, exchange)
             if refusal is not None:
-                await refuse(scope, receive, send, refusal)
-                return
-        await self.app(scope, receive, send)
+                return await refuse(scope, receive, send, refusal)
+            await self.app(scope, receive, send)
+        finally:
+            exchange.permits = _nothing  # what stood there holds the exchange, and with it the request's body
 
     def facts(self, scope: Scope, exchange: Exchange) -> Facts:
         """The variables that the rules read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -40,6 +41,9 @@ class Seen:
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         self.reached = True
+        permits = self.exchange.permits
+        assert permits is not None
+        self.permitted = [target for target in (SMALL, LARGE) if permits(target)]
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
@@ -82,8 +86,16 @@ async def test_targets_that_a_rule_denies_are_taken_out_of_the_call() -> None:
     assert (await seen.ask(rules=[ENTITLED])).status == 200
     assert seen.exchange.call is not None
     assert seen.exchange.call.candidates == (SMALL,)
-    assert seen.exchange.permits is not None
-    assert (seen.exchange.permits(SMALL), seen.exchange.permits(LARGE)) == (True, False)
+    assert seen.permitted == [SMALL]
+
+
+async def test_when_the_request_is_over_the_exchange_does_not_hold_itself_any_more() -> None:
+    for rules in ([LAB], ["false"]):
+        seen = Seen(GOOD, SMALL)
+        await seen.ask(rules=rules)
+        assert seen.exchange.permits is not None
+        assert not any(each is seen.exchange for each in gc.get_referents(seen.exchange.permits))
+        assert seen.exchange.permits(SMALL) is False
 
 
 async def test_no_target_left_is_a_403_that_names_the_model() -> None:
@@ -104,8 +116,7 @@ async def test_a_rule_over_the_model_denies_where_nobody_has_resolved_it() -> No
 async def test_a_list_of_models_is_left_to_be_decided_per_model() -> None:
     seen = Seen(GOOD)
     assert (await seen.ask("GET", rules=[ENTITLED])).status == 200
-    assert seen.exchange.permits is not None
-    assert (seen.exchange.permits(SMALL), seen.exchange.permits(LARGE)) == (True, False)
+    assert seen.permitted == [SMALL]
 
 
 async def test_the_caller_is_told_the_rules_reason_and_the_log_its_name() -> None:

@@ -13,7 +13,6 @@ names only a backend keeps the name that was asked.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +99,7 @@ class ModelTable:
 
 class _Compiled:
     def __init__(self, row: ModelRow, index: int, providers: Mapping[str, str]) -> None:
-        self._fits = re.compile(".*".join(map(re.escape, row.match.split("*"))), re.DOTALL).fullmatch
+        self.fits = _pattern(row.match)
         self._when = row.when
         self._row = row
         self._uses = [_use(text, f"models[{index}].use", providers) for text in row.use]
@@ -109,9 +108,6 @@ class _Compiled:
         self.names = ((row.match,) if "*" not in row.match else ()) + row.listed
         self.models = [name for _, _, model in self._uses for name in ([model] if model else self.names)]
         self.display_name = row.display_name
-
-    def fits(self, asked: str) -> bool:
-        return self._fits(asked) is not None
 
     def holds(self, facts: Mapping[str, Any] | None) -> bool | None:
         return self._when is None or self._when({} if facts is None else facts)
@@ -131,6 +127,29 @@ class _Compiled:
             )
             for (backend, provider, model), price in zip(self._uses, self._prices, strict=True)
         )
+
+
+def _pattern(match: str) -> Callable[[str], bool]:
+    """Whether a name fits.  Each part between two stars is looked for once, from where the one before it ends: the
+    leftmost place leaves the most for the rest, so there is nothing to go back to, as a regular expression would."""
+    first, *parts = match.split("*")
+    if not parts:
+        return first.__eq__
+    last = parts.pop()
+
+    def fits(asked: str) -> bool:
+        end = len(asked) - len(last)
+        if end < len(first) or not asked.startswith(first) or not asked.endswith(last):
+            return False
+        start = len(first)
+        for part in parts:
+            found = asked.find(part, start, end)
+            if found < 0:
+                return False
+            start = found + len(part)
+        return True
+
+    return fits
 
 
 def _prices(row: ModelRow, path: str) -> list[Callable[[Usage | None, float | None], float | None] | None]:

@@ -122,10 +122,11 @@ def refuse_repeated_names(body: bytes) -> None:
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> None:
-    names = {name for name, _ in pairs}
-    if len(names) < len(pairs):
-        repeated = next(name for index, (name, _) in enumerate(pairs) if name in {other for other, _ in pairs[:index]})
-        raise InvalidRequest(f"{repeated[:64]}: given more than once")
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise InvalidRequest(f"{name[:64]}: given more than once")
+        seen.add(name)
 
 
 def opens_with(value: bytes) -> int:

@@ -78,15 +78,16 @@ class _Pairing:
         missing = [call for call in turn.calls if call not in turn.results]
         if missing:
             self._mend(
-                f"messages.{turn.said[-1][0]}: `tool_use` ids were found without `tool_result` blocks immediately "
-                f"after: {', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in "
-                "the next message.",
                 "tool_use",
+                f"messages.{turn.said[-1][0]}",
+                "`tool_use` ids were found without `tool_result` blocks immediately after: "
+                f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the "
+                "next message.",
             )
 
     def _call(self, turn: Turn, block: Block) -> None:
         if block.call_id in self._ids:
-            self._mend(f"{turn.place_of(block)}: `tool_use` ids must be unique", "tool_use")
+            self._mend("tool_use", (turn, block), "`tool_use` ids must be unique")
         self._ids.add(block.call_id)
         turn.calls.setdefault(block.call_id, block)
 
@@ -94,20 +95,23 @@ class _Pairing:
         call = block.call_id
         if call not in turn.calls:
             self._mend(
-                f"{turn.place_of(block)}: unexpected `tool_use_id` found in `tool_result` blocks: {call}. Each "
-                "`tool_result` block must have a corresponding `tool_use` block in the previous message.",
                 "tool_result",
+                (turn, block),
+                f"unexpected `tool_use_id` found in `tool_result` blocks: {call}. Each `tool_result` block must have a "
+                "corresponding `tool_use` block in the previous message.",
             )
         elif call in turn.results:
             self._mend(
-                f"{turn.place_of(block)}: each tool_use must have a single result. Found multiple `tool_result` blocks "
-                f"with id: {call}",
                 "tool_result",
+                (turn, block),
+                f"each tool_use must have a single result. Found multiple `tool_result` blocks with id: {call}",
             )
         else:
             turn.results[call] = block
 
-    def _mend(self, complaint: str, kind: str) -> None:
+    def _mend(self, kind: str, place: str | tuple[Turn, Block], complaint: str) -> None:
+        """A block's place is looked for only where it is told: that takes a walk through the whole turn."""
         if not self._repair:
-            raise InvalidRequest(complaint)
+            where = place if isinstance(place, str) else place[0].place_of(place[1])
+            raise InvalidRequest(f"{where}: {complaint}")
         self._report.add("messages[].content[]." + kind)

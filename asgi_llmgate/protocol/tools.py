@@ -90,7 +90,7 @@ def allows_strict(schema: Any) -> bool:
         properties, required = schema.get("properties"), schema.get("required")
         if schema.get("additionalProperties") is not False or not isinstance(properties, dict):
             return False
-        if not isinstance(required, list) or not all(name in required for name in properties):
+        if not isinstance(required, list) or not properties.keys() <= {name for name in required if type(name) is str}:
             return False
         if not all(map(allows_strict, properties.values())):
             return False

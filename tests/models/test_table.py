@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asgi_llmgate.errors import NotFound, SettingsError
 from asgi_llmgate.models import ModelRow, ModelTable
@@ -88,3 +92,32 @@ def test_a_long_name_is_cut_in_the_message() -> None:
     with pytest.raises(NotFound) as caught:
         table(ModelRow("a", ("openai/x",))).resolve("m" * 10_000)
     assert len(caught.value.message) < 200
+
+
+def fits(pattern: str, name: str) -> bool:
+    return bool(table(ModelRow(pattern, ("vllm",))).possible(name))
+
+
+@given(st.text("ab*", max_size=9), st.text("ab\n", max_size=12))
+def test_a_star_stands_for_any_characters(pattern: str, name: str) -> None:
+    expected = re.fullmatch(".*".join(pattern.split("*")), name, re.DOTALL)
+    assert fits(pattern, name) is (expected is not None)
+
+
+class Searched(str):
+    """A name that counts the characters that a search for a part of it has looked at."""
+
+    looked_at = 0
+
+    def find(self, sub: str, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+        stop = len(self) if end is None else end
+        found = super().find(sub, start, stop)
+        self.looked_at += (stop if found < 0 else found + len(sub)) - start
+        return found
+
+
+@pytest.mark.parametrize("pattern", ["*" + "a*" * parts + "b*" for parts in range(24)])
+def test_no_character_of_a_name_is_looked_at_twice(pattern: str) -> None:
+    name = Searched("a" * 24 + "c")
+    assert not fits(pattern, name)
+    assert 0 < name.looked_at <= len(name)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
+from tests.work import opcodes
 
 
 @pytest.mark.parametrize(
@@ -145,3 +149,36 @@ def test_json_is_made_compact_without_being_changed() -> None:
 
 def test_an_opened_body_shows_nothing_of_itself() -> None:
     assert repr(lazyjson.open_body(b'{"prompt":"secret"}')) == "Opened(19 bytes)"
+
+
+NAMES = {
+    "all the same": lambda index: "a",
+    "each twice": lambda index: f"n{index // 2}",
+    "the last one": lambda index: f"n{max(index, 1)}",
+    "none": lambda index: f"n{index}",
+}
+PLACES = {
+    "": b"%s",
+    "in a list": b'{"x":[%s]}',
+    "in an object": b'{"x":%s}',
+    "escaped": b'{"\\u0078":%s}',
+    "deep": b'{"x":[[[%s]]]}',
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_the_work_on_repeated_names_grows_with_their_number_and_no_faster(
+    place: bytes, name: Callable[[int], str]
+) -> None:
+    def work(size: int) -> int:
+        names = [name(index) for index in range(size)]
+        body = place % b"{%s}" % b",".join(b'"%s":1' % each.encode() for each in reversed(names))
+        return opcodes(lambda: _refused(body))
+
+    assert work(800) <= 2.2 * work(400)
+
+
+def _refused(body: bytes) -> None:
+    with contextlib.suppress(InvalidRequest):
+        lazyjson.refuse_repeated_names(body)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
+from tests.work import opcodes
 
 USER = {"role": "user", "content": "hi"}
 
@@ -121,6 +122,24 @@ def test_odd_ids_are_echoed_exactly(translate: Any) -> None:
     odd = 'call_abc|weird.id é"\n'
     messages = translate(messages=[USER, call(odd), result(odd)]).messages
     assert messages[1]["tool_calls"][0]["id"] == messages[2]["tool_call_id"] == odd
+
+
+MANY = {
+    "calls without results": lambda ids: [USER, call(*ids)],
+    "calls with one id": lambda ids: [USER, call(*("a" for _ in ids)), result("a")],
+    "results without calls": lambda ids: [USER, {"role": "assistant", "content": "x"}, result(*ids)],
+    "results of one call": lambda ids: [USER, call("a"), result(*("a" for _ in ids))],
+    "results before their calls": lambda ids: [USER, result(*ids), call(*ids)],
+}
+
+
+@pytest.mark.parametrize("messages", MANY.values(), ids=MANY)
+def test_mending_takes_work_that_grows_with_their_number_and_no_faster(translate: Any, messages: Any) -> None:
+    def work(size: int) -> int:
+        said = messages([str(number) for number in range(size)])
+        return opcodes(lambda: translate(messages=said, options={"repair_tool_pairs": True}))
+
+    assert work(400) <= 2.2 * work(200)
 
 
 def _short(message: dict[str, Any]) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from asgi_llmgate.errors import GateError
@@ -51,12 +51,13 @@ Obtain = Callable[[], Awaitable[tuple[Secret, float | None]]]
 
 
 class HeldTokens:
-    """Tokens by key.  `clock`: seconds that never go back."""
+    """Tokens by key, also for several threads, each with an event loop.  `clock`: seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float], size: int = HELD) -> None:
         self._clock = clock
         self._size = size
         self._held: OrderedDict[Hashable, _Held] = OrderedDict()
+        self._lock = threading.Lock()  # around changes: two steps on the dict are not one
         self._flight: SingleFlight[_Held | GateError] = SingleFlight()
 
     async def get(self, key: Hashable, obtain: Obtain) -> Secret:
@@ -66,8 +67,9 @@ class HeldTokens:
             if now >= held.renew_at:
                 held.renew_at = now + RETRY
                 self._flight.start(key, lambda: self._obtain(key, obtain))
-            with suppress(KeyError):  # another thread's event loop may just have dropped it
-                self._held.move_to_end(key)
+            with self._lock:
+                if key in self._held:
+                    self._held.move_to_end(key)
             return held.secret
         outcome = await self._flight.run(key, lambda: self._obtain(key, obtain))
         if isinstance(outcome, GateError):
@@ -79,7 +81,9 @@ class HeldTokens:
         held = self._held.get(key)
         if held is not None and self._clock() < held.since + AGAIN:
             return False
-        self._held.pop(key, None)
+        with self._lock:
+            if self._held.get(key) is held:  # and not one that was obtained in the meantime
+                self._held.pop(key, None)
         return True
 
     async def _obtain(self, key: Hashable, obtain: Obtain) -> _Held | GateError:
@@ -92,10 +96,11 @@ class HeldTokens:
         now, life = self._clock(), UNTOLD if lifetime is None else lifetime
         until = now + max(life - EARLY, life / 2)
         held = _Held(secret, now, until - life / 10, until)
-        self._held[key] = held
-        self._held.move_to_end(key)
-        if len(self._held) > self._size:
-            self._held.popitem(last=False)
+        with self._lock:
+            self._held[key] = held
+            self._held.move_to_end(key)
+            if len(self._held) > self._size:
+                self._held.popitem(last=False)
         return held
 
     def __len__(self) -> int:

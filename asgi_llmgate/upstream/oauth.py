@@ -6,6 +6,7 @@
 
 Authlib writes the requests.  Tokens are held until they expire (held.py): the exchanged ones per caller, and callers
 are the same when their tokens say the same, so that a token with fewer rights is never served another one's exchange.
+A token that does not say whose it is has an exchange of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -145,10 +147,18 @@ class TokenExchange(_Grant):
 
 
 def _caller(exchange: Exchange) -> Hashable:
-    """Who calls, with what rights.  Claims may be anything in JSON, so their digest is what stands for them."""
+    """Who calls, with what rights.  Claims may be anything in JSON, so their digest is what stands for them.
+
+    Without a subject nobody knows whether two tokens are one person's (RFC 7662 section 2.2 makes `sub` optional):
+    then each token is a caller of its own.
+    """
     identity = exchange.identity
-    lasting = {name: value for name, value in identity.claims.items() if name not in _CHANGING}
-    return identity.provider, sha256(json.dumps(lasting, sort_keys=True).encode()).digest()
+    if identity.provider and identity.issuer and identity.subject.strip():
+        lasting = {name: value for name, value in identity.claims.items() if name not in _CHANGING}
+        with suppress(TypeError, ValueError):  # an identity of the host's own making may hold what is no JSON
+            said = json.dumps(lasting, sort_keys=True).encode()
+            return identity.provider, identity.issuer, identity.subject, sha256(said).digest()
+    return "token", sha256(b"" if exchange.token is None else exchange.token.reveal().encode()).digest()
 
 
 def _no_token() -> AuthenticationFailed:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -145,3 +148,46 @@ async def test_what_was_asked_for_longest_ago_goes_first(tokens: HeldTokens) -> 
     assert source.asked == 4
     await tokens.get("b", source)
     assert source.asked == 5
+
+
+def in_a_thread(step: Callable[[], Any], wait: float | None = None) -> None:
+    """Run a step in another thread, as another worker's event loop would; `wait`: it may have to wait for us."""
+    thread = threading.Thread(target=step)
+    thread.start()
+    thread.join(wait)
+
+
+async def test_a_token_that_another_thread_lets_go_while_it_is_being_held_is_given_all_the_same(
+    clock: Clock, tokens: HeldTokens
+) -> None:
+    class Interrupted(OrderedDict[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            super().__setitem__(key, value)
+            clock.time += AGAIN
+            in_a_thread(lambda: tokens.forget(key), 0.05)
+
+    tokens._held = Interrupted()
+    assert (await tokens.get("k", Source(3600.0))).reveal() == "t1"
+
+
+async def test_who_lets_a_refused_token_go_leaves_the_one_that_another_thread_has_obtained(clock: Clock) -> None:
+    source = Source(3600.0)
+    interruptions: list[Callable[[], None]] = []
+
+    def now() -> float:
+        if interruptions:
+            in_a_thread(interruptions.pop())
+        return clock.time
+
+    tokens = HeldTokens(now)
+    await tokens.get("k", source)
+    clock.time += AGAIN
+
+    def obtain_another() -> None:
+        tokens.forget("k")
+        asyncio.run(tokens.get("k", source))
+
+    interruptions.append(obtain_another)
+    assert tokens.forget("k") is True
+    assert (await tokens.get("k", source)).reveal() == "t2"
+    assert source.asked == 2

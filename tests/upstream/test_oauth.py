@@ -188,6 +188,62 @@ async def test_other_rights_are_never_served_from_somebody_elses(
     assert server.asked[1].form["subject_token"] == "another-token"
 
 
+def known(subject: str = "alice", issuer: str = "https://idp.test", provider: str = "idp", **claims: Any) -> Identity:
+    return Identity(subject, issuer, provider, claims)
+
+
+OPAQUE = {"active": True, "client_id": "claude", "iss": "https://idp.test", "scope": "llm"}
+"""What an introspection says that leaves `sub` out (RFC 7662 section 2.2)."""
+
+STRANGERS: dict[str, tuple[Identity, Identity]] = {
+    "no subject": (known("", **OPAQUE), known("", **OPAQUE)),
+    "no subject, no claims": (known(""), known("")),
+    "a blank subject": (known(" ", sub=" "), known(" ", sub=" ")),
+    "a subject of line breaks": (known("\n", sub="\n"), known("\n", sub="\n")),
+    "an empty subject": (known("", sub=""), known("", sub="")),
+    "a subject that is null": (known("", sub=None), known("", sub=None)),
+    "a subject that is a number": (known("", sub=7), known("", sub=7)),
+    "a subject that is a list": (known("", sub=["alice"]), known("", sub=["alice"])),
+    "a subject in front of white space": (known("alice"), known("alice ")),
+    "a subject in another case": (known("alice"), known("Alice")),
+    "the same subject at another issuer": (known(), known(issuer="https://other.test")),
+    "an issuer with a slash more": (known(), known(issuer="https://idp.test/")),
+    "the same subject at another provider": (known(), known(provider="other")),
+    "parts that join alike": (known("c", "b", "a"), known("bc", "", "a")),
+    "a provider that ends as an issuer begins": (known("s", "b", "ab"), known("s", "bb", "a")),
+    "no issuer": (known(issuer=""), known(issuer="")),
+    "no provider": (known(provider=""), known(provider="")),
+    "nobody": (Identity(), Identity()),
+    "a host's session": (known("", "", "session", sub="alice"), known("", "", "session", sub="alice")),
+    "claims that are no JSON": (known(when=1j), known(when=1j)),
+    "claims under names that are no texts": (known(a={1: "x", "b": 2}), known(a={1: "x", "b": 2})),
+    "one scope less": (known(scope="a b"), known(scope="a")),
+    "true and one": (known(admin=True), known(admin=1)),
+    "another client": (known(azp="claude"), known(azp="curl")),
+    "somebody acting for her": (known(), known(act={"sub": "bob"})),
+    "a digest for a name": (known("", **OPAQUE), known("token", "token", "token")),
+}
+
+
+@pytest.mark.parametrize("pair", STRANGERS.values(), ids=STRANGERS)
+async def test_two_tokens_that_may_be_two_peoples_never_share_an_exchange(
+    make: Any, server: TokenServer, pair: tuple[Identity, Identity]
+) -> None:
+    source = make(TokenExchange)
+    calls = [Exchange(identity=identity, token=Secret(f"token-{n}")) for n, identity in enumerate(pair)]
+    assert [(await source.get(call)).reveal() for call in calls] == ["issued-1", "issued-2"]
+    assert [asked.form["subject_token"] for asked in server.asked] == ["token-0", "token-1"]
+    assert [(await source.get(call)).reveal() for call in calls] == ["issued-1", "issued-2"], "each again its own"
+    assert len(server.asked) == 2
+
+
+async def test_a_token_without_a_subject_keeps_its_exchange(make: Any, server: TokenServer) -> None:
+    source = make(TokenExchange)
+    for _ in range(3):
+        assert (await source.get(Exchange(identity=known("", **OPAQUE), token=Secret("a")))).reveal() == "issued-1"
+    assert len(server.asked) == 1
+
+
 async def test_without_a_token_there_is_nothing_to_exchange(make: Any, server: TokenServer) -> None:
     with pytest.raises(AuthenticationFailed, match="this model is for callers with a token"):
         await make(TokenExchange).get(caller(None))

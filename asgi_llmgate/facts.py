@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.asgi import local_path
@@ -61,6 +61,18 @@ _CANDIDATE: Mapping[str, Callable[[Target], Any]] = {
 
 CANDIDATE = frozenset(f"llm.{name}" for name in _CANDIDATE)
 """References that differ between the targets of one call."""
+
+
+class Reading(Protocol):
+    """An expression: `references` are the dotted names that it reads."""
+
+    @property
+    def references(self) -> frozenset[str]: ...
+
+
+def reads_call(*expressions: Reading) -> bool:
+    """Whether any of the expressions reads `llm.*`, which only the body of a call tells."""
+    return any(name.partition(".")[0] == "llm" for expression in expressions for name in expression.references)
 
 
 def fields_of(env: Iterable[str] = (), *, candidate: bool = True) -> Fields:

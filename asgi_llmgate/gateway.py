@@ -1,6 +1,6 @@
 """The gateway: the layers, in their order, as one ASGI app.
 
-    Front  ->  usage  ->  auth  ->  resolve  ->  policy  ->  limits  ->  app
+    Front -> usage -> auth -> policy, slots (by claims alone) -> resolve -> policy -> limits -> app
 
 `Gateway` decides nothing itself.  It nests the layers, opens the exchange that they share (a child of the host's,
 where the host runs layers of ours too), and closes at the end what they opened.  assembly/ makes one from settings.
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Gateway:
     """The layers around `app`, which answers (a TranslationApp as a rule).
 
-    `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.
+    `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.  What a
+    policy or limits layer can say without the body (its `before_body`, if it has one) is asked before `resolve`.
     `routes` (the same as theirs) say in which envelope a refusal is told.
     `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `health` is what
     `/readyz` asks, beside `draining`, which `app` has to know as well.  `closing` are called, in order, when the
@@ -60,7 +61,13 @@ class Gateway:
         draining: Draining | None = None,
         closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
     ) -> None:
-        for layer in (limits, policy, resolve, auth, usage):
+        early: list[Layer] = []
+        for layer in (limits, policy):
+            if layer is not None:
+                app = layer(app)
+                if hasattr(app, "before_body"):
+                    early.append(app.before_body)
+        for layer in (resolve, *early, auth, usage):
             if layer is not None:
                 app = layer(app)
         self._draining = draining or Draining()

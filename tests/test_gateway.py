@@ -13,6 +13,8 @@ from asgi_llmgate import (
     Exchange,
     Gateway,
     JWTAuthMiddleware,
+    Limit,
+    LimitMiddleware,
     ModelRow,
     ModelTable,
     PolicyMiddleware,
@@ -47,7 +49,7 @@ async def make(serve: Callable[..., str]) -> Any:
     """`make(rule, turn) -> (gateway, records, model server)`, made from Python objects."""
     gateways: list[Gateway] = []
 
-    def made(rule: str = LAB, turn: Turn = HI) -> tuple[Gateway, Kept, ModelServer]:
+    def made(rule: str = LAB, turn: Turn = HI, *limits: Limit) -> tuple[Gateway, Kept, ModelServer]:
         server = ModelServer([turn.always()])
         models = ModelTable([ModelRow("*", ("openai/gpt-4o-mini",))], {"openai": "openai"})
         draining = Draining()
@@ -58,6 +60,7 @@ async def make(serve: Callable[..., str]) -> Any:
             resolve=partial(ResolveMiddleware, models=models),
             auth=partial(JWTAuthMiddleware, providers=[IDP.provider()]),
             policy=partial(PolicyMiddleware, rules=[rule]),
+            limits=partial(LimitMiddleware, limits=limits),
             usage=partial(UsageMiddleware, sinks=[records]),
             draining=draining,
             closing=[app.aclose],
@@ -110,6 +113,40 @@ async def test_who_is_unknown_learns_nothing_of_the_body_or_the_models(make: Any
         assert (await call(gateway, "POST", "/v1/messages", content=content)).status == 401
     assert (await call(gateway, "GET", "/v1/models")).status == 401
     assert (await call(gateway, "GET", "/no/such/path")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("team", "status", "model"), [("marketing", 403, ""), ("data-platform", 400, "")], ids=["denied", "allowed"]
+)
+@pytest.mark.parametrize("rule", [LAB, f"{LAB} && llm.model == 'gpt-4o-mini'"], ids=["claims", "claims and model"])
+async def test_the_body_of_who_is_denied_by_claims_is_not_looked_at(
+    make: Any, rule: str, team: str, status: int, model: str
+) -> None:
+    gateway, records, _ = make(rule)
+    reply = await call(gateway, "POST", "/v1/messages", content=b'{"model": "m"', headers=bearer(team=team))
+    assert reply.status == status
+    assert [(record.status, record.client_model) for record in records] == [(status, model)]
+
+
+async def test_a_slot_is_held_from_before_the_body_to_the_end_whatever_that_is(make: Any) -> None:
+    gateway, records, _ = make(LAB, HI, Limit("one", "jwt.team", concurrency=1))
+
+    async def asked() -> int:
+        return (await call(gateway, "POST", "/v1/messages", json=BODY, headers=bearer())).status
+
+    for ending in ("cancelled", "gone", "sent"):
+        async with Driver(gateway, "POST", "/v1/messages", content=None, headers=bearer()) as client:
+            client.upload(b'{"model": ', more=True)
+            assert await asked() == 429
+            if ending == "gone":
+                client.disconnect()
+                await client.finish()
+            elif ending == "sent":
+                client.upload(b"}")
+                assert await client.start() == 400
+                await client.finish()
+        assert await asked() == 200
+    assert [record.status for record in records] == [429, 503, 200, 429, 499, 200, 429, 400, 200]
 
 
 @pytest.mark.parametrize(

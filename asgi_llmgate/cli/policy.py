@@ -15,12 +15,12 @@ import yaml
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.assembly import model_row, policy_layer
 from asgi_llmgate.cel import Expression, explain
-from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.errors import InternalError, SettingsError
 from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.facts import Facts
 from asgi_llmgate.models import ModelTable
 from asgi_llmgate.policy import PolicyMiddleware
-from asgi_llmgate.policy.cases import Given, Targets, decide, read_cases
+from asgi_llmgate.policy.cases import Given, Targets, decide, decide_before_body, read_cases
 from asgi_llmgate.settings import Settings, read_file, read_settings
 
 _HOLDS = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
@@ -36,7 +36,8 @@ def policy() -> None:
 def test(file: str) -> None:
     """Run the table tests in FILE.
 
-    Its `policy` is either the name of a settings file beside it or a policy section.  Exits 1 when a test fails.
+    Its `policy` is either the name of a settings file beside it or a policy section.  Exits 1 when a test fails, or a
+    request is denied before its body is read that is allowed with it.
     """
     document = read_file(file)
     layer, targets = _policy(document.pop("policy", "llmgate.yaml"), Path(file).parent)
@@ -84,9 +85,13 @@ def show(
             if target is not None:
                 click.echo(f"  for {target.model} at {target.backend} ({target.provider})")
             _echo(rule.expressions, seen if target is None else seen.about(target))
-    decision = decide(layer, given, targets)
+    try:
+        decision = decide(layer, given, targets)
+    except InternalError as error:
+        raise click.ClickException(error.message) from None
     missing = f" ({decision.missing} is missing)" if decision.missing else ""
-    click.echo(f"{'allowed' if decision.allowed else 'denied'} by {decision.rule or 'default'}{missing}")
+    early = "" if decide_before_body(layer, given, targets) is None else ", before the body is read"
+    click.echo(f"{'allowed' if decision.allowed else 'denied'} by {decision.rule or 'default'}{missing}{early}")
     for name in decision.dry_run:
         click.echo(f"dry run: {name} would deny")
 

@@ -1,12 +1,17 @@
-"""LimitMiddleware: how often, and how many at once.  After policy: whoever is refused uses up nobody's share."""
+"""LimitMiddleware: how often, and how many at once.  After policy: whoever is refused uses up nobody's share.
+
+But a slot is only lent: where its key needs nothing of the body it is taken before the body is read, so that it bounds
+uploads, too.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +19,7 @@ from asgi_llmgate.asgi import refuse
 from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_rule
 from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.facts import LIST_CLAIMS, Facts, facts, fields_of
+from asgi_llmgate.facts import LIST_CLAIMS, Facts, facts, fields_of, reads_call
 from asgi_llmgate.limits.rates import Rate
 from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
 
@@ -63,7 +68,7 @@ class LimitMiddleware:
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self.app = app
-        self._limits = [_Compiled(limit, f"limits[{index}]") for index, limit in enumerate(limits)]
+        self._limits = [part for index, limit in enumerate(limits) for part in _compiled(limit, f"limits[{index}]")]
         names = [limit.name for limit in limits]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -74,11 +79,25 @@ class LimitMiddleware:
             log.warning("limits are counted per worker process: n workers admit n times %s", ", ".join(names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._limits or scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
+        await self._admit(self._limits, self.app, scope, receive, send)
+
+    def before_body(self, app: ASGIApp) -> ASGIApp:
+        """A layer around `app` that takes the slots (`concurrency`) for which nothing of the body is needed.
+
+        This layer then takes them no more.  Gateway puts it in front of the ResolveMiddleware.
+        """
+        slots = [limit for limit in self._limits if limit.before_body]
+        self._limits = [limit for limit in self._limits if not limit.before_body]
+        return partial(self._admit, slots, app)
+
+    async def _admit(
+        self, limits: Sequence[_Compiled], app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if not limits or scope["type"] not in ("http", "websocket"):
+            await app(scope, receive, send)
             return
         scope, exchange = Exchange.enter(scope)
-        claims = self._claims(scope, exchange)
+        claims = self._claims(limits, scope, exchange)
         admission = await self._store.admit(claims)
         if admission.quota is not None:
             send = _telling(send, admission.quota, exchange)
@@ -86,34 +105,51 @@ class LimitMiddleware:
             await refuse(scope, receive, send, _too_much(admission.shortage))
             return
         try:
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
         finally:
             self._store.release(claims)
 
-    def _claims(self, scope: Scope, exchange: Exchange) -> list[Claim]:
+    def _claims(self, limits: Sequence[_Compiled], scope: Scope, exchange: Exchange) -> list[Claim]:
         variables = facts(scope, exchange, self._list_claims)
         if exchange.call is not None and exchange.call.candidates:
             variables = variables.about(exchange.call.candidates[0])
-        found = (limit.claim(variables) for limit in self._limits)
+        found = (limit.claim(variables) for limit in limits)
         return [claim for claim in found if claim is not None]
 
 
+def _compiled(limit: Limit, path: str) -> Iterator[_Compiled]:
+    """The limit's slots and its rate, each by itself."""
+    for name in ("tokens", "cost_usd"):
+        if getattr(limit, name) is not None:
+            raise SettingsError(
+                "needs a shared store, which is not there yet", path=f"{path}.{name}", hint="requests, concurrency"
+            )
+    if limit.requests is None and limit.concurrency is None:
+        raise SettingsError("say how much: requests or concurrency", path=path)
+    if limit.concurrency is not None and limit.concurrency < 1:
+        raise SettingsError("at least 1", path=f"{path}.concurrency")
+    rate = None if limit.requests is None else _rate(limit.requests, f"{path}.requests")
+    key = _compile(limit.key, f"{path}.key")
+    when = None if limit.when is None else _compile(limit.when, f"{path}.when")
+    if limit.concurrency is not None:
+        yield _Compiled(limit.name, key, when, concurrency=limit.concurrency)
+    if rate is not None:
+        yield _Compiled(limit.name, key, when, rate=rate)
+
+
 class _Compiled:
-    def __init__(self, limit: Limit, path: str) -> None:
-        for name in ("tokens", "cost_usd"):
-            if getattr(limit, name) is not None:
-                raise SettingsError(
-                    "needs a shared store, which is not there yet", path=f"{path}.{name}", hint="requests, concurrency"
-                )
-        if limit.requests is None and limit.concurrency is None:
-            raise SettingsError("say how much: requests or concurrency", path=path)
-        if limit.concurrency is not None and limit.concurrency < 1:
-            raise SettingsError("at least 1", path=f"{path}.concurrency")
-        self._name = limit.name
-        self._concurrency = limit.concurrency
-        self._rate = None if limit.requests is None else _rate(limit.requests, f"{path}.requests")
-        self._key = _compile(limit.key, f"{path}.key")
-        self._when = None if limit.when is None else _compile(limit.when, f"{path}.when")
+    def __init__(
+        self,
+        name: str,
+        key: Expression,
+        when: Expression | None,
+        *,
+        rate: Rate | None = None,
+        concurrency: int | None = None,
+    ) -> None:
+        self._name, self._key, self._when = name, key, when
+        self._rate, self._concurrency = rate, concurrency
+        self.before_body = concurrency is not None and not reads_call(*([key] if when is None else [key, when]))
 
     def claim(self, variables: Facts) -> Claim | None:
         """What the request wants of this limit; None where it does not count.

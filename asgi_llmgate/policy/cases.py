@@ -22,7 +22,7 @@ from typing import Any
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.cel.faults import suggestion
-from asgi_llmgate.errors import GateError, SettingsError
+from asgi_llmgate.errors import GateError, InternalError, SettingsError
 from asgi_llmgate.exchange import Call, Decision, Exchange, Identity, Target
 from asgi_llmgate.policy.middleware import PolicyMiddleware
 
@@ -118,10 +118,25 @@ class Case:
 
 
 def decide(policy: PolicyMiddleware, given: Given, targets: Targets | None = None) -> Decision:
-    """What the rules say of a request.  Raises NotFound where the model table has nothing for it."""
+    """What the rules say of a request.
+
+    Raises NotFound where the model table has nothing for it, and InternalError if it would be denied before its body is
+    read and allowed with it.
+    """
     scope, exchange = given.enter(targets)
     policy.decide(scope, exchange)
     assert exchange.decision is not None
+    early = decide_before_body(policy, given, targets)
+    if early is not None and exchange.decision.allowed:
+        raise InternalError(f"{early.rule!r} denies before the body is read what is allowed with it: please report it")
+    return exchange.decision
+
+
+def decide_before_body(policy: PolicyMiddleware, given: Given, targets: Targets | None = None) -> Decision | None:
+    """The denial that needs nothing of the body; None where the body is read."""
+    scope, exchange = given.enter(targets)
+    exchange.call = None
+    policy.decide_before_body(scope, exchange)
     return exchange.decision
 
 

@@ -8,8 +8,8 @@
               rules one is enough
 
 Rules that read the candidate (`llm.model`, `llm.provider`, `llm.backend`) are decided for each target, the others once.
-Where there is no call (a GET) what they read is unknown: then a rule says no only if it does so whatever the unknown
-will be, and each model that is listed is asked about later.
+Before the body is read, and where there is no call (a GET), what `llm.*` is is unknown: then a rule says no only if it
+does so whatever the unknown will be (`lenient`).  So who is denied then would be denied with any body.
 """
 
 from __future__ import annotations
@@ -19,9 +19,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from asgi_llmgate.cel import CompileError, EvaluationError, Expression, Fields, ReferenceExpression, compile_rule
+from asgi_llmgate.cel import (
+    CompileError,
+    EvaluationError,
+    Expression,
+    Fields,
+    ReferenceExpression,
+    compile_rule,
+    possible,
+)
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.facts import CANDIDATE, CREDENTIALS, fields_of
+from asgi_llmgate.facts import CANDIDATE, CREDENTIALS, fields_of, reads_call
 from asgi_llmgate.policy.rules import Action, Rule, read_rules
 
 Engine = Literal["strict", "celpy"]
@@ -53,13 +61,31 @@ class Verdict(NamedTuple):
 class CompiledRule:
     """A rule with its expressions ready."""
 
-    __slots__ = ("_needs", "expressions", "per_target", "rule")
+    __slots__ = ("_needs", "_reads_call", "expressions", "per_target", "rule")
 
     def __init__(self, rule: Rule, expressions: Sequence[Compiled]) -> None:
         self.rule = rule
         self.expressions = tuple(expressions)
         self.per_target = any(CANDIDATE & expression.references for expression in expressions)
+        self._reads_call = reads_call(*self.expressions)
         self._needs = rule.action == "require"
+
+    def says_no(self, facts: Mapping[str, Any], lenient: bool) -> Denial | None:
+        """The denial, if the rule does not let the request go on; with `lenient` only if it never will."""
+        if lenient and self._reads_call:
+            return self._must_say_no(facts)
+        outcome = self.holds(facts)
+        if isinstance(outcome, EvaluationError):
+            return Denial(self.rule, outcome)
+        return Denial(self.rule) if outcome is (self.rule.action == "deny") else None
+
+    def _must_say_no(self, facts: Mapping[str, Any]) -> Denial | None:
+        wanted = self.rule.action != "deny"
+        found = [possible(expression, facts) for expression in self.expressions]
+        hopeless = [each for each in found if wanted not in each.values]
+        if len(hopeless) < (len(found) if self.rule.action == "allow" else 1):
+            return None
+        return Denial(self.rule, next((each.error for each in hopeless if each.error is not None), None))
 
     def holds(self, facts: Mapping[str, Any]) -> bool | EvaluationError:
         """Whether the rule's condition is true; the error where it has no value and that matters."""
@@ -103,10 +129,10 @@ class Policy:
         self._allows = [rule.rule for rule in enforced if rule.rule.action == "allow"]
 
     def judge(self, facts: Mapping[str, Any], *, lenient: bool = False) -> Verdict:
-        """What the rules say that do not read the candidate.  `lenient`: what is unknown does not count against."""
+        """What the rules say that do not read the candidate.  `lenient`: no only where any call would be denied."""
         verdict = self._once.judge(facts, lenient)
         if verdict.denial is None and not verdict.matched and not self._each.allow and self._allows:
-            return Verdict(self._unmatched([self._once], facts), dry_run=verdict.dry_run)
+            return Verdict(self._unmatched(facts, lenient), dry_run=verdict.dry_run)
         return verdict
 
     def judge_target(self, facts: Mapping[str, Any], before: Verdict, *, lenient: bool = False) -> Verdict:
@@ -116,14 +142,13 @@ class Policy:
             return verdict
         matched = before.matched or verdict.matched
         if not matched and self._allows:
-            return Verdict(self._unmatched([self._once, self._each], facts), dry_run=verdict.dry_run)
+            return Verdict(self._unmatched(facts, lenient), dry_run=verdict.dry_run)
         return Verdict(matched=matched, dry_run=verdict.dry_run)
 
-    def _unmatched(self, sets: Sequence[_Set], facts: Mapping[str, Any]) -> Denial:
+    def _unmatched(self, facts: Mapping[str, Any], lenient: bool) -> Denial:
         """No allow rule held.  The first one is named, and what it missed if it missed something."""
         first = next(rule for rule in self.rules if rule.rule is self._allows[0])
-        outcome = first.holds(facts)
-        return Denial(first.rule, outcome if isinstance(outcome, EvaluationError) else None)
+        return first.says_no(facts, lenient) or Denial(first.rule)
 
 
 class _Set:
@@ -137,21 +162,14 @@ class _Set:
         self.dry = [rule for rule in every if rule.rule.mode == "dry_run"]
 
     def judge(self, facts: Mapping[str, Any], lenient: bool) -> Verdict:
-        dry_run = tuple(rule.rule.name for rule in self.dry if _says_no(rule, facts, lenient)) if self.dry else ()
+        dry_run = tuple(rule.rule.name for rule in self.dry if rule.says_no(facts, lenient)) if self.dry else ()
         for rule in self.blocking:
-            if denial := _says_no(rule, facts, lenient):
+            if denial := rule.says_no(facts, lenient):
                 return Verdict(denial, dry_run=dry_run)
         for rule in self.allow:
-            if not _says_no(rule, facts, lenient):
+            if not rule.says_no(facts, lenient):
                 return Verdict(matched=rule.rule.name, dry_run=dry_run)
         return Verdict(dry_run=dry_run)
-
-
-def _says_no(rule: CompiledRule, facts: Mapping[str, Any], lenient: bool) -> Denial | None:
-    outcome = rule.holds(facts)
-    if isinstance(outcome, EvaluationError):
-        return None if lenient and outcome.kind == "unknown" else Denial(rule.rule, outcome)
-    return Denial(rule.rule) if outcome is (rule.rule.action == "deny") else None
 
 
 def _of(rules: Iterable[CompiledRule], action: Action) -> list[CompiledRule]:

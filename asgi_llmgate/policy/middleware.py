@@ -75,9 +75,35 @@ class PolicyMiddleware:
         finally:
             exchange.permits = _nothing  # what stood there holds the exchange, and with it the request's body
 
+    def before_body(self, app: ASGIApp) -> ASGIApp:
+        """A layer around `app` that refuses who is denied whatever the body says, so that nobody reads it for nothing.
+
+        Gateway puts it in front of the ResolveMiddleware; this layer decides all the same.
+        """
+
+        async def by_claims(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] in ("http", "websocket"):
+                scope, exchange = Exchange.enter(scope)
+                refusal = self.decide_before_body(scope, exchange)
+                if refusal is not None:
+                    await refuse(scope, receive, send, refusal)
+                    return
+            await app(scope, receive, send)
+
+        return by_claims
+
     def facts(self, scope: Scope, exchange: Exchange) -> Facts:
         """The variables that the rules read."""
         return Facts(scope, exchange, self._list_claims, self._env)
+
+    def decide_before_body(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
+        """The error, if `decide` will have one whatever `llm.*` turns out to be; only then it is written down."""
+        if self._denied is not None and exchange.identity.subject in self._denied:
+            return self._refuse(exchange, Denial(_LOCKED_OUT))
+        facts = self.facts(scope, exchange)
+        general = self.policy.judge(facts, lenient=True)
+        verdict = general if general.denial is not None else self.policy.judge_target(facts, general, lenient=True)
+        return self._settle(exchange, verdict, [general, verdict]) if verdict.denial is not None else None
 
     def decide(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
         """Decide, and write the decision into the exchange.  The error to refuse with, or None to go on."""

@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from asgi_llmgate import Exchange, PolicyMiddleware
 from asgi_llmgate.cli import main
+from asgi_llmgate.exchange import Decision
 from asgi_llmgate.testing.idp import MockIdP
 
 LAB = Path(__file__).parents[2] / "examples" / "lab"
@@ -97,3 +100,36 @@ def test_explain_names_the_claim_that_is_missing(lab: Path) -> None:
 def test_explain_wants_claims_or_a_token_but_not_both(lab: Path) -> None:
     assert CliRunner().invoke(main, ["policy", "explain", "--model", "x"]).exit_code == 2
     assert CliRunner().invoke(main, ["policy", "explain", "--token", "-"], input="not.a-token").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("team", "last"),
+    [
+        ("marketing", "denied by rule 1, before the body is read\n"),
+        ("data-platform", "denied by rule 1 (jwt.llms is missing)\n"),
+    ],
+)
+def test_explain_says_when_nothing_of_the_body_is_needed_to_deny(lab: Path, team: str, last: str) -> None:
+    (lab / "claims.json").write_text(json.dumps({"org": "acme", "team": team}))
+    settings = (lab / "llmgate.yaml").read_text()
+    before, rest = settings.split("policy:\n")
+    rule = "policy: {rules: ['jwt.team == \"data-platform\" && llm.model in jwt.llms.openai']}\n"
+    (lab / "llmgate.yaml").write_text(before + rule + rest[rest.index("backends:") :])
+    said = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json", "--model", "x"])
+    assert said.stdout.endswith(last)
+
+
+def test_a_denial_before_the_body_that_the_body_would_undo_is_a_failure(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(layer: PolicyMiddleware, scope: Any, exchange: Exchange) -> None:
+        exchange.decision = Decision(False, "rule 1")
+
+    monkeypatch.setattr(PolicyMiddleware, "decide_before_body", wrong)
+    tested = CliRunner().invoke(main, ["policy", "test", "policy-tests.yaml"])
+    (lab / "claims.json").write_text(json.dumps({"org": "acme", "team": "data-platform"}))
+    explained = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json", "--model", "x"])
+    assert (tested.exit_code, explained.exit_code) == (1, 1)
+    words = "'rule 1' denies before the body is read what is allowed with it"
+    assert words in tested.stdout
+    assert words in explained.stderr

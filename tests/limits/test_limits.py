@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Exchange, Gateway, Identity, Limit, LimitMiddleware, SettingsError
+from asgi_llmgate.exchange import Call, Target
 from asgi_llmgate.limits.rates import Rate
 from asgi_llmgate.limits.store import Admission, Claim, MemoryStore, Shortage
+from asgi_llmgate.policy.cases import Asked
 from asgi_llmgate.testing.driver import Driver, call
 
 
@@ -214,6 +216,54 @@ async def test_concurrency_is_released_in_every_ending() -> None:
     fate = ""
     release.set()
     assert (await ask(gate, "a")).status == 200
+
+
+BEFORE = [
+    ("a key in the claims", Limit("l", "jwt.team", concurrency=1), True),
+    ("a constant key", Limit("l", "'all'", concurrency=1), True),
+    ("a condition on the request", Limit("l", "jwt.team", concurrency=1, when="request.method == 'POST'"), True),
+    ("a rate beside it", Limit("l", "jwt.team", concurrency=1, requests="9/minute"), True),
+    ("a key in the call", Limit("l", "llm.requestModel", concurrency=1), False),
+    ("a key in both", Limit("l", "jwt.team + llm.model", concurrency=1), False),
+    ("a condition on the call", Limit("l", "jwt.team", concurrency=1, when="llm.streaming"), False),
+    ("a rate only", Limit("l", "jwt.team", requests="1/minute"), False),
+]
+
+
+@pytest.mark.parametrize(("limit", "early"), [row[1:] for row in BEFORE], ids=[row[0] for row in BEFORE])
+async def test_a_slot_that_needs_nothing_of_the_body_is_taken_before_it_and_once(limit: Limit, early: bool) -> None:
+    class Counting(MemoryStore):
+        def __init__(self) -> None:
+            super().__init__(now=Clock())
+            self.admitted: list[str] = []
+
+        async def admit(self, claims: Any) -> Admission:
+            self.admitted += [f"{where}{'slot' if claim.concurrency else 'rate'}" for claim in claims]
+            return await super().admit(claims)
+
+    where, store = "", Counting()
+    layer = LimitMiddleware(answer, limits=[limit], store=store)
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal where
+        where = "late "
+        Exchange.of(scope).call = Call(Asked(stream=True), (Target("b", "p", "m"),))
+        await layer(scope, receive, send)
+
+    front = layer.before_body(reading)
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        scope, exchange = Exchange.enter(scope)
+        exchange.identity = Identity(provider="idp", claims={"team": "a"})
+        await front(scope, receive, send)
+
+    for _ in range(3):
+        where = ""
+        assert (await ask(outer)).status == 200 or limit.requests == "1/minute"
+    wanted = ["slot" if early else "late slot"] if limit.concurrency else []
+    wanted += ["late rate"] if limit.requests else []
+    assert store.admitted == wanted * 3
+    assert store._running == {}
 
 
 async def test_buckets_are_bounded_and_full_ones_forgotten() -> None:

@@ -167,13 +167,9 @@ GET = [
     ("a deny rule on the model waits", [rule("d", "deny", "llm.model == 'y'"), "true"], True),
     ("a deny rule on the caller does not", [rule("d", "deny", "jwt.org == 'acme' || llm.model == 'y'"), "true"], False),
     ("what the body would say waits", ["llm.maxTokens < 100"], True),
-    (
-        "a missing claim does not",
-        [
-            "jwt.missing == 'x' && llm.model == 'y'",
-        ],
-        True,
-    ),
+    ("a missing claim does not", ["jwt.missing == 'x' && llm.model == 'y'"], False),
+    ("a missing claim that the model may make up for", ["jwt.missing == 'x' || llm.model == 'y'"], True),
+    ("one of several expressions may hold", [rule("a", "allow", ["jwt.missing", "llm.model == 'y'"])], True),
 ]
 
 
@@ -264,10 +260,7 @@ def test_the_reference_engine_decides_the_same(caplog: pytest.LogCaptureFixture)
         exchange, message = decide(rules, HOUSE, CLOUD, engine=engine)
         assert exchange.call is not None
         assert (exchange.call.candidates, message) == ((CLOUD,), "")
-        assert (
-            decide(rules, HOUSE, CLOUD, engine=engine, claims={"org": "acme"})[1]
-            == "authorization failed (model: claude-opus-5-5)"
-        )
+        assert decide(rules, HOUSE, CLOUD, engine=engine, claims={"org": "acme"})[1].startswith("authorization failed")
 
 
 @pytest.mark.parametrize(

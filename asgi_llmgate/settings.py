@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.yamltext import LARGEST, read_yaml
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -321,14 +321,14 @@ def read_settings(mapping: Mapping[str, Any]) -> Settings:
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A YAML file as a mapping, `${NAME}` and `${NAME:-default}` in its texts replaced from the environment.
 
-    Raises SettingsError: unreadable, not YAML (with line and column), not a mapping, a variable that is not set.
+    Raises SettingsError: unreadable, not YAML or a key twice (with line and column), not a mapping, a variable that is
+    not set.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
+        with Path(path).open("rb") as file:
+            content = read_yaml(file.read(LARGEST + 1), os.fspath(path))
     except OSError as error:
         raise SettingsError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{os.fspath(path)} is not valid YAML: {_place(error)}") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{os.fspath(path)} holds no mapping at its top level")
     return {str(key): _expanded(value, str(key)) for key, value in content.items()}
@@ -410,12 +410,6 @@ def _literals(kind: Any) -> tuple[Any, ...]:
     if typing.get_origin(kind) is Literal:
         return typing.get_args(kind)
     return next((found for part in typing.get_args(kind) if (found := _literals(part))), ())
-
-
-def _place(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "cannot be read"
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
 
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")

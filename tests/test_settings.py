@@ -124,6 +124,15 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, content: str, words
     assert str(caught.value) == f"{file} {words}"
 
 
+def test_a_second_policy_does_not_take_the_rules_of_the_first_away(tmp_path: Path) -> None:
+    file = tmp_path / "llmgate.yaml"
+    file.write_text("policy:\n  rules: ['jwt.team == \"a\"']\nauth: {}\npolicy:\n  default: allow\n")
+    with pytest.raises(SettingsError) as caught:
+        read_file(file)
+    where = "line 4, column 1: the key 'policy' is repeated, it is in line 1 too"
+    assert str(caught.value) == f"{file} is not valid YAML: {where}"
+
+
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^cannot read .*nowhere\.yaml: No such file"):
         read_file(tmp_path / "nowhere.yaml")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.assembly import model_row, policy_layer
@@ -22,6 +21,7 @@ from asgi_llmgate.models import ModelTable
 from asgi_llmgate.policy import PolicyMiddleware
 from asgi_llmgate.policy.cases import Given, Targets, decide, decide_before_body, read_cases
 from asgi_llmgate.settings import Settings, read_file, read_settings
+from asgi_llmgate.yamltext import LARGEST, read_yaml
 
 _HOLDS = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
 
@@ -137,8 +137,8 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _claims(path: str) -> dict[str, Any]:
-    with click.open_file(path, encoding="utf-8") as file:
-        found = yaml.safe_load(file)
+    with click.open_file(path, "rb") as file:
+        found = read_yaml(file.read(LARGEST + 1), path)
     if not isinstance(found, dict):
         raise click.ClickException("the claims are no mapping")
     return found

@@ -49,14 +49,25 @@ def test_a_case_that_fails_is_told_and_is_exit_code_1(lab: Path) -> None:
             "policy: {rules: ['jwt.a']}\ntests: [{given: {}, expect: perhaps}]",
             "tests[0].expect: allow or deny is expected",
         ),
+        (
+            "policy: {rules: ['jwt.a']}\ntests:\n- given: {}\n  expect: deny\n  given: {claims: {a: true}}",
+            "line 5, column 3: the key 'given' is repeated, it is in line 3 too",
+        ),
     ],
-    ids=["unknown person", "unknown key", "unknown expectation"],
+    ids=["unknown person", "unknown key", "unknown expectation", "repeated key"],
 )
 def test_a_table_that_cannot_be_read_says_where(lab: Path, document: str, words: str) -> None:
     (lab / "t.yaml").write_text(document)
     said = CliRunner().invoke(main, ["policy", "test", "t.yaml"])
     assert said.exit_code == 1
     assert words in said.stderr
+
+
+def test_claims_with_a_repeated_name_are_not_explained(lab: Path) -> None:
+    (lab / "claims.json").write_text('{"team": "a",\n "team": "b"}')
+    said = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json"])
+    assert said.exit_code == 1
+    assert "line 2, column 2: the key 'team' is repeated, it is in line 1 too" in said.stderr
 
 
 @pytest.mark.parametrize(("team", "verdict"), [("data-platform", "allowed"), ("marketing", "denied")])

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate import SettingsError
@@ -93,6 +93,7 @@ def test_case_and_compatible_letters_tell_subjects_apart(tmp_path: Path, listed:
     assert asked not in DeniedSubjects(written(tmp_path, listed))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Zs"]), min_size=1, max_size=30).filter(

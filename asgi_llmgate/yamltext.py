@@ -1,0 +1,129 @@
+"""YAML as this project reads it: the safe types, each key of a mapping once, and bounded work.
+
+PyYAML lets the last of two equal keys win (https://github.com/yaml/pyyaml/issues/165), so a second `policy:` at the end
+of a long file would take the rules of the first away, in silence.  YAML 1.2 section 3.2.1.3 wants keys to be unique.
+
+Aliases are counted as often as they are used, before anything is built of them: nine lines of them make a billion.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
+
+from asgi_llmgate.errors import SettingsError
+
+LARGEST = 4 * 2**20
+"""Bytes of a document."""
+
+MOST = 100_000
+"""Values in a document, those in aliases once for each use."""
+
+DEEPEST = 64
+"""Values within one another, aliases included."""
+
+_MERGE = "tag:yaml.org,2002:merge"
+_SHOWN = 64
+_TOO_DEEP = f"more than {DEEPEST} levels"
+
+
+def read_yaml(data: bytes, name: str) -> Any:
+    """What a document says.  `name` is what errors call it.
+
+    Raises SettingsError with line and column: not UTF-8, not YAML, a repeated key, more or deeper than is read.
+    """
+    if len(data) > LARGEST:
+        raise SettingsError(f"{name} is larger than {LARGEST // 2**20} MiB")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SettingsError(f"{name} is UTF-16; save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{name} is not UTF-8: line {data[: error.start].count(10) + 1}") from None
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except ReaderError as error:
+        place = f"line {text[: error.position].count(chr(10)) + 1}: {error.reason}"
+        raise SettingsError(f"{name} is not valid YAML: {place}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{name} is not valid YAML: {_place(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._measured: dict[Node, tuple[int, int]] = {}
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise ComposerError(None, None, _TOO_DEEP, event.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is not None and node not in self._measured:
+            if isinstance(event, yaml.AliasEvent):
+                raise ComposerError(None, None, "an alias within what it stands for", event.start_mark)  # type: ignore[arg-type]
+            self._measured[node] = self._measure(node)
+        return node
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):  # `!!int x`, a month 13
+            raise ConstructorError(None, None, f"not a value of {_tag(node)}", node.start_mark) from None
+
+    def _measure(self, node: Node) -> tuple[int, int]:
+        """How many values are in it, itself included, and how deep it is.  Its children have been measured."""
+        children: list[Node] = []
+        if isinstance(node, MappingNode):
+            self._refuse_repetition(node)
+            children = [each for pair in node.value for each in pair]
+        elif isinstance(node, SequenceNode):
+            children = node.value
+        measures = [self._measured[child] for child in children]
+        count = 1 + sum(count for count, _ in measures)
+        depth = 1 + max((depth for _, depth in measures), default=0)
+        wrong = f"more than {MOST} values, aliases counted each time" if count > MOST else ""
+        if wrong or depth > DEEPEST:
+            raise ComposerError(None, None, wrong or _TOO_DEEP, node.start_mark)
+        return count, depth
+
+    def _refuse_repetition(self, node: MappingNode) -> None:
+        """Keys are equal when their values are, or when they read the same: `1` and `"1"`, `on` and `true`."""
+        seen: dict[Hashable, tuple[int, Node]] = {}
+        for index, (key, _) in enumerate(node.value):
+            if not isinstance(key, ScalarNode):
+                raise ComposerError(None, None, "a key must be a text", key.start_mark)
+            for reading in self._readings(key):
+                number, first = seen.setdefault(reading, (index, key))
+                if number != index:
+                    again = f"the key {key.value[:_SHOWN]!r} is repeated, it is in line {first.start_mark.line + 1} too"
+                    raise ComposerError(None, None, again, key.start_mark)
+
+    def _readings(self, key: ScalarNode) -> set[Hashable]:
+        written = "text", key.value
+        if key.tag == _MERGE:
+            return {written}
+        value = self.construct_object(key)
+        told = value if isinstance(value, str) else json.dumps(value, default=str)
+        return {written, ("text", told), ("text", str(value)), ("value", value)}
+
+
+def _tag(node: Node) -> str:
+    return str(node.tag).replace("tag:yaml.org,2002:", "!!")[:_SHOWN]
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "cannot be read"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem

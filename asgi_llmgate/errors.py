@@ -35,9 +35,15 @@
       |   + Overloaded                 its 503, 529, "loading model"
       + ClientGone                     the caller has left; nobody reads an answer
 
-`message` is written for the caller and is safe to show: no key, token, claim, prompt or internal address.  `detail` is
-for the operator's log and goes nowhere else.  What stands in TABLE is the whole mapping; no status code is chosen
-anywhere else.  Anthropic's types: https://platform.claude.com/docs/en/api/errors, OpenAI's: the `type` strings that
+Three texts, by who reads them:
+
+    message  our own words: no key, token, claim, prompt or internal address.  Logs and records have it
+    told     what the caller reads; `message`, unless there is more that he may know: his own text, or the words of a
+             model server about his request, which quote it.  It goes into his answer and nowhere else
+    detail   for the operator's log and record alone; our own words, like `message`
+
+What stands in TABLE is the whole mapping; no status code is chosen anywhere else.  Anthropic's types:
+https://platform.claude.com/docs/en/api/errors, OpenAI's: the `type` strings that
 https://platform.openai.com/docs/guides/error-codes shows.
 """
 
@@ -66,9 +72,10 @@ class GateError(Exception):
     challenge: str | None = None
     """Value of `www-authenticate` (RFC 6750 section 3), when there is one to send."""
 
-    def __init__(self, message: str, *, detail: str = "") -> None:
+    def __init__(self, message: str, *, told: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.told = told or message
         self.detail = detail
 
 
@@ -90,7 +97,11 @@ class Refusal(GateError):
 
 
 class InvalidRequest(Refusal):
-    pass
+    """What is quoted of the request (a name, an id) is in `told` alone."""
+
+    def at(self, place: str) -> InvalidRequest:
+        """The same about a part of the request: `place` (`messages.3`) goes in front of what is said of it."""
+        return InvalidRequest(f"{place}.{self.message}", told=f"{place}.{self.told}", detail=self.detail)
 
 
 class ThreadsUnsupported(InvalidRequest):
@@ -158,8 +169,10 @@ class InternalError(Refusal):
 class UpstreamError(GateError):
     """The model server did not give an answer.  `status` is the HTTP status it sent, 0 when it sent none."""
 
-    def __init__(self, message: str, *, detail: str = "", status: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(message, detail=detail)
+    def __init__(
+        self, message: str, *, told: str = "", detail: str = "", status: int = 0, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, told=told, detail=detail)
         self.status = status
         if retry_after is not None:
             self.retry_after = retry_after

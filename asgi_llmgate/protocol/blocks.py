@@ -11,7 +11,7 @@ from typing import Any
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
-from asgi_llmgate.protocol.draft import Draft
+from asgi_llmgate.protocol.draft import Draft, named
 from asgi_llmgate.protocol.lazyjson import Fields, quote
 from asgi_llmgate.protocol.messages import Block, read_content
 
@@ -82,7 +82,7 @@ def parts(draft: Draft, block: Block) -> list[bytes]:
         case kind if kind in _UNSPOKEN:
             draft.report.add(PLACE + kind)
             return []
-    draft.report.add(PLACE + block.type)
+    draft.report.add(PLACE + named(block.type))
     return [told(block)]
 
 

@@ -41,13 +41,15 @@ class Options:
     thinking: Literal["asked", "always", "never"] = "asked"
 
 
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _UNSAFE = re.compile(r"[^\w.:\[\]-]", re.ASCII)
 _LONGEST, _MOST = 80, 50
 
 
 class Report:
     """What was left out or changed, by name: `messages[].content[].cache_control`.  No indices, so that the names can
-    be counted; and since some of them are a caller's words, cut to a harmless alphabet and length."""
+    be counted.  They go into records, so a caller's word that could be any text is not among them: `named` says which
+    may, and names of tools are cut to a harmless alphabet and length."""
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}
@@ -61,11 +63,16 @@ class Report:
         if not fields.keys() <= known:
             for name in fields:
                 if name not in known:
-                    self.add(place + name)
+                    self.add(place + named(name))
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._names)
+
+
+def named(word: str) -> str:
+    """A name of the request (a field's, a block's type), if it is the name of something; a sentence is none."""
+    return word if _IDENTIFIER.fullmatch(word) else "other"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -20,7 +20,7 @@ _encode = msgspec.json.encode
 
 def anthropic_error(error: GateError, request_id: str) -> bytes:
     """The envelope as JSON, also the data of a stream's `error` event.  An empty `request_id` is left out."""
-    told: dict[str, object] = {"type": row_for(error).anthropic, "message": error.message}
+    told: dict[str, object] = {"type": row_for(error).anthropic, "message": error.told}
     if error.error_code:
         told["details"] = {"error_code": error.error_code}
     body: dict[str, object] = {"type": "error", "error": told}
@@ -31,7 +31,7 @@ def anthropic_error(error: GateError, request_id: str) -> bytes:
 
 def openai_error(error: GateError, request_id: str) -> bytes:
     """The envelope as JSON.  OpenAI gives the request id in the headers only."""
-    return _encode({"error": {"message": error.message, "type": row_for(error).openai, "param": None, "code": None}})
+    return _encode({"error": {"message": error.told, "type": row_for(error).openai, "param": None, "code": None}})
 
 
 def error_body(error: GateError, request_id: str, wire: Wire) -> bytes:

@@ -8,6 +8,9 @@ alone.
 
 Only a refusal of the request itself is handed on in the server's own words, because clients act on them; and never
 without `redacted`.  Our credential's and our account's trouble is not the caller's: it gets a sentence of ours.
+
+Servers quote in their words what they were sent (vLLM and Mistral the whole `input`).  So the words are in `told`
+alone, which only the caller reads, whose request it is; `message` and `detail` are ours, with the status and the code.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from asgi_llmgate.errors import (
     UnknownModel,
     UpstreamError,
 )
+from asgi_llmgate.protocol.codes import written_down
 from asgi_llmgate.protocol.jsontext import loads, repaired
 from asgi_llmgate.protocol.redaction import redacted
 from asgi_llmgate.protocol.waiting import seconds_to_wait
@@ -126,10 +130,11 @@ _NAMES: Mapping[str, int] = MappingProxyType(
 """The status that a `type` or `code` stands for, where an error comes without one; found by the first name inside
 it."""
 
-_OURS: Mapping[type[UpstreamError], str] = MappingProxyType(
+OURS: Mapping[type[UpstreamError], str] = MappingProxyType(
     {
         CredentialRefused: "the gateway's own credential was refused by the model server",
         QuotaExhausted: "the gateway's upstream account has no quota",
+        UnknownModel: "model: not known to the model server",
         TooLarge: "the model server does not take a request of this size",
         TimedOut: "the model server timed out",
         Broken: "the model server did not answer as a chat completions server does",
@@ -139,7 +144,7 @@ _OURS: Mapping[type[UpstreamError], str] = MappingProxyType(
         Rejected: "the model server refused the request",
     }
 )
-"""What we say ourselves; the last four go on with the server's words."""
+"""What we say ourselves; the last four go on, for the caller, with the server's words."""
 
 _QUOTED = frozenset({Throttled, Overloaded, Failed})
 
@@ -185,27 +190,34 @@ def _make(
     kind: type[UpstreamError], status: int, said: _Said, headers: Mapping[str, str], now: float | None
 ) -> UpstreamError:
     text = redacted(said.text)
-    detail = f"upstream {status}" + (f" {redacted(said.codes)}" if said.codes else "") + (f": {text}" if text else "")
+    detail = f"upstream {status} {written_down(said.codes)}".rstrip()
     wait = seconds_to_wait(headers, said.text, now=now)
     if kind in (Rejected, TooLarge, Failed) and (too_long := overflow(text, said.codes)) is not None:
-        return PromptTooLong(too_long, detail=detail, status=status)
+        return PromptTooLong(_without(text, too_long), told=too_long, detail=detail, status=status)
     if kind is TimedOut:
-        error: UpstreamError = TimedOut(_OURS[TimedOut], phase="first_byte", detail=detail)
+        error: UpstreamError = TimedOut(OURS[TimedOut], phase="first_byte", detail=detail)
         error.status = status
         return error
-    return kind(_message(kind, text), detail=detail, status=status, retry_after=wait)
+    message, told = _message(kind, text)
+    return kind(message, told=told, detail=detail, status=status, retry_after=wait)
 
 
-def _message(kind: type[UpstreamError], text: str) -> str:
+def _without(text: str, told: str) -> str:
+    """`told` as far as it is ours: the server's text stands at its end, if it is there."""
+    return told.removesuffix(f": {text}") if text else told
+
+
+def _message(kind: type[UpstreamError], text: str) -> tuple[str, str]:
+    """What we say ourselves, and what the caller is told."""
     if kind is UnknownModel:
         found = _MODEL.search(text)
-        return f"model: {found[1] or found[2] or found[3]}" if found else "model: not known to the model server"
-    if kind is Rejected:
+        return OURS[kind], f"model: {found[1] or found[2] or found[3]}" if found else OURS[kind]
+    ours = OURS[kind]
+    if kind is Rejected and text:
         token = capability(text)
-        return (f"capability_rejected: {token}: " if token else "") + (text or _OURS[Rejected])
-    if kind in _QUOTED and text:
-        return f"{_OURS[kind]}: {text}"
-    return _OURS[kind]
+        refused = f"capability_rejected: {token}" if token else ""
+        return refused or ours, f"{refused}: {text}" if refused else text
+    return ours, f"{ours}: {text}" if kind in _QUOTED and text else ours
 
 
 def _read(body: bytes) -> _Said | None:

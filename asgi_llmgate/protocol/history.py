@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import blocks, lazyjson
-from asgi_llmgate.protocol.draft import Draft
+from asgi_llmgate.protocol.draft import Draft, named
 from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.messages import Block, Message
 from asgi_llmgate.protocol.pairs import Turn, turns_of
@@ -36,7 +36,7 @@ def _system_texts(draft: Draft, content: Sequence[Block], place: str) -> list[by
     texts = []
     for block in content:
         if block.type != "text":
-            draft.report.add(place + block.type)
+            draft.report.add(place + named(block.type))
             continue
         draft.report.unknown(place, block.fields, _TEXT)
         text = bytes(block.fields["text"])
@@ -90,7 +90,7 @@ class History:
         try:
             return blocks.parts(self._draft, block)
         except InvalidRequest as wrong:
-            raise InvalidRequest(f"{turn.place_of(block)}.{wrong.message}") from None
+            raise wrong.at(turn.place_of(block)) from None
 
     def _user(self, turn: Turn, message: Message) -> None:
         self._draft.report.unknown("messages[].", message.fields, _MESSAGE)
@@ -169,7 +169,7 @@ class History:
         try:
             text = self._result_text(result, attached)
         except InvalidRequest as wrong:
-            raise InvalidRequest(f"{turn.place_of(result)}.{wrong.message}") from None
+            raise wrong.at(turn.place_of(result)) from None
         return b'"Error: %s' % text[1:] if lazyjson.is_true(result.fields.get("is_error")) else text
 
     def _result_text(self, result: Block, attached: list[bytes]) -> bytes:

@@ -106,7 +106,7 @@ def _starts(body: bytes, fields: Fields) -> dict[str, int]:
         key, start = _string(name[1]), name.end()
         value = fields[key]
         if key in found or not body.startswith(value, start):
-            raise InvalidRequest(f"{key[:64]}: given more than once")
+            raise InvalidRequest("a name is given more than once", told=f"{key[:64]}: given more than once")
         found[key] = start
         separator = _COMMA.match(body, start + len(value))
     return found
@@ -125,7 +125,7 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> None:
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:
-            raise InvalidRequest(f"{name[:64]}: given more than once")
+            raise InvalidRequest("a name is given more than once", told=f"{name[:64]}: given more than once")
         seen.add(name)
 
 

@@ -49,7 +49,7 @@ def read_messages(value: Raw) -> list[Message]:
         try:
             messages.append(_message(fields))
         except InvalidRequest as wrong:
-            raise InvalidRequest(f"messages.{index}.{wrong.message}") from None
+            raise wrong.at(f"messages.{index}") from None
     return messages
 
 
@@ -74,7 +74,7 @@ def read_content(value: Raw | None, name: str) -> Sequence[Block]:
         try:
             blocks.append(_block(fields))
         except InvalidRequest as wrong:
-            raise InvalidRequest(f"{name}.{index}.{wrong.message}") from None
+            raise wrong.at(f"{name}.{index}") from None
     return blocks
 
 
@@ -106,5 +106,5 @@ def _source(fields: Fields) -> Fields:
     try:
         lazyjson.text(source, "type")
     except InvalidRequest as wrong:
-        raise InvalidRequest(f"source.{wrong.message}") from None
+        raise wrong.at("source") from None
     return source

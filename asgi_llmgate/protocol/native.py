@@ -26,7 +26,7 @@ from asgi_llmgate.errors import (
     UpstreamError,
 )
 from asgi_llmgate.exchange import Answer, Usage
-from asgi_llmgate.protocol.failures import reported_error, upstream_error
+from asgi_llmgate.protocol.failures import OURS, reported_error, upstream_error
 from asgi_llmgate.protocol.handed_on import HandedOn
 from asgi_llmgate.protocol.metering import read_usage
 from asgi_llmgate.protocol.prose import BYTES_PER_TOKEN
@@ -90,8 +90,8 @@ def native_error(status: int, body: bytes, headers: Mapping[str, str], *, now: f
     except msgspec.DecodeError:
         return error
     if kind := UnknownModel if status == 404 else _KINDS.get((type(error), said.type)):
-        error = kind("", detail=error.detail, status=status)
-    error.message = redacted(said.message) or error.message
+        error = kind(OURS[kind], detail=error.detail, status=status)
+    error.told = redacted(said.message) or error.told
     if (retry := headers.get("x-should-retry")) is not None:
         error.should_retry = retry == "true"
     return error

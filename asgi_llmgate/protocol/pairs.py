@@ -80,9 +80,9 @@ class _Pairing:
             self._mend(
                 "tool_use",
                 f"messages.{turn.said[-1][0]}",
-                "`tool_use` ids were found without `tool_result` blocks immediately after: "
-                f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the "
-                "next message.",
+                "`tool_use` ids were found without `tool_result` blocks",
+                f" immediately after: {', '.join(missing)}. Each `tool_use` block must have a corresponding "
+                "`tool_result` block in the next message.",
             )
 
     def _call(self, turn: Turn, block: Block) -> None:
@@ -97,21 +97,24 @@ class _Pairing:
             self._mend(
                 "tool_result",
                 (turn, block),
-                f"unexpected `tool_use_id` found in `tool_result` blocks: {call}. Each `tool_result` block must have a "
-                "corresponding `tool_use` block in the previous message.",
+                "unexpected `tool_use_id` found in `tool_result` blocks",
+                f": {call}. Each `tool_result` block must have a corresponding `tool_use` block in the previous "
+                "message.",
             )
         elif call in turn.results:
             self._mend(
                 "tool_result",
                 (turn, block),
-                f"each tool_use must have a single result. Found multiple `tool_result` blocks with id: {call}",
+                "each tool_use must have a single result",
+                f". Found multiple `tool_result` blocks with id: {call}",
             )
         else:
             turn.results[call] = block
 
-    def _mend(self, kind: str, place: str | tuple[Turn, Block], complaint: str) -> None:
-        """A block's place is looked for only where it is told: that takes a walk through the whole turn."""
+    def _mend(self, kind: str, place: str | tuple[Turn, Block], complaint: str, told: str = "") -> None:
+        """`told` goes on from the complaint, for the caller: his ids are in it.  A block's place is looked for only
+        where it is told: that takes a walk through the whole turn."""
         if not self._repair:
             where = place if isinstance(place, str) else place[0].place_of(place[1])
-            raise InvalidRequest(f"{where}: {complaint}")
+            raise InvalidRequest(f"{where}: {complaint}", told=f"{where}: {complaint}{told}")
         self._report.add("messages[].content[]." + kind)

@@ -56,7 +56,7 @@ class Toolset:
             try:
                 self._follow(message.content)
             except InvalidRequest as wrong:
-                raise InvalidRequest(f"messages.{index}.content.{wrong.message}") from None
+                raise wrong.at(f"messages.{index}.content") from None
 
     def _declare(self, tool: Tool) -> None:
         self.declared[tool.name] = tool
@@ -74,7 +74,7 @@ class Toolset:
                     try:
                         self._add(block.fields)
                     except InvalidRequest as wrong:
-                        raise InvalidRequest(f"{index}.tool.definition.{wrong.message}") from None
+                        raise wrong.at(f"{index}.tool.definition") from None
                 case "tool_removal":
                     self._remove(block.fields)
                 case "tool_search_tool_result":
@@ -117,7 +117,7 @@ def read_tools(value: Raw | None) -> list[Tool]:
         try:
             tools.append(read_tool(fields))
         except InvalidRequest as wrong:
-            raise InvalidRequest(f"tools.{index}.{wrong.message}") from None
+            raise wrong.at(f"tools.{index}") from None
     return tools
 
 

@@ -7,12 +7,14 @@ log line, a span and a row of the ledger say the same thing with the same word.
 
 A fact that is not known is absent: it keeps its default and is left out of the flat form.  Never in a record:
 prompts, completions, tokens, keys, query strings, and claims that nobody has asked for.  Text that comes from outside
-is clipped, because a sink should not have to think about a user agent of 10 kB.
+is clipped and cleaned, because a sink should not have to think about a user agent of 10 kB, or one that turns the
+terminal of its reader red: no control characters, and nothing that hides or turns around what stands beside it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -36,6 +38,12 @@ Value = str | int | float | bool | list[str]
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
+_UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
+"""Line breaks of any kind, terminal escapes, what has no width, bidirectional overrides, halves of characters."""
+
 _SHORT = 128
 _LONG = 256
 _ITEMS = 16
@@ -49,7 +57,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     all input, cached tokens included, and `output_tokens` includes `reasoning_tokens`; all are None where nobody has
     said, and `estimated` marks numbers that we had to guess.  `request_model` is the model that was sent,
     `client_model` the one that was asked for.  `tools` are the names of the tools that the answer calls, each once.
-    `error_type` is the name of the class in errors.py.  `fields` are the operator's own.
+    `error_type` is the name of the class in errors.py, `error` and `detail` are its `message` and `detail`: our own
+    words.  `fields` are the operator's own.
     """
 
     time: str
@@ -155,7 +164,7 @@ def _bare(exchange: Exchange) -> dict[str, Any]:
         "error_type": exchange.error_type,
         "detail": clip(exchange.detail, _LONG),
         "duration_ms": _ms(exchange.started, ended),
-        "client_ip": exchange.client,
+        "client_ip": clip(exchange.client),
         "user_agent": clip(exchange.headers.get("user-agent", "")),
     }
 
@@ -228,7 +237,9 @@ def _value(value: object) -> Value | None:
 
 
 def clip(text: str, limit: int = _SHORT) -> str:
-    """The text, cut to `limit` characters; the cut is visible."""
+    """The text, cut to `limit` characters and without control characters; both are visible."""
+    if not text.isprintable():
+        text = _UNSEEN.sub("\ufffd", text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

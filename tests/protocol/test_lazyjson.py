@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 
 import pytest
@@ -36,8 +37,9 @@ from tests.work import opcodes
     ],
 )
 def test_a_body_that_two_readers_could_read_differently_is_refused(body: bytes, complaint: str) -> None:
-    with pytest.raises(InvalidRequest, match=complaint):
+    with pytest.raises(InvalidRequest) as refused:
         lazyjson.open_body(body)
+    assert re.search(complaint, refused.value.told)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +86,10 @@ def test_what_is_not_rewritten_stays_as_it_came(body: bytes, changes: dict[str, 
     ids=["in a tool", "deep down and escaped"],
 )
 def test_a_name_that_comes_twice_anywhere_is_refused_where_bytes_are_handed_on(body: bytes, name: str) -> None:
-    with pytest.raises(InvalidRequest, match=f"^{name}: given more than once"):
+    with pytest.raises(InvalidRequest) as refused:
         lazyjson.refuse_repeated_names(body)
+    assert refused.value.told == f"{name}: given more than once"
+    assert refused.value.message == "a name is given more than once"
 
 
 def test_names_may_come_again_in_other_objects() -> None:

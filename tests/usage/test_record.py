@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from asgi_llmgate.exchange import Answer, Exchange, Secret, Usage
+from asgi_llmgate.exchange import Answer, Call, Decision, Exchange, Identity, Secret, Target, Usage
 from asgi_llmgate.usage.record import NAMES, UsageRecord
 
 
@@ -159,3 +160,25 @@ def test_the_current_span_is_named_and_without_one_nothing_is(full_exchange):
 def test_names_are_told_apart_from_fields():
     assert {"gen_ai.request.model", "jwt.sub", "status", "fields"} <= NAMES
     assert "org" not in NAMES
+
+
+UNSEEN = [*b"\0\a\b\t\n\v\r\x1b\x7f\x85\x9b\xad", 0x61C, 0x180E, 0x200B, 0x200F, 0x2028, 0x2029, 0x202E, 0x2066]
+UNSEEN += [0xD83D, 0xFEFF, 0xE0041]
+
+
+@pytest.mark.parametrize("code", UNSEEN, ids=hex)
+def test_no_text_of_a_record_has_a_character_that_its_reader_does_not_see(full_exchange, code):
+    text = f"a{chr(code)}b"
+    exchange = full_exchange(
+        path=text, client=text, headers={"user-agent": text}, error=text, detail=text, dropped=[text],
+        target=Target(backend="main", provider="openai", model=text), answer=Answer(text, text, (text,), (text,)),
+    )  # fmt: skip
+    asked = SimpleNamespace(model=text, max_tokens=1, stream=True, temperature=None)
+    exchange.call = Call(asked=asked, candidates=(), session_id=text, agent_id=text)
+    exchange.identity = Identity(subject=text, issuer=text, provider="sso", claims={"team": [text]})
+    exchange.decision = Decision(True, rule=text, dry_run=(text,))
+    fields = {"team": lambda e: e.identity.claims["team"], "sub": lambda e: e.identity.subject}
+    flat = UsageRecord.of(exchange, fields).flat()
+    shown = "|".join(str(value) for value in flat.values())
+    assert shown.count("a\ufffdb") == 20
+    assert chr(code) not in shown.replace("\ufffd", "")

@@ -7,7 +7,6 @@ series; the sums are one pass over the rollups of the range, and none of it grow
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -132,9 +131,7 @@ class Numbers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._series: dict[int, Series] = {}
-        self._last = 0
-        self._lock = threading.Lock()
+        self._series: dict[str, Series] = {}
 
     def overview(self, query: Query, visible: Visible, now: float) -> Overview:
         """What a viewer sees for a query."""
@@ -194,16 +191,19 @@ class Numbers:
             before = int(rows[-1]["id"])
 
     def _known(self, connection: sa.Connection) -> Mapping[int, Series]:
-        """Every series there has been; only those that are new are read."""
-        with self._lock:
-            newest = connection.scalar(sa.select(sa.func.max(usage_series.c.id))) or 0
-            if newest < self._last:  # another database in the place of the one we knew
-                self._series, self._last = {}, 0
-            if newest > self._last:
-                added = connection.execute(sa.select(usage_series).where(usage_series.c.id > self._last))
-                self._series = {**self._series, **{row.id: _spoken(row) for row in added}}
-                self._last = newest
-            return self._series
+        """Every series that there is, by its number in this database.
+
+        What is kept is kept under `key`, which is made of the series itself: a number may mean another series after the
+        database was replaced, and what a viewer may see hangs on it.
+        """
+        keys = {row.id: row.key for row in connection.execute(sa.select(usage_series.c.id, usage_series.c.key))}
+        known = self._series
+        if new := [number for number, key in keys.items() if key not in known]:
+            wanted = new if len(new) < len(keys) else None
+            added = connection.execute(sa.select(usage_series).where(*_one_of(usage_series.c.id, wanted)))
+            known = known | {row.key: _spoken(row) for row in added}
+        self._series = {key: known[key] for key in keys.values()}
+        return {number: known[key] for number, key in keys.items()}
 
     def _by_series(
         self, connection: sa.Connection, everything: Mapping[int, Series], span: Span, start: int

@@ -92,7 +92,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that only reads, and sees one state of the data from its first statement on."""
-        with self._connected().connect() as connection:
+        isolation = {"isolation_level": "REPEATABLE READ"} if self.dialect == "postgresql" else {}
+        with self._connected().connect().execution_options(**isolation) as connection:
             yield connection
 
     @contextmanager

@@ -6,9 +6,12 @@
     usage_tools      the same per tool, of the records whose answer calls it: one that calls two counts for each
     usage_schema     the version of all this
 
-A migration is a list of statements, and the version is their number: this is a handful of tables that only this module
-changes, inside a database that may be the host's own, where the host's own Alembic or Django migrations must not meet a
-second set.  Rollups are written in the transaction that inserts their records, so they count each record once as well.
+A migration is a function, and the version is their number: this is a handful of tables that only this module changes,
+inside a database that may be the host's own, where the host's own Alembic or Django migrations must not meet a second
+set.  Rollups are written in the transaction that inserts their records, so they count each record once as well.
+
+An `id` stands for one row for ever, also after that was deleted: PostgreSQL's sequences see to it, and in SQLite
+AUTOINCREMENT does (https://www.sqlite.org/autoinc.html).
 
 Times are Unix milliseconds, money is billionths of a US dollar: integers, whose sums are exact in every database.
 """
@@ -19,8 +22,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-
-VERSION = 1
 
 GRAINS = (60, 3600, 86400)
 """Seconds of a rollup's row: minute, hour, day (UTC)."""
@@ -67,6 +68,7 @@ usage_record = sa.Table(
     *(sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false()) for name in _FLAGS),
     sa.Index("usage_record_time", "time_ms", "id"),
     sa.Index("usage_record_series", "series_id", "time_ms"),
+    sqlite_autoincrement=True,
 )
 
 usage_series = sa.Table(
@@ -76,6 +78,7 @@ usage_series = sa.Table(
     sa.Column("key", sa.Text, nullable=False, unique=True),
     *(sa.Column(name, sa.Text, nullable=False) for name in DIMENSIONS),
     sa.Column("fields", JSON, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 SUMS = (
@@ -110,13 +113,41 @@ class NewerSchema(Exception):
     """The database was made by a newer version of this package."""
 
 
+def _first(connection: sa.Connection) -> None:
+    metadata.create_all(connection)
+
+
+def _number_rows_once(connection: sa.Connection) -> None:
+    """SQLite gave the id of a deleted last row to the next one.  How a table numbers its rows is said where it is made,
+    so both are copied."""
+    if connection.dialect.name == "sqlite":
+        for table in (usage_record, usage_series):
+            _copy(connection, table)
+
+
+MIGRATIONS = (_first, _number_rows_once)
+VERSION = len(MIGRATIONS)
+
+
 def migrate(connection: sa.Connection) -> None:
     """Bring the tables to this version, within the transaction at hand.  Raises NewerSchema."""
     usage_schema.create(connection, checkfirst=True)
     found: Any = connection.scalar(sa.select(sa.func.max(usage_schema.c.version))) or 0
     if found > VERSION:
         raise NewerSchema(f"the ledger's tables have version {found}, this is made for {VERSION}")
-    if found < 1:
-        metadata.create_all(connection)
+    for step in MIGRATIONS[found:] if found else MIGRATIONS[:1]:  # the first makes them as they are now
+        step(connection)
     if found < VERSION:
         connection.execute(usage_schema.insert().values(version=VERSION))
+
+
+def _copy(connection: sa.Connection, table: sa.Table) -> None:
+    """Make a table of SQLite anew, with its rows."""
+    old = f"{table.name}_old"
+    columns = ", ".join(column["name"] for column in sa.inspect(connection).get_columns(table.name))
+    for index in table.indexes:
+        index.drop(connection)  # or its name would be taken
+    connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {old}")
+    table.create(connection)
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {old}")  # noqa: S608
+    connection.exec_driver_sql(f"DROP TABLE {old}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,9 @@ MAX_HEADER = 8192
 
 MAX_DEPTH = 32
 """Objects and arrays within one another; whoever walks the claims later need not be afraid of them."""
+
+_OPAQUE = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""RFC 6750 section 2.1, b64token."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,6 +63,8 @@ def read_token(token: str, *, limit: int, opaque: bool = False) -> Unverified:
         raise _malformed("longer than auth.max_token_size")
     segments = token.split(".", 5)
     if opaque and len(segments) != 3:
+        if _OPAQUE.fullmatch(token) is None:
+            raise _malformed("it has characters that no token has")
         return Unverified(token, {}, {}, None)
     if len(segments) == 5:
         raise TokenRefused(Check.SHAPE, reasons.ENCRYPTED)

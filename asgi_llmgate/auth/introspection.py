@@ -2,8 +2,7 @@
 
 This is the other verifier beside trust.py, behind the same interface; claims are then held against the same demands.
 What a provider says counts until the token expires, and for `cache_ttl` at the most, because a token that was withdrawn
-in the meantime is what introspection is for.  Anybody can make up tokens, and each made-up one is a question to the
-provider, so no more than MOST_AT_ONCE are under way and the next is told to come again.
+in the meantime is what introspection is for.  Who may ask next is in questions.py.
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.claims import ClaimsCheck
 from asgi_llmgate.auth.compact import Unverified
 from asgi_llmgate.auth.provider import JWTProvider
+from asgi_llmgate.auth.questions import Questions, TooMany
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.exchange import Identity
-from asgi_llmgate.net import SingleFlight
+from asgi_llmgate.net import PerLoop, SingleFlight
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.net.oauth import Denied, Unanswered, form_of
 
 log = logging.getLogger("llmgate.auth")
-
-MOST_AT_ONCE = 64
-"""Questions to one provider."""
 
 
 class Introspected:
@@ -44,12 +41,12 @@ class Introspected:
         self._fetch = fetch
         self._claims = ClaimsCheck(provider, now)
         self._flight: SingleFlight[dict[str, Any] | str] = SingleFlight()
-        self._flying = 0
+        self._questions = PerLoop(Questions, _nothing_to_close)
 
-    async def verify(self, token: Unverified) -> Identity:
+    async def verify(self, token: Unverified, *, client: str = "", known: bool = False) -> Identity:
         """Whom the token identifies.  Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope."""
         digest = sha256(token.text.encode()).digest()
-        said = await self._flight.run(digest, lambda: self._ask(token.text))
+        said = await self._flight.run(digest, lambda: self._ask(token.text, client, known))
         if isinstance(said, str):
             raise reasons.introspection_unavailable(detail=said)
         if said.get("active") is not True:
@@ -59,18 +56,21 @@ class Introspected:
             raise TokenRefused(Check.ISSUER, reasons.WRONG_ISSUER)
         return self._claims.judge(None, {**said, "iss": issuer})
 
-    async def _ask(self, token: str) -> dict[str, Any] | str:
+    async def _ask(self, token: str, client: str, known: bool) -> dict[str, Any] | str:
         """What the provider says, or why it says nothing.  Does not raise: it is one object for all who wait."""
-        if self._flying >= MOST_AT_ONCE:
-            return f"{self.provider.name}: {MOST_AT_ONCE} tokens are being asked about already"
-        self._flying += 1
         try:
-            return await self._how.client.ask(self._how.url, form_of(token=token), self._fetch)
+            async with self._questions.get().turn(client, known=known):
+                return await self._how.client.ask(self._how.url, form_of(token=token), self._fetch)
+        except TooMany as error:
+            return f"{self.provider.name}: {error}"
         except (Denied, Unanswered) as error:
             log.warning("a token could not be introspected at %s: %s", self.provider.name, error)
             return f"{self.provider.name}: {error}"
-        finally:
-            self._flying -= 1
 
     async def aclose(self) -> None:
-        """Nothing was opened here."""
+        """Forget the queue of this event loop."""
+        await self._questions.aclose()
+
+
+async def _nothing_to_close(questions: Questions) -> None:
+    """Whoever waits in it waits in the loop that ends."""

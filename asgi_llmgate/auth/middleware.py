@@ -114,7 +114,7 @@ class JWTAuthMiddleware:
                     text = reasons.ONLY_API_KEY if has_api_key(scope["headers"]) else reasons.NO_TOKEN
                     raise TokenRefused(Check.CREDENTIAL, text)
                 return
-            exchange.identity = await self.verifier.verify(credential.token)
+            exchange.identity = await self.verifier.verify(credential.token, exchange.client)
             exchange.token = Secret(credential.token)
         except TokenRefused as error:
             raise self._addressed(error, credential) from None

@@ -41,7 +41,7 @@ class Trust:
         self._claims = ClaimsCheck(provider, now)
         self._algorithms = frozenset(provider.algorithms)
 
-    async def verify(self, token: Unverified) -> Identity:
+    async def verify(self, token: Unverified, *, client: str = "", known: bool = False) -> Identity:
         """Whom the token identifies.  Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope."""
         provider = self.provider
         if token.algorithm not in self._algorithms:

@@ -50,8 +50,11 @@ class Judge(Protocol):
     @property
     def keys(self) -> Generation: ...
 
-    async def verify(self, token: Unverified) -> Identity:
-        """Whom the token identifies.  Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope."""
+    async def verify(self, token: Unverified, *, client: str = "", known: bool = False) -> Identity:
+        """Whom the token identifies.  `client`: the address that it came from; `known`: it was good before.
+
+        Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope.
+        """
         ...
 
     async def aclose(self) -> None: ...
@@ -88,6 +91,13 @@ class _Recent(Generic[T]):
         self._known.move_to_end(digest)
         if len(self._known) > self._size:
             self._known.popitem(last=False)
+
+    def forget(self, digest: bytes) -> None:
+        self._known.pop(digest, None)
+
+    def __contains__(self, digest: bytes) -> bool:
+        """Whether there was an outcome, also one that counts no more."""
+        return digest in self._known
 
     def __len__(self) -> int:
         return len(self._known)
@@ -149,8 +159,8 @@ class Verifier:
             )
         self._opaque = judge
 
-    async def verify(self, token: str) -> Identity:
-        """Whom the token identifies.
+    async def verify(self, token: str, client: str = "") -> Identity:
+        """Whom the token identifies.  `client`: the address that it came from.
 
         Raises TokenRefused (401), errors.MissingScope (403), errors.KeysUnavailable (503).
         """
@@ -160,13 +170,13 @@ class Verifier:
             return identity
         if (refusal := self._bad.recall(digest, now)) is not None:
             raise refusal.again()
-        return await self._judge(token, digest, now)
+        return await self._judge(token, digest, now, client)
 
-    async def _judge(self, token: str, digest: bytes, now: float) -> Identity:
+    async def _judge(self, token: str, digest: bytes, now: float, client: str) -> Identity:
         unverified = self.read(token)
         try:
             trust = self.trust_of(unverified)
-            identity = await self._ask(trust, unverified, digest, now)
+            identity = await self._ask(trust, unverified, digest, now, client)
         except TokenRefused as error:
             told = (error.text, unverified.claims.get("iss"), unverified.kid, unverified.claims.get("sub"))
             log.debug("%s: iss=%a kid=%a sub=%a", *told)
@@ -175,16 +185,17 @@ class Verifier:
         self._good.remember(digest, identity, until, trust.keys)
         return identity
 
-    async def _ask(self, trust: Judge, token: Unverified, digest: bytes, now: float) -> Identity:
+    async def _ask(self, trust: Judge, token: Unverified, digest: bytes, now: float, client: str) -> Identity:
         """The provider's answer; a refusal of its gets the hint that it has for such."""
         hints = trust.provider.hints
         try:
-            return await trust.verify(token)
+            return await trust.verify(token, client=client, known=digest in self._good)
         except KeysUnavailable as error:
             error.detail = "; ".join(filter(None, (error.detail, hints.get(Check.KEYS))))
             raise
         except TokenRefused as error:
             error.detail = error.detail or hints.get(error.check, "")
+            self._good.forget(digest)
             if error.check in (Check.SIGNATURE, Check.ACTIVE):
                 self._bad.remember(digest, error.again(), now + BAD_FOR, trust.keys)
             raise

@@ -18,8 +18,8 @@ import errno
 import fcntl
 import os
 import secrets
+import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,9 +131,8 @@ class Journal:
             names = sorted(os.listdir(self.folder))
         except FileNotFoundError:
             return []
-        for name in names:
-            if name.endswith(UNFINISHED):
-                _sweep(self.folder / name)
+        if unfinished := [self.folder / name for name in names if name.endswith(UNFINISHED)]:
+            _sweep(unfinished)
         paths = [self.folder / name for name in names if name.endswith(SUFFIX)]
         return [segment for path in paths if (segment := _adopted(path)) is not None]
 
@@ -162,11 +161,19 @@ class Journal:
             self._current = None
 
 
-def _sweep(path: Path) -> None:
-    """Delete what was left by a process that died while it made a segment; nothing can be in it."""
-    with suppress(FileNotFoundError):
-        if time.time() - path.stat().st_mtime > _STALE:
-            path.unlink()
+def _sweep(unfinished: list[Path]) -> None:
+    """Delete what was left by processes that died while they made a segment; nothing can be in it.
+
+    A segment that is being made must not go: its process would have nowhere to write.  So its age is told by the clock
+    that stamps files, which a wrong or corrected clock of this process is not.
+    """
+    with suppress(OSError):  # no space for one more file: another time
+        with tempfile.TemporaryFile(dir=unfinished[0].parent) as made_now:
+            now = os.fstat(made_now.fileno()).st_mtime
+        for path in unfinished:
+            with suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > _STALE:
+                    path.unlink()
 
 
 def _adopted(path: Path) -> Segment | None:

@@ -9,6 +9,7 @@ import resource
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,10 @@ def test_a_segment_that_is_deleted_while_it_is_opened_is_left_alone(tmp_path: Pa
     assert Journal(tmp_path).adopt() == []
 
 
-def test_what_a_process_left_while_making_a_segment_is_swept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", [0, 400 * 86400, -10 * 86400])
+def test_what_a_process_left_while_making_a_segment_is_swept(tmp_path: Path, monkeypatch, wrong: int) -> None:
+    """However wrong the process's clock is: what another is making would be lost to it."""
+    monkeypatch.setattr("time.time", lambda right=time.time: right() + wrong)
     old, young = tmp_path / ".x-1-1.new", tmp_path / ".x-1-2.new"
     old.touch()
     young.touch()

@@ -5,7 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
+JOBS ?= auto
+SHIFT ?=
+
 HEAVY := servers or idp or real_upstream or browser or soak
+CLOCKLESS := protocol cel models
+CLOCK = $(if $(SHIFT),CLOCK_SHIFT=$(SHIFT) PYTHONPATH="$(CURDIR)/tests/clock$${PYTHONPATH:+:$$PYTHONPATH}")
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
@@ -19,8 +24,8 @@ help: ## this list
 demo: $(VENV)/.demo ## the lab: model server, gateway, scenarios; then it keeps serving (ONCE=1: then it ends; TRAFFIC=1: with calls)
 	@$(BIN)/llmgate demo --dir examples/lab $(if $(ONCE),--once) $(if $(TRAFFIC),--traffic)
 
-test: $(VENV)/.dev ## what runs before each commit, the real Claude Code included
-	@$(BIN)/python -m pytest -q -m "not ($(HEAVY))" $(ARGS)
+test: $(VENV)/.dev ## what runs before each commit, Claude Code included (JOBS=0: one process; SHIFT=400d, -10d: on another day)
+	@$(CLOCK) $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY))" $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import layers
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ." >&2; exit 1; }
@@ -35,10 +40,12 @@ coverage: $(VENV)/.dev ## every line and branch of the translation is reached by
 	@$(BIN)/python -m pytest -q --cov=asgi_llmgate.protocol --cov-branch --cov-fail-under=100 \
 	  --cov-report=term-missing:skip-covered tests/protocol $(ARGS)
 
-test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites, then `make test` on the newest other Python found
+test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites; then `make test` 400 days ahead on the newest other Python, 10 days behind on this
 	@$(BIN)/python -m pytest -q -m "$(HEAVY)" || [ $$? -eq 5 ]
 	@if other=$$(.ci/other-python $(BIN)/python); then \
-	  echo "once more on $$other" && $(MAKE) test PYTHON="$$other" VENV=".cache/envs/$$(basename $$other)"; fi
+	  echo "400 days ahead, on $$other" && $(MAKE) test SHIFT=400d PYTHON="$$other" VENV=".cache/envs/$$(basename $$other)"; \
+	else echo "400 days ahead" && $(MAKE) test SHIFT=400d; fi
+	@echo "10 days behind" && $(MAKE) test SHIFT=-10d ARGS="$(CLOCKLESS:%=--ignore=tests/%)"
 
 test-newest-client: $(VENV)/.dev ## the tests with Claude Code, with the newest one there is
 	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/test_claude_code*.py $(ARGS)

@@ -13,12 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asgi_llmgate.testing.serving import serving
 from tests.installing import npm, npm_packages
 
 CLAUDE_CODE = "2.1.332"
 """The version that the tests run.  CLAUDE_CODE_VERSION overrides it: a version, or `newest`."""
+
+settings.register_profile(
+    "however busy the machine is", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("however busy the machine is")
 
 
 @pytest.fixture

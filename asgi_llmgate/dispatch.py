@@ -193,6 +193,7 @@ class _Relay:
         if self.exchange.first_token_at is None and carrier.started:
             self.exchange.first_token_at = time.monotonic()
             self.exchange.token = None  # no other attempt will be made, so nobody exchanges it any more
+            self._attempt.answered()
 
     def finish(self) -> None:
         """The upstream's bytes have ended; or nobody was asked, and the answer is our own."""
@@ -216,6 +217,7 @@ class _Relay:
         exchange.dropped.extend(carrier.reported)
         error = ending or carrier.error
         if error is None:
+            self._attempt.answered()
             exchange.settle("ok")
         else:
             exchange.settle_error("upstream_truncated" if isinstance(error, Broken) else outcome_of(error), error)

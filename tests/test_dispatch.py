@@ -13,6 +13,7 @@ import pytest
 
 from asgi_llmgate import Backend, Exchange, ModelRow, ModelTable, TranslationApp
 from asgi_llmgate.asgi import Draining
+from asgi_llmgate.routes import ROUTES, Route
 from asgi_llmgate.testing.driver import Driver, Reply, call
 from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, raw, refuse, say
@@ -191,15 +192,71 @@ async def test_case_32_silence_opens_the_stream_and_is_filled_with_pings(gate: A
     assert said.startswith(b"event: message_start")
 
 
-async def test_a_lesson_costs_one_call_and_is_remembered(gate: Any) -> None:
-    refusal = "max_tokens is too large: 200. This model supports at most 50 completion tokens"
-    app, server = gate(refuse(400, refusal), say("a"), say("b"))
-    assert (await ask(app)).status == 200
+NO_TOP_P = refuse(400, "Unsupported parameter: 'top_p' is not supported with this model.")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_a_lesson_costs_one_call_and_is_remembered(gate: Any, stream: bool) -> None:
+    app, server = gate(NO_TOP_P, say("a"), say("b"))
+    assert (await ask(app, stream=stream, top_p=0.5)).status == 200
     assert app.exchange.attempts == 2
-    assert (await ask(app)).status == 200
+    assert (await ask(app, stream=stream, top_p=0.5)).status == 200
     assert app.exchange.attempts == 1
-    sent = [request.body.get("max_tokens") or request.body["max_completion_tokens"] for request in server.requests]
-    assert sent == [200, 50, 50]
+    assert ["top_p" in request.body for request in server.requests] == [True, False, False]
+
+
+STARTED = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+FAILS = b'data: {"error":{"message":"no","code":500}}\n\n'
+ANSWERS: dict[str, tuple[bool, bool, Turn]] = {
+    "an answer": (False, True, say("a")),
+    "a stream": (True, True, say("a")),
+    "a stream that breaks off behind its first words": (True, True, say("one two three").cut(after=3)),
+    "an answer without a text": (False, True, say("")),
+    "an error": (False, False, refuse(500, "no")),
+    "another refusal": (False, False, refuse(400, "no")),
+    "an answer that breaks off": (False, False, say("one two three").cut(after=2)),
+    "a page": (False, False, raw(b"<html>welcome</html>", content_type="text/html")),
+    "no choices": (False, False, raw(b'{"choices":[]}', content_type="application/json")),
+    "an error in a 200": (False, False, raw(b'{"error":{"message":"no"}}', content_type="application/json")),
+    "an error as the first event": (True, False, raw(FAILS)),
+    "an error before the first words": (True, False, raw(STARTED + FAILS)),
+    "an empty stream": (True, False, raw(b"data: [DONE]\n\n")),
+    "nothing at all": (True, False, raw(b"")),
+    "a stream that breaks off before its first words": (True, False, say("one two three").cut(after=1)),
+}
+
+
+@pytest.mark.parametrize(("stream", "kept", "answer"), ANSWERS.values(), ids=ANSWERS)
+async def test_a_lesson_is_kept_when_the_answer_has_begun_in_earnest(
+    gate: Any, stream: bool, kept: bool, answer: Turn
+) -> None:
+    app, server = gate(NO_TOP_P, answer, say("b"))
+    await ask(app, stream=stream, top_p=0.5)
+    await ask(app, stream=stream, top_p=0.5)
+    assert ["top_p" in request.body for request in server.requests] == [True, False, not kept]
+
+
+async def test_a_lesson_of_a_caller_who_leaves_before_the_answer_is_not_kept(gate: Any) -> None:
+    app, server = gate(NO_TOP_P, say("late").stall(), say("b"))
+    async with Driver(app, "POST", "/v1/messages", json=asking(stream=True, top_p=0.5)) as client:
+        while len(server.requests) < 2:
+            await asyncio.to_thread(server.asked.wait, 5)
+        client.disconnect()
+        await client.finish()
+    await ask(app, top_p=0.5)
+    assert ["top_p" in request.body for request in server.requests] == [True, False, True]
+
+
+async def test_an_openai_client_teaches_what_his_server_has_let_pass(serve: Serve) -> None:
+    server = ModelServer([refuse(400, "Unknown parameter: 'temperature' and 'top_p'."), say("a")])
+    models = ModelTable([ModelRow("*", ("m/gpt-4o-mini",))], {"m": "openai"})
+    routes = {**ROUTES, "/v1/chat/completions": Route("completions")}
+    app = TranslationApp({"m": Backend(base_url=serve(server) + "/v1")}, models=models, routes=routes)
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5, "top_p": 0.5}
+    assert (await call(app, "POST", "/v1/chat/completions", json=body)).status == 400
+    assert (await ask(app, temperature=0.5)).status == 200
+    await app.aclose()
+    assert "temperature" in server.requests[1].body
 
 
 async def test_a_model_that_says_one_thing_after_the_other_is_understood_in_the_end(gate: Any) -> None:

@@ -1,7 +1,7 @@
 """What a model turns out not to have: images, documents, a system message in the middle, answers in a schema.
 
 A dialect is what is known of a kind of server; its models differ, and an operator may not have said so.  The refusal
-does, and it is believed like any other lesson (`learnt`): the conversation is written as for a dialect that lacks it.
+does, and it corrects the call (`learnt`): the conversation is written as for a dialect that lacks it.
 Handed on instead, it would end the conversation: Claude Code asks for the same again, six times, and the image that it
 has read stays in everything that it sends from then on.
 
@@ -12,7 +12,8 @@ beginning of the error: servers quote requests behind it, and a request says wha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -52,7 +53,7 @@ _SAID: Mapping[Lack, str] = MappingProxyType(
     }
 )
 _PATTERNS: Mapping[Lack, re.Pattern[str]] = MappingProxyType(
-    {lack: re.compile(words, re.IGNORECASE) for lack, words in _SAID.items()}
+    {lack: re.compile(words, re.IGNORECASE | re.ASCII) for lack, words in _SAID.items()}
 )
 
 _WITHOUT: Mapping[Lack, Mapping[str, Any]] = MappingProxyType(
@@ -66,12 +67,15 @@ _WITHOUT: Mapping[Lack, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def lacks(status: int, error_text: str) -> frozenset[Lack]:
-    """What the refusal says that the model does not have."""
+def lacks(status: int, error_text: str) -> Iterable[tuple[tuple[int, int], frozenset[Lack]]]:
+    """What the refusal says that the model does not have, each with the place of the words that say it."""
     if status not in _STATUSES:
-        return frozenset()
-    text = error_text[:_LOOK_AT]
-    return frozenset(lack for lack, pattern in _PATTERNS.items() if pattern.search(text))
+        return ()
+    text, found = error_text[:_LOOK_AT], defaultdict[tuple[int, int], set[Lack]](set)
+    for lack, pattern in _PATTERNS.items():
+        if (match := pattern.search(text)) is not None:
+            found[match.span()].add(lack)
+    return [(span, frozenset(lacking)) for span, lacking in found.items()]
 
 
 def fitted(dialect: Dialect, lacking: frozenset[Lack]) -> Dialect:

@@ -1,18 +1,25 @@
 """What an upstream teaches by refusing: a field that it does not know, a limit that nobody has told us.
 
-A 400 that says so is remembered for that upstream and model, and the request is written once more with the lesson.  The
-wordings are the servers' own (OpenAI, Azure, vLLM, OpenRouter, DeepSeek, Mistral, Groq, Ollama); one that is not listed
-teaches nothing, and the caller gets the error.
+A 400 that says so corrects the call: it is written once more with the lesson.  The wordings are the servers' own
+(OpenAI, Azure, vLLM, OpenRouter, DeepSeek, Mistral, Groq, Ollama); one that is not listed corrects nothing, and the
+caller gets the error.  What is kept for other calls, and when, is for upstream/attempt.py to say.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from asgi_llmgate.protocol import room
 from asgi_llmgate.protocol.dialects import EFFORTS, Effort
 from asgi_llmgate.protocol.lacks import Lack, lacks
+from asgi_llmgate.protocol.quotations import Phrase, phrases
+
+LEAST_OUTPUT = 1024
+LEAST_WINDOW = 4096
+"""Tokens.  A smaller limit is not kept: nobody puts such a model behind a coding agent, and read wrongly it would make
+the model useless for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,46 @@ class Learnt:
     context_window: int | None = None
     max_images: int | None = None
 
+    def adding(self, more: Learnt) -> Learnt:
+        """Both.  Of two limits the smaller one."""
+        return Learnt(
+            refused=self.refused | more.refused,
+            lacking=self.lacking | more.lacking,
+            efforts=more.efforts or self.efforts,
+            max_tokens_field=more.max_tokens_field or self.max_tokens_field,
+            max_output_tokens=_smaller(self.max_output_tokens, more.max_output_tokens),
+            context_window=_smaller(self.context_window, more.context_window),
+            max_images=_smaller(self.max_images, more.max_images),
+        )
+
+    def repeats(self, earlier: Learnt) -> bool:
+        """Whether this complains again of what has been corrected already."""
+        return bool(self.refused & earlier.refused or self.lacking & earlier.lacking)
+
+    def lasting(self) -> Learnt:
+        """What other calls may be spared."""
+        output, window = self.max_output_tokens, self.context_window
+        return replace(
+            self,
+            max_output_tokens=output if output is not None and output >= LEAST_OUTPUT else None,
+            context_window=window if window is not None and window >= LEAST_WINDOW else None,
+        )
+
 
 NOTHING = Learnt()
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One thing that a refusal says.  `said`: it is the request's own words if one of these phrases stands there."""
+
+    learnt: Learnt
+    said: tuple[Phrase, ...]
+
+
+_Span = tuple[int, int]
+_Found = tuple[_Span, _Span, Learnt]
+"""The place of a sentence, that of its telling words, and what it says."""
 
 _FIELD = (
     r"(?:\b(stream_options|parallel_tool_calls|reasoning_effort|chat_template_kwargs|prompt_cache_key|top_[kp])\b"
@@ -40,7 +85,9 @@ _COMPLAINT = (
     r"(?:not support|unsupported|not (?:permitted|allowed)|unrecognized|unknown|unexpected"
     r"|extra_forbidden|literal_error)"  # pydantic's
 )
-_REFUSED = re.compile(rf"{_FIELD}.{{0,60}}?{_COMPLAINT}|{_COMPLAINT}.{{0,60}}?{_FIELD}", re.IGNORECASE | re.DOTALL)
+_FLAGS = re.IGNORECASE | re.DOTALL | re.ASCII  # ASCII: else the long s is an s, and no request is found to hold it
+
+_REFUSED = re.compile(rf"{_FIELD}.{{0,60}}?(?P<after>{_COMPLAINT})|(?P<before>{_COMPLAINT}).{{0,60}}?{_FIELD}", _FLAGS)
 """Both words close together: servers also quote whole requests, which name every field, in errors about another."""
 
 _SAID_OTHERWISE = (
@@ -50,71 +97,68 @@ _SAID_OTHERWISE = (
 )
 
 _EFFORTS = re.compile(  # OpenAI; vLLM
-    r"reasoning_effort\b.{0,80}?(?:supported values are:|input should be) ((?:['`]\w+['`](?:,? and |,? or |, )?)+)",
-    re.IGNORECASE | re.DOTALL,
+    r"reasoning_effort\b.{0,80}?(?P<telling>(?:supported values are:|input should be)"
+    r" (?:['`]\w+['`](?:,? and |,? or |, )?)+)",
+    _FLAGS,
 )
 
-_OTHER_FIELD = re.compile(r"use ['`]?(max_tokens|max_completion_tokens)['`]? instead", re.IGNORECASE)
+_OTHER_FIELD = re.compile(r"use ['`]?(max_tokens|max_completion_tokens)['`]? instead", _FLAGS)
 """OpenAI and Azure of reasoning models, whose deployments there have any name."""
 
 _OUTPUT_LIMIT = re.compile(
-    r"supports? at most (\d+) (?:completion|output) tokens"
-    r"|max_tokens: \d+ > (\d+)"
-    r"|max_(?:completion_)?tokens\b.{0,60}?\[1, ?(\d+)\]"
-    r"|max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?(\d+)",
-    re.IGNORECASE | re.DOTALL,
+    r"supports? at most (\d{1,9}) (?:completion|output) tokens"
+    r"|max_tokens: \d+ > (\d{1,9})"
+    r"|max_(?:completion_)?tokens\b.{0,60}?\[1, ?(\d{1,9})\]"
+    r"|max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?(\d{1,9})",
+    _FLAGS,
 )
-_MOST_IMAGES = re.compile(r"at most ([1-9]\d?) image", re.IGNORECASE)
+_MOST_IMAGES = re.compile(r"at most ([1-9]\d?) image", _FLAGS)
 """vLLM's `--limit-mm-per-prompt`.  The newest are shown then: a client never takes back an image that it has sent."""
 
 _LOOK_AT = 4000
 """Characters of an error text that are searched."""
 
 
-def learn(status: int, error_text: str, known: Learnt) -> Learnt | None:
-    """What an upstream's refusal adds to what is `known`, or None when another try would meet the same refusal."""
-    lesson = replace(known, lacking=known.lacking | lacks(status, error_text))
-    if status not in (400, 422):
-        return None if lesson == known else lesson
+def corrections(status: int, error_text: str) -> tuple[Correction, ...]:
+    """What a refusal says, in the order in which it says it: a server's own words come before what it quotes."""
+    found = list(lacks(status, error_text))
     text = error_text[:_LOOK_AT]
-    efforts = _efforts(text)
-    lesson = replace(
-        lesson,
-        refused=known.refused | (frozenset() if efforts else _refused(text)),
-        efforts=efforts or known.efforts,
-        max_tokens_field=_other_field(text) or known.max_tokens_field,
-        max_output_tokens=_output_limit(text) or known.max_output_tokens,
-        context_window=_window(text) or known.context_window,
-        max_images=_most_images(text) or known.max_images,
-    )
-    return None if lesson == known else lesson
+    lessons: list[_Found] = [(span, span, Learnt(lacking=lacking)) for span, lacking in found]
+    if status in (400, 422):
+        lessons += [*_fields(text), *_limits(text)]
+    lessons.sort(key=lambda lesson: lesson[0])
+    return tuple(Correction(learnt, phrases(text, sentence, telling)) for sentence, telling, learnt in lessons)
 
 
-def _refused(text: str) -> frozenset[str]:
-    found = {name.lower() for match in _REFUSED.finditer(text) for name in match.groups() if name}
-    return frozenset(found.union(field for wording, field in _SAID_OTHERWISE if wording in text))
+def _fields(text: str) -> Iterator[_Found]:
+    if (match := _OTHER_FIELD.search(text)) is not None:
+        yield match.span(), match.span(), Learnt(max_tokens_field=match[1].lower())
+    if (match := _EFFORTS.search(text)) is not None:
+        efforts = tuple(effort for effort in EFFORTS if re.search(rf"\b{effort}\b", match["telling"]))
+        if efforts:
+            yield match.span(), match.span("telling"), Learnt(efforts=efforts)
+            return
+    for match in _REFUSED.finditer(text):
+        name = next(group for group in match.group(1, 2, 5, 6) if group)
+        telling = match.span("after" if match["after"] else "before")
+        yield match.span(), telling, Learnt(refused=frozenset({name.lower()}))
+    for wording, field in _SAID_OTHERWISE:
+        if (at := text.find(wording)) >= 0:
+            span = at, at + len(wording)
+            yield span, span, Learnt(refused=frozenset({field}))
 
 
-def _efforts(text: str) -> tuple[Effort, ...]:
-    match = _EFFORTS.search(text)
-    return tuple(effort for effort in EFFORTS if match is not None and re.search(rf"\b{effort}\b", match[1]))
+def _limits(text: str) -> Iterator[_Found]:
+    if (match := _OUTPUT_LIMIT.search(text)) is not None:
+        number = match.lastindex or 0
+        yield match.span(), match.span(number), Learnt(max_output_tokens=int(match[number]))
+    if (match := _MOST_IMAGES.search(text)) is not None:
+        yield match.span(), match.span(), Learnt(max_images=int(match[1]))
+    if (match := room.sentence(text)) is not None:
+        counted = room.count(text)
+        if counted.tokens < counted.window:
+            yield match.span(), match.span("window"), Learnt(context_window=counted.window)
 
 
-def _other_field(text: str) -> str:
-    match = _OTHER_FIELD.search(text)
-    return match[1].lower() if match else ""
-
-
-def _output_limit(text: str) -> int | None:
-    match = _OUTPUT_LIMIT.search(text)
-    return None if match is None or match.lastindex is None else int(match[match.lastindex])
-
-
-def _most_images(text: str) -> int | None:
-    match = _MOST_IMAGES.search(text)
-    return None if match is None else int(match[1])
-
-
-def _window(text: str) -> int | None:
-    counted = room.count(text)
-    return counted.window if counted.tokens < counted.window else None
+def _smaller(one: int | None, other: int | None) -> int | None:
+    return one if other is None else other if one is None else min(one, other)

@@ -39,39 +39,41 @@ class Count(NamedTuple):
 UNCOUNTED = Count()
 
 _COUNTED = tuple(
-    re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    re.compile(pattern, re.IGNORECASE | re.DOTALL | re.ASCII)
     for pattern in (
         # vLLM until 2025
-        r"maximum context length is (?P<window>\d+) tokens and your request has (?P<tokens>\d+) input tokens"
-        r"(?: \((?P<output>\d+) >)?",
+        r"maximum context length is (?P<window>\d{1,9}) tokens and your request has (?P<tokens>\d{1,9}) input tokens"
+        r"(?: \((?P<output>\d{1,9}) >)?",
         # OpenAI, Azure, DeepSeek, OpenRouter
-        r"maximum context length is (?P<window>\d+) tokens.{0,80}?\((?P<tokens>\d+)"
-        r" (?:in the messages|of text input)(?:, (?P<tools>\d+) of tool input)?, (?P<output>\d+) in the"
+        r"maximum context length is (?P<window>\d{1,9}) tokens.{0,80}?\((?P<tokens>\d{1,9})"
+        r" (?:in the messages|of text input)(?:, (?P<tools>\d{1,9}) of tool input)?, (?P<output>\d{1,9}) in the"
         r" (?:completion|output)",
         # vLLM
-        r"maximum context length is (?P<window>\d+) tokens.{0,40}?requested (?P<output>\d+) output tokens and your"
-        r" prompt contains (?P<is_least>at least )?(?P<tokens>\d+) input tokens",
-        r"passed (?P<tokens>\d+) input (?P<unit>tokens|characters) and requested (?P<output>\d+) output tokens"
-        r".{0,60}?only (?P<window>\d+) tokens",
-        r"max_(?:completion_)?tokens=(?P<output>\d+) ?cannot be greater than max_model_len=(?:max_total_tokens=)?"
-        r"(?P<window>\d+)",
+        r"maximum context length is (?P<window>\d{1,9}) tokens.{0,40}?requested (?P<output>\d{1,9}) output tokens and"
+        r" your prompt contains (?P<is_least>at least )?(?P<tokens>\d{1,9}) input tokens",
+        r"passed (?P<tokens>\d{1,9}) input (?P<unit>tokens|characters) and requested (?P<output>\d{1,9}) output tokens"
+        r".{0,60}?only (?P<window>\d{1,9}) tokens",
+        r"max_(?:completion_)?tokens=(?P<output>\d{1,9}) ?cannot be greater than max_model_len=(?:max_total_tokens=)?"
+        r"(?P<window>\d{1,9})",
     )
 )
 
 
+def sentence(text: str) -> re.Match[str] | None:
+    """Where a refusal says how large the window is, and how long the prompt."""
+    return next((match for wording in _COUNTED if (match := wording.search(text)) is not None), None)
+
+
 def count(text: str) -> Count:
     """What a refusal says about the prompt; UNCOUNTED when it is about something else."""
-    for wording in _COUNTED:
-        if (match := wording.search(text)) is not None:
-            said = match.groupdict()
-            tokens, tools, window, output = (
-                int(said.get(name) or 0) for name in ("tokens", "tools", "window", "output")
-            )
-            further = window - output + 1
-            if said.get("unit") == "characters":
-                return Count(further, True, window, output)
-            return Count(tokens + tools, bool(said.get("is_least")) or tokens == further, window, output)
-    return UNCOUNTED
+    if (match := sentence(text)) is None:
+        return UNCOUNTED
+    said = match.groupdict()
+    tokens, tools, window, output = (int(said.get(name) or 0) for name in ("tokens", "tools", "window", "output"))
+    further = window - output + 1
+    if said.get("unit") == "characters":
+        return Count(further, True, window, output)
+    return Count(tokens + tools, bool(said.get("is_least")) or tokens == further, window, output)
 
 
 def room(window: int, estimate: int, counted: Count) -> int:

@@ -1,4 +1,14 @@
-"""One call on its way to one model server, until its answer opens."""
+"""One call on its way to one model server, until its answer begins.
+
+A refusal may say what to do about it.  The call is then written anew, with one correction at a time, and sent again.
+A correction is this call's own until the server has answered what it led to; then it is kept for the calls of others,
+unless it may be the caller's doing:
+
+- It changed nothing in what was sent: then it is not made at all, and the next one is tried.
+- The refusal's words stand in the request (protocol/quotations.py): who writes a prompt may write a refusal into it.
+- The server said the same again afterwards: then it was not the reason.
+- It is a limit so small that nobody would run a model with it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +17,17 @@ from dataclasses import replace
 
 from asgi_llmgate.net import HTTPAnswer
 from asgi_llmgate.protocol.carriers import Carrier
-from asgi_llmgate.upstream.backend import Taught, Upstream
+from asgi_llmgate.protocol.learnt import NOTHING, Learnt
+from asgi_llmgate.protocol.quotations import may_be_quoted
+from asgi_llmgate.upstream.backend import Corrected, Upstream
 from asgi_llmgate.upstream.outgoing import Asking, Outgoing, write
 
 TRIES = 8
-"""Of one call at one server, at the most, however much its refusals teach."""
+"""Of one call at one server, at the most, however much its refusals say."""
 
 
 class Attempt:
-    """`outgoing` is the call as the server gets it, written anew with each lesson.
+    """`outgoing` is the call as the server gets it, written anew with each correction.
 
     Raises InvalidRequest at once where the call cannot be carried over.
     """
@@ -23,10 +35,13 @@ class Attempt:
     def __init__(self, upstream: Upstream, asking: Asking) -> None:
         self._upstream = upstream
         self._asking = asking
-        self.outgoing = self._write()
+        self._known = upstream.lessons(asking.target.model)  # once: what others learn meanwhile is no effect of ours
+        self._own = NOTHING
+        self._teaches = True
+        self.outgoing = self._write(NOTHING)
 
     def carrier(self) -> Carrier:
-        """What carries the answer: to be made when the answer opens, since a lesson changes what is expected."""
+        """What carries the answer: to be made when the answer opens, since a correction changes what is expected."""
         return self.outgoing.carrier()
 
     async def open(self) -> HTTPAnswer:
@@ -39,17 +54,38 @@ class Attempt:
             exchange.sent_at = time.monotonic()
             with exchange.tracing.call(exchange, self._upstream.address) as headers:
                 answer = await self._upstream.send(self.outgoing, model, exchange, headers)
-            if not isinstance(answer, Taught):
+            if not isinstance(answer, Corrected):
                 return answer
-            if answer.counted.tokens:
-                self._asking = replace(self._asking, counted=answer.counted)
-            refused, self.outgoing = self.outgoing, self._write()
-            if self.outgoing.body == refused.body or tries == TRIES:
+            if tries == TRIES or not self._correct(answer):
                 raise answer.refusal
 
-    def _write(self) -> Outgoing:
+    def answered(self) -> None:
+        """The server has begun to answer in earnest, or has answered: keep what led to it.  May be repeated."""
+        lasting = self._own.lasting()
+        if self._teaches and lasting != NOTHING:
+            self._upstream.keep(self._asking.target.model, lasting)
+        self._teaches = False
+
+    def _correct(self, answer: Corrected) -> bool:
+        """Write the call anew; False where nothing that the refusal says makes a difference to it."""
+        if any(correction.learnt.repeats(self._own) for correction in answer.corrections):
+            self._teaches = False
+        refused = plain = self.outgoing
+        if answer.counted.tokens:
+            self._asking = replace(self._asking, counted=answer.counted)
+            plain = self._write(self._own)
+        for correction in answer.corrections:
+            own = self._own.adding(correction.learnt)
+            self.outgoing = self._write(own)
+            if self.outgoing.body not in (plain.body, refused.body):
+                self._own = own
+                self._teaches = self._teaches and not may_be_quoted(correction.said, refused.body)
+                return True
+        self.outgoing = plain
+        return plain.body != refused.body
+
+    def _write(self, own: Learnt) -> Outgoing:
         upstream = self._upstream
-        lessons = upstream.lessons(self._asking.target.model)
-        outgoing = write(self._asking, upstream.dialect, upstream.options, lessons)
+        outgoing = write(self._asking, upstream.dialect, upstream.options, self._known.adding(own))
         self._asking.exchange.dropped[:] = outgoing.dropped
         return outgoing

@@ -2,7 +2,7 @@
 
 `Backend` is what the settings say.  `Upstream` adds what running brings: the HTTP client, and the lessons of refusals
 (a field that the server does not know, fewer output tokens than were asked for), so that each costs one extra call and
-not one per request.
+not one per request.  What a lesson is, and when it is kept, is attempt.py's to say.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import CredentialSource, HTTPAnswer, HTTPClient, Timeouts
 from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.failures import upstream_error
-from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
+from asgi_llmgate.protocol.learnt import Correction, Learnt, corrections
 from asgi_llmgate.protocol.native import native_error
 from asgi_llmgate.protocol.request import Options
 from asgi_llmgate.protocol.room import UNCOUNTED, Count, count
@@ -54,11 +54,12 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """A refusal that teaches something, which `Upstream.lessons` knows now: written anew, the call may pass.  `counted`
-    is what it says about this call's prompt."""
+class Corrected:
+    """A refusal that says what to do about it: written anew with one of the `corrections`, the call may pass.
+    `counted` is what it says about this call's prompt."""
 
     refusal: UpstreamError
+    corrections: tuple[Correction, ...]
     counted: Count = UNCOUNTED
 
 
@@ -86,24 +87,27 @@ class Upstream:
         """What this server has taught about a model of its."""
         return self._lessons.about(model)
 
+    def keep(self, model: str, learnt: Learnt) -> None:
+        """Spare other calls what one has found out."""
+        self._lessons.keep(model, learnt)
+
     async def send(
         self, outgoing: Outgoing, model: str, exchange: Exchange, more_headers: Iterable[tuple[bytes, bytes]] = ()
-    ) -> HTTPAnswer | Taught:
+    ) -> HTTPAnswer | Corrected:
         """Send a call: its answer is a 200 whose body has not been read.
 
-        Raises UpstreamError for everything that is neither an answer nor a lesson, and what the key's source raises.
+        Raises UpstreamError for everything that neither answers nor corrects, and what the key's source raises.
         """
         url = self._url(self.dialect.path, outgoing.query)
         answer = await self._open("POST", url, (*outgoing.headers, *_JSON, *more_headers), outgoing.body, exchange)
         if answer.status == 200:
             return answer
         error, content = await self._refusal(answer)
-        text, known = content.decode("utf-8", "replace"), self.lessons(model)
-        # Asked of one that knows nothing: another call may have learnt the same while this one was on its way.
-        if self.dialect.native or learn(answer.status, text, NOTHING) is None:
+        text = content.decode("utf-8", "replace")
+        found = () if self.dialect.native else corrections(answer.status, text)
+        if not found:
             raise error
-        self._lessons.keep(model, learn(answer.status, text, known) or known)
-        return Taught(error, count(text))
+        return Corrected(error, found, count(text))
 
     async def pass_on(
         self,

@@ -7,6 +7,7 @@ until somebody restarts the gateway.  To learn again costs one refused call.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -19,11 +20,12 @@ MODELS = 1000
 
 
 class Lessons:
-    """`now` gives seconds."""
+    """Also for several threads, each with an event loop.  `now` gives seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._learnt: dict[str, tuple[Learnt, float]] = {}
+        self._lock = threading.Lock()  # around changes; a look needs none
 
     def about(self, model: str) -> Learnt:
         found = self._learnt.get(model)
@@ -32,12 +34,16 @@ class Lessons:
         learnt, until = found
         if self._now() < until:
             return learnt
-        del self._learnt[model]
+        with self._lock:
+            if self._learnt.get(model) is found:  # another thread may have dropped it, or learnt anew
+                del self._learnt[model]
         return NOTHING
 
     def keep(self, model: str, learnt: Learnt) -> None:
-        """All that is known of the model, the newest lesson included; it lasts anew."""
-        self._learnt.pop(model, None)
-        if len(self._learnt) >= MODELS:
-            del self._learnt[next(iter(self._learnt))]
-        self._learnt[model] = (learnt, self._now() + LASTING)
+        """Add to what is known of the model; all of it lasts anew."""
+        now = self._now()
+        with self._lock:
+            known, until = self._learnt.pop(model, (NOTHING, now))
+            if len(self._learnt) >= MODELS:
+                del self._learnt[next(iter(self._learnt))]
+            self._learnt[model] = (known.adding(learnt) if now < until else learnt, now + LASTING)

@@ -8,7 +8,7 @@ import pytest
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.dialects import DIALECTS
 from asgi_llmgate.protocol.lacks import Lack, fitted, lacks
-from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
+from asgi_llmgate.protocol.learnt import Learnt, corrections
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
@@ -43,10 +43,10 @@ PDF = {"type": "document", "source": {"type": "base64", "media_type": "applicati
 )
 def test_what_a_model_says_that_it_lacks(status: int, error: str, lacking: set[Lack]) -> None:
     body = json.dumps({"error": {"message": error}})
-    assert lacks(status, body) == lacking
-    lesson = learn(status, body, NOTHING)
-    assert lesson == Learnt(lacking=frozenset(lacking))
-    assert learn(status, body, lesson) is None, "the same refusal again teaches nothing"
+    [(span, found)] = lacks(status, body)
+    assert found == lacking
+    assert body[slice(*span)] in error
+    assert [correction.learnt for correction in corrections(status, body)] == [Learnt(lacking=frozenset(lacking))]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_a_model_says_that_it_lacks(status: int, error: str, lacking: set[L
     ids=["a format", "a size", "one image", "one schema", "another status", "a quoted request"],
 )
 def test_what_says_nothing_about_the_model(status: int, error: str) -> None:
-    assert lacks(status, error) == frozenset()
+    assert list(lacks(status, error)) == []
 
 
 def test_a_conversation_is_written_as_for_a_dialect_that_lacks_it(translate: Any) -> None:

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.protocol.learnt import NOTHING, Learnt, learn
+from asgi_llmgate.protocol.learnt import NOTHING, Learnt, corrections
 from asgi_llmgate.protocol.room import count
+
+
+def learn(status: int, error: str) -> list[Learnt]:
+    return [correction.learnt for correction in corrections(status, error)]
 
 
 @pytest.mark.parametrize(
@@ -32,9 +36,7 @@ from asgi_llmgate.protocol.room import count
     ],
 )
 def test_a_field_that_an_upstream_refuses_is_remembered(status: int, error: str, refused: str) -> None:
-    lesson = learn(status, error, NOTHING)
-    assert lesson == Learnt(refused=frozenset({refused}))
-    assert learn(status, error, lesson) is None, "the same refusal again teaches nothing"
+    assert set(learn(status, error)) == {Learnt(refused=frozenset({refused}))}
 
 
 @pytest.mark.parametrize(
@@ -54,14 +56,14 @@ def test_a_field_that_an_upstream_refuses_is_remembered(status: int, error: str,
     ids=["OpenAI", "vLLM, older"],
 )
 def test_the_efforts_that_a_model_knows_are_remembered(error: str, efforts: tuple[str, ...]) -> None:
-    assert learn(400, error, NOTHING) == Learnt(efforts=efforts)
+    assert learn(400, error) == [Learnt(efforts=efforts)]
 
 
 def test_the_field_that_a_model_wants_instead_is_remembered() -> None:
     refusal = (
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     )
-    assert learn(400, refusal, NOTHING) == Learnt(max_tokens_field="max_completion_tokens")
+    assert learn(400, refusal) == [Learnt(max_tokens_field="max_completion_tokens")]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_the_field_that_a_model_wants_instead_is_remembered() -> None:
     ],
 )
 def test_a_limit_of_output_tokens_is_remembered(error: str, limit: int) -> None:
-    assert learn(400, error, NOTHING) == Learnt(max_output_tokens=limit)
+    assert learn(400, error) == [Learnt(max_output_tokens=limit)]
 
 
 @pytest.mark.parametrize(
@@ -113,13 +115,13 @@ def test_a_limit_of_output_tokens_is_remembered(error: str, limit: int) -> None:
     ids=["vLLM", "OpenAI", "OpenRouter", "vLLM, newer"],
 )
 def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: str, window: int, prompt: int) -> None:
-    assert learn(400, error, NOTHING) == Learnt(context_window=window)
+    assert learn(400, error) == [Learnt(context_window=window)]
     assert count(error).tokens == prompt
 
 
 def test_a_limit_of_images_is_remembered() -> None:
     error = '{"object":"error","message":"At most 2 image(s) may be provided in one prompt.","code":400}'
-    assert learn(400, error, NOTHING) == Learnt(max_images=2)
+    assert learn(400, error) == [Learnt(max_images=2)]
 
 
 @pytest.mark.parametrize(
@@ -151,11 +153,47 @@ def test_a_limit_of_images_is_remembered() -> None:
     ],
 )
 def test_other_refusals_teach_nothing(status: int, error: str) -> None:
-    assert learn(status, error, NOTHING) is None
+    assert learn(status, error) == []
 
 
-def test_lessons_add_up() -> None:
-    first = learn(400, "Unknown parameter: 'stream_options'.", NOTHING)
-    assert first is not None
-    second = learn(400, "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", first)
-    assert second == Learnt(refused=frozenset({"stream_options"}), max_output_tokens=8192)
+def test_a_refusal_of_several_things_is_read_in_its_order() -> None:
+    error = (
+        '{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"]},'
+        '{"type":"extra_forbidden","loc":["body","parallel_tool_calls"]},'
+        '{"loc":["body","max_tokens"],"msg":"Input should be less than or equal to 8192"}]}'
+    )
+    fields, limit = ("stream_options", "parallel_tool_calls"), Learnt(max_output_tokens=8192)
+    assert learn(422, error) == [*(Learnt(refused=frozenset({field})) for field in fields), limit]
+
+
+def test_lessons_add_up_and_of_two_limits_the_smaller_counts() -> None:
+    first = Learnt(
+        refused=frozenset({"stop"}), lacking=frozenset({"images"}), max_output_tokens=4096, context_window=9999
+    )
+    second = Learnt(refused=frozenset({"top_k"}), max_output_tokens=8192, max_images=2, efforts=("low",))
+    both = Learnt(
+        refused=frozenset({"stop", "top_k"}),
+        lacking=frozenset({"images"}),
+        efforts=("low",),
+        max_output_tokens=4096,
+        context_window=9999,
+        max_images=2,
+    )
+    assert first.adding(second) == second.adding(first) == both
+    assert both.adding(NOTHING) == NOTHING.adding(both) == both
+    assert Learnt(max_tokens_field="a").adding(Learnt(max_tokens_field="b")).max_tokens_field == "b"
+
+
+def test_a_complaint_about_what_has_been_corrected_is_known_again() -> None:
+    corrected = Learnt(refused=frozenset({"stop"}), lacking=frozenset({"images"}), max_output_tokens=4096)
+    assert Learnt(refused=frozenset({"stop"})).repeats(corrected)
+    assert Learnt(lacking=frozenset({"images", "documents"})).repeats(corrected)
+    assert not Learnt(refused=frozenset({"top_k"}), lacking=frozenset({"documents"})).repeats(corrected)
+    assert not Learnt(max_output_tokens=4096).repeats(corrected), "limits come down step by step"
+
+
+@pytest.mark.parametrize("limit", [1, 50, 1023, 1024, 8192])
+def test_a_limit_that_no_model_has_is_for_one_call(limit: int) -> None:
+    said = Learnt(max_output_tokens=limit, context_window=4 * limit, max_images=1, refused=frozenset({"stop"}))
+    kept = said.lasting()
+    assert kept == (said if limit >= 1024 else Learnt(max_images=1, refused=frozenset({"stop"})))

@@ -16,7 +16,7 @@ from asgi_llmgate.upstream import Attempt, Backend, Upstream
 from asgi_llmgate.upstream.outgoing import Asking
 from tests.protocol.answers import vllm_refusal
 
-REFUSAL = refuse(400, "max_tokens is too large: 200. This model supports at most 50 completion tokens")
+REFUSAL = refuse(400, "max_tokens is too large: 20000. This model supports at most 5000 completion tokens")
 
 
 async def test_a_call_that_was_written_before_another_one_learnt_is_written_anew_too(
@@ -24,14 +24,14 @@ async def test_a_call_that_was_written_before_another_one_learnt_is_written_anew
 ) -> None:
     server, client = ModelServer([REFUSAL, say("a"), REFUSAL, say("b")]), HTTPClient()
     upstream = Upstream(Backend(base_url=serve(server) + "/v1"), client)
-    body = {"model": "m", "max_tokens": 200, "messages": [{"role": "user", "content": "hi"}]}
+    body = {"model": "m", "max_tokens": 20000, "messages": [{"role": "user", "content": "hi"}]}
     request, target = decode_messages(json.dumps(body).encode()), Target("b", "openai", "gpt-4o-mini")
     attempts = [Attempt(upstream, Asking(Exchange(), request, target, 10)) for _ in range(2)]
     for attempt in attempts:
         async with await attempt.open() as answer:
             assert answer.status == 200
     await client.aclose()
-    assert [request.body["max_tokens"] for request in server.requests] == [200, 50, 200, 50]
+    assert [request.body["max_tokens"] for request in server.requests] == [20000, 5000, 20000, 5000]
 
 
 @pytest.mark.parametrize(

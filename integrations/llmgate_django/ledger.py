@@ -9,7 +9,9 @@ of its answer, has it.
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -45,6 +47,7 @@ class DjangoLedger:
         self._busy = False
         self._failing = False
         self.lost = 0
+        _alive.add(self)
 
     def emit(self, record: Record) -> None:
         with self._lock:
@@ -64,7 +67,10 @@ class DjangoLedger:
             log.error("%d usage records did not reach the database; the access log has them", missing)
 
     def _start(self) -> None:
-        self._thread.submit(self._drain).add_done_callback(self._done)
+        try:
+            self._thread.submit(self._drain).add_done_callback(self._done)
+        except RuntimeError as error:  # no thread can be had; the next record is another try
+            self._failed(error)
 
     def _drain(self) -> None:
         while batch := self._next():
@@ -78,14 +84,27 @@ class DjangoLedger:
             return list(islice(self._waiting, BATCH))
 
     def _done(self, drained: Future[None]) -> None:
-        error = drained.exception()
+        if (error := drained.exception()) is not None:
+            self._failed(error)
+            return
         with self._lock:
-            told, self._failing = self._failing, error is not None
-            self._busy = again = error is None and bool(self._waiting)
+            self._failing = False
+            self._busy = again = bool(self._waiting)
         if again:
             self._start()
-        elif error is not None and not told:
+
+    def _failed(self, error: BaseException) -> None:
+        with self._lock:
+            told, self._failing = self._failing, True
+            self._busy = False
+        if not told:
             log.error("usage records wait, the database fails", exc_info=error)
+
+    def _forget(self) -> None:
+        """Start anew in the child of a fork: what waits is the parent's to write."""
+        self._waiting.clear()
+        self._lock = threading.Lock()
+        self._busy = self._failing = False
 
 
 def insert(records: Sequence[Record]) -> None:
@@ -130,6 +149,16 @@ def _clean(value: Any) -> Any:
         case _:
             return value
 
+
+_alive: weakref.WeakSet[DjangoLedger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in list(_alive):
+        ledger._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 COLUMNS: tuple[models.Field[Any, Any], ...] = tuple(
     column for column in UsageRecord._meta.concrete_fields if not column.primary_key

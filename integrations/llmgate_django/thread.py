@@ -7,6 +7,7 @@ which are never sent for the gateway's.  The same recipe as Channels' `database_
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
@@ -20,10 +21,17 @@ R = TypeVar("R")
 
 
 class DatabaseThread:
-    """Starts with the first work, in the process that has some: a master that forks workers has none."""
+    """Starts with the first work, in the process that has some; a process that was forked from one with a thread gets
+    its own."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llmgate-django")
+        self._pid, self._pool = os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="llmgate-django")
+
+    @property
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._pid != os.getpid():
+            self._pid, self._pool = os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="llmgate-django")
+        return self._pool
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
         """Do it some time; what is waiting when the interpreter ends is done before it ends."""
@@ -31,7 +39,12 @@ class DatabaseThread:
 
     def asynchronous(self, work: Callable[P, R]) -> Callable[P, Awaitable[R]]:
         """The function as a coroutine function."""
-        return sync_to_async(_cared_for(work), thread_sensitive=False, executor=self._executor)
+
+        async def called(*args: P.args, **options: P.kwargs) -> R:
+            here = sync_to_async(_cared_for(work), thread_sensitive=False, executor=self._executor)
+            return await here(*args, **options)
+
+        return called
 
     async def aclose(self) -> None:
         """Close the thread's connection, which it opens again for later work."""

@@ -165,6 +165,43 @@ async def test_while_the_database_fails_records_wait(
     await thread.aclose()
 
 
+async def test_where_no_thread_can_be_had_the_next_record_is_another_try(
+    thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ledger = DjangoLedger(thread)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refused)
+        for number in range(20):
+            ledger.emit(record(number))
+    assert [entry.message for entry in caplog.records] == ["usage records wait, the database fails"]
+    ledger.emit(record(20))
+    await ledger.aclose()
+    assert await UsageRecord.objects.acount() == 21
+    await thread.aclose()
+
+
+async def test_the_child_of_a_fork_has_a_thread_of_its_own_and_no_records_of_its_parent(
+    thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+    held = thread.submit(let_go.wait)
+    ledger = DjangoLedger(thread)
+    ledger.emit(record(1))
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    ledger_module._after_fork()
+    ledger.emit(record(2))  # the parent's thread is not there to write it
+    await ledger.aclose()
+    assert [each.request_id async for each in UsageRecord.objects.all()] == ["req_2"]
+    await thread.aclose()
+    monkeypatch.undo()
+    let_go.set()
+    held.result()
+    await thread.aclose()
+
+
 async def test_what_could_not_be_written_is_counted_at_the_end(
     thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from asgi_llmgate.usage.crash import stack
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.journal import Journal, Segment
 from asgi_llmgate.usage.ledger.rows import decode, encode
@@ -33,7 +34,7 @@ REJECTED = "rejected.txt"
 LOOK_AROUND = 10.0
 """Seconds between two looks for what dead processes have left."""
 
-LONGEST_PAUSE = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 _HOUR = 3600.0
 
 _OF_THE_ROW = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
@@ -46,6 +47,7 @@ class Status:
     def __init__(self) -> None:
         self.journal = True
         self.database = True
+        self.thread = True
         self.dropped = 0
 
     def journal_fails(self, error: OSError) -> None:
@@ -67,6 +69,17 @@ class Status:
         if not self.database:
             log.warning("the ledger's database works again")
         self.database = True
+
+    def thread_fails(self, error: BaseException | None) -> None:
+        if self.thread:
+            why = "it is gone" if error is None else _why(error)
+            log.error("the ledger's thread does not work (%s); records wait in the journal", why)
+        self.thread = False
+
+    def thread_works(self) -> None:
+        if not self.thread:
+            log.warning("the ledger's thread works again")
+        self.thread = True
 
 
 class Drainer:
@@ -102,7 +115,8 @@ class Drainer:
                 stopping = stop.wait(pause or linger)
                 news.clear()
                 good = self.once(last=stopping)
-                pause = 0.0 if good else min(pause * 2 or 1.0, LONGEST_PAUSE)
+                self._status.thread_works()
+                pause = 0.0 if good else min(pause * 2 or FIRST_PAUSE, LONGEST_PAUSE)
                 if stopping:
                     return
         finally:
@@ -196,6 +210,25 @@ class Drainer:
                 self._database.prune(int(now - self._keep))
 
 
+def keep_draining(
+    make: Callable[[], Drainer], status: Status, news: threading.Event, stop: threading.Event, linger: float
+) -> None:
+    """What the ledger's thread does until `stop`: a Drainer's `run`, and another's after one has failed, which takes
+    over from the journal.  An error that is none of the database's is a defect, but no reason to stop for good."""
+    pause = FIRST_PAUSE
+    while True:
+        began = time.monotonic()
+        try:
+            return make().run(news, stop, linger)
+        except Exception as error:
+            status.thread_fails(error)
+            log.debug("%s", stack(error))
+        pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+        if stop.is_set():
+            return None
+        stop.wait(pause)
+
+
 def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
     rest = iter(lines)
     while batch := list(islice(rest, BATCH)):
@@ -210,7 +243,7 @@ def _append(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """Without the message of a driver, which may quote an address or a row."""
     if isinstance(error, NewerSchema):
         return str(error)

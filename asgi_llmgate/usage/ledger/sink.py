@@ -3,11 +3,13 @@
     emit   the request's own thread: one line into the journal, which a killed process leaves behind.  Nothing else
     drain  a thread of the ledger (drainer.py): from the journal into the database
 
-The thread starts with the first record and belongs to no event loop.  What can go wrong, and what then happens:
+The thread starts with the first record, or when `/readyz` is first asked, so that a process without calls takes over
+what dead ones have left; it belongs to no event loop.  What can go wrong, and what then happens:
 
     the database is away     the journal grows and is drained when it is back           /readyz: 200, limping
     the journal is full      records wait in memory, up to `MEMORY` of them; later      /readyz: 503
                              ones are dropped and counted
+    the thread ends          the next record, or look at `/readyz`, starts another      /readyz: 200, limping
     a line is damaged,       it is kept in `rejected.txt` in the journal's folder       told in the log
     or a row is refused
 
@@ -30,7 +32,7 @@ import sqlalchemy as sa
 
 from asgi_llmgate.asgi import Health
 from asgi_llmgate.usage.ledger.database import Database
-from asgi_llmgate.usage.ledger.drainer import Drainer, Status
+from asgi_llmgate.usage.ledger.drainer import FIRST_PAUSE, LONGEST_PAUSE, Drainer, Status, keep_draining
 from asgi_llmgate.usage.ledger.journal import Journal
 from asgi_llmgate.usage.ledger.rows import encode
 from asgi_llmgate.usage.record import UsageRecord
@@ -90,8 +92,7 @@ class Ledger:
             if not self._status.journal:
                 self._status.journal_works()
         self._news.set()
-        if self._thread is None:
-            self._start()
+        self._run()
 
     @property
     def state(self) -> State:
@@ -99,9 +100,11 @@ class Ledger:
 
     def health(self) -> Health:
         """For `/readyz`.  Without a journal a process that ends loses records; without the database none is lost, and
-        as all processes share it, none would be left to serve."""
+        as all processes share it, none would be left to serve.  Sees to it that the ledger's thread runs."""
+        self._run()
         broken = () if self._status.journal else ("ledger journal",)
-        return Health(broken, () if self._status.database else ("ledger database",))
+        limping = {"ledger database": self._status.database, "ledger thread": self._status.thread}
+        return Health(broken, tuple(name for name, works in limping.items() if not works))
 
     async def aclose(self, timeout: float = 10.0) -> None:
         """Insert what is there, wait for that no longer than `timeout` seconds, and let go of everything.
@@ -110,6 +113,7 @@ class Ledger:
         """
         with self._starting:
             thread, self._thread = self._thread, None
+            self._start_at, self._pause = -LONGEST_PAUSE, FIRST_PAUSE
             stop, self._stop = self._stop, threading.Event()
         if thread is not None:
             stop.set()
@@ -135,17 +139,35 @@ class Ledger:
         self._memory: deque[bytes] = deque()
         self._thread = None
         self._starting = threading.Lock()
+        self._start_at, self._pause = -LONGEST_PAUSE, FIRST_PAUSE
         self._news, self._stop = threading.Event(), threading.Event()
 
-    def _start(self) -> None:
+    def _run(self) -> None:
+        """Start the thread where there is none.  One that cannot be had is tried again after a pause."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return
         with self._starting:
-            if self._thread is None:
-                arguments = (self._news, self._stop, self._linger)
-                thread = threading.Thread(
-                    target=self._drainer().run, args=arguments, name="llmgate-ledger", daemon=True
-                )
-                thread.start()
-                self._thread = thread
+            thread = self._thread
+            if thread is not None:
+                if thread.is_alive():
+                    return
+                self._status.thread_fails(None)
+            if time.monotonic() >= self._start_at:
+                self._start()
+
+    def _start(self) -> None:
+        now = time.monotonic()
+        self._pause = FIRST_PAUSE if now - self._start_at > LONGEST_PAUSE else min(self._pause * 2, LONGEST_PAUSE)
+        self._start_at = now + self._pause
+        arguments = (self._drainer, self._status, self._news, self._stop, self._linger)
+        thread = threading.Thread(target=keep_draining, args=arguments, name="llmgate-ledger", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            self._status.thread_fails(error)
+        else:
+            self._thread = thread
 
     def _drainer(self) -> Drainer:
         return Drainer(self._journal, self._memory, self.database, self._status, keep=self._keep, now=self._now)

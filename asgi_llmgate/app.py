@@ -86,6 +86,8 @@ class TranslationApp:
             if exchange.outcome:  # the answer had begun, and could not be ended
                 raise
             await refuse(scope, body.rest, send, error)
+        finally:
+            body.drop()
 
     async def aclose(self) -> None:
         """Close the client that was made here."""

@@ -8,6 +8,8 @@
       |   + MethodNotAllowed
       |   + NotFound                   no such path, no such model
       |   + BodyTooLarge
+      |   + BodyTooSlow
+      |   + TooManyBodies              this process holds as many request bodies as it may
       |   + AuthenticationFailed       no token, or not a good one
       |   + KeysUnavailable            the token cannot be judged now
       |   + NotAuthorized              a rule says no
@@ -123,6 +125,14 @@ class NotFound(Refusal):
 
 class BodyTooLarge(Refusal):
     pass
+
+
+class BodyTooSlow(Refusal):
+    """The rest of the body may come later and is no request, so the connection cannot be used again."""
+
+
+class TooManyBodies(Refusal):
+    retry_after = 5.0
 
 
 class AuthenticationFailed(Refusal):
@@ -268,6 +278,8 @@ TABLE: dict[type[GateError], Row] = {
     MethodNotAllowed: Row(405, "invalid_request_error", "invalid_request_error", "InvalidRequest"),
     NotFound: Row(404, "not_found_error", "invalid_request_error", "NotFound"),
     BodyTooLarge: Row(413, "request_too_large", "invalid_request_error", "InvalidRequest"),
+    BodyTooSlow: Row(408, "timeout_error", "invalid_request_error", "Upload"),
+    TooManyBodies: Row(503, "api_error", "server_error", "Upload"),
     AuthenticationFailed: Row(401, "authentication_error", "invalid_request_error", "JwtAuth"),
     KeysUnavailable: Row(503, "api_error", "server_error", "JwtAuth"),
     NotAuthorized: Row(403, "permission_error", "invalid_request_error", "Authorization"),

@@ -12,7 +12,8 @@ from functools import partial
 from types import MappingProxyType
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import Body, local_path, refuse
+from asgi_llmgate.asgi import Body, Uploads, local_path, refuse
+from asgi_llmgate.asgi.uploads import MEMORY, MIN_RATE, TIMEOUT
 from asgi_llmgate.errors import GateError, NotFound
 from asgi_llmgate.exchange import Asked, Call, Exchange, Target
 from asgi_llmgate.facts import LIST_CLAIMS, facts
@@ -27,8 +28,8 @@ BODY_LIMIT = 32 * 2**20
 class Resolver:
     """Turns a request into a call.
 
-    `routes` says what each path under the mount is, `body_limit` is in bytes, `list_claims` as in PolicyMiddleware: a
-    row's condition sees the claims that a rule sees.
+    `routes` says what each path under the mount is, `body_limit` is in bytes, `uploads` how slow bodies may be and what
+    all of them may hold, `list_claims` as in PolicyMiddleware: a row's condition sees the claims that a rule sees.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class Resolver:
         *,
         routes: Routes = ROUTES,
         body_limit: int = BODY_LIMIT,
+        uploads: Uploads | None = None,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
+        self._uploads = uploads or Uploads()
         self._models = models
         self._routes = routes
         self._body_limit = body_limit
@@ -47,7 +50,7 @@ class Resolver:
     async def resolve(self, scope: Scope, body: Body) -> None:
         """Set `exchange.call` where the request is a call to a model.
 
-        Raises InvalidRequest, BodyTooLarge, ClientGone from reading, NotFound for a model that no row names.
+        Raises what reading the body raises, and NotFound for a model that no row names.
         """
         path = local_path(scope)
         found = find(self._routes, path)
@@ -72,7 +75,8 @@ class Resolver:
         call.candidates = self._candidates(route, asked, scope, exchange)
 
     def body(self, scope: Scope, receive: Receive) -> Body:
-        return Body(receive, limit=self._body_limit, headers=Exchange.of(scope).headers)
+        """The request's body, to be dropped in the end."""
+        return Body(receive, limit=self._body_limit, headers=Exchange.of(scope).headers, uploads=self._uploads)
 
     def _candidates(self, route: Route, asked: Asked, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
         """A passthrough goes to its own backend alone; if it names a model, then to one that the table has there."""
@@ -100,7 +104,11 @@ _DECODERS: Mapping[str, Callable[[bytes], Asked]] = MappingProxyType(
 
 
 class ResolveMiddleware:
-    """The Resolver as a layer.  What it cannot make sense of is answered here, in the Anthropic envelope."""
+    """The Resolver as a layer.  What it cannot make sense of is answered here, in the Anthropic envelope.
+
+    A body may be silent for `body_timeout` seconds, and has 20 seconds and one more for each `body_min_rate` bytes;
+    `body_memory` bytes are held at once, of all requests that this layer sees until they end.
+    """
 
     def __init__(
         self,
@@ -109,10 +117,16 @@ class ResolveMiddleware:
         models: ModelTable,
         routes: Routes = ROUTES,
         body_limit: int = BODY_LIMIT,
+        body_timeout: float = TIMEOUT,
+        body_min_rate: float = MIN_RATE,
+        body_memory: int = MEMORY,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self.app = app
-        self._resolver = Resolver(models, routes=routes, body_limit=body_limit, list_claims=list_claims)
+        uploads = Uploads(timeout=body_timeout, min_rate=body_min_rate, memory=body_memory)
+        self._resolver = Resolver(
+            models, routes=routes, body_limit=body_limit, uploads=uploads, list_claims=list_claims
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -120,7 +134,10 @@ class ResolveMiddleware:
         scope, _ = Exchange.enter(scope)
         body = self._resolver.body(scope, receive)
         try:
-            await self._resolver.resolve(scope, body)
-        except GateError as error:
-            return await refuse(scope, body.rest, send, error)
-        return await self.app(scope, body.receive, send)
+            try:
+                await self._resolver.resolve(scope, body)
+            except GateError as error:
+                return await refuse(scope, body.rest, send, error)
+            return await self.app(scope, body.receive, send)
+        finally:
+            body.drop()

@@ -9,6 +9,7 @@ from asgi_llmgate.asgi.pacing import Paced
 from asgi_llmgate.asgi.paths import local_path
 from asgi_llmgate.asgi.replies import outcome_of, refuse, respond
 from asgi_llmgate.asgi.streaming import ClientConnection
+from asgi_llmgate.asgi.uploads import Uploads
 
 __all__ = [
     "PROTECTED_RESOURCE",
@@ -21,6 +22,7 @@ __all__ = [
     "Mountable",
     "Mounted",
     "Paced",
+    "Uploads",
     "drain",
     "local_path",
     "mount",

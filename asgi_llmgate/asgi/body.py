@@ -1,7 +1,8 @@
 """The body of a request: read once, bounded, and played again for whoever comes after.
 
 Two layers need it, the one that decides by what is asked and the app that answers, and the server gives it once.  The
-bound holds for the bytes that arrive and for those they decode to, so a small bomb is as large as it unpacks.
+bounds hold for the bytes that arrive and for those they decode to, so a small bomb is as large as it unpacks; those in
+time and of all bodies together are in uploads.py.
 """
 
 from __future__ import annotations
@@ -11,28 +12,41 @@ import contextlib
 from collections.abc import Mapping
 
 from asgi_llmgate._types import Message, Receive
-from asgi_llmgate.asgi.encodings import decoder_for
+from asgi_llmgate.asgi.encodings import Decode, decoder_for
+from asgi_llmgate.asgi.uploads import Uploads
 from asgi_llmgate.errors import BodyTooLarge, ClientGone
 
 LIMIT = 32 * 2**20
 """Bytes.  Anthropic's own limit for a Messages request: https://platform.claude.com/docs/en/api/errors."""
 
+RATIO = 100
+"""Times that a body may be larger than its encoded form.  Conversations of source and logs are 4 to 25 times as large,
+one that reads the same file again and again 80 times (gzip, br, zstd); a bomb is 1,000."""
+
+UNPACKED = 2**20
+"""Bytes that any body may decode to: a single table of zeros beats RATIO."""
+
 DRAIN_SECONDS = 5.0
+DRAIN_SILENCE = 1.0
 
 _END: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class Body:
-    """`receive` is the server's (or an outer layer's); `headers` have lower-case names; `limit` is in bytes.
+    """`receive` is the server's (or an outer layer's); `headers` have lower-case names; `limit` is in bytes; `uploads`
+    says how slow the body may be and what all of them may hold.
 
     Hand `body.receive` on to the next app and `body.rest` to `refuse`: once the body is read, the server's own receive
-    waits for the disconnect.
+    waits for the disconnect.  In the end `drop` it, or its memory counts for ever.
     """
 
-    def __init__(self, receive: Receive, *, limit: int = LIMIT, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, receive: Receive, *, limit: int = LIMIT, headers: Mapping[str, str], uploads: Uploads | None = None
+    ) -> None:
         self._receive = receive
         self._limit = limit
         self._headers = headers
+        self._upload = (uploads or Uploads()).upload()
         self._raw: bytes | None = None
         self._decoded: bytes | None = None
         self._played = False
@@ -41,16 +55,17 @@ class Body:
     async def read(self) -> bytes:
         """The whole body, with its content-encoding undone (RFC 9110 section 8.4).
 
-        Raises BodyTooLarge, InvalidRequest for an encoding that is unknown or broken, and ClientGone when the client
-        leaves before the end.
+        Raises BodyTooLarge, BodyTooSlow, TooManyBodies, InvalidRequest for an encoding that is unknown or broken, and
+        ClientGone when the client leaves before the end.  What was read until then is let go.
         """
         if self._decoded is None:
             decode = decoder_for(self._headers.get("content-encoding", ""))
-            raw = self._raw = await self._read()
-            self._ended = True
-            self._decoded = decode(raw, self._limit) if decode else raw
-            if len(self._decoded) > self._limit:
-                raise _too_large(self._limit)
+            try:
+                raw = self._raw = await self._read()
+                self._decoded = raw if decode is None else self._decode(decode, raw)
+            except BaseException:
+                self.drop()
+                raise
         return self._decoded
 
     async def receive(self) -> Message:
@@ -71,6 +86,7 @@ class Body:
         """Let the memory go; whoever still asks for the body gets an empty one."""
         if self._raw is not None:
             self._raw = self._decoded = b""
+        self._upload.hold(0)
 
     async def drain(self, limit: int = LIMIT, seconds: float = DRAIN_SECONDS) -> bool:
         """`drain` of what has not been read yet."""
@@ -80,31 +96,57 @@ class Body:
         length = self._headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limit:
             raise _too_large(self._limit)
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self._limit:
-                raise _too_large(self._limit)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        arrived = bytearray()  # in one piece: a list of bytes would hold 40 bytes more for each
+        try:
+            while True:
+                message = await self._upload.wait(self._receive)
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunk = message.get("body", b"")
+                self._ended = not message.get("more_body", False)
+                size = self._upload.received = len(arrived) + len(chunk)
+                if size > self._limit:
+                    raise _too_large(self._limit)
+                if self._ended and not arrived:
+                    self._upload.hold(size)
+                    return bytes(chunk)
+                self._upload.hold(size + size // 8)  # as far as a bytearray grows ahead
+                arrived += chunk
+                if self._ended:
+                    self._upload.hold(2 * size + size // 8)
+                    whole = bytes(arrived)
+                    self._upload.hold(size)
+                    return whole
+        finally:
+            arrived.clear()  # the traceback of an error holds it for as long as the refusal takes
+
+    def _decode(self, decode: Decode, raw: bytes) -> bytes:
+        """All that decoding may take is reserved before: the data, and once more where a library joins its pieces."""
+        limit = min(self._limit, max(UNPACKED, RATIO * len(raw)))
+        self._upload.hold(len(raw) + 2 * limit)
+        decoded = decode(raw, limit)
+        if len(decoded) > limit:
+            if limit < self._limit:
+                raise BodyTooLarge(f"the request body unpacks to more than {RATIO} times its size")
+            raise _too_large(limit)
+        self._upload.hold(len(raw) + len(decoded))
+        return decoded
 
 
-async def drain(receive: Receive, limit: int = LIMIT, seconds: float = DRAIN_SECONDS) -> bool:
-    """Read the rest of a body and throw it away; False when `limit` bytes or `seconds` were not enough.
+async def drain(
+    receive: Receive, limit: int = LIMIT, seconds: float = DRAIN_SECONDS, silence: float = DRAIN_SILENCE
+) -> bool:
+    """Read the rest of a body and throw it away; False when `limit` bytes or `seconds` were not enough, or nothing came
+    for `silence` seconds.
 
     A client that is still writing when the refusal arrives may see a broken pipe and never read the reason: so does
-    Node's fetch, on most servers, from a few megabytes on.
+    Node's fetch, on most servers, from a few megabytes on.  Who is silent is not writing.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while limit >= 0:
-                message = await receive()
+                async with asyncio.timeout(silence):
+                    message = await receive()
                 if message["type"] == "http.disconnect" or not message.get("more_body", False):
                     return True
                 limit -= len(message.get("body", b""))

@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 from asgi_llmgate.errors import InvalidRequest
 
 Decode = Callable[[bytes, int], bytes]
-"""Decodes a whole body to at most limit + 1 bytes: one more than allowed says that it is too large."""
+"""Decodes a whole body to little more than a limit: one byte more than allowed says that it is too large.  While it
+works it holds twice that much: the pieces, and what they are joined to."""
+
+_STEP = 2**15
 
 
 class _Result(NamedTuple):
@@ -69,7 +72,14 @@ def _deflate(data: bytes, size: int) -> _Result:
 def _brotli(library: Any) -> _Inflate:
     def inflate(data: bytes, size: int) -> _Result:
         decoder = library.Decompressor()
-        return _Result(decoder.process(data, output_buffer_limit=size)[:size], decoder.is_finished())
+        pieces: list[bytes] = []
+        room = size
+        while room > 0 and not decoder.is_finished():  # of a large limit it gives up to twice as much
+            pieces.append(decoder.process(data, output_buffer_limit=min(room, _STEP)))
+            if not pieces[-1]:
+                break
+            data, room = b"", room - len(pieces[-1])
+        return _Result(b"".join(pieces), decoder.is_finished())
 
     return inflate
 

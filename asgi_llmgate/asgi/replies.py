@@ -12,7 +12,16 @@ from contextlib import suppress
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi.body import drain
-from asgi_llmgate.errors import ClientGone, GateError, InternalError, Refusal, ShuttingDown, UpstreamError, row_for
+from asgi_llmgate.errors import (
+    BodyTooSlow,
+    ClientGone,
+    GateError,
+    InternalError,
+    Refusal,
+    ShuttingDown,
+    UpstreamError,
+    row_for,
+)
 from asgi_llmgate.exchange import Exchange, Outcome
 from asgi_llmgate.protocol.envelopes import error_body, error_headers
 
@@ -50,7 +59,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: GateError) -
     if isinstance(error, ClientGone):
         return
     headers = error_headers(error, exchange.request_id)
-    if not await _drained(exchange, receive) and scope.get("http_version", "1.1").startswith("1"):
+    if not await _drained(exchange, receive, error) and scope.get("http_version", "1.1").startswith("1"):
         headers.append((b"connection", b"close"))
     body = error_body(error, exchange.request_id, exchange.wire)
     await respond(send, row_for(error).status, headers, body, head=scope["method"] == "HEAD")
@@ -69,8 +78,9 @@ def outcome_of(error: GateError) -> Outcome:
     return "error"
 
 
-async def _drained(exchange: Exchange, receive: Receive) -> bool:
+async def _drained(exchange: Exchange, receive: Receive, error: GateError) -> bool:
     # Who sends `expect` holds the body back until it is told to go on, which reading would do: RFC 9110 section 10.1.1.
-    if "expect" in exchange.headers:
+    # Who is too slow has had the time.
+    if "expect" in exchange.headers or isinstance(error, BodyTooSlow):
         return False
     return await drain(receive)

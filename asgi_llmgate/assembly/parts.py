@@ -13,12 +13,12 @@ from asgi_llmgate.asgi import Draining, Health
 from asgi_llmgate.assembly.backends import http_client, make_backend, make_routes, model_row
 from asgi_llmgate.assembly.callers import auth_layer, metadata, token_providers
 from asgi_llmgate.assembly.descriptors import check_descriptors
-from asgi_llmgate.assembly.places import Layer, bound, inside
+from asgi_llmgate.assembly.places import Layer, inside
 from asgi_llmgate.assembly.records import make_ledger, usage_layer
 from asgi_llmgate.assembly.rules import limits_layer, policy_layer
+from asgi_llmgate.assembly.server import resolve_layer
 from asgi_llmgate.auth import Session
 from asgi_llmgate.models import ModelTable
-from asgi_llmgate.resolve import ResolveMiddleware
 from asgi_llmgate.routes import Routes
 from asgi_llmgate.usage import AccessLog, Sink
 
@@ -60,7 +60,6 @@ def assemble(
     rows = [model_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
     models = ModelTable(rows, {name: backend.provider for name, backend in backends.items()})
     routes = make_routes(settings.routes, backends)
-    limit = shape.parse_size(settings.server.body_limit, "server.body_limit")
     providers = token_providers(settings, folder)
     log = AccessLog(settings.usage.access_log.format, inside(folder, settings.usage.access_log.file))
     kept = [] if settings.usage.ledger is None else [make_ledger(settings.usage.ledger, folder)]
@@ -80,7 +79,7 @@ def assemble(
     return Parts(
         app=app,
         routes=routes,
-        resolve=bound("models", ResolveMiddleware, models=models, routes=routes, body_limit=limit, list_claims=listed),
+        resolve=resolve_layer(settings.server, models, routes, listed),
         auth=auth_layer(settings.auth, providers, client, session),
         policy=policy_layer(settings.policy, folder),
         limits=limits_layer(settings.limits, listed),

@@ -203,6 +203,10 @@ async def test_draining_is_bounded_in_time() -> None:
     assert not await drain(Server(), seconds=0.01)
 
 
+async def test_draining_does_not_wait_for_who_is_silent() -> None:
+    assert not await drain(Server(), seconds=60, silence=0.01)
+
+
 async def test_draining_a_body_that_was_read_does_not_wait() -> None:
     read = Body(Server(b"abc"), headers={})
     await read.read()

@@ -121,6 +121,17 @@ async def test_a_client_that_waits_to_be_told_to_send_its_body_is_not_told() -> 
     assert (reply.status, reply.headers["connection"]) == (401, "close")
 
 
+async def test_who_was_too_slow_gets_no_more_time_and_another_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def slow() -> Message:
+            raise AssertionError("the client has had its time")
+
+        await refuse(scope, slow, send, errors.BodyTooSlow("too slow"))
+
+    reply = await call(app, "POST", "/", headers={"content-length": "9"})
+    assert (reply.status, reply.headers["connection"]) == (408, "close")
+
+
 async def test_a_refusal_after_the_body_was_read_does_not_wait_for_more() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         body = Body(receive, headers={})

@@ -91,6 +91,8 @@ class Dispatch:
         except asyncio.CancelledError:  # the server will not wait any longer
             relay.settle(ShuttingDown())
             raise
+        finally:
+            relay.let_go()
         if exchange.usage is not None and not exchange.usage.estimated:
             self._estimator.observe(target.model, request.size, exchange.usage.input)
 
@@ -209,6 +211,10 @@ class _Relay:
     def raise_failure(self) -> None:
         if self.carrier.done and self.carrier.error is not None:
             raise self.carrier.error
+
+    def let_go(self) -> None:
+        """Of the error that the carrier keeps, whose traceback leads here, and so to the request and its body."""
+        self._carrier = None
 
     def settle(self, ending: ClientGone | ShuttingDown | None = None) -> None:
         """Write down what the answer was, and how it ended: by itself, or in the middle."""

@@ -21,8 +21,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import Any
 
+from asgi_llmgate.cancellation import CancelScope
 from asgi_llmgate.errors import ShuttingDown
 
 logger = logging.getLogger("llmgate")
@@ -45,7 +45,7 @@ class Draining:
         self._deaf = not signal
         self._deadline: float | None = None
         self._calls: set[_OpenCall] = set()
-        self._requests: set[asyncio.Task[Any]] = set()
+        self._requests: set[asyncio.Future[None]] = set()
 
     @property
     def begun(self) -> bool:
@@ -79,20 +79,20 @@ class Draining:
         for call in tuple(self._calls):
             if call.loop is loop:
                 call.expire(loop.time())
-        patience = loop.time() + _LAST_WORDS
-        while loop.time() < patience and any(task.get_loop() is loop for task in tuple(self._requests)):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        requests = [request for request in tuple(self._requests) if request.get_loop() is loop]
+        if requests:
+            await asyncio.wait(requests, timeout=_LAST_WORDS)
 
     @contextmanager
     def request(self) -> Iterator[None]:
         """The whole of a request, with the end of its answer and its record."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._requests.add(task)
+        over = asyncio.get_running_loop().create_future()
+        self._requests.add(over)
         try:
             yield
         finally:
-            self._requests.discard(task)
+            self._requests.discard(over)
+            over.set_result(None)
 
     def call(self) -> _OpenCall:
         """A block that is cancelled where it stands when its time is over, and raises ShuttingDown then."""
@@ -107,12 +107,14 @@ class Draining:
 
 
 class _OpenCall:
-    """An `asyncio.timeout` that may still be without a time when it is entered."""
+    """A block that ends with ShuttingDown at a time which may be known only later."""
 
-    __slots__ = ("_draining", "_task", "_timeout", "loop")
+    __slots__ = ("_draining", "_scope", "_task", "_timer", "loop")
 
     def __init__(self, draining: Draining) -> None:
         self._draining = draining
+        self._scope = CancelScope()
+        self._timer: asyncio.TimerHandle | None = None
 
     def shorten(self) -> None:
         with suppress(RuntimeError):  # the loop is closed: so is the call
@@ -120,16 +122,16 @@ class _OpenCall:
 
     def expire(self, when: float) -> None:
         """At a time of its loop; a call that is being cancelled has its end already."""
+        self._stop_timer()
         if not self._task.cancelling():
-            self._timeout.reschedule(when)
+            self._timer = self.loop.call_at(when, self._scope.cancel, ShuttingDown)
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self.loop = asyncio.get_running_loop()
-        self._timeout = asyncio.timeout(None)
-        await self._timeout.__aenter__()
+        self._scope.__enter__()
         self._draining._calls.add(self)
         self._shorten()
 
@@ -137,10 +139,14 @@ class _OpenCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._draining._calls.discard(self)
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError:
-            raise ShuttingDown from None
+        self._stop_timer()
+        del self._task
+        self._scope.__exit__(kind, error, trace)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _shorten(self) -> None:
         deadline = self._draining._deadline

@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
+from asgi_llmgate.cancellation import end
+
 UNREAD = 64 * 1024
 """Bytes that are read ahead of a client that is slower than the model."""
 
@@ -34,6 +36,7 @@ class Paced:
         self._unread = 0
         self._done = False
         self._failure: BaseException | None = None
+        self._reader: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._waiting_since = 0.0
         self._room: asyncio.Future[None] | None = None
@@ -51,8 +54,12 @@ class Paced:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._reader.cancel()
-        await asyncio.wait((self._reader,))
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        try:
+            await end(reader)
+        finally:
+            self._failure = None  # its traceback holds this object
 
     def __aiter__(self) -> AsyncIterator[bytes | None]:
         return self

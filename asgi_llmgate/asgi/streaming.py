@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Self
 
 from asgi_llmgate._types import Message, Receive, Send
+from asgi_llmgate.cancellation import CancelScope, end
 from asgi_llmgate.errors import ClientGone
 
 
@@ -45,7 +46,8 @@ class ClientConnection:
         self._stall = stall
         self._sending_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._gone = False
+        self._scope = CancelScope()
+        self._watcher: asyncio.Task[None] | None = None
 
     async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send the head of the answer."""
@@ -63,11 +65,8 @@ class ClientConnection:
         await self._pass_on({"type": "http.response.body", "body": chunk, "more_body": False})
 
     async def __aenter__(self) -> Self:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._cancelling = task.cancelling()
         self._loop = asyncio.get_running_loop()
+        self._scope.__enter__()
         self._watcher = self._loop.create_task(self._watch())
         if self._stall is not None:
             self._timer = self._loop.call_later(self._stall, self._check_stall, self._stall)
@@ -78,17 +77,12 @@ class ClientConnection:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._watcher.cancel()
-        late: asyncio.CancelledError | None = None
+        watcher, self._watcher = self._watcher, None
+        assert watcher is not None
         try:
-            await asyncio.wait((self._watcher,))
-        except asyncio.CancelledError as cancelled:  # came while the block was ending by itself
-            late = cancelled
-        if self._gone and self._task.uncancel() <= self._cancelling:
-            if late is not None or kind is None or issubclass(kind, asyncio.CancelledError):
-                raise ClientGone from None
-        elif late is not None:
-            raise late
+            self._scope.__exit__(kind, error, trace)
+        finally:
+            await end(watcher)
 
     async def _pass_on(self, message: Message) -> None:
         self._sending_since = self._loop.time()
@@ -106,18 +100,13 @@ class ClientConnection:
         except Exception:  # noqa: S110  a server whose receive fails has lost the connection
             pass
         if not self.ended:
-            self._leave()
+            self._scope.cancel(ClientGone)
 
     def _check_stall(self, stall: float) -> None:
         # One timer for all sends: arming one for each would cost more than most sends do.
         now = self._loop.time()
         due = stall + (now if self._sending_since is None else self._sending_since)
         if due <= now:
-            self._leave()
+            self._scope.cancel(ClientGone)
         else:
             self._timer = self._loop.call_at(due, self._check_stall, stall)
-
-    def _leave(self) -> None:
-        if not self._gone:
-            self._gone = True
-            self._task.cancel()

@@ -17,8 +17,10 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 
+from asgi_llmgate.cancellation import CancelScope
 from asgi_llmgate.errors import Phase
 from asgi_llmgate.net.failures import timed_out
 
@@ -37,7 +39,7 @@ class Timeouts:
 class Deadline:
     """`with deadline:` around a wait raises TimedOut from it when the time is up.  Cancellation is passed on."""
 
-    __slots__ = ("_cancelling", "_due", "_end", "_expired", "_idle", "_loop", "_phase", "_task", "_timer")
+    __slots__ = ("_due", "_end", "_idle", "_loop", "_phase", "_scope", "_timer")
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()
@@ -46,10 +48,8 @@ class Deadline:
         self._end = now + _seconds(timeouts.total)
         self._due = now + _seconds(timeouts.first_byte)
         self._phase: Phase = "first_byte"
-        self._task: asyncio.Task[object] | None = None
+        self._scope = CancelScope()
         self._timer: asyncio.TimerHandle | None = None
-        self._cancelling = 0
-        self._expired = False
 
     def restart(self) -> None:
         """There has been a byte: from now on the wait is for the next one."""
@@ -62,9 +62,7 @@ class Deadline:
             self._timer = None
 
     def __enter__(self) -> None:
-        task = self._task = asyncio.current_task()
-        assert task is not None
-        self._cancelling = task.cancelling()
+        self._scope.__enter__()
         when = min(self._due, self._end)
         if self._timer is None or self._timer.when() > when:
             self._arm(when)
@@ -72,11 +70,7 @@ class Deadline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        task, self._task = self._task, None
-        if self._expired and task is not None:
-            self._expired = False
-            if task.uncancel() <= self._cancelling and kind is not None and issubclass(kind, asyncio.CancelledError):
-                raise timed_out("total" if self._end < self._due else self._phase) from error
+        self._scope.__exit__(kind, error, trace)
 
     def _arm(self, when: float) -> None:
         self.close()
@@ -86,13 +80,12 @@ class Deadline:
     def _look(self) -> None:
         self._timer = None
         when = min(self._due, self._end)
-        if self._task is None:
+        if not self._scope.entered:
             return
         if self._loop.time() < when:
             self._arm(when)
         else:
-            self._expired = True
-            self._task.cancel()
+            self._scope.cancel(partial(timed_out, "total" if self._end < self._due else self._phase))
 
 
 def _seconds(value: float | None) -> float:

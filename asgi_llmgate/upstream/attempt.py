@@ -13,6 +13,7 @@ unless it may be the caller's doing:
 from __future__ import annotations
 
 import time
+from copy import copy
 from dataclasses import replace
 
 from asgi_llmgate.net import HTTPAnswer
@@ -57,7 +58,7 @@ class Attempt:
             if not isinstance(answer, Corrected):
                 return answer
             if tries == TRIES or not self._correct(answer):
-                raise answer.refusal
+                raise copy(answer.refusal)  # its traceback holds this frame, which holds the one that is copied
 
     def answered(self) -> None:
         """The server has begun to answer in earnest, or has answered: keep what led to it.  May be repeated."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -106,7 +107,7 @@ class Upstream:
         text = content.decode("utf-8", "replace")
         found = () if self.dialect.native else corrections(answer.status, text)
         if not found:
-            raise error
+            raise copy(error)  # its traceback holds this frame, which holds the one that is copied
         return Corrected(error, found, count(text))
 
     async def pass_on(

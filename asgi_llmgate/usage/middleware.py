@@ -84,6 +84,7 @@ class UsageMiddleware:
                     await self._mend(scope, exchange, passage, ShuttingDown())
             raise
         finally:
+            passage.broken = None
             if not exchange.recorded:
                 if passage.gone:
                     exchange.settle_error("client_disconnect", ClientGone())
@@ -97,8 +98,8 @@ class UsageMiddleware:
             if error is passage.broken or isinstance(error, ClientGone):
                 passage.gone = True
                 return
-            failure = self._judge(exchange, error)
-            if not await self._mend(scope, exchange, passage, failure):
+            # Not under a name of this frame, which is in its traceback: each would keep the other, and the request.
+            if not await self._mend(scope, exchange, passage, self._judge(exchange, error)):
                 raise
         else:
             if not (passage.complete or passage.gone):

@@ -43,7 +43,10 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Secret:
-    """A string that does not show itself: not in a repr, a log record, a traceback or a pickle."""
+    """A string that does not show itself: not in a repr, a log record, a pickle, a traceback that shows variables.
+
+    So it stays one until the place where its value is written.
+    """
 
     __slots__ = ("_value",)
 
@@ -61,6 +64,20 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._value)
+
+
+class _Shielded(bytes):
+    """The value of a request's header, perhaps somebody's token: the bytes that it is, but its repr does not say so."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'...'"
+
+
+def shielded(scope: Scope) -> Scope:
+    """A copy of the scope whose repr shows no header's value: a traceback that shows variables shows scopes."""
+    return {**scope, "headers": [(name, _Shielded(value)) for name, value in scope.get("headers", ())]}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -271,7 +288,7 @@ class Exchange:
             headers=read_headers(scope),
             parent=parent,
         )
-        return {**scope, KEY: exchange}, exchange
+        return {**shielded(scope), KEY: exchange}, exchange
 
     def settle(
         self, outcome: Outcome, *, reason: str = "", error: str = "", detail: str = "", error_type: str = ""

@@ -26,7 +26,6 @@ def usage_layer(settings: shape.Settings, sinks: list[Sink], models: ModelTable,
         "sinks": sinks,
         "fields": fields,
         "cost": _costs(settings),
-        "debug": settings.server.debug,
     }
     if usage.prometheus:
         prometheus = shape.PrometheusSettings() if usage.prometheus is True else usage.prometheus

@@ -18,7 +18,7 @@ from asgi_llmgate.auth.compact import Unverified
 from asgi_llmgate.auth.provider import JWTProvider
 from asgi_llmgate.auth.questions import Questions, TooMany
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.exchange import Identity
+from asgi_llmgate.exchange import Identity, Secret
 from asgi_llmgate.net import PerLoop, SingleFlight
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.net.oauth import Denied, Unanswered, form_of
@@ -46,7 +46,7 @@ class Introspected:
     async def verify(self, token: Unverified, *, client: str = "", known: bool = False) -> Identity:
         """Whom the token identifies.  Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope."""
         digest = sha256(token.text.encode()).digest()
-        said = await self._flight.run(digest, lambda: self._ask(token.text, client, known))
+        said = await self._flight.run(digest, lambda: self._ask(Secret(token.text), client, known))
         if isinstance(said, str):
             raise reasons.introspection_unavailable(detail=said)
         if said.get("active") is not True:
@@ -56,7 +56,7 @@ class Introspected:
             raise TokenRefused(Check.ISSUER, reasons.WRONG_ISSUER)
         return self._claims.judge(None, {**said, "iss": issuer})
 
-    async def _ask(self, token: str, client: str, known: bool) -> dict[str, Any] | str:
+    async def _ask(self, token: Secret, client: str, known: bool) -> dict[str, Any] | str:
         """What the provider says, or why it says nothing.  Does not raise: it is one object for all who wait."""
         try:
             async with self._questions.get().turn(client, known=known):

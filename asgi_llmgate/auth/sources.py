@@ -18,8 +18,9 @@ import msgspec
 
 from asgi_llmgate.auth.keys import BadKeySet, Keys, read_keys
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.client import Fetch, Fetched
-from asgi_llmgate.net.urls import is_protected
+from asgi_llmgate.net.urls import is_protected, shown
 
 MAX_DOCUMENT = 1_000_000
 """Bytes of a JWKS or discovery document."""
@@ -82,7 +83,7 @@ KeySource = Inline | File | URL | Discovery
 def require_https(url: str) -> None:
     """Raises SettingsError unless the URL is https, or http to this machine."""
     if not is_protected(url):
-        raise SettingsError(f"keys are fetched over https (http only on this machine), not from {url!r}")
+        raise SettingsError(f"keys are fetched over https (http only on this machine), not from {shown(url)!r}")
 
 
 def discovery_url(issuer: str) -> str:
@@ -92,21 +93,21 @@ def discovery_url(issuer: str) -> str:
 
 async def load_url(source: URL, fetch: Fetch) -> tuple[Keys, float | None]:
     """The keys, and the seconds for which the answer says that they are fresh.  Raises Unfetchable."""
-    headers = [(b"authorization", b"Bearer " + _read_token(source.token_file))] if source.token_file else []
+    headers = [(b"authorization", _read_token(source.token_file))] if source.token_file else []
     answer = await _get(source.url, fetch, headers)
     try:
-        keys = read_keys(answer.body, origin=source.url)
+        keys = read_keys(answer.body, origin=shown(source.url))
     except BadKeySet as error:
-        raise Unfetchable(f"{source.url} is no JWKS: {error}") from None
+        raise Unfetchable(f"{shown(source.url)} is no JWKS: {error}") from None
     if not keys.usable:  # a slip of the server rather than its wish to lock everybody out
-        raise Unfetchable(f"{source.url} lists no key that can be used")
+        raise Unfetchable(f"{shown(source.url)} lists no key that can be used")
     found = _MAX_AGE.search(answer.headers.get("cache-control", ""))
     return keys, float(found[1]) if found else None
 
 
-def _read_token(path: str | Path) -> bytes:
+def _read_token(path: str | Path) -> Secret:
     try:
-        return Path(path).read_text("ascii").strip().encode()
+        return Secret("Bearer " + Path(path).read_text("ascii").strip())
     except (OSError, ValueError) as error:
         raise Unfetchable(f"{path} cannot be read: {type(error).__name__}") from None
 
@@ -120,27 +121,27 @@ async def load_discovered(url: str, issuers: Sequence[str], fetch: Fetch) -> tup
     try:
         document = msgspec.json.decode(answer.body, type=dict[str, Any])
     except (ValueError, RecursionError):
-        raise Unfetchable(f"{url} is not a JSON object") from None
+        raise Unfetchable(f"{shown(url)} is not a JSON object") from None
     if document.get("issuer") not in issuers:
-        raise Unfetchable(f"{url} is the document of another issuer: {ascii(document.get('issuer'))[:200]}")
+        raise Unfetchable(f"{shown(url)} is the document of another issuer: {ascii(document.get('issuer'))[:200]}")
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str):
-        raise Unfetchable(f"{url} has no jwks_uri")
+        raise Unfetchable(f"{shown(url)} has no jwks_uri")
     try:
         return await load_url(URL(jwks_uri), fetch)
     except SettingsError as error:
-        raise Unfetchable(f"{url}: {error}") from None
+        raise Unfetchable(f"{shown(url)}: {error}") from None
 
 
-async def _get(url: str, fetch: Fetch, headers: Sequence[tuple[bytes, bytes]]) -> Fetched:
+async def _get(url: str, fetch: Fetch, headers: Sequence[tuple[bytes, bytes | Secret]]) -> Fetched:
     for _ in range(1 + _MAX_REDIRECTS):
         answer = await fetch(url, headers=headers, limit=MAX_DOCUMENT, timeout=FETCH_TIMEOUT)
         if answer.status == 200:
             return answer
         if answer.status not in (301, 302, 303, 307, 308):
-            raise Unfetchable(f"{url} answered {answer.status}")
+            raise Unfetchable(f"{shown(url)} answered {answer.status}")
         url = _redirected(url, answer.headers.get("location", ""))
-    raise Unfetchable(f"{url} redirects in circles")
+    raise Unfetchable(f"{shown(url)} redirects in circles")
 
 
 def _redirected(url: str, location: str) -> str:
@@ -150,7 +151,7 @@ def _redirected(url: str, location: str) -> str:
             return target
     except ValueError:
         pass
-    raise Unfetchable(f"{url} redirects to another origin")
+    raise Unfetchable(f"{shown(url)} redirects to another origin")
 
 
 def _origin(url: str) -> tuple[str, str]:

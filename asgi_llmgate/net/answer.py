@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from asgi_llmgate.errors import Broken
+from asgi_llmgate.errors import Broken, UpstreamError
 from asgi_llmgate.net.deadline import Deadline
 from asgi_llmgate.net.failures import READ_ERRORS, in_answer
+
+
+def _as_it_is(data: bytes, limit: int) -> bytes:
+    return data[:limit]
+
+
+def _inflated(data: bytes, limit: int) -> bytes:
+    """gzip or zlib, and deflate without zlib's frame, which some servers mean by the name."""
+    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
+        with suppress(zlib.error):
+            return zlib.decompressobj(window).decompress(data, limit)
+    return b""
+
+
+_UNDO: Mapping[str, Callable[[bytes, int], bytes]] = {
+    **dict.fromkeys(("", "identity"), _as_it_is),
+    **dict.fromkeys(("gzip", "x-gzip", "deflate"), _inflated),
+}
+"""Encodings of a refusal that are undone.  A server that uses any was asked not to."""
 
 
 class HTTPAnswer:
@@ -44,7 +66,7 @@ class HTTPAnswer:
             with self._deadline:
                 chunk = await anext(self._source)
         except READ_ERRORS as error:
-            raise in_answer(error) from error
+            raise in_answer(error) from None
         self._begun = True
         return chunk
 
@@ -58,6 +80,25 @@ class HTTPAnswer:
                 raise Broken("the upstream's answer is too large", detail=f"more than {limit} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
+
+    async def prefix(self, limit: int, seconds: float = 5.0) -> bytes:
+        """The first bytes of a refusal's body: at most `limit`, compression undone, and no more than have come when the
+        time is up or the connection breaks.  The status has been said, and counts however the body ends."""
+        undo = _UNDO.get(self.headers.get("content-encoding", "").strip().lower())
+        if undo is None:
+            return b""
+        # Not httpx's decoders: they undo a whole piece at once, and a few bytes may become a gigabyte.
+        self._source = aiter(self._response.stream)  # type: ignore[arg-type]
+        chunks: list[bytes] = []
+        size = 0
+        with suppress(TimeoutError, UpstreamError):
+            async with asyncio.timeout(seconds):
+                async for chunk in self:
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size >= limit:
+                        break
+        return undo(b"".join(chunks), limit)
 
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body has not been read to its end."""

@@ -7,6 +7,9 @@ transport is the seam: users put one of their own in its place, and `httpx.MockT
 
 from __future__ import annotations
 
+import logging
+import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,13 +17,24 @@ from typing import Any, Protocol
 import httpx
 
 from asgi_llmgate._version import __version__
+from asgi_llmgate.errors import GateError
+from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.answer import HTTPAnswer
+from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
 from asgi_llmgate.net.failures import ERRORS, before_answer
 from asgi_llmgate.net.perloop import PerLoop
 from asgi_llmgate.net.transport import Proxies, SharedTransport, dialled, tls_context
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+RawHeaders = Iterable[tuple[bytes, bytes | Secret]]
+"""A value that nobody else may see is a Secret until the request is made."""
+
+Content = bytes | Secret
+
+log = logging.getLogger("llmgate")
+
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""RFC 9110 section 5.5."""
 
 _OURS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-encoding", b"identity")]
 
@@ -43,7 +57,7 @@ class Fetch(Protocol):
         *,
         method: str = ...,
         headers: RawHeaders = ...,
-        content: bytes = ...,
+        content: Content = ...,
         limit: int = ...,
         timeout: float = ...,
     ) -> Fetched: ...
@@ -75,27 +89,38 @@ class HTTPClient:
             self._transports = PerLoop(transport or _default(proxy, ca_file, client_cert, client_key, limit), _close)
 
     async def open(
-        self, method: str, url: httpx.URL, headers: RawHeaders, content: bytes, timeouts: Timeouts
+        self, method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts
     ) -> HTTPAnswer:
         """Send a request; the answer, whose head is there and whose body is not, must be closed.
 
-        Raises Refused, Unreachable, MaybeSent, TimedOut, Broken.  Cancelled, it closes the connection at once.
+        Raises Refused, Unreachable, MaybeSent, TimedOut, Broken, and CredentialUnavailable for a Secret that no header
+        can hold.  Cancelled, it closes the connection at once.
+
+        What is raised brings no frame of the transport along: secrets are plain there, and a traceback may be shown
+        with its variables.
         """
         transport = self._transports.get()
-        request = httpx.Request(
-            method, url, headers=[*_OURS, *headers], content=content, extensions=_extensions(timeouts)
-        )
         deadline = Deadline(timeouts)
         dialled.set(False)
         try:
             with deadline:
-                response = await transport.handle_async_request(request)
-        except BaseException as error:
+                response = await transport.handle_async_request(_request(method, url, headers, content, timeouts))
+        except Exception as error:
             deadline.close()
-            if isinstance(error, ERRORS):
-                raise before_answer(error, dialled=dialled.get() if self._is_default else None) from error
+            known = isinstance(error, ERRORS)
+            failure = before_answer(error, dialled=self._dialled()) if known else _without_frames(error)
+        except BaseException:
+            deadline.close()
             raise
-        return HTTPAnswer(response, deadline)
+        else:
+            return HTTPAnswer(response, deadline)
+        try:
+            raise failure
+        finally:
+            del failure  # it would hold this frame, and this frame it
+
+    def _dialled(self) -> bool | None:
+        return dialled.get() if self._is_default else None
 
     async def fetch(
         self,
@@ -103,11 +128,12 @@ class HTTPClient:
         *,
         method: str = "GET",
         headers: RawHeaders = (),
-        content: bytes = b"",
+        content: Content = b"",
         limit: int = 1_000_000,
         timeout: float = 5.0,
     ) -> Fetched:
-        """A small answer, whole: at most `limit` bytes within `timeout` seconds.  Redirects are not followed.
+        """A small answer, whole: at most `limit` bytes within `timeout` seconds; of one that is no success as much as
+        has come.  Redirects are not followed.
 
         Raises what `open` raises; the status is for the caller to judge.
         """
@@ -117,7 +143,8 @@ class HTTPClient:
         except httpx.InvalidURL as error:
             raise before_answer(error, dialled=None) from None
         async with await self.open(method, target, headers, content, timeouts) as answer:
-            return Fetched(answer.status, answer.headers, await answer.read(limit))
+            read = answer.read if 200 <= answer.status < 300 else answer.prefix
+            return Fetched(answer.status, answer.headers, await read(limit))
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop.  May be repeated; the client may be used again."""
@@ -138,6 +165,35 @@ async def _close(transport: httpx.AsyncBaseTransport) -> None:
 
 async def _leave_open(transport: httpx.AsyncBaseTransport) -> None:
     """A borrowed transport is closed by whoever lent it."""
+
+
+def _request(method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts) -> httpx.Request:
+    """The only place where secrets are plain.  Raises CredentialUnavailable."""
+    return httpx.Request(
+        method,
+        url,
+        headers=[*_OURS, *((name, _plain(value)) for name, value in headers)],
+        content=content.reveal().encode() if isinstance(content, Secret) else content,
+        extensions=_extensions(timeouts),
+    )
+
+
+def _plain(value: bytes | Secret) -> bytes:
+    if not isinstance(value, Secret):
+        return value
+    if not _FIELD_VALUE.fullmatch(value.reveal()):
+        raise unavailable("it has characters that no header can hold")
+    return value.reveal().encode("latin-1")
+
+
+def _without_frames(error: Exception) -> Exception:
+    """A defect of the transport, or an error of ours, without what has led to it; the log has the place of a defect."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not isinstance(error, GateError) and frames:
+        place = frames[-1]
+        log.error("%s in the transport at %s:%s", type(error).__qualname__, place.filename, place.lineno)
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _extensions(timeouts: Timeouts) -> dict[str, Any]:

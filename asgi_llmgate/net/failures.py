@@ -38,6 +38,9 @@ _NOT_SENT = (
     httpx.InvalidURL,
 )
 
+_TELLING = (aiohttp.ClientConnectorError, httpx.ConnectError)
+"""Their texts are a host, a port and the system's words.  Others quote a whole URL, or what a proxy says."""
+
 _UNREACHABLE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((aiohttp.ClientProxyConnectionError,), "the proxy cannot be reached"),
     ((aiohttp.ClientHttpProxyError, httpx.ProxyError), "the proxy refused to connect"),
@@ -101,7 +104,11 @@ def _phase(cause: Exception, dialled: bool | None) -> Phase:
 
 def _not_sent(cause: Exception) -> UpstreamError:
     links = tuple(_chain(cause))
-    detail = f"{type(cause).__name__}: {cause}"
+    detail = type(cause).__name__
+    if isinstance(cause, aiohttp.ClientHttpProxyError):
+        detail += f": {cause.status}"
+    elif isinstance(cause, _TELLING):
+        detail += f": {cause}"
     for kinds, message in _UNREACHABLE:
         if any(isinstance(link, kinds) for link in links):
             return Unreachable(message, detail=detail)

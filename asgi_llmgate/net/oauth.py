@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl, quote_plus
 import msgspec
 
 from asgi_llmgate.errors import SettingsError, UpstreamError
+from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.net.secrets import SecretSource
-from asgi_llmgate.net.urls import is_protected
+from asgi_llmgate.net.urls import is_protected, shown
 from asgi_llmgate.protocol.redaction import redacted
 
 TIMEOUT = 5.0
@@ -63,27 +64,24 @@ class OAuthClient:
     secret: SecretSource | None = None
     method: Method = "basic"
 
-    async def ask(self, url: str, form: str, fetch: Fetch) -> dict[str, Any]:
+    async def ask(self, url: str, form: Secret, fetch: Fetch) -> dict[str, Any]:
         """The object that a POST of the form is answered with.  Raises Denied, Unanswered."""
-        secret = (await self.secret.get()).reveal() if self.secret is not None else ""
+        secret = await self.secret.get() if self.secret is not None else Secret("")
         headers, body = self._signed(url, form, secret)
-        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        raw = [(name.lower().encode(), value) for name, value in headers.items()]
         try:
-            answer = await fetch(
-                url, method="POST", headers=raw, content=body.encode("ascii"), limit=MAX_ANSWER, timeout=TIMEOUT
-            )
+            answer = await fetch(url, method="POST", headers=raw, content=body, limit=MAX_ANSWER, timeout=TIMEOUT)
         except UpstreamError as error:
-            raise Unanswered(f"{url}: {error.message}") from None
+            raise Unanswered(f"{shown(url)}: {error.message}") from None
         content = _object(answer.body)
         if answer.status == 200 and content is not None:
             return content
         if answer.status in (400, 401, 403):
-            sent = [value for name, value in parse_qsl(body) if name in _SECRET]
-            sent.append(headers.get("Authorization", "").removeprefix("Basic "))
-            raise Denied(answer.status, *_reason(content or {}, [*sent, secret]))
-        raise Unanswered(f"{url} answered {answer.status}" + ("" if content is not None else ", not a JSON object"))
+            raise Denied(answer.status, *_reason(content or {}, [secret, *_sent(headers, body)]))
+        what = "" if content is not None else ", not a JSON object"
+        raise Unanswered(f"{shown(url)} answered {answer.status}{what}")
 
-    def _signed(self, url: str, form: str, secret: str) -> tuple[dict[str, str], str]:
+    def _signed(self, url: str, form: Secret, secret: Secret) -> tuple[dict[str, Secret], Secret]:
         """Headers and body of the request, our proof in one of them."""
         from authlib.oauth2.auth import ClientAuth  # not every start needs Authlib's OAuth side
 
@@ -96,39 +94,44 @@ class OAuthClient:
         elif self.method == "private_key_jwt":
             auth = proof(self.client_id, *_signing(secret))
         elif self.method == "basic":  # both are form-encoded first, section 2.3.1, which Authlib leaves to its caller
-            auth = proof(quote_plus(self.client_id), quote_plus(secret), "client_secret_basic")
+            auth = proof(quote_plus(self.client_id), quote_plus(secret.reveal()), "client_secret_basic")
         else:
-            auth = proof(self.client_id, secret, "client_secret_post")
-        _, headers, body = auth.prepare("POST", url, dict(_HEADERS), form)
-        return headers, body
+            auth = proof(self.client_id, secret.reveal(), "client_secret_post")
+        _, headers, body = auth.prepare("POST", url, dict(_HEADERS), form.reveal())
+        return {name: Secret(value) for name, value in headers.items()}, Secret(body)
 
 
-def form_of(**members: str | None) -> str:
+def form_of(**members: str | Secret | None) -> Secret:
     """The members that are there, as application/x-www-form-urlencoded."""
-    return _with("", **members)
+    return _with(Secret(""), **members)
 
 
 def require_https(url: str, path: str) -> None:
     """Raises SettingsError for an address that no secret should be sent to."""
     if not is_protected(url):
-        raise SettingsError(f"an https URL is needed (http only on this machine), not {url!r}", path=path)
+        raise SettingsError(f"an https URL is needed (http only on this machine), not {shown(url)!r}", path=path)
 
 
-def _with(form: str, **members: str | None) -> str:
+def _with(form: Secret, **members: str | Secret | None) -> Secret:
     from authlib.common.urls import add_params_to_qs
 
     join: Callable[..., str] = add_params_to_qs
-    return join(form, [(name, value) for name, value in members.items() if value])
+    return Secret(join(form.reveal(), [(name, plain(value)) for name, value in members.items() if value]))
 
 
-def _signing(secret: str) -> tuple[Any, Any]:
+def plain(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def _signing(secret: Secret) -> tuple[Any, Any]:
     """The private key, and Authlib's method that signs with it (RFC 7523 section 2.2)."""
     from authlib.oauth2.rfc7523 import PrivateKeyJWT
     from joserfc import jwk
     from joserfc.errors import JoseError
 
     try:
-        key = jwk.import_key(msgspec.json.decode(secret)) if secret.startswith("{") else _pem(secret)
+        text = secret.reveal()
+        key = jwk.import_key(msgspec.json.decode(text)) if text.startswith("{") else _pem(text)
         if not key.is_private:
             raise ValueError("a public key")
         algorithm = "RS256" if key.key_type == "RSA" else _ALGORITHMS[str(key["crv"])]
@@ -158,9 +161,15 @@ def _object(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _reason(content: Mapping[str, Any], secrets: Sequence[str]) -> tuple[str, str]:
+def _sent(headers: Mapping[str, Secret], body: Secret) -> list[Secret]:
+    """What an answer may not repeat."""
+    sent = [Secret(value) for name, value in parse_qsl(body.reveal()) if name in _SECRET]
+    return [*sent, Secret(headers.get("Authorization", Secret("")).reveal().removeprefix("Basic "))]
+
+
+def _reason(content: Mapping[str, Any], secrets: Sequence[Secret]) -> tuple[str, str]:
     code, description = content.get("error"), content.get("error_description")
     text = description if isinstance(description, str) else ""
     for secret in secrets:
-        text = text.replace(secret, "[redacted]") if secret else text
+        text = text.replace(secret.reveal(), "[redacted]") if secret else text
     return code if isinstance(code, str) and _CODE.fullmatch(code) else "", ascii(redacted(text))[1:-1]

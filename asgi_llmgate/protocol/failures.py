@@ -34,6 +34,7 @@ from asgi_llmgate.errors import (
     UnknownModel,
     UpstreamError,
 )
+from asgi_llmgate.protocol import truncated
 from asgi_llmgate.protocol.codes import written_down
 from asgi_llmgate.protocol.jsontext import loads, repaired
 from asgi_llmgate.protocol.redaction import redacted
@@ -42,6 +43,9 @@ from asgi_llmgate.protocol.wordings import capability, overflow
 
 _LONGEST = 4000
 """Characters of an error that are looked at."""
+
+_CODE = 64
+"""Characters of a code that are looked at."""
 
 
 class _Said(NamedTuple):
@@ -221,14 +225,19 @@ def _message(kind: type[UpstreamError], text: str) -> tuple[str, str]:
 
 
 def _read(body: bytes) -> _Said | None:
-    """What a body says; None for what is no JSON object."""
-    value = loads(repaired(body))
+    """What a body says, or the beginning of one; None for what is no JSON object."""
+    value = _parsed(repaired(body))
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
         return None
     said = _find(value, 3)
     return said._replace(text=said.text[:_LONGEST])
+
+
+def _parsed(text: bytes) -> object:
+    value = loads(text)
+    return truncated.read(text.decode()) if value is None else value
 
 
 def _find(error: dict[str, Any], depth: int) -> _Said:
@@ -238,7 +247,7 @@ def _find(error: dict[str, Any], depth: int) -> _Said:
         inner = error.get("metadata")
         inner = inner.get("raw") if isinstance(inner, dict) else None
     if isinstance(inner, str) and inner.lstrip().startswith("{"):
-        inner = loads(inner.encode())
+        inner = _parsed(inner.encode("utf-8", "replace"))
     own = _own(error)
     if not isinstance(inner, dict) or not depth:
         return own._replace(text=inner) if isinstance(inner, str) and not own.text else own
@@ -254,9 +263,10 @@ def _own(error: dict[str, Any]) -> _Said:
         text += (
             f" request ({error['n_prompt_tokens']} tokens) exceeds the available context size ({error['n_ctx']} tokens)"
         )
-    codes = [value for name in ("code", "type", "status") if isinstance(value := error.get(name), (int, str)) and value]
-    statuses = [int(code) for code in codes if str(code).isascii() and str(code).isdigit() and 400 <= int(code) < 600]
-    return _Said(text, " ".join(str(code) for code in codes).lower(), statuses[0] if statuses else 0)
+    given = (error.get(name) for name in ("code", "type", "status"))
+    codes = [str(code)[:_CODE] for code in given if isinstance(code, (int, str)) and code]
+    statuses = [int(code) for code in codes if code.isascii() and code.isdigit() and 400 <= int(code) < 600]
+    return _Said(text, " ".join(codes).lower(), statuses[0] if statuses else 0)
 
 
 def _detail(detail: object) -> str:

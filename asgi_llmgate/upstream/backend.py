@@ -16,8 +16,9 @@ from types import MappingProxyType
 import httpx
 
 from asgi_llmgate.errors import InvalidRequest, UpstreamError
-from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net import CredentialSource, HTTPAnswer, HTTPClient, Timeouts
+from asgi_llmgate.net.client import RawHeaders
 from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.failures import upstream_error
 from asgi_llmgate.protocol.learnt import Correction, Learnt, corrections
@@ -31,6 +32,8 @@ ASKING = 5.0
 """Seconds for a question beside a call, such as how many tokens a prompt has."""
 
 _ERROR_BODY = 64 * 1024
+"""Bytes of a refusal that are judged: vLLM repeats the whole input for each of its complaints, up to 100 MB."""
+
 _PORTS = {"http": 80, "https": 443}
 _URLS = 64
 _JSON = ((b"content-type", b"application/json"),)
@@ -49,7 +52,7 @@ class Backend:
     provider: str = "openai"
     dialect: Dialect = DIALECTS["openai"]
     api_key: CredentialSource | None = None
-    extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     options: Options = field(default_factory=Options)
     timeouts: Timeouts = field(default_factory=Timeouts)
 
@@ -79,7 +82,7 @@ class Upstream:
         key_header = backend.api_key.key_header if backend.api_key is not None else ""
         self._key_header = (key_header or backend.dialect.key_header).encode("ascii")
         self._headers = tuple(
-            (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in backend.extra_headers.items()
+            (name.lower().encode("ascii"), Secret(value)) for name, value in backend.extra_headers.items()
         )
         self._lessons = Lessons()
         self._urls: dict[tuple[str, str], httpx.URL] = {}
@@ -115,7 +118,7 @@ class Upstream:
         method: str,
         path: str,
         query: str,
-        headers: Sequence[tuple[bytes, bytes]],
+        headers: Sequence[tuple[bytes, bytes | Secret]],
         body: bytes,
         exchange: Exchange,
     ) -> HTTPAnswer:
@@ -151,11 +154,11 @@ class Upstream:
             timeout=ASKING,
         )
         if fetched.status != 200:
-            raise self._error(fetched.status, fetched.body, fetched.headers)
+            raise self._error(fetched.status, fetched.body[:_ERROR_BODY], fetched.headers)
         return fetched.body
 
     async def _open(
-        self, method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]], body: bytes, exchange: Exchange
+        self, method: str, url: httpx.URL, headers: RawHeaders, body: bytes, exchange: Exchange
     ) -> HTTPAnswer:
         """The answer, after one more try with a new credential where there is one."""
         source, timeouts = self._backend.api_key, self._backend.timeouts
@@ -169,12 +172,13 @@ class Upstream:
     async def _credential(self, exchange: Exchange) -> Headers:
         if self._backend.api_key is None:
             return ()
-        key = (await self._backend.api_key.get(exchange)).reveal().encode("latin-1")
-        return ((self._key_header, b"Bearer " + key if self._key_header == b"authorization" else key),)
+        key = await self._backend.api_key.get(exchange)
+        bearer = self._key_header == b"authorization"
+        return ((self._key_header, Secret("Bearer " + key.reveal()) if bearer else key),)
 
     async def _refusal(self, answer: HTTPAnswer) -> tuple[UpstreamError, bytes]:
         async with answer:
-            content = await answer.read(_ERROR_BODY)
+            content = await answer.prefix(_ERROR_BODY)
         return self._error(answer.status, content, answer.headers), content
 
     def _error(self, status: int, content: bytes, headers: Mapping[str, str]) -> UpstreamError:

@@ -24,7 +24,7 @@ from asgi_llmgate.errors import AuthenticationFailed, CredentialRefused, GateErr
 from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net import CredentialSource, HTTPClient, OAuthClient
 from asgi_llmgate.net.credentials import unavailable
-from asgi_llmgate.net.oauth import Denied, Unanswered, require_https
+from asgi_llmgate.net.oauth import Denied, Unanswered, plain, require_https
 from asgi_llmgate.upstream.held import HeldTokens
 
 Style = Literal["rfc8693", "on_behalf_of"]
@@ -70,11 +70,11 @@ class _Grant(CredentialSource):
         self._asked = {"scope": scope, "audience": audience, "resource": resource, **parameters}
         self._tokens = HeldTokens(clock)
 
-    async def _obtain(self, grant: str, **members: str) -> tuple[Secret, float | None]:
+    async def _obtain(self, grant: str, **members: str | Secret) -> tuple[Secret, float | None]:
         from authlib.oauth2.rfc6749.parameters import prepare_token_request  # not every start needs Authlib's OAuth
 
         prepare: Callable[..., str] = prepare_token_request
-        form = prepare(grant, **self._asked, **members)
+        form = Secret(prepare(grant, **self._asked, **{name: plain(value) for name, value in members.items()}))
         try:
             answer = await self._client.ask(self._url, form, self._http.fetch)
         except Unanswered as error:
@@ -134,8 +134,8 @@ class TokenExchange(_Grant):
 
     async def _exchanged(self, token: Secret) -> tuple[Secret, float | None]:
         if self._style == "on_behalf_of":
-            return await self._obtain(_JWT_BEARER, assertion=token.reveal(), requested_token_use=self._style)
-        return await self._obtain(_EXCHANGE, subject_token=token.reveal(), subject_token_type=_ACCESS_TOKEN)
+            return await self._obtain(_JWT_BEARER, assertion=token, requested_token_use=self._style)
+        return await self._obtain(_EXCHANGE, subject_token=token, subject_token_type=_ACCESS_TOKEN)
 
     def _denied(self, error: Denied) -> GateError:
         if error.code in _OURS or not error.code:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from asgi_llmgate.exchange import Exchange, Target, Wire
+from asgi_llmgate.exchange import Exchange, Secret, Target, Wire
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.carriers import Carrier, Translated
@@ -25,7 +25,7 @@ from asgi_llmgate.protocol.native import VERSION, NativeAnswer
 from asgi_llmgate.protocol.request import Options, to_chat
 from asgi_llmgate.protocol.room import UNCOUNTED, Count
 
-Headers = tuple[tuple[bytes, bytes], ...]
+Headers = tuple[tuple[bytes, bytes | Secret], ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

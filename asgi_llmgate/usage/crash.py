@@ -1,7 +1,8 @@
 """A traceback that can be logged: where it happened, without what was said.
 
 Messages of exceptions quote what they choke on (`invalid literal for int() with base 10: '<the prompt>'`), and a prompt
-must not reach a log.  Class names and lines of code are enough to find a defect.
+must not reach a log.  Class names and lines of code are enough to find a defect.  What is logged is a text and not the
+exception: some handlers print the variables of its frames, among which are a prompt, a key, a token.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class UsageMiddleware:
     """Writes one UsageRecord per HTTP request to every sink.
 
     `fields` are facts to add to each record: name -> function of the Exchange.  `cost` says what a call has cost
-    (US dollars).  With `debug` the log of a crash shows the exception's message, which may quote a prompt.  `tracing`
-    follows the calls to model servers until their record is written.  Of two such layers around one call the inner one
+    (US dollars).  `tracing` follows the calls to model servers
+    until their record is written.  Of two such layers around one call the inner one
     writes.  Raises SettingsError for a field name that a record cannot have.
     """
 
@@ -58,7 +58,6 @@ class UsageMiddleware:
         fields: Mapping[str, Field] = NO_FIELDS,
         cost: Cost | None = None,
         tracing: Tracing = UNTRACED,
-        debug: bool = False,
     ) -> None:
         for name in fields:
             _check_name(name)
@@ -67,7 +66,6 @@ class UsageMiddleware:
         self._fields = dict(fields)
         self._cost = cost
         self._tracing = tracing
-        self._debug = debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,10 +109,7 @@ class UsageMiddleware:
         if isinstance(error, GateError):
             return error
         name = type(error).__qualname__
-        if self._debug:
-            log.error("request %s: %s", exchange.request_id, name, exc_info=error)
-        else:
-            log.error("request %s: %s\n%s", exchange.request_id, name, stack(error))
+        log.error("request %s: %s\n%s", exchange.request_id, name, stack(error))
         return InternalError("internal error", detail=name)
 
     async def _mend(self, scope: Scope, exchange: Exchange, passage: Passage, failure: GateError) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from asgi_llmgate.auth import JWTProvider, Verifier
 from asgi_llmgate.auth.keys import JWS_REGISTRY
 from asgi_llmgate.auth.sources import URL
 from asgi_llmgate.errors import Unreachable
+from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import Fetched
 
 ISSUER = "https://idp.test"
@@ -32,6 +33,10 @@ class Clock:
         self.time += seconds
 
 
+def _plain(value: bytes | Secret) -> bytes:
+    return value.reveal().encode("latin-1") if isinstance(value, Secret) else value
+
+
 class Web:
     """URL -> document, (status, headers, body), an exception, or a function that gives one of these: of nothing, and
     where one posts of what was posted."""
@@ -46,16 +51,16 @@ class Web:
         url: str,
         *,
         method: str = "GET",
-        headers: Sequence[tuple[bytes, bytes]] = (),
-        content: bytes = b"",
+        headers: Iterable[tuple[bytes, bytes | Secret]] = (),
+        content: bytes | Secret = b"",
         limit: int = 0,
         timeout: float = 0,
     ) -> Fetched:
         self.asked.append(url)
-        self.shown.append(headers)
+        self.shown.append([(name, _plain(value)) for name, value in headers])
         page = self.pages.get(url, (404, {}, b""))
         if callable(page):
-            page = page(content) if method == "POST" else page()
+            page = page(_plain(content)) if method == "POST" else page()
         if hasattr(page, "__await__"):
             page = await page
         if isinstance(page, Exception):

@@ -237,6 +237,12 @@ def test_the_operator_is_told_the_status_and_the_codes_that_are_known() -> None:
     assert of(503, HTML).detail == "upstream 503"
 
 
+@pytest.mark.parametrize("code", ["9" * 65_000, 10**4000, -1, "x" * 65_000, "\ud800", "٤٠٠", True, 1.5, [400], None])
+def test_any_code_is_some_error(code: Any) -> None:
+    assert type(of(400, error("no", code=code, type=code, status=code))) is Rejected
+    assert len(of(400, error("no", code=code, type=code, status=code)).detail) < 100
+
+
 def test_a_wait_is_kept() -> None:
     assert of(429, error(), retry_after="7").retry_after == 7
     assert of(429, error("Please try again in 20s.")).retry_after == 20

@@ -7,6 +7,7 @@ because a budget that multiplies by workers and is forgotten at each deploy is n
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,8 @@ from asgi_llmgate.limits.rates import Rate
 
 BUSY = 1.0
 """Seconds to wait where too many calls run at once: nobody knows when one ends."""
+
+_FORGOTTEN_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class MemoryStore:
     def __init__(self, *, capacity: int = 100_000, now: Callable[[], float] = time.monotonic) -> None:
         self._capacity = capacity
         self._now = now
-        self._full_at: dict[str, dict[Hashable, float]] = {}
+        self._full_at: dict[str, OrderedDict[Hashable, float]] = {}
         self._running: dict[tuple[str, Hashable], int] = {}
 
     async def admit(self, claims: Sequence[Claim]) -> Admission:
@@ -116,14 +119,16 @@ class MemoryStore:
             place = claim.limit, claim.key
             self._running[place] = self._running.get(place, 0) + 1
         if claim.rate is not None:
-            buckets = self._full_at.setdefault(claim.limit, {})
+            buckets = self._full_at.setdefault(claim.limit, OrderedDict())
             buckets[claim.key] = claim.rate.after(buckets.pop(claim.key, now), now)  # to the end: the order is of use
             self._forget(buckets, now)
 
-    def _forget(self, buckets: dict[Hashable, float], now: float) -> None:
-        """Drop full buckets, and the one that rested longest where there are too many."""
-        while len(buckets) > 1:
+    def _forget(self, buckets: OrderedDict[Hashable, float], now: float) -> None:
+        """Drop full buckets, and the one that rested longest where there are too many: a few at a time, which keeps up
+        with requests that add one each.  (The first of a plain dict is found by walking over those that were deleted.)
+        """
+        for _ in range(_FORGOTTEN_AT_ONCE):
             oldest = next(iter(buckets))
-            if buckets[oldest] > now and len(buckets) <= self._capacity:
+            if len(buckets) == 1 or (buckets[oldest] > now and len(buckets) <= self._capacity):
                 return
             del buckets[oldest]

@@ -61,7 +61,7 @@ def report(config: str, by: str, since: str, form: str) -> None:
         click.echo(json.dumps(rows, indent=2))
     elif form == "csv":
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
+        writer = csv.writer(out, lineterminator="\r\n")  # or a lone CR would stand unquoted
         writer.writerow(header)
         writer.writerows([*map(safe_cell, line.group), *line.measures()] for line in lines)
         click.echo(out.getvalue(), nl=False)

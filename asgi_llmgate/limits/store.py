@@ -102,17 +102,21 @@ class MemoryStore:
                 self._running.pop(place, None)
 
     def _quota(self, rate: Rate, claim: Claim, now: float) -> Quota:
-        full_at = self._full_at.get(claim.limit, {}).get(claim.key, now)
+        full_at = self._when_full(claim, now)
         return Quota(rate.count, rate.remaining(full_at, now), max(full_at - now, 0.0))
 
     def _shortage(self, claim: Claim, now: float) -> Shortage | None:
         if claim.concurrency is not None and self._running.get((claim.limit, claim.key), 0) >= claim.concurrency:
             return Shortage(claim, BUSY, f"{claim.concurrency} at once")
         if claim.rate is not None:
-            full_at = self._full_at.get(claim.limit, {}).get(claim.key, now)
+            full_at = self._when_full(claim, now)
             if wait := claim.rate.wait(full_at, now):
                 return Shortage(claim, wait, claim.rate.text)
         return None
+
+    def _when_full(self, claim: Claim, now: float) -> float:
+        buckets = self._full_at.get(claim.limit)
+        return now if buckets is None else buckets.get(claim.key, now)
 
     def _count(self, claim: Claim, now: float) -> None:
         if claim.concurrency is not None:

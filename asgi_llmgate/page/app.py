@@ -14,6 +14,7 @@ import asyncio
 import csv
 import inspect
 import io
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -37,12 +38,15 @@ from asgi_llmgate.usage.ledger import Database, NewerSchema, parse_url
 from asgi_llmgate.usage.ledger.report import safe_cell, shown_time
 from asgi_llmgate.usage.ledger.schema import NANO
 
+log = logging.getLogger("llmgate")
+
 T = TypeVar("T")
 
 Viewer = Mapping[str, Any] | bool | str | None
 PageAuth = Callable[[Scope], Viewer | Awaitable[Viewer]]
 """Who looks: a mapping of what is known of them (for `see`), True where nothing is; a text is the address of a login
-that the browser is sent to; None or False is a refusal."""
+that the browser is sent to.  Everything else is a refusal: None, False, a mapping or text with nothing in it, and, with
+a word in the log, what is none of these."""
 
 _AWAY = (DBAPIError, NewerSchema)
 _THREADS = 2
@@ -84,6 +88,7 @@ class UsagePage:
         self._see = None if see is None else compile_rule(see, roots={"viewer": None, "record": None})
         self._render = Renderer()
         self._threads: ThreadPoolExecutor | None = None
+        self._told = False
         self._paths = {"/": self._page, "/calls.csv": self._csv}
 
     @classmethod
@@ -123,9 +128,10 @@ class UsagePage:
         viewer = self._auth(scope)
         if inspect.isawaitable(viewer):
             viewer = await viewer
-        if isinstance(viewer, str) and viewer:
+        if isinstance(viewer, str) and viewer.isprintable() and viewer.strip():
             return await _redirect(send, viewer)
-        if viewer is None or viewer is False or viewer == "":
+        if viewer is not True and not (isinstance(viewer, Mapping) and viewer):
+            self._tell(viewer)
             return await _say(send, 403, "you are not logged in, or may not see this page", head=head)
         visible = partial(self._visible, viewer if isinstance(viewer, Mapping) else {})
         await answer(scope, receive, send, query, visible)
@@ -140,6 +146,13 @@ class UsagePage:
         if threads is not None:
             threads.shutdown(wait=False)
         self._database.close()
+
+    def _tell(self, viewer: object) -> None:
+        """Say once what the host's function should not have returned."""
+        known = viewer is None or isinstance(viewer, (bool, str, Mapping))
+        if not known and not self._told:
+            self._told = True
+            log.error("page_auth returned a %s, which lets nobody in", type(viewer).__name__)
 
     def _visible(self, viewer: Mapping[str, Any], series: Series) -> bool:
         if self._see is None:

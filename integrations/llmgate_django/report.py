@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,12 +63,12 @@ def summarise(records: QuerySet[UsageRecord], by: Sequence[str], fields: Collect
 
 
 def as_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """What a spreadsheet would take for a formula gets an apostrophe in front.
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator="\r\n")  # or a lone CR would stand unquoted
     writer.writerow(header)
     writer.writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
@@ -89,7 +90,18 @@ def _shown(name: str, value: Any) -> str:
     return "" if value is None else str(value)
 
 
+_FORMULA = re.compile(
+    r"((?:\A|[;\t\r\n])"  # also behind what separates cells where the comma does not
+    r"[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*)"
+    r"([=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])"
+)
+"""A sign that begins a formula, of any width, behind blanks and what cannot be seen."""
+
+
 def _cell(value: Any) -> Any:
     if isinstance(value, (dict, list)):
-        return json.dumps(value) if value else ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
+        value = json.dumps(value) if value else ""
+    if not isinstance(value, str):
+        return value
+    safe = _FORMULA.sub(r"\1'\2", value)
+    return f"'{safe}" if safe.startswith(("\t", "\r", "\n")) else safe

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import djangosite
+from tests.formulas import FORMULAS, PLAIN
 
 djangosite.ready()
 
@@ -21,6 +22,7 @@ from django.db import connections  # noqa: E402
 from django.test import Client  # noqa: E402
 from llmgate_django.admin import DAYS, HEIGHT, bars  # noqa: E402
 from llmgate_django.models import UsageRecord  # noqa: E402
+from llmgate_django.report import as_csv  # noqa: E402
 
 PAGE = "/admin/llmgate/usagerecord/"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -81,6 +83,12 @@ def test_the_chart_has_the_last_days_and_fits() -> None:
     finally:
         UsageRecord.objects.all().delete()
         connections.close_all()
+
+
+@pytest.mark.parametrize(("value", "cell"), [*FORMULAS[::5], *FORMULAS[-10:], *((text, text) for text in PLAIN)])
+def test_a_spreadsheet_gets_no_formula(value: str, cell: str) -> None:
+    header, line = csv.reader(io.StringIO(as_csv(["a", "b"], [[value, ""]]), newline=""))
+    assert (header, line) == (["a", "b"], [cell, ""])
 
 
 def test_csv_is_what_was_selected_and_runs_no_formula(browser: Client) -> None:

@@ -274,14 +274,14 @@ async def test_buckets_are_bounded_and_full_ones_forgotten() -> None:
         await store.admit([Claim("l", number, Rate.parse("1/minute"))])
     assert len(store._full_at["l"]) <= 11
     clock.now += 120
-    for _ in range(2):
-        await store.admit([Claim("l", "x", Rate.parse("1/minute"))])
-    assert len(store._full_at["l"]) == 1
+    for key in "xy":
+        await store.admit([Claim("l", key, Rate.parse("1/minute"))])
+    assert list(store._full_at["l"]) == ["x", "y"]
 
 
-@pytest.mark.parametrize("count", [1, 2, 9, 100, 65_000])
+@pytest.mark.parametrize("count", [1, 2, 9, 100, 20_000])
 async def test_no_request_pays_for_the_buckets_of_all_before_it(count: int) -> None:
-    """Those of 65,000 callers of yesterday took one request 4 s: they go with the next requests, a few with each."""
+    """Those of yesterday's callers go with the next requests, a few with each."""
     clock = Clock()
     store, rate = MemoryStore(now=clock), Rate.parse("1/second")
     for number in range(count):

@@ -6,9 +6,11 @@ import csv
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import ChainMap, OrderedDict, UserDict
+from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -98,12 +100,55 @@ async def test_what_callers_say_is_text(page: Make) -> None:
         Outline(body)
 
 
-@pytest.mark.parametrize("viewer", [None, False, ""])
-async def test_who_is_not_let_in_sees_nothing(page: Make, viewer: Any) -> None:
+class Loose:
+    """Equal to everything and true, as a mock is."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+REFUSED = [
+    None, False, "", " ", "\t", "/login\r\nset-cookie: a=b", "/login\n", "\0", "\u2028/login",
+    {}, OrderedDict(), MappingProxyType({}), ChainMap(), UserDict(),
+    0, 1, -1, 0.0, 1.0, [], ["alice"], (), ("alice",), set(), {"alice"}, frozenset(), b"", b"alice", bytearray(b"x"),
+    object(), Loose(), Ellipsis, NotImplemented, float("nan"), int, lambda: True, Exception("denied"), iter([True]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("viewer", REFUSED, ids=lambda viewer: f"{type(viewer).__name__} {viewer!a:.20}")
+async def test_who_is_not_let_in_sees_nothing(page: Make, viewer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def later(scope: Any) -> Any:
+        return viewer
+
+    for auth in (lambda scope: viewer, later):
+        made = page(page_auth=auth)
+        for path in ("/", "/calls.csv"):
+            for method in ("GET", "HEAD"):
+                reply = await call(made, method, path, scope={"root_path": ""})
+                assert reply.status == 403
+                assert b"alice" not in reply.body
+    known = viewer is None or isinstance(viewer, (bool, str, Mapping))
+    assert len(caplog.records) == (0 if known else 2)  # once for each page
+
+
+@pytest.mark.parametrize(
+    "viewer",
+    [
+        True,
+        {"name": "ada"},
+        {"a": None},
+        OrderedDict(a=1),
+        MappingProxyType({"a": 1}),
+        ChainMap({"a": 1}),
+        UserDict(a=1),
+    ],
+    ids=repr,
+)
+async def test_who_is_let_in_is_true_or_a_mapping_with_something_in_it(page: Make, viewer: Any) -> None:
     for path in ("/", "/calls.csv"):
-        reply = await get(page(page_auth=lambda scope: viewer), path)
-        assert reply.status == 403
-        assert b"alice" not in reply.body
+        assert (await get(page(page_auth=lambda scope: viewer), path)).status == 200
 
 
 async def test_an_asynchronous_login_may_send_to_its_own_page(page: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,12 +105,23 @@ def shown_time(milliseconds: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime(form)
 
 
+_FORMULA = re.compile(
+    r"((?:\A|[;\t\r\n])"  # also behind what separates cells where the comma does not
+    r"[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*)"
+    r"([=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])"
+)
+"""A sign that begins a formula, of any width, behind blanks and what cannot be seen."""
+
+
 def safe_cell(value: Any) -> Any:
-    """A value for a CSV file: a text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """A value for a CSV file: what a spreadsheet would take for a formula gets an apostrophe in front.
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    if not isinstance(value, str):
+        return value
+    safe = _FORMULA.sub(r"\1'\2", value)
+    return f"'{safe}" if safe.startswith(("\t", "\r", "\n")) else safe
 
 
 def _called(connection: sa.Connection) -> sa.TableValuedAlias:

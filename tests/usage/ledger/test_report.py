@@ -10,6 +10,7 @@ import pytest
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import Database, parse_url
 from asgi_llmgate.usage.ledger.report import Line, latest, safe_cell, summarise
+from tests.formulas import FORMULAS, PLAIN
 from tests.postgresql import postgresql_server
 from tests.usage.ledger.stored import NOON, record
 
@@ -110,6 +111,7 @@ def test_pruning_takes_the_sums_along(tmp_path: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize(("value", "cell"), [("=1+1", "'=1+1"), ("@x", "'@x"), ("alice", "alice"), (-1, -1)])
+@pytest.mark.parametrize(("value", "cell"), [*FORMULAS, *((text, text) for text in PLAIN), (-1, -1), (None, None)])
 def test_a_spreadsheet_gets_no_formula(value: object, cell: object) -> None:
     assert safe_cell(value) == cell
+    assert safe_cell(cell) == cell

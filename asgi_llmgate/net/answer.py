@@ -13,6 +13,7 @@ import httpx
 
 from asgi_llmgate.errors import Broken, UpstreamError
 from asgi_llmgate.net.deadline import Deadline
+from asgi_llmgate.net.decoding import decoded
 from asgi_llmgate.net.failures import READ_ERRORS, in_answer
 
 
@@ -48,9 +49,9 @@ class HTTPAnswer:
         self._response = response
         self._deadline = deadline
         self._begun = False
-        # A server may compress although it was asked not to; httpx undoes what it knows.
-        encoded = "content-encoding" in response.headers
-        self._source = response.aiter_bytes() if encoded else aiter(response.stream)  # type: ignore[arg-type]
+        source: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
+        encoding = response.headers.get("content-encoding")
+        self._source = source if encoding is None else decoded(source, encoding)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body, each piece as the network gives it.  Raises TimedOut and Broken."""

@@ -26,6 +26,7 @@ from asgi_llmgate.passthrough import Passthrough
 from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.lazyjson import quote
+from asgi_llmgate.protocol.retained import ANSWER_LIMIT
 from asgi_llmgate.protocol.tokens import Estimator
 from asgi_llmgate.resolve import Resolver
 from asgi_llmgate.routes import ROUTES, Route, Routes, find
@@ -37,6 +38,7 @@ class TranslationApp:
 
     `backends` are the model servers by name, `models` says which of them answers under which name, `routes` what each
     path is.  `client` is the HTTP client, its own where there is none (closed by `aclose`).  Times are seconds;
+    `answer_limit` is how many bytes of one answer may be kept at a time;
     `draining` ends the calls that are open when the server stops; `debug` tells the client what was dropped;
     `list_claims` as in PolicyMiddleware.
     """
@@ -50,6 +52,7 @@ class TranslationApp:
         client: HTTPClient | None = None,
         ping_interval: float = 12.0,
         client_stall: float = 60.0,
+        answer_limit: int = ANSWER_LIMIT,
         draining: Draining | None = None,
         debug: bool = False,
         list_claims: Sequence[str] = LIST_CLAIMS,
@@ -63,12 +66,15 @@ class TranslationApp:
         self._resolver = Resolver(models, routes=routes, list_claims=list_claims)
         self._list = ModelList(models, list_claims=list_claims)
         self._counter = TokenCounter(upstreams, estimator=estimator)
-        self._passthrough = Passthrough(upstreams, client_stall=client_stall, draining=draining)
+        self._passthrough = Passthrough(
+            upstreams, client_stall=client_stall, answer_limit=answer_limit, draining=draining
+        )
         self._dispatch = Dispatch(
             upstreams,
             estimator=estimator,
             ping_interval=ping_interval,
             client_stall=client_stall,
+            answer_limit=answer_limit,
             draining=draining,
             debug=debug,
         )

@@ -23,7 +23,8 @@ from asgi_llmgate.exchange import Call, Exchange, Target, Wire
 from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.carriers import Carrier
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
-from asgi_llmgate.protocol.sse import SSEReader
+from asgi_llmgate.protocol.retained import ANSWER_LIMIT, Retained
+from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, document, is_event_stream
 from asgi_llmgate.protocol.tokens import Estimator
 from asgi_llmgate.upstream import Asking, Attempt, Upstream, serves
 
@@ -33,15 +34,17 @@ PEEK = 10.0
 PING_INTERVAL = 12.0
 """Seconds of silence after which a client gets a ping.  Claude Code gives a stream up after 300 without a byte."""
 
-_JSON_LIMIT = 64 * 2**20
+_REST = 64 * 1024
+"""Bytes that are read after the end of an answer, so that its connection can be used again; more closes it."""
+
 _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 class Dispatch:
     """Answers calls.  `upstreams` maps a backend's name to it, `estimator` learns from what they count; times are
-    seconds; `draining` ends the calls that are open when the server stops; `debug` names what was dropped in a header
-    of the answer."""
+    seconds; `answer_limit` is how many bytes of one answer may be kept at a time; `draining` ends the calls that are
+    open when the server stops; `debug` names what was dropped in a header of the answer."""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Dispatch:
         estimator: Estimator,
         ping_interval: float = PING_INTERVAL,
         client_stall: float = 60.0,
+        answer_limit: int = ANSWER_LIMIT,
         draining: Draining | None = None,
         debug: bool = False,
     ) -> None:
@@ -57,6 +61,7 @@ class Dispatch:
         self._estimator = estimator
         self._every = min(PEEK, ping_interval)
         self._client_stall = client_stall
+        self._answer_limit = answer_limit
         self._draining = draining or Draining()
         self._debug = debug
 
@@ -82,7 +87,9 @@ class Dispatch:
         target, upstream = self.choose(exchange.call, exchange.wire)
         exchange.target = target
         estimate = self._estimator.estimate(request.size, target.model)
-        relay = _Relay(exchange, Attempt(upstream, Asking(exchange, request, target, estimate, query)))
+        retained = Retained(self._answer_limit)
+        asking = Asking(exchange, request, target, estimate, query, retained=retained)
+        relay = _Relay(exchange, Attempt(upstream, asking), retained, min(MAX_EVENT, self._answer_limit))
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client:
                 await (self._stream if request.stream else self._whole)(relay, client)
@@ -100,6 +107,8 @@ class Dispatch:
         async with self._draining.call(), aclosing(relay.chunks()) as chunks:
             async for chunk in chunks:
                 relay.feed(chunk)
+                if relay.spent:
+                    break
         relay.finish()
         relay.raise_failure()
         relay.settle()
@@ -119,7 +128,7 @@ class Dispatch:
                     else:
                         relay.feed(chunk)
                     await self._pass_on(relay, client)
-                    if client.ended and chunk is None:
+                    if client.ended and (chunk is None or relay.spent):
                         break
             relay.finish()
         except ClientGone:
@@ -152,13 +161,17 @@ class Dispatch:
 class _Relay:
     """One answer on its way through its carrier, in the form the upstream gives it: a stream, or one JSON text."""
 
-    def __init__(self, exchange: Exchange, attempt: Attempt) -> None:
+    def __init__(self, exchange: Exchange, attempt: Attempt, retained: Retained, max_event: int) -> None:
         self.exchange = exchange
         self._attempt = attempt
+        self._retained = retained
+        self._max_event = max_event
         self._carrier: Carrier | None = None
+        self._content_type = ""
+        self._begun = False
         self._reader: SSEReader | None = None
-        self._json: list[bytes] = []
-        self._size = 0
+        self._json = bytearray()
+        self._rest = 0
 
     @property
     def carrier(self) -> Carrier:
@@ -171,25 +184,32 @@ class _Relay:
     def done(self) -> bool:
         return self._carrier is not None and self._carrier.done
 
+    @property
+    def spent(self) -> bool:
+        """Whether the answer has ended in a way that makes nothing of the upstream's bytes worth waiting for."""
+        return self.done and (self.carrier.error is not None or self._rest > _REST)
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The upstream's bytes; none where the answer is our own.  Raises UpstreamError."""
         if self._attempt.outgoing.is_local:
             return
         async with await self._attempt.open() as answer:
-            if answer.headers.get("content-type", "").startswith("text/event-stream"):
-                self._reader = SSEReader()
+            self._content_type = answer.headers.get("content-type", "")
             async for chunk in answer.chunks():
                 yield chunk
 
     def feed(self, chunk: bytes) -> None:
         """Take in a piece of the upstream's answer.  Raises Broken where it is larger than anything sane."""
+        if not self._begun:
+            chunk = self._begin(chunk)
         if self._reader is None:
-            self._size += len(chunk)
-            if self._size > _JSON_LIMIT:
-                raise Broken("the model server's answer is too large")
-            self._json.append(chunk)
+            self._retained.add(len(chunk))
+            self._json += chunk
             return
         carrier = self.carrier
+        if carrier.done:
+            self._rest += len(chunk)
+            return
         for event in self._reader.feed(chunk):
             carrier.step(event)
         if self.exchange.first_token_at is None and carrier.started:
@@ -197,16 +217,28 @@ class _Relay:
             self.exchange.token = None  # no other attempt will be made, so nobody exchanges it any more
             self._attempt.answered()
 
+    def _begin(self, chunk: bytes) -> bytes:
+        """The chunk without white space before the answer, whose first byte helps to tell what it is."""
+        chunk = chunk.lstrip()
+        if chunk:
+            self._begun = True
+            if is_event_stream(self._content_type, chunk):
+                self._reader = SSEReader(max_event=self._max_event, retained=self._retained)
+        return chunk
+
     def finish(self) -> None:
         """The upstream's bytes have ended; or nobody was asked, and the answer is our own."""
         if self._attempt.outgoing.is_local:
             return
-        if self._reader is None:
-            self.carrier.whole(b"".join(self._json))
-        else:
-            for event in self._reader.end():
-                self.carrier.step(event)
-            self.carrier.finish()
+        if self._reader is None and (self._begun or not is_event_stream(self._content_type)):
+            body = document(bytes(self._json))
+            self._retained.release(len(self._json))  # what becomes of it is counted anew
+            self._json.clear()
+            self.carrier.whole(body)
+            return
+        for event in self._reader.end() if self._reader is not None else ():
+            self.carrier.step(event)
+        self.carrier.finish()
 
     def raise_failure(self) -> None:
         if self.carrier.done and self.carrier.error is not None:

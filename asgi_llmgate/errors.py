@@ -26,6 +26,7 @@
       |   + MaybeSent                  gone after the request was written: it may have been billed
       |   + TimedOut                   `phase` says waiting for what
       |   + Broken                     the answer was cut, or is not what an OpenAI-style server sends
+      |   |   + AnswerTooLarge         ... or more of it would have to be kept here than may be
       |   + Rejected                   the model server refuses this request (its 400)
       |   |   + PromptTooLong          ... because the conversation does not fit
       |   |   + TooLarge               ... or the body is over its limit
@@ -222,6 +223,18 @@ class Broken(UpstreamError):
     pass
 
 
+class AnswerTooLarge(Broken):
+    """`limit` is in bytes.  Another try would cost as much again, and end the same way."""
+
+    should_retry = False
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the model server's answer is too large: more than {limit} bytes of it would have to be kept",
+            detail="the limit is server.answer_limit",
+        )
+
+
 class Rejected(UpstreamError):
     pass
 
@@ -294,6 +307,7 @@ TABLE: dict[type[GateError], Row] = {
     MaybeSent: Row(502, "api_error", "server_error", "Upstream"),
     TimedOut: Row(504, "timeout_error", "server_error", "Timeout"),
     Broken: Row(502, "api_error", "server_error", "UpstreamFailure"),
+    AnswerTooLarge: Row(502, "api_error", "server_error", "UpstreamFailure"),
     Rejected: Row(400, "invalid_request_error", "invalid_request_error", "UpstreamFailure"),
     TooLarge: Row(413, "request_too_large", "invalid_request_error", "UpstreamFailure"),
     UnknownModel: Row(404, "not_found_error", "invalid_request_error", "UpstreamFailure"),

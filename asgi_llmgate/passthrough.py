@@ -17,6 +17,8 @@ from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.metering import Meter
+from asgi_llmgate.protocol.retained import ANSWER_LIMIT
+from asgi_llmgate.protocol.sse import MAX_EVENT
 from asgi_llmgate.upstream import Upstream
 
 _JSON = (b"content-type", b"application/json")
@@ -24,14 +26,20 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Passthrough:
-    """`upstreams` maps a backend's name to it; `client_stall` is in seconds; `draining` ends the calls that are open
-    when the server stops."""
+    """`upstreams` maps a backend's name to it; `client_stall` is in seconds; of an answer up to `answer_limit` bytes
+    are kept to be read along; `draining` ends the calls that are open when the server stops."""
 
     def __init__(
-        self, upstreams: Mapping[str, Upstream], *, client_stall: float = 60.0, draining: Draining | None = None
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        client_stall: float = 60.0,
+        answer_limit: int = ANSWER_LIMIT,
+        draining: Draining | None = None,
     ) -> None:
         self._upstreams = upstreams
         self._client_stall = client_stall
+        self._kept = min(MAX_EVENT, answer_limit)
         self._draining = draining or Draining()
 
     async def answer(
@@ -56,7 +64,7 @@ class Passthrough:
                     opened = await upstream.pass_on(scope["method"], path, query, more, body, exchange)
                 async with opened as answer:
                     kind = answer.headers.get("content-type", "")
-                    meter = Meter(kind)
+                    meter = Meter(kind, limit=self._kept)
                     await client.start(answer.status, _headers(exchange, kind))
                     async for chunk in answer.chunks():
                         exchange.first_token_at = exchange.first_token_at or time.monotonic()

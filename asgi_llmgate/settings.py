@@ -270,12 +270,14 @@ class Drain(_Section, frozen=True):
 
 class Server(_Section, frozen=True):
     """Sizes like `32MiB`, `body_min_rate` per second; `body_timeout`, `client_stall`: seconds that a client may leave
-    us waiting for its body, and to send; `streams`: how many a worker is expected to have open at once."""
+    us waiting for its body, and to send; `answer_limit`: of what is kept of one answer; `streams`: how many a worker is
+    expected to have open at once."""
 
     body_limit: str | int = "32MiB"
     body_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     body_min_rate: str | int = "16KiB"
     body_memory: str | int = "512MiB"
+    answer_limit: str | int = "32MiB"
     client_stall: float = 60.0
     streams: Annotated[int, msgspec.Meta(ge=1)] = 250
     drain: Drain = Drain()

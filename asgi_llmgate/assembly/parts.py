@@ -72,6 +72,7 @@ def assemble(
         client=client,
         ping_interval=settings.translation.ping_interval,
         client_stall=settings.server.client_stall,
+        answer_limit=shape.parse_size(settings.server.answer_limit, "server.answer_limit"),
         draining=draining,
         debug=settings.server.debug,
         list_claims=listed,

@@ -20,6 +20,7 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.emitters import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.plan import AnswerPlan
+from asgi_llmgate.protocol.retained import Retained
 from asgi_llmgate.protocol.translator import Translator
 
 
@@ -61,17 +62,27 @@ class Carrier(Protocol):
 
 
 class Translated:
-    """The Translator with its emitter.  With `local` nobody is asked: the answer is that text."""
+    """The Translator with its emitter.  With `local` nobody is asked: the answer is that text.  `retained` counts what
+    is kept of the answer."""
 
-    def __init__(self, plan: AnswerPlan, *, stream: bool, request_id: str, local: str | None = None) -> None:
+    def __init__(
+        self,
+        plan: AnswerPlan,
+        *,
+        stream: bool,
+        request_id: str,
+        local: str | None = None,
+        retained: Retained | None = None,
+    ) -> None:
+        retained = retained or Retained()
         self._out: Emitter
         if stream:
             self._out = events = SSEEmitter(request_id)
             self.take = events.take
         else:
-            self._out = message = MessageEmitter()
+            self._out = message = MessageEmitter(retained)
             self.take = message.message
-        self._translator = translator = Translator(plan)
+        self._translator = translator = Translator(plan, retained)
         self.reported = translator.reported
         if local is not None:
             translator.locally(local, self._out)

@@ -17,7 +17,7 @@ from asgi_llmgate.protocol.calls import Call, Calls
 from asgi_llmgate.protocol.content import content_of, reasoning_of, refusal_of
 from asgi_llmgate.protocol.dialects import Dialect
 from asgi_llmgate.protocol.draft import Options
-from asgi_llmgate.protocol.facts import Facts
+from asgi_llmgate.protocol.facts import LONGEST, Facts
 from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.handed_on import HandedOn
 from asgi_llmgate.protocol.jsontext import describe
@@ -54,7 +54,7 @@ class ChatAnswer(HandedOn):
         self._shows_usage = shows_usage
         plan = AnswerPlan(message_id="", model="", input_estimate=input_estimate)
         self._facts = Facts(plan)
-        self._calls = Calls(plan)
+        self._calls = Calls(plan, retained=None)
         self._named: list[Call] = []
         self._size = 0
 
@@ -67,7 +67,7 @@ class ChatAnswer(HandedOn):
         return self._facts.answer(call.name for call in self._named)
 
     def step(self, event: bytes) -> None:
-        if self.done or event in KEEPALIVES:
+        if self.done or event in KEEPALIVES or self._is_unasked():
             return
         if event == END:
             self._end()
@@ -128,8 +128,8 @@ class ChatAnswer(HandedOn):
             self._note_call(None, None, delta.function_call)
 
     def _note_call(self, index: int | None, call_id: str | None, function: Function) -> None:
-        name, arguments = function.name or "", describe(function.arguments)
-        call, is_new = self._calls.place(index, call_id or "", name, arguments)
+        name, arguments = (function.name or "")[:LONGEST], describe(function.arguments)
+        call, is_new = self._calls.place(index, (call_id or "")[:LONGEST], name, arguments)
         if is_new:
             self._named.append(call)
 

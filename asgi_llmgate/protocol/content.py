@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llmgate.protocol import lists
 from asgi_llmgate.protocol.openai import Delta
 
 Kind: TypeAlias = Literal["text", "thinking"]
@@ -62,9 +63,11 @@ def _words(value: Raw) -> bytes:
 
 
 def _read_parts(value: bytes) -> list[_Part]:
-    """The parts of a list; a list of something else, or no list at all, has none."""
+    """The parts of a list; a list of something else, or no list at all, has none.  Raises errors.Broken for a list
+    that no model writes."""
     if not value.startswith(b"["):
         return []
+    lists.check(value)
     try:
         return _parts.decode(value)
     except msgspec.DecodeError:

@@ -21,6 +21,7 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.envelopes import error_event
 from asgi_llmgate.protocol.jsontext import object_in, quoted
+from asgi_llmgate.protocol.retained import Retained
 
 SIGNATURE = "llmgate"
 """The `signature` of every thinking block that we make.  It says nothing but "not Anthropic's": such a block is
@@ -28,7 +29,10 @@ recognised by it when the client sends it back."""
 
 
 class Emitter(Protocol):
-    """Where an answer goes.  `raw` is always JSON-escaped characters without the quotes (see `jsontext`)."""
+    """Where an answer goes.  `raw` is always JSON-escaped characters without the quotes (see `jsontext`).
+
+    What takes `raw` raises errors.AnswerTooLarge where it is kept, and there is no room for it.
+    """
 
     def start(self, message_id: str, model: str, input_tokens: int) -> None:
         """The answer begins.  A second call is ignored: another attempt may continue what one has begun."""
@@ -50,7 +54,7 @@ class Emitter(Protocol):
         already."""
 
     def close(self) -> None:
-        """The open block is whole."""
+        """The open block is whole.  Raises errors.AnswerTooLarge, too."""
 
     def ping(self) -> None:
         """Nothing to say yet."""
@@ -168,17 +172,22 @@ class SSEEmitter:
         self._out.append(b'event: %b\ndata: {"type":"%b",%b}\n\n' % (name, name, fields))
 
 
+_BLOCK = 128
+"""Bytes that a block of a Message takes beside its content."""
+
+
 class MessageEmitter:
-    """Collects the Message."""
+    """Collects the Message, as far as `retained` has room for it."""
 
-    __slots__ = ("_blocks", "_call", "_ending", "_error", "_head", "_kind", "_pieces", "_usage")
+    __slots__ = ("_blocks", "_call", "_ending", "_error", "_head", "_kind", "_pieces", "_retained", "_usage")
 
-    def __init__(self) -> None:
+    def __init__(self, retained: Retained | None = None) -> None:
+        self._retained = retained or Retained()
         self._head: tuple[bytes, bytes] | None = None
         self._blocks: list[bytes] = []
         self._kind = ""
         self._call: tuple[bytes, bytes] = (b"", b"")
-        self._pieces: list[bytes] = []
+        self._pieces = bytearray()
         self._ending = b""
         self._usage = b""
         self._error: GateError | None = None
@@ -196,27 +205,29 @@ class MessageEmitter:
 
     def text(self, raw: bytes) -> None:
         self._kind = "text"
-        self._pieces.append(raw)
+        self._keep(raw)
 
     def thinking(self, raw: bytes) -> None:
         self._kind = "thinking"
-        self._pieces.append(raw)
+        self._keep(raw)
 
     def tool_open(self, call_id: str, name: str) -> None:
         self._kind = "tool"
         self._call = (quoted(call_id), quoted(name))
 
     def json(self, raw: bytes) -> None:
-        self._pieces.append(raw)
+        self._keep(raw)
 
     def retract(self, raw: bytes) -> bool:
+        self._retained.release(len(self._pieces))
         self._pieces.clear()
         self.text(raw)
         self.close()
         return True
 
     def close(self) -> None:
-        content = b"".join(self._pieces)
+        self._retained.add(_BLOCK)
+        content = bytes(self._pieces)
         self._pieces.clear()
         if self._kind == "tool":
             block = b'{"type":"tool_use","id":"%b","name":"%b","input":%b}' % (*self._call, object_in(content) or b"{}")
@@ -235,3 +246,9 @@ class MessageEmitter:
 
     def fail(self, error: GateError) -> None:
         self._error = error
+        self._pieces.clear()
+        self._blocks.clear()
+
+    def _keep(self, raw: bytes) -> None:
+        self._retained.add(len(raw))
+        self._pieces += raw

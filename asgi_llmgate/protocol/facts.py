@@ -12,6 +12,9 @@ from asgi_llmgate.protocol.openai import Choice, Chunk, Counts, is_given, usage_
 from asgi_llmgate.protocol.plan import AnswerPlan
 from asgi_llmgate.protocol.prose import BYTES_PER_TOKEN
 
+LONGEST = 256
+"""Characters of a name that a server gives itself, its answer or its reasons; what is longer is cut."""
+
 
 class Facts:
     """Collects them from chunk to chunk: of names the first that is not empty, of counts and reasons the last.
@@ -38,8 +41,8 @@ class Facts:
         """Raises the UpstreamError that the event reports, if it does."""
         if (chunk.error and is_given(chunk.error)) or (chunk.object == "error" and not chunk.choices):
             raise reported_error(event)
-        self.id = self.id or chunk.id or ""
-        self.model = self.model or chunk.model or ""
+        self.id = self.id or (chunk.id or "")[:LONGEST]
+        self.model = self.model or (chunk.model or "")[:LONGEST]
         if chunk.usage is not None:
             self._count(chunk.usage)
 
@@ -52,7 +55,7 @@ class Facts:
         if choice.finish_reason:
             if failure := stops.failure(choice.finish_reason):
                 raise failure
-            self.finish_reason = choice.finish_reason
+            self.finish_reason = choice.finish_reason[:LONGEST]
             self.matched = stops.matched_stop((choice.stop_reason, choice.matched_stop), self._plan.stop_sequences)
 
     def usage(self, size: int) -> Usage:

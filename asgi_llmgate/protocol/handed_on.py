@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from asgi_llmgate.errors import GateError
+from asgi_llmgate.errors import Broken, GateError
 from asgi_llmgate.exchange import Wire
 from asgi_llmgate.protocol.envelopes import error_event
 
@@ -39,6 +39,13 @@ class HandedOn:
         out = b"".join(self._out)
         self._out.clear()
         return out
+
+    def _is_unasked(self) -> bool:
+        """Whether events come to a client that waits for one document, which is the end of the answer: they are the
+        client's own wire, and it is not read well enough here to be put together."""
+        if not self._stream:
+            self.fail(Broken("the model server streamed an answer that was to be one document"))
+        return not self._stream
 
     def _pass(self, event: bytes, name: str = "") -> None:
         """One event, whole."""

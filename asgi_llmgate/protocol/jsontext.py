@@ -9,6 +9,7 @@ inside what it skips, and refuses escaped lone surrogates, which servers do send
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 
@@ -18,8 +19,16 @@ import msgspec
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}\Z")
 
+
+class _Object(msgspec.Struct):
+    """Any object: names that it does not have are read over, and nothing is made of them."""
+
+
 _text = msgspec.json.Decoder(str)
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_object = msgspec.json.Decoder(_Object)
+
+_SLICE = 64 * 1024
+"""Bytes that are checked at a time: one emoji makes a text in memory four times as long as its bytes."""
 
 
 def quoted(text: str) -> bytes:
@@ -40,8 +49,11 @@ def nested(value: bytes) -> bytes:
 def is_utf8(data: bytes) -> bool:
     if data.isascii():
         return True
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        data.decode()
+        for start in range(0, len(data), _SLICE):
+            decoder.decode(data[start : start + _SLICE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

@@ -16,11 +16,9 @@ from msgspec import Raw, Struct
 
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.protocol.facts import LONGEST
 from asgi_llmgate.protocol.openai import Counts, usage_of
-from asgi_llmgate.protocol.sse import SSEReader
-
-LARGEST = 16 * 2**20
-"""Bytes of a document that are kept to be read; a larger one is handed on uncounted."""
+from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type
 
 _USAGE = b'"usage"'
 
@@ -84,36 +82,48 @@ def _natural(count: int | None) -> int:
 
 
 class Meter:
-    """Reads along with an answer of any kind.  `usage` and `answer` are what has been found; it never raises."""
+    """Reads along with an answer of any kind.  `usage` and `answer` are what has been found; it never raises.
 
-    def __init__(self, content_type: str) -> None:
+    `limit`: bytes of a document, or of an event, that are kept to be read; a larger one is handed on uncounted.
+    """
+
+    def __init__(self, content_type: str, *, limit: int = MAX_EVENT) -> None:
         self.usage: Usage | None = None
         self.answer: Answer | None = None
-        self._events = SSEReader(max_event=LARGEST) if content_type.startswith("text/event-stream") else None
-        self._document: list[bytes] = []
-        self._room = LARGEST if "json" in content_type else 0
+        self._content_type = content_type
+        self._limit = limit
+        self._begun = False
+        self._events: SSEReader | None = None
+        self._document = bytearray()
+        self._room = limit if "json" in media_type(content_type) else 0
 
     def feed(self, chunk: bytes) -> None:
         """The next piece of the answer."""
+        if not self._begun and (begin := chunk.lstrip()):
+            self._begun = True
+            if is_event_stream(self._content_type, begin):
+                self._events = SSEReader(max_event=self._limit)
         if self._events is None:
-            self._room -= len(chunk)
-            if self._room >= 0:
-                self._document.append(chunk)
+            if len(self._document) + len(chunk) <= self._room:
+                self._document += chunk
+            else:
+                self._room = 0
+                self._document.clear()
             return
         try:
             for event in self._events.feed(chunk):
                 if _USAGE in event:
                     self._read(event)
         except Broken:
-            self._events = None
+            self._events, self._room = None, 0
 
     def end(self) -> None:
         """The answer is whole."""
         if self._events is not None:
             for event in self._events.end():
                 self._read(event)
-        elif self._room >= 0:
-            self._read(b"".join(self._document))
+        elif self._document:
+            self._read(bytes(self._document))
 
     def _read(self, data: bytes) -> None:
         try:
@@ -121,5 +131,5 @@ class Meter:
         except msgspec.DecodeError:
             return
         inner = document.response or document.message or document
-        self.answer = Answer(inner.model or "", inner.id or "")
+        self.answer = Answer((inner.model or "")[:LONGEST], (inner.id or "")[:LONGEST])
         self.usage = read_usage(bytes(inner.usage)) or self.usage

@@ -26,6 +26,9 @@ from asgi_llmgate.errors import (
     UpstreamError,
 )
 from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.protocol import lists
+from asgi_llmgate.protocol.calls import LONGEST_NAME, MOST
+from asgi_llmgate.protocol.facts import LONGEST
 from asgi_llmgate.protocol.failures import OURS, reported_error, upstream_error
 from asgi_llmgate.protocol.handed_on import HandedOn
 from asgi_llmgate.protocol.metering import read_usage
@@ -50,7 +53,7 @@ class _Message(Struct, gc=False):
 
 
 class _Whole(_Message, gc=False):
-    content: list[_Block] | None = None
+    content: Raw = Raw(b"")
 
 
 class _Event(Struct, gc=False):
@@ -71,6 +74,7 @@ class _Envelope(Struct, gc=False):
 
 
 _whole = msgspec.json.Decoder(_Whole)
+_blocks = msgspec.json.Decoder(list[_Block] | None)
 _event = msgspec.json.Decoder(_Event)
 _envelope = msgspec.json.Decoder(_Envelope)
 
@@ -107,7 +111,8 @@ class NativeAnswer(HandedOn):
         self._usage = Usage(input=input_estimate)
         self._size = 0
         self._counted = False
-        self._message = _Message()
+        self._model = ""
+        self._id = ""
         self._stop_reason = ""
         self._called: dict[str, None] = {}
 
@@ -121,10 +126,10 @@ class NativeAnswer(HandedOn):
     @property
     def answer(self) -> Answer:
         reasons = (self._stop_reason,) if self._stop_reason else ()
-        return Answer(self._message.model, self._message.id, reasons, tuple(self._called))
+        return Answer(self._model, self._id, reasons, tuple(self._called))
 
     def step(self, event: bytes) -> None:
-        if self.done:
+        if self.done or self._is_unasked():
             return
         try:
             read = _event.decode(event)
@@ -141,16 +146,21 @@ class NativeAnswer(HandedOn):
         self.done = read.type == "message_stop"
 
     def whole(self, document: bytes) -> None:
+        blocks: list[_Block] = []
         try:
             message = _whole.decode(document)
-        except msgspec.DecodeError:
+            if message.content:
+                lists.check(bytes(message.content))
+                blocks = _blocks.decode(message.content) or []
+        except (msgspec.DecodeError, Broken):
             message = _Whole()
         if message.type != "message" or self._stream:
             self.fail(Broken("the model server's answer is not what was asked for"))
             return
-        self._message, self._stop_reason = message, message.stop_reason or ""
+        self._note_message(message)
+        self._note_reason(message)
         self._count(message.usage, final=True)
-        for block in message.content or ():
+        for block in blocks:
             self._note_call(block)
         self._pass_whole(document)
 
@@ -166,15 +176,22 @@ class NativeAnswer(HandedOn):
                 self.started = True
                 self._note_call(read.content_block or _Block())
             case "message_start" if read.message is not None:
-                self._message = read.message
+                self._note_message(read.message)
                 self._count(read.message.usage, final=False)
             case "message_delta":
-                self._stop_reason = (read.delta and read.delta.stop_reason) or self._stop_reason
+                self._note_reason(read.delta or _Message())
                 self._count(read.usage, final=True)
 
     def _note_call(self, block: _Block) -> None:
-        if block.type.endswith("tool_use") and isinstance(block.name, str):  # server_tool_use and mcp_tool_use, too
-            self._called[block.name] = None
+        is_call = block.type.endswith("tool_use")  # server_tool_use and mcp_tool_use, too
+        if is_call and isinstance(block.name, str) and len(self._called) < MOST:
+            self._called[block.name[:LONGEST_NAME]] = None
+
+    def _note_message(self, message: _Message) -> None:
+        self._model, self._id = message.model[:LONGEST], message.id[:LONGEST]
+
+    def _note_reason(self, message: _Message) -> None:
+        self._stop_reason = (message.stop_reason or self._stop_reason)[:LONGEST]
 
     def _count(self, raw: Raw, *, final: bool) -> None:
         usage = read_usage(bytes(raw))

@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Usage
+from asgi_llmgate.protocol import lists
 from asgi_llmgate.protocol.jsontext import is_utf8, loads, repaired
 
 _ABSENT = Raw(b"")
@@ -97,9 +98,28 @@ class Chunk(Struct, gc=False):
     error: Raw = _ABSENT
 
 
+class _DeltaOutline(Struct, gc=False):
+    tool_calls: Raw = _ABSENT
+
+
+class _ChoiceOutline(Struct, gc=False):
+    delta: _DeltaOutline | None = None
+    message: _DeltaOutline | None = None
+
+
+class _Outline(Struct, gc=False):
+    choices: Raw = _ABSENT
+
+
 _decoder = msgspec.json.Decoder(Chunk)
+_outline = msgspec.json.Decoder(_Outline)
+_choice_outline = msgspec.json.Decoder(_ChoiceOutline)
+
 _MISTAKES = 32
 """Mistyped fields that one event may have; more is a server that speaks something else."""
+
+_MENDED = 2**20
+"""Bytes of an event up to which they are looked for: each is found by reading it all again."""
 
 _LARGEST_COUNT = 2**53
 
@@ -111,21 +131,41 @@ def read_chunk(data: bytes) -> Chunk:
     if not is_utf8(data):
         data = repaired(data)
     try:
-        return _decoder.decode(data)
+        return _strict(data)
     except (msgspec.DecodeError, RecursionError):
         return _tolerant(repaired(data))
 
 
+def _strict(data: bytes) -> Chunk:
+    if len(data) > lists.LARGE:
+        choices = bytes(_outline.decode(data).choices)
+        for choice in lists.elements(choices) if choices.startswith(b"[") else ():
+            outline = _choice_outline.decode(choice)
+            for delta in (outline.delta, outline.message):
+                if delta is not None:
+                    lists.check(bytes(delta.tool_calls))
+    return _decoder.decode(data)
+
+
 def _tolerant(data: bytes) -> Chunk:
     """The same without its mistyped fields: the decoder names the first one, it is taken out, and we look again."""
+    if len(data) > _MENDED:
+        try:
+            return _strict(data)
+        except (msgspec.DecodeError, RecursionError):
+            raise _not_a_completion() from None
     value = loads(data)
     if isinstance(value, dict):
-        for _ in range(_MISTAKES):
+        for _ in range(min(_MISTAKES, 2 + _MENDED // len(data))):
             try:
                 return _decoder.decode(msgspec.json.encode(value))
             except msgspec.ValidationError as error:
                 _remove(value, str(error))
-    raise Broken("the model server sent something that is not a chat completion")
+    raise _not_a_completion()
+
+
+def _not_a_completion() -> Broken:
+    return Broken("the model server sent something that is not a chat completion")
 
 
 def _remove(value: Any, complaint: str) -> None:

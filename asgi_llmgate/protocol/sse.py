@@ -9,6 +9,9 @@ standard:
   leave that line out; half an event is dropped, and `Translator.finish` will find that something is missing.
 - llama.cpp once sent `error: {...}` lines; they are read as the error events that they were meant to be.
 - An event may not grow over `max_event` bytes: a server gone mad must not fill our memory.
+
+Many servers do not say that they stream: they call it `application/json` (Foundry), `application/x-ndjson` (LitServe),
+or nothing.  Others call a JSON document an event stream (9router).  `is_event_stream` looks at the first byte as well.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asgi_llmgate.errors import Broken
+from asgi_llmgate.protocol.retained import Retained
 
 END = b"[DONE]"
 """The data of the event that ends an OpenAI stream."""
@@ -27,22 +31,45 @@ MAX_EVENT = 16 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
 
+_FIELDS = frozenset(b"deir:")
+"""What the lines of a stream begin with: data, event, error, id, retry, comments.  No JSON begins so."""
+
+
+def media_type(content_type: str) -> str:
+    """`text/event-stream` of `Text/Event-Stream; charset=utf-8`: RFC 9110 section 8.3.1 has no regard to case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_event_stream(content_type: str, begin: bytes = b"") -> bool:
+    """Whether an answer is a stream of events; `begin` is its beginning, without white space before it."""
+    begin = begin.removeprefix(_BOM)
+    if begin[:1] in (b"{", b"["):
+        return False
+    return media_type(content_type) == "text/event-stream" or (bool(begin) and begin[0] in _FIELDS)
+
+
+def document(body: bytes) -> bytes:
+    """A JSON document without the end of a stream that 9router puts behind it."""
+    return body.rstrip().removesuffix(b"data: [DONE]")
+
 
 class SSEReader:
-    """Reads one stream.  `max_event` is in bytes, of one event's data and of one line.
+    """Reads one stream.  `max_event` is in bytes, of one event's lines and of one line; `retained` has to have room for
+    what comes without its end.
 
     `feed` and `end` yield as they read, so that what came before an oversized event is still told: they must be
-    iterated.  Both raise `errors.Broken` when the limit is passed; nothing can be read after that.
+    iterated.  Both raise `errors.Broken` when a limit is passed; nothing can be read after that.
     """
 
-    __slots__ = ("_begun", "_data", "_ends_in_cr", "_max", "_pending", "_pending_size", "_size")
+    __slots__ = ("_begun", "_data", "_ends_in_cr", "_max", "_more", "_pending", "_retained", "_size")
 
-    def __init__(self, *, max_event: int = MAX_EVENT) -> None:
+    def __init__(self, *, max_event: int = MAX_EVENT, retained: Retained | None = None) -> None:
         self._max = max_event
-        self._pending: list[bytes] = []  # pieces of a line without its end
-        self._pending_size = 0
-        self._data: list[bytes] = []  # data lines of an event without its end
-        self._size = 0
+        self._retained = retained or Retained(max_event)
+        self._pending = bytearray()  # a line without its end; a list of its pieces can take 20 times its bytes
+        self._data: bytes | None = None  # the first data line of an event without its end
+        self._more = bytearray()  # the others
+        self._size = 0  # of all its lines
         self._ends_in_cr = False
         self._begun = False
 
@@ -60,24 +87,24 @@ class SSEReader:
         for line in lines:
             if line:
                 self._read(line)
-            elif self._data:
+            elif self._data is not None:
                 yield self._take_event()
         if rest:
-            self._pending.append(rest)
-            self._pending_size += len(rest)
-            self._check(self._pending_size)
+            self._check(len(self._pending) + len(rest))
+            self._pending += rest
 
     def end(self) -> Iterator[bytes]:
         """The last event, if the stream ended without the blank line after it."""
         if self._pending:
             self._read(self._take_pending())
-        if self._data:
+        if self._data is not None:
             event = self._take_event()
             if event.endswith(b"}") or event == END:
                 yield event
 
     def _read(self, line: bytes) -> None:
-        self._check(len(line))
+        if len(line) > self._max:
+            self._check(len(line))
         if not self._begun:
             self._begun = True
             line = line.removeprefix(_BOM)
@@ -87,23 +114,28 @@ class SSEReader:
             value = b'{"error":%b}' % line[6:].strip()
         else:
             return
-        self._size += len(value)
-        self._check(self._size)
-        if value or self._data:
-            self._data.append(value)
+        if self._data is not None:
+            self._size += len(line)  # also of an empty one, which costs something, too
+            self._check(self._size)
+            self._more += b"\n"
+            self._more += value
+        elif value:
+            self._size = len(line)
+            self._data = value
 
     def _check(self, size: int) -> None:
         if size > self._max:
             raise Broken(f"the model server sent an event of more than {self._max} bytes")
+        self._retained.check(size)
 
     def _take_pending(self) -> bytes:
-        line = b"".join(self._pending)
+        line = bytes(self._pending)
         self._pending.clear()
-        self._pending_size = 0
         return line
 
     def _take_event(self) -> bytes:
-        event = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        self._data.clear()
-        self._size = 0
+        assert self._data is not None
+        event = self._data + self._more if self._more else self._data
+        self._data = None
+        self._more.clear()
         return event

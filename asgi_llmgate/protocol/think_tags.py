@@ -23,6 +23,9 @@ from asgi_llmgate.protocol.jsontext import plain, quoted
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
+_BLANK = 1024
+"""Characters of white space that are held back for a tag that may follow them."""
+
 
 class ThinkTags:
     """Splits the pieces of one answer's content.  Once it is `settled`, all further content is text: copy it."""
@@ -39,7 +42,7 @@ class ThinkTags:
         self._held += plain(raw)
         if self._phase == "BEFORE":
             begin = self._held.lstrip()
-            if _OPEN.startswith(begin):
+            if _OPEN.startswith(begin) and len(self._held) <= _BLANK:
                 return
             if not begin.startswith(_OPEN):
                 yield self.rest()

@@ -59,6 +59,7 @@ from asgi_llmgate.protocol.jsontext import describe, plain, quoted
 from asgi_llmgate.protocol.openai import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.plan import AnswerPlan
 from asgi_llmgate.protocol.prose import Prose
+from asgi_llmgate.protocol.retained import Retained
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 
 State: TypeAlias = Literal["idle", "text", "thinking", "call", "done"]
@@ -74,9 +75,15 @@ TRANSITIONS: MappingProxyType[State, dict[Input, Action]] = MappingProxyType(
     }
 )
 
+BLOCKS = 10_000
+"""Content blocks that one answer may hold."""
+
+_ENTRY = 256
+"""Bytes that something in the queue takes beside its text."""
+
 
 class Translator:
-    """Translates one answer.
+    """Translates one answer.  `retained` counts what waits in the queue, and the arguments of calls.
 
     `started`: the first block has begun, so that no other attempt can take this one's place.  `finished`: the server
     has said why it stopped, so that only the count of tokens may follow.  `error`: what the answer ended in, if not
@@ -84,16 +91,18 @@ class Translator:
     nothing.
     """
 
-    def __init__(self, plan: AnswerPlan) -> None:
+    def __init__(self, plan: AnswerPlan, retained: Retained | None = None) -> None:
         self.started = False
         self.error: GateError | None = None
         self._plan = plan
+        self._retained = retained or Retained()
+        self._blocks = 0
         self._state: State = "idle"
         self._call: Call | None = None  # the open one
-        self._queue: deque[tuple[Input, bytes | Call]] = deque()
+        self._queue: deque[tuple[Input, bytearray | Call]] = deque()
         self._facts = Facts(plan)
         self._prose = Prose(plan)
-        self._calls = Calls(plan)
+        self._calls = Calls(plan, self._retained)
         self.reported = self._calls.reported
         self._begun = False
         self._said_done = False
@@ -180,6 +189,7 @@ class Translator:
     def _fail(self, error: GateError, out: Emitter) -> None:
         self._state = "done"
         self.error = error
+        self._queue.clear()
         out.fail(error)
 
     def _chunk(self, chunk: Chunk, event: bytes, out: Emitter) -> None:
@@ -220,12 +230,16 @@ class Translator:
     def _take(self, kind: Input, block: bytes | Call, out: Emitter) -> None:
         action = TRANSITIONS[self._state][kind]
         if action == "hold":
-            self._queue.append((kind, block))
+            self._hold(kind, block)
             if len(self._queue) == 1:
                 self._move_up(out)
             return
         if action == "switch":
             out.close()
+        if action != "write":
+            self._blocks += 1
+            if self._blocks > BLOCKS:
+                raise Broken(f"the model server's answer has more than {BLOCKS} content blocks")
         self._state = kind
         if isinstance(block, Call):
             self._call = block
@@ -236,6 +250,20 @@ class Translator:
             out.text(block)
         else:
             out.thinking(block)
+
+    def _hold(self, kind: Input, block: bytes | Call) -> None:
+        """Let it wait.  Neighbours of one kind are one passage, in however many pieces they come."""
+        if isinstance(block, Call):
+            self._retained.add(_ENTRY)
+            self._queue.append((kind, block))
+            return
+        last_kind, last = self._queue[-1] if self._queue else ("", None)
+        if kind == last_kind and isinstance(last, bytearray):
+            self._retained.add(len(block))
+            last += block
+        else:
+            self._retained.add(_ENTRY + len(block))
+            self._queue.append((kind, bytearray(block)))
 
     def _tell(self, call: Call, out: Emitter) -> None:
         self._calls.tell(call, out)
@@ -249,10 +277,16 @@ class Translator:
                     return
                 out.close()
                 self._leave(self._call)
-            self._take(*self._queue.popleft(), out)
+            kind, block = self._queue.popleft()
+            if isinstance(block, Call):
+                self._retained.release(_ENTRY)
+                self._take(kind, block, out)
+            else:
+                self._retained.release(_ENTRY + len(block))
+                self._take(kind, bytes(block), out)
 
     def _leave(self, call: Call) -> None:
-        call.closed = True
+        self._calls.close(call)
         self._call = None
         self._state = "idle"
 

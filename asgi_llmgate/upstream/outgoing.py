@@ -10,7 +10,7 @@ chat completions    chat completions    the client's bytes, `model` written anew
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from asgi_llmgate.exchange import Exchange, Secret, Target, Wire
@@ -23,6 +23,7 @@ from asgi_llmgate.protocol.forwarded import ForwardedRequest
 from asgi_llmgate.protocol.learnt import Learnt
 from asgi_llmgate.protocol.native import VERSION, NativeAnswer
 from asgi_llmgate.protocol.request import Options, to_chat
+from asgi_llmgate.protocol.retained import Retained
 from asgi_llmgate.protocol.room import UNCOUNTED, Count
 
 Headers = tuple[tuple[bytes, bytes | Secret], ...]
@@ -43,7 +44,7 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class Asking:
     """One call for one target; `input_estimate` is the prompt's tokens, `query` the client's query string, `counted`
-    what the server said about the prompt when it refused the call."""
+    what the server said about the prompt when it refused the call, `retained` what is kept of the answer."""
 
     exchange: Exchange
     request: MessagesRequest | ForwardedRequest
@@ -51,6 +52,7 @@ class Asking:
     input_estimate: int
     query: str = ""
     counted: Count = UNCOUNTED
+    retained: Retained = field(default_factory=Retained)
 
 
 def write(asking: Asking, dialect: Dialect, options: Options, learnt: Learnt) -> Outgoing:
@@ -86,7 +88,14 @@ def _translated(
         input_estimate=asking.input_estimate,
         counted=asking.counted,
     )
-    carrier = partial(Translated, chat.plan, stream=chat.stream, request_id=exchange.request_id, local=chat.local)
+    carrier = partial(
+        Translated,
+        chat.plan,
+        stream=chat.stream,
+        request_id=exchange.request_id,
+        local=chat.local,
+        retained=asking.retained,
+    )
     return Outgoing(chat.body, carrier, dropped=chat.dropped, is_local=chat.local is not None)
 
 

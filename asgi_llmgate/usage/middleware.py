@@ -211,7 +211,7 @@ class Passage:
 
 def _is_event_stream(start: Message) -> bool:
     return any(
-        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+        name.lower() == b"content-type" and value.lstrip().lower().startswith(b"text/event-stream")
         for name, value in start.get("headers", ())
     )
 

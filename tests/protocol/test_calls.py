@@ -5,6 +5,7 @@ import pytest
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.calls import MOST, Calls
 from asgi_llmgate.protocol.emitters import MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.retained import Retained
 from tests.protocol.answers import PLAN
 
 Piece = tuple[int | None, str, str, bytes]
@@ -47,17 +48,17 @@ X, Y = rb"{\"x\":1}", rb"{\"y\":2}"
     ],
 )
 def test_each_piece_finds_its_call(pieces: list[Piece], calls: list[tuple[str, str, bytes]]) -> None:
-    found, known = [], Calls(PLAN)
+    found, known = [], Calls(PLAN, Retained())
     for piece in pieces:
         call, is_new = known.place(*piece)
         if is_new:
             found.append(call)
-    assert [(call.id, call.name, b"".join(call.arguments)) for call in found] == calls
+    assert [(call.id, call.name, bytes(call.arguments)) for call in found] == calls
     assert known.size == sum(len(piece[3]) for piece in pieces)
 
 
 def test_nothing_is_told_before_there_is_something_to_tell() -> None:
-    calls, out = Calls(PLAN), SSEEmitter()
+    calls, out = Calls(PLAN, Retained()), SSEEmitter()
     call, _ = calls.place(0, "a", "", X[:3])
     calls.tell(call, out)
     assert out.take() == b""
@@ -69,7 +70,7 @@ def test_nothing_is_told_before_there_is_something_to_tell() -> None:
 
 
 def test_a_name_that_comes_after_the_block_has_begun_changes_nothing() -> None:
-    calls, out = Calls(PLAN), MessageEmitter()
+    calls, out = Calls(PLAN, Retained()), MessageEmitter()
     call, _ = calls.place(0, "a", "A", X)
     calls.tell(call, out)
     calls.place(0, "a", "B", b"")
@@ -77,7 +78,7 @@ def test_a_name_that_comes_after_the_block_has_begun_changes_nothing() -> None:
 
 
 def test_there_is_a_limit() -> None:
-    calls = Calls(PLAN)
+    calls = Calls(PLAN, Retained())
     for number in range(MOST):
         calls.place(number, "", "A", b"")
     with pytest.raises(Broken, match=str(MOST)):

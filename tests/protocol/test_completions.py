@@ -175,3 +175,11 @@ def test_what_is_no_completion_is_a_failure(stream: bool, document: Any) -> None
     assert not answer.started
     answer.fail(Overloaded("later"))
     assert "later" not in answer.error.message
+
+
+def test_events_for_a_client_that_waits_for_a_document_are_a_failure() -> None:
+    answer = ChatAnswer(stream=False, request_id="req_1", input_estimate=9)
+    answer.step(json.dumps(STREAM[0]).encode())
+    assert answer.done
+    assert answer.error is not None
+    assert answer.error.message == "the model server streamed an answer that was to be one document"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.exchange import Answer, Usage
-from asgi_llmgate.protocol.metering import LARGEST, Meter, read_usage
+from asgi_llmgate.protocol.metering import Meter, read_usage
+from asgi_llmgate.protocol.sse import MAX_EVENT
 
 CHAT = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
 RESPONSES = {
@@ -79,11 +80,23 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
     [
         ("audio/mpeg", [b"\xff\xfb"]),
         ("application/json", [b"{"]),
-        ("application/json", [b" " * (LARGEST + 1), b'{"usage":{"prompt_tokens":3}}']),
-        ("text/event-stream", [b"data: " + b"x" * (LARGEST + 1), b'\n\ndata: {"usage":{"prompt_tokens":3}}\n\n']),
+        ("application/json", [b" " * (MAX_EVENT + 1), b'{"usage":{"prompt_tokens":3}}']),
+        ("text/event-stream", [b"data: " + b"x" * (MAX_EVENT + 1), b'\n\ndata: {"usage":{"prompt_tokens":3}}\n\n']),
         ("text/event-stream", [b'data: {"usage"\n\n']),
     ],
     ids=["sound", "half", "too large", "an event too large", "junk"],
 )
 def test_what_cannot_be_read_is_not_counted(content_type: str, chunks: list[bytes]) -> None:
     assert metered(content_type, *chunks).usage is None
+
+
+@pytest.mark.parametrize("content_type", ["Text/Event-Stream; charset=UTF-8", "application/json", "", "text/plain"])
+def test_a_stream_is_counted_whatever_it_is_called(content_type: str) -> None:
+    found = metered(content_type, b"\n", b'data: {"usage":', b'{"prompt_tokens":3}}\n\n').usage
+    assert found is not None
+    assert found.input == 3
+
+
+@pytest.mark.parametrize("content_type", ["Application/JSON", "application/problem+JSON; charset=utf-8"])
+def test_the_name_of_json_may_be_in_any_case(content_type: str) -> None:
+    assert metered(content_type, b'{"usage":', b'{"prompt_tokens":3}}').usage is not None

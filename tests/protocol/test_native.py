@@ -213,3 +213,10 @@ def test_an_end_without_a_count_leaves_the_estimate() -> None:
     assert data.endswith(b'message_stop"}\n\n')
     assert answer.usage.input == 100
     assert answer.usage.estimated
+
+
+def test_events_for_a_client_that_waits_for_a_message_are_a_failure() -> None:
+    answer = NativeAnswer(stream=False, request_id="req_1", input_estimate=9)
+    answer.step(b'{"type":"ping"}')
+    assert answer.done
+    assert row_for(answer.error).status == 502  # type: ignore[arg-type]

@@ -97,3 +97,39 @@ def test_counts_are_read_wherever_a_server_puts_them(counts: dict[str, Any], usa
     chunk = read_chunk(json.dumps({"usage": counts}).encode())
     assert chunk.usage is not None
     assert usage_of(chunk.usage) == usage
+
+
+LARGE = {"choices": [{"index": 0, "delta": {"content": "a" * 2_000_000, "tool_calls": [{"index": 1}]}}]}
+
+
+@pytest.mark.parametrize("content", ["a", "\u00e9", "\U0001f600"], ids=["ascii", "accents", "emoji"])
+def test_a_large_chunk_is_read_like_a_small_one(content: str) -> None:
+    body = {"id": "c1", "choices": [{"delta": {"content": content * 100_000, "tool_calls": [{"index": 1}]}}]}
+    chunk = read_chunk(json.dumps(body, ensure_ascii=False).encode())
+    assert chunk.choices is not None
+    assert chunk.choices[0].delta is not None
+    assert json.loads(bytes(chunk.choices[0].delta.content)) == content * 100_000
+
+
+def test_a_large_chunk_with_half_a_surrogate_is_mended() -> None:
+    data = json.dumps(LARGE).encode().replace(b"aaa", rb"a\ud83d", 1)
+    chunk = read_chunk(data)
+    assert chunk.choices is not None
+    assert chunk.choices[0].delta is not None
+    assert bytes(chunk.choices[0].delta.content).startswith(rb'"a\ufffd')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{**LARGE, "id": 7}, {"choices": "a" * 2_000_000}, ["a" * 2_000_000], {"choices": [{"delta": ["a" * 2_000_000]}]}],
+    ids=["a mistake", "no list", "no object", "no delta"],
+)
+def test_mistakes_in_a_large_chunk_are_not_looked_for(body: Any) -> None:
+    with pytest.raises(Broken, match="not a chat completion"):
+        read_chunk(json.dumps(body).encode())
+
+
+def test_mistakes_in_a_chunk_of_some_size_are_mended() -> None:
+    chunk = read_chunk(json.dumps({"id": 7, "choices": [{"delta": {"content": "a" * 100_000}}]}).encode())
+    assert chunk.choices is not None
+    assert chunk.id is None

@@ -19,11 +19,29 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.net.urls import shown
 from asgi_llmgate.yamltext import LARGEST, read_yaml
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A mapping in the settings; every key is known."""
+    """A mapping in the settings; every key is known.  Its repr shows no user, password or query of an address, no
+    value of a header, and no secret that was written where its name should stand."""
+
+    def __repr__(self) -> str:
+        members = (f"{name}={_told(name, getattr(self, name))}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({', '.join(members)})"
+
+
+def _told(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        hidden = name == "extra_headers"
+        return "{" + ", ".join(f"{key!r}: {'...' if hidden else _told('', item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_told(name, item) for item in value) + "]"
+    if isinstance(value, str):
+        named = name not in ("api_key", "client_secret") or value.startswith(("env:", "file:"))
+        return repr(shown(value) if "//" in value else value) if named else "'...'"
+    return repr(value)
 
 
 class Jwks(_Section, frozen=True):

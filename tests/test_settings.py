@@ -136,3 +136,69 @@ def test_a_second_policy_does_not_take_the_rules_of_the_first_away(tmp_path: Pat
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^cannot read .*nowhere\.yaml: No such file"):
         read_file(tmp_path / "nowhere.yaml")
+
+
+PASSWORD = "pa55word"
+IDP = {"issuer": "https://idp.test", "audiences": ["llm"]}
+CLIENT = {"client_id": "gate", "client_secret": "env:STATIC"}
+
+
+def backend(**members: Any) -> dict[str, Any]:
+    return with_(backends={"o": {"base_url": "http://x", **members}})
+
+
+def provider(**members: Any) -> dict[str, Any]:
+    return with_(auth={"providers": [{**IDP, **members}]})
+
+
+@pytest.mark.parametrize("address", ["https://bob:{}@a.test/v1", "https://a.test/v1?key={}", "https://a.test/v1#{}"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda url: backend(base_url=url),
+        lambda url: backend(api_key={"client_credentials": {"token_url": url, **CLIENT}}),
+        lambda url: backend(api_key={"token_exchange": {"token_url": url, **CLIENT}}),
+        lambda url: backend(api_key={"client_credentials": {"token_url": "https://a.test", "resource": url, **CLIENT}}),
+        lambda url: backend(extra_body={"callback": url, "more": {"urls": [url]}}),
+        lambda url: provider(jwks={"url": url}),
+        lambda url: provider(discovery_url=url),
+        lambda url: provider(issuer=url),
+        lambda url: provider(issuers=[url]),
+        lambda url: provider(introspection={"url": url, **CLIENT}),
+        lambda url: with_(auth={"protected_resource": {"url": url}}),
+        lambda url: with_(net={"proxy": url}),
+        lambda url: with_(usage={"ledger": {"url": url.replace("https", "postgresql")}}),
+    ],
+)
+def test_settings_show_no_credential_of_an_address(place: Any, address: str) -> None:
+    settings = read_settings(place(address.format(PASSWORD)))
+    assert "a.test" in repr(settings)
+    assert PASSWORD not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        backend(api_key=PASSWORD),
+        backend(extra_headers={"x-key": PASSWORD}),
+        backend(api_key={"client_credentials": {"token_url": "https://a.test", **CLIENT, "client_secret": PASSWORD}}),
+        provider(introspection={"url": "https://a.test", **CLIENT, "client_secret": PASSWORD}),
+    ],
+    ids=["api_key", "extra_headers", "client_secret", "the secret of an introspection"],
+)
+def test_settings_show_no_secret_that_stands_where_its_name_should(mapping: dict[str, Any]) -> None:
+    assert PASSWORD not in repr(read_settings(mapping))
+
+
+def test_settings_show_what_is_no_secret() -> None:
+    shown = repr(
+        read_settings(backend(api_key="env:KEY", extra_headers={"x-tenant": "a"}, base_url="http://gpu-1:8000/v1"))
+    )
+    for part in (
+        "base_url='http://gpu-1:8000/v1'",
+        "api_key='env:KEY'",
+        "'x-tenant': ...",
+        "match='*'",
+        "'authorization'",
+    ):
+        assert part in shown

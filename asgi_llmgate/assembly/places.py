@@ -10,6 +10,7 @@ from typing import Any
 
 from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.net.urls import shown
 
 Layer = Callable[[ASGIApp], ASGIApp]
 """What puts a layer in front of an app: a middleware class with its options, `partial(JWTAuthMiddleware, ...)`."""
@@ -53,7 +54,7 @@ def inside(folder: Path, name: str | None) -> Path | None:
 def require_url(text: str, example: str = "https://api.openai.com/v1") -> None:
     scheme, _, rest = text.partition("://")
     if scheme not in ("http", "https") or not rest:
-        raise SettingsError(f"not a URL: {text!r}", hint=f"such as {example}")
+        raise SettingsError(f"not a URL: {shown(text)!r}", hint=f"such as {example}")
 
 
 def require_readable(file: Path, path: str) -> None:

@@ -17,6 +17,7 @@ from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.verifier import Judge, Verifier
 from asgi_llmgate.errors import KeysUnavailable, Refusal
 from asgi_llmgate.net.client import Fetch
+from asgi_llmgate.net.urls import shown
 
 _LOCAL = (Check.ALGORITHM, Check.KEYS, Check.KEY, Check.SIGNATURE)
 _CHECKS: list[Check] = [check for check in Check if check not in (Check.CREDENTIAL, Check.ACTIVE)]
@@ -90,7 +91,7 @@ def _about_opaque(check: Check, trust: Judge | None) -> str:
     if check is Check.ISSUER:
         return f"provider {trust.provider.name}, the one with introspection"
     if check is Check.ACTIVE and trust.provider.introspection is not None:
-        return trust.provider.introspection.url
+        return shown(trust.provider.introspection.url)
     return ""
 
 

@@ -15,7 +15,7 @@ from asgi_llmgate.auth.reasons import Check
 from asgi_llmgate.auth.sources import Discovery, Inline, KeySource, discovery_url, require_https
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.oauth import OAuthClient
-from asgi_llmgate.net.urls import is_protected
+from asgi_llmgate.net.urls import is_protected, shown
 
 Json = Mapping[str, Any]
 
@@ -59,14 +59,14 @@ class Introspection:
             where a withdrawn token must stop to count
     """
 
-    url: str
+    url: str = field(repr=False)
     client: OAuthClient
     tokens: Literal["opaque", "all"] = "opaque"
 
     def __post_init__(self) -> None:
         if not is_protected(self.url):
             raise SettingsError(
-                f"tokens are sent over https (http only on this machine), not to {self.url!r}", path="url"
+                f"tokens are sent over https (http only on this machine), not to {shown(self.url)!r}", path="url"
             )
 
 

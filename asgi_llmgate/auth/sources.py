@@ -65,6 +65,9 @@ class URL:
     def __post_init__(self) -> None:
         require_https(self.url)
 
+    def __repr__(self) -> str:
+        return f"URL(url={shown(self.url)!r}, token_file={self.token_file!r}, ca_file={self.ca_file!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
@@ -75,6 +78,9 @@ class Discovery:
     def __post_init__(self) -> None:
         if self.url is not None:
             require_https(self.url)
+
+    def __repr__(self) -> str:
+        return f"Discovery(url={self.url and shown(self.url)!r})"
 
 
 KeySource = Inline | File | URL | Discovery

@@ -48,7 +48,7 @@ class Backend:
     on who calls.
     """
 
-    base_url: str
+    base_url: str = field(repr=False)
     provider: str = "openai"
     dialect: Dialect = DIALECTS["openai"]
     api_key: CredentialSource | None = None

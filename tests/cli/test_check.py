@@ -141,3 +141,48 @@ def test_keys_that_cannot_be_had_are_told_apart_from_a_bad_token(gate: list[str]
     assert said.exit_code == 1
     assert "FAILED  signing keys" in said.stdout
     assert "http://127.0.0.1:1/jwks" in said.stdout
+
+
+@pytest.mark.parametrize(
+    "address", ["https://bob:pa55@gpu.test/v1", "https://gpu.test/v1?key=pa55", "https://pa55@gpu.test"]
+)
+def test_addresses_are_shown_without_credentials(config: Path, address: str) -> None:
+    config.write_text(SETTINGS.replace("http://gpu-1:8000/v1", address))
+    said = CliRunner().invoke(main, ["check", "--config", str(config), "claude-opus-5", "qwen"])
+    assert said.exit_code == 0, said.output
+    assert "https://gpu.test" in said.output
+    assert "pa55" not in said.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("http://gpu-1:8000/v1", "ftp://bob:pa55@gpu.test"),
+        ("http://gpu-1:8000/v1", "bob:pa55@gpu.test"),
+        ("http://gpu-1:8000/v1", "gpu.test?key=pa55"),
+        ("auth: {mode", "net: {proxy: 'ftp://bob:pa55@gpu.test'}\nauth: {mode"),
+        ("auth: {mode", "net: {proxy: 'socks5://pa55@gpu.test'}\nauth: {mode"),
+        ("auth: {mode", "usage: {ledger: {url: 'mysql://bob:pa55@gpu.test/x'}}\nauth: {mode"),
+        ("auth: {mode", "usage: {ledger: {url: 'bob:pa55@gpu.test/x'}}\nauth: {mode"),
+        ("auth: {mode", "auth: {providers: [{issuer: i, audiences: [a], jwks: {url: 'http://pa55@gpu.test'}}], mode"),
+        ("auth: {mode", "auth: {providers: [{issuer: i, audiences: [a], discovery_url: 'http://pa55@gpu.test'}], mode"),
+        (
+            "auth: {mode",
+            "auth: {providers: [{issuer: i, audiences: [a], introspection: "
+            "{url: 'http://pa55@gpu.test', client_id: g}}], mode",
+        ),
+        (
+            "https://api.openai.test/v1",
+            "https://x.test', api_key: {client_credentials: "
+            "{token_url: 'http://pa55@gpu.test', client_id: g}}, provider: 'x",
+        ),
+        ('dialect: vllm', "dialect: vllm, api_key: 'pa55'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_address_is_told_without_its_credentials(config: Path, old: str, new: str) -> None:
+    text = SETTINGS.replace('base_url: "https://api.openai.test/v1"', "base_url: 'https://api.openai.test/v1'")
+    assert old in text
+    config.write_text(text.replace(old, new))
+    said = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert said.exit_code == 1, said.output
+    assert "pa55" not in said.output

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -198,7 +198,7 @@ def _compile(source: str, path: str) -> Expression:
 
 def _telling(send: Send, quota: Quota, exchange: Exchange) -> Send:
     """Adds what is left to an answer's headers: https://platform.claude.com/docs/en/api/rate-limits#response-headers."""
-    reset = datetime.fromtimestamp(exchange.started_at, UTC) + timedelta(seconds=math.ceil(quota.reset))
+    reset = datetime.fromtimestamp(math.ceil(exchange.started_at + quota.reset), UTC)
     headers = [
         (b"anthropic-ratelimit-requests-limit", b"%d" % quota.limit),
         (b"anthropic-ratelimit-requests-remaining", b"%d" % quota.remaining),

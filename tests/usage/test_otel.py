@@ -436,7 +436,7 @@ def test_the_boundaries_are_those_of_the_conventions() -> None:
 
 
 async def test_denials_are_counted_by_reason(gate: Any, collector: Collector) -> None:
-    rules = {"rules": [{"name": "none", "action": "deny", "when": "true"}]}
+    rules = {"rules": [{"name": "none", "action": "deny", "when": "llm.requestModel != ''"}]}
     gateway, _ = gate(**OTEL, policy=rules)
     for _ in range(3):
         await ask(gateway)

@@ -86,7 +86,7 @@ def assemble(
         limits=limits_layer(settings.limits, listed),
         usage=usage_layer(settings, [log, *kept, *sinks], models, routes),
         metadata=metadata(settings.auth, providers),
-        health=[each.health for each in kept],
+        health=[log.health, *[each.health for each in kept]],
         draining=draining,
         closing=[client.aclose, *[each.aclose for each in kept], log.close, *closing],
     )

@@ -18,11 +18,14 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from asgi_llmgate.asgi import Health
+from asgi_llmgate.usage.logfile import LogFile
 from asgi_llmgate.usage.record import UsageRecord
+
+log = logging.getLogger("llmgate")
 
 LOGGER = "llmgate.access"
 
@@ -40,29 +43,36 @@ _adopting = threading.Lock()
 class AccessLog:
     """A sink that writes lines.
 
-    With `file` they go to that file only, past the host's logging; it is opened at the first record and again whenever
-    it has been moved away, as logrotate does.
+    With `file` they go to that file only (logfile.py), past the host's logging.
     """
 
     def __init__(self, format: Literal["json", "logfmt"] = "json", file: str | Path | None = None) -> None:
         self._render: Render = to_json if format == "json" else to_logfmt
         self._logger: logging.Logger | None = None
-        self._handler: logging.Handler | None = None
-        if file is not None:
-            self._handler = WatchedFileHandler(file, encoding="ascii", delay=True)
-            self._logger = logging.Logger(LOGGER, logging.INFO)  # not in the tree: it answers to `file` alone
-            self._logger.addHandler(self._handler)
+        self._file = None if file is None else LogFile(file)
 
     def emit(self, record: UsageRecord) -> None:
+        if self._file is not None:
+            self._file.write(bounded(record.flat(), self._render))
+            return
         logger = self._logger or self._adopt()
         if logger.isEnabledFor(logging.INFO):
             flat = record.flat()
             logger.info(bounded(flat, self._render), extra={"llmgate": flat})
 
+    def health(self) -> Health:
+        """For `/readyz`: whether lines wait or get lost.  Handlers of the host's own are the host's to watch."""
+        if self._file is not None:
+            self._file.retry()
+            failing = self._file.failing
+        else:
+            failing = any(isinstance(each, _Stdout) and each.failing for each in logging.getLogger(LOGGER).handlers)
+        return Health(limping=("access log",) if failing else ())
+
     def close(self) -> None:
         """Close the file, if there is one.  A later record opens it again."""
-        if self._handler is not None:
-            self._handler.close()
+        if self._file is not None:
+            self._file.close()
 
     def _adopt(self) -> logging.Logger:
         with _adopting:
@@ -85,10 +95,33 @@ def ready_logger() -> logging.Logger:
 
 
 class _Stdout(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stdout` is at that moment, as logging's own last resort does for stderr."""
+    """Writes to what `sys.stdout` is at that moment, as logging's own last resort does for stderr.
+
+    Where that fails the log says so once, and once more when it works again; logging itself would print a traceback for
+    each line.
+    """
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
+        self.failing = False
+        self._failed = False
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
+        super().emit(record)
+        if self.failing and not self._failed:
+            self.failing = False
+            log.warning("the access log can be written again; up to %d lines were lost", self._lost)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._failed = True
+        self._lost += 1
+        if not self.failing:
+            self.failing = True
+            error = sys.exc_info()[1]
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            log.error("the access log cannot be written (%s)", why)
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]

@@ -8,6 +8,7 @@
       |   + MethodNotAllowed
       |   + NotFound                   no such path, no such model
       |   + BodyTooLarge
+      |   |   + StructureTooLarge      ... not in bytes, in what it holds
       |   + BodyTooSlow
       |   + TooManyBodies              this process holds as many request bodies as it may
       |   + AuthenticationFailed       no token, or not a good one
@@ -126,6 +127,10 @@ class NotFound(Refusal):
 
 class BodyTooLarge(Refusal):
     pass
+
+
+class StructureTooLarge(BodyTooLarge):
+    """Not its bytes: the values that it holds, or how deep they lie."""
 
 
 class BodyTooSlow(Refusal):
@@ -291,6 +296,7 @@ TABLE: dict[type[GateError], Row] = {
     MethodNotAllowed: Row(405, "invalid_request_error", "invalid_request_error", "InvalidRequest"),
     NotFound: Row(404, "not_found_error", "invalid_request_error", "NotFound"),
     BodyTooLarge: Row(413, "request_too_large", "invalid_request_error", "InvalidRequest"),
+    StructureTooLarge: Row(413, "request_too_large", "invalid_request_error", "InvalidRequest"),
     BodyTooSlow: Row(408, "timeout_error", "invalid_request_error", "Upload"),
     TooManyBodies: Row(503, "api_error", "server_error", "Upload"),
     AuthenticationFailed: Row(401, "authentication_error", "invalid_request_error", "JwtAuth"),

@@ -20,6 +20,7 @@ from asgi_llmgate.facts import LIST_CLAIMS, facts
 from asgi_llmgate.models import ModelTable
 from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.forwarded import decode_forwarded
+from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 from asgi_llmgate.routes import ROUTES, Route, Routes, find
 
 BODY_LIMIT = 32 * 2**20
@@ -29,7 +30,8 @@ class Resolver:
     """Turns a request into a call.
 
     `routes` says what each path under the mount is, `body_limit` is in bytes, `uploads` how slow bodies may be and what
-    all of them may hold, `list_claims` as in PolicyMiddleware: a row's condition sees the claims that a rule sees.
+    all of them may hold, `structure` what is in one, `list_claims` as in PolicyMiddleware: a row's condition sees the
+    claims that a rule sees.
     """
 
     def __init__(
@@ -39,18 +41,21 @@ class Resolver:
         routes: Routes = ROUTES,
         body_limit: int = BODY_LIMIT,
         uploads: Uploads | None = None,
+        structure: Structure = STRUCTURE,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self._uploads = uploads or Uploads()
         self._models = models
         self._routes = routes
         self._body_limit = body_limit
+        self._structure = structure
         self._list_claims = tuple(list_claims)
 
     async def resolve(self, scope: Scope, body: Body) -> None:
         """Set `exchange.call` where the request is a call to a model.
 
-        Raises what reading the body raises, and NotFound for a model that no row names.
+        Raises what reading the body raises, InvalidRequest and StructureTooLarge for what is in it, and NotFound for a
+        model that no row names.
         """
         path = local_path(scope)
         found = find(self._routes, path)
@@ -63,7 +68,7 @@ class Resolver:
         if decode is None or not route.allows(scope["method"]):
             return
         headers = exchange.headers
-        asked = decode(await body.read())
+        asked = decode(await body.read(), structure=self._structure)
         call = exchange.call = Call(
             asked=asked,
             candidates=(),
@@ -92,7 +97,7 @@ class Resolver:
         return there
 
 
-_DECODERS: Mapping[str, Callable[[bytes], Asked]] = MappingProxyType(
+_DECODERS: Mapping[str, Callable[..., Asked]] = MappingProxyType(
     {
         "messages": decode_messages,
         "count_tokens": partial(decode_messages, counting=True),
@@ -120,12 +125,18 @@ class ResolveMiddleware:
         body_timeout: float = TIMEOUT,
         body_min_rate: float = MIN_RATE,
         body_memory: int = MEMORY,
+        structure: Structure = STRUCTURE,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self.app = app
         uploads = Uploads(timeout=body_timeout, min_rate=body_min_rate, memory=body_memory)
         self._resolver = Resolver(
-            models, routes=routes, body_limit=body_limit, uploads=uploads, list_claims=list_claims
+            models,
+            routes=routes,
+            body_limit=body_limit,
+            uploads=uploads,
+            structure=structure,
+            list_claims=list_claims,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

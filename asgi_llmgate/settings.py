@@ -20,6 +20,7 @@ import msgspec
 
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.urls import shown
+from asgi_llmgate.protocol.structure import STRUCTURE
 from asgi_llmgate.yamltext import LARGEST, read_yaml
 
 
@@ -286,6 +287,21 @@ class Drain(_Section, frozen=True):
     after: Annotated[float, msgspec.Meta(ge=0)] = 20.0
 
 
+Most = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class StructureSettings(_Section, frozen=True):
+    """What a request body may hold: `protocol.structure.Structure`."""
+
+    depth: Most = STRUCTURE.depth
+    values: Most = STRUCTURE.values
+    names: Most = STRUCTURE.names
+    messages: Most = STRUCTURE.messages
+    blocks: Most = STRUCTURE.blocks
+    tools: Most = STRUCTURE.tools
+    model: Most = STRUCTURE.model
+
+
 class Server(_Section, frozen=True):
     """Sizes like `32MiB`, `body_min_rate` per second; `body_timeout`, `client_stall`: seconds that a client may leave
     us waiting for its body, and to send; `answer_limit`: of what is kept of one answer; `streams`: how many a worker is
@@ -296,6 +312,7 @@ class Server(_Section, frozen=True):
     body_min_rate: str | int = "16KiB"
     body_memory: str | int = "512MiB"
     answer_limit: str | int = "32MiB"
+    structure: StructureSettings = StructureSettings()
     client_stall: float = 60.0
     streams: Annotated[int, msgspec.Meta(ge=1)] = 250
     drain: Drain = Drain()

@@ -1,13 +1,16 @@
-"""`server.body_*`: what the bodies of requests may cost."""
+"""`server.body_*` and `server.structure`: what the bodies of requests may cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from asgi_llmgate import settings as shape
 from asgi_llmgate.assembly.places import Layer, bound
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.models import ModelTable
+from asgi_llmgate.protocol.structure import Structure
 from asgi_llmgate.resolve import ResolveMiddleware
 from asgi_llmgate.routes import Routes
 
@@ -34,5 +37,6 @@ def resolve_layer(server: shape.Server, models: ModelTable, routes: Routes, list
         body_timeout=server.body_timeout,
         body_min_rate=rate,
         body_memory=memory,
+        structure=Structure(**msgspec.structs.asdict(server.structure)),
         list_claims=list_claims,
     )

@@ -13,7 +13,8 @@ from functools import cached_property
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.lazyjson import Fields, Opened
-from asgi_llmgate.protocol.messages import Block, Message, read_content, read_messages
+from asgi_llmgate.protocol.messages import Block, Message, Reading, read_content, read_messages
+from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.tokens import Size, measure, tokens
 from asgi_llmgate.protocol.toolset import Tool, Toolset, read_tools
 
@@ -86,31 +87,33 @@ class MessagesRequest:
         return f"MessagesRequest(model={self.model!r}, messages={len(self.messages)})"  # prompts are nobody's business
 
 
-def decode_messages(body: bytes, *, counting: bool = False) -> MessagesRequest:
+def decode_messages(body: bytes, *, counting: bool = False, structure: Structure = STRUCTURE) -> MessagesRequest:
     """Decode the body of `POST /v1/messages`, or with `counting` of `/v1/messages/count_tokens`, which has no
     `max_tokens` (0 then).
 
     Raises `InvalidRequest`, whose message names the path of what is wrong (`messages.3.content.0.type: Field
-    required`).
+    required`), and `StructureTooLarge` before more is opened than `structure` allows.
     """
-    opened = lazyjson.open_body(body)
+    opened = lazyjson.open_body(body, structure)
     fields = opened.fields
+    reading = Reading(structure)
     try:
         return MessagesRequest(
-            model=_model(fields),
+            model=_model(fields, structure),
             max_tokens=0 if counting else _max_tokens(fields),
             stream=_stream(fields),
-            system=_system(fields),
-            messages=_messages(fields),
-            tools=read_tools(lazyjson.given(fields, "tools")),
+            system=read_content(lazyjson.given(fields, "system"), "system", reading),
+            messages=_messages(fields, reading),
+            tools=read_tools(lazyjson.given(fields, "tools"), structure),
             opened=opened,
         )
     except RecursionError:
         raise InvalidRequest(lazyjson.TOO_DEEP) from None
 
 
-def _model(fields: Fields) -> str:
+def _model(fields: Fields, structure: Structure) -> str:
     model = lazyjson.string(fields, "model")
+    structure.check_model(model)
     if not model:
         raise InvalidRequest("model: String should have at least 1 character")
     return model
@@ -137,15 +140,11 @@ def _stream(fields: Fields) -> bool:
     return lazyjson.is_true(value)
 
 
-def _system(fields: Fields) -> Sequence[Block]:
-    return read_content(lazyjson.given(fields, "system"), "system")
-
-
-def _messages(fields: Fields) -> Sequence[Message]:
+def _messages(fields: Fields, reading: Reading) -> Sequence[Message]:
     value = lazyjson.given(fields, "messages")
     if value is None:
         raise InvalidRequest("messages: Field required")
-    messages = read_messages(value)
+    messages = read_messages(value, reading)
     if not messages:
         raise InvalidRequest("messages: at least one message is required")
     return messages

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Raw
+
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.draft import Draft, named
@@ -131,7 +133,7 @@ def _document(draft: Draft, block: Block) -> list[bytes]:
         case "text":
             return [_titled(block, [lazyjson.text(source, "data")])]
         case "content":
-            inner = [part for child in read_content(source.get("content"), "content") for part in parts(draft, child)]
+            inner = _inside(draft, source.get("content"))
             texts = [part for part in inner if is_text(part)]
             return [_titled(block, texts), *(part for part in inner if not is_text(part))]
         case "file":
@@ -141,6 +143,18 @@ def _document(draft: Draft, block: Block) -> list[bytes]:
             return [b'{"type":"file","file":{"filename":%s,"file_data":%s}}' % (quote(name), _data_url(source))]
     draft.report.add(PLACE + "document")
     return [quote(_missing(block, source))]
+
+
+def _inside(draft: Draft, content: Raw | None) -> list[bytes]:
+    """The parts of a document's own content.  That is text and images: what would be opened once more is told."""
+    found: list[bytes] = []
+    for child in read_content(content, "content"):
+        if child.type in ("document", "search_result"):
+            draft.report.add(PLACE + child.type)
+            found.append(told(child))
+        else:
+            found += parts(draft, child)
+    return found
 
 
 def _filled(block: Block, *names: str) -> list[bytes]:
@@ -159,8 +173,7 @@ def _missing(block: Block, source: Fields) -> str:
 
 
 def _search_result(draft: Draft, block: Block) -> bytes:
-    inner = read_content(lazyjson.given(block.fields, "content"), "content")
-    texts = [part for child in inner for part in parts(draft, child) if is_text(part)]
+    texts = [part for part in _inside(draft, lazyjson.given(block.fields, "content")) if is_text(part)]
     return lazyjson.joined([*_filled(block, "title", "source"), *texts], rb"\n")
 
 

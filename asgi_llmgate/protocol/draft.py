@@ -56,7 +56,7 @@ class Report:
 
     def add(self, name: str) -> None:
         if name not in self._names and len(self._names) < _MOST:
-            self._names[_UNSAFE.sub("_", name)[:_LONGEST]] = None
+            self._names[_UNSAFE.sub("_", name[:_LONGEST])] = None
 
     def unknown(self, place: str, fields: Mapping[str, Raw], known: frozenset[str]) -> None:
         """Report every field that is not among the known ones.  `place` ends where the name begins."""

@@ -13,6 +13,8 @@ from functools import cached_property
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.lazyjson import Fields, Opened
+from asgi_llmgate.protocol.members import check_members
+from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.tokens import IMAGE_TOKENS, Size, tokens
 
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -83,16 +85,27 @@ class ForwardedRequest:
         return f"ForwardedRequest(model={self.model!r})"  # prompts are nobody's business
 
 
-def decode_forwarded(body: bytes, *, needs_model: bool) -> ForwardedRequest:
-    """Decode a body that is a JSON object, or empty where no model has to be named.  Raises `InvalidRequest`."""
+def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = STRUCTURE) -> ForwardedRequest:
+    """Decode a body that is a JSON object, or empty where no model has to be named.
+
+    Raises `InvalidRequest`, and `StructureTooLarge` before more is opened than `structure` allows.
+    """
     if not body and not needs_model:
         return ForwardedRequest(Opened(b"", {}, {}))
-    opened = lazyjson.open_body(body)
-    lazyjson.refuse_repeated_names(opened.body)
+    opened = lazyjson.open_body(body, structure, numbers=needs_model)
+    check_members(opened, structure)
     request = ForwardedRequest(opened)
-    if needs_model and not request.model:
-        raise InvalidRequest("model: Field required")
+    structure.check_model(request.model)
+    if needs_model:
+        _check_call(request, structure)
     return request
+
+
+def _check_call(request: ForwardedRequest, structure: Structure) -> None:
+    if not request.model:
+        raise InvalidRequest("model: Field required")
+    for name, limit in (("messages", "messages"), ("tools", "tools"), ("functions", "tools")):
+        structure.check_size(limit, lazyjson.elements(request.fields.get(name), structure), name)
 
 
 def _tool_name(tool: Fields) -> str:

@@ -15,9 +15,14 @@ import re
 
 import msgspec
 
-# An escape is eaten whole, so that the second half of `\\` never starts another one.
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}\Z")
+_HEX = rb"[0-9a-fA-F]{2}"
+_HIGH, _LOW = rb"[89abAB]" + _HEX, rb"[c-fC-F]" + _HEX
+_LOST = re.compile(rb"\\u[dD](?:%b(?!\\u[dD]%b)|(?<!\\u[dD]%b\\u[dD])%b)" % (_HIGH, _LOW, _HIGH, _LOW))
+"""Half of a surrogate pair, where no backslash stands escaped."""
+_ESCAPED, _HIDDEN = rb"\\", b"\xff\xff"
+"""A backslash that is none, and what stands for it meanwhile: bytes that no UTF-8 has."""
+_MOST_LOST = 10_000
+"""More are not mended: a text is cut in the middle of an emoji now and then, not all the time."""
 
 
 class _Object(msgspec.Struct):
@@ -47,6 +52,7 @@ def nested(value: bytes) -> bytes:
 
 
 def is_utf8(data: bytes) -> bool:
+    """In pieces: one emoji makes the text of it four times as large."""
     if data.isascii():
         return True
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -61,12 +67,8 @@ def is_utf8(data: bytes) -> bool:
 
 def repaired(data: bytes) -> bytes:
     """JSON with U+FFFD in place of bytes that are no UTF-8 and of surrogates that have lost their other half."""
-    return _ESCAPE.sub(_mend, data.decode("utf-8", "replace").encode())
-
-
-def _mend(found: re.Match[bytes]) -> bytes:
-    escape = found[0]
-    return rb"\ufffd" if _SURROGATE.match(escape) else escape
+    text = data if is_utf8(data) else data.decode("utf-8", "replace").encode()
+    return _LOST.sub(rb"\\ufffd", text.replace(_ESCAPED, _HIDDEN), _MOST_LOST).replace(_HIDDEN, _ESCAPED)
 
 
 def object_in(raw: bytes) -> bytes | None:

@@ -3,7 +3,8 @@
 Most of a request is text, tool schemas and tool inputs that mean the same on both wires: an Anthropic text and an
 OpenAI content string are the same JSON string.  So a body is opened one level at a time into names and `msgspec.Raw`
 values, and what needs no change goes out as the bytes that it came as.  msgspec checks the grammar of what it skips
-(numbers, escapes, control characters) but neither UTF-8 nor repeated names; `open_body` does both.
+(numbers, escapes, control characters) but neither UTF-8 nor repeated names; `open_body` does both, and before that it
+looks how much there is to open (`structure`).
 
 Every reader here raises `InvalidRequest` whose message starts with the place.  A place is put together only on the way
 out of an error: the innermost reader says `text: Field required`, the loop around it adds `content.0.`, and so on.
@@ -11,7 +12,6 @@ out of an error: the innermost reader says `text: Field required`, the loop arou
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -21,15 +21,17 @@ from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.jsontext import is_utf8, repaired
+from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 
 Fields: TypeAlias = dict[str, Raw]
 """A JSON object, opened one level."""
 
-QUOTE, BRACE = b'"{'
-"""How a JSON string and a JSON object begin."""
+QUOTE, BRACE, BRACKET = b'"{['
+"""How a JSON string, object and array begin."""
 
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_elements = msgspec.json.Decoder(list[Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 _value = msgspec.json.Decoder().decode
 
@@ -37,7 +39,7 @@ quote = msgspec.json.Encoder().encode
 """Any value as compact JSON; a `str` as a JSON string."""
 
 _OPEN = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
-_NAME = re.compile(rb'("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
+_NAME = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
 _ELEMENT = re.compile(r"`\$\[(\d+)\]")
 
@@ -71,14 +73,16 @@ class Opened(NamedTuple):
         return f"Opened({len(self.body)} bytes)"  # they are somebody's prompt
 
 
-def open_body(body: bytes) -> Opened:
-    """Open a request body.
+def open_body(body: bytes, structure: Structure = STRUCTURE, *, numbers: bool = True) -> Opened:
+    """Open a request body.  Raises `StructureTooLarge` before more is opened than `structure` allows; `numbers` as in
+    its `check`.
 
     The bytes in the result differ from `body` only where it held half a surrogate pair, which a client that cuts a text
     in the middle of an emoji sends and no server takes: U+FFFD stands there then.
     """
     if not is_utf8(body):
         raise InvalidRequest("the request body is not valid UTF-8")
+    structure.check(body, numbers=numbers)
     try:
         try:
             fields = _fields(body)
@@ -91,42 +95,32 @@ def open_body(body: bytes) -> Opened:
         raise InvalidRequest(f"the request body is not valid JSON: {error}") from None
     except RecursionError:
         raise InvalidRequest(TOO_DEEP) from None
-    return Opened(body, fields, _starts(body, fields))
+    structure.check_size("names", fields, "the request body")
+    starts: dict[str, int] = {}
+    step_over(body, 0, fields, starts)
+    return Opened(body, fields, starts)
 
 
-def _starts(body: bytes, fields: Fields) -> dict[str, int]:
-    """Where the value of each top-level name starts.  Raises `InvalidRequest` for a name that comes twice: msgspec
-    keeps the last value, other readers the first, and what was decided on must be what the server reads.
+def step_over(text: bytes, at: int, fields: Fields, starts: dict[str, int]) -> int:
+    """Find where the value of each name of an object starts, and where the object ends.  Raises `InvalidRequest` for a
+    name that comes twice: msgspec keeps the last value, other readers the first, and what was decided on must be what
+    the server reads.
 
     The values are known, so the walk steps over each by its length; where other bytes stand, the name comes again.
     """
-    found: dict[str, int] = {}
-    separator = _OPEN.match(body)
-    while separator is not None and (name := _NAME.match(body, separator.end())) is not None:
+    separator = _OPEN.match(text, at)
+    while separator is not None:
+        at = separator.end()
+        if (name := _NAME.match(text, at)) is None:
+            break
         key, start = _string(name[1]), name.end()
         value = fields[key]
-        if key in found or not body.startswith(value, start):
+        if key in starts or not text.startswith(value, start):
             raise InvalidRequest("a name is given more than once", told=f"{key[:64]}: given more than once")
-        found[key] = start
-        separator = _COMMA.match(body, start + len(value))
-    return found
-
-
-def refuse_repeated_names(body: bytes) -> None:
-    """The same for every object in a body: for one whose bytes are handed on, so that the server there cannot read
-    something else than what was decided on.  Raises `InvalidRequest`."""
-    try:
-        json.loads(body, object_pairs_hook=_unrepeated)
-    except RecursionError:
-        raise InvalidRequest(TOO_DEEP) from None
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise InvalidRequest("a name is given more than once", told=f"{name[:64]}: given more than once")
-        seen.add(name)
+        starts[key] = start
+        at = start + len(value)
+        separator = _COMMA.match(text, at)
+    return text.index(b"}", at) + 1
 
 
 def opens_with(value: bytes) -> int:
@@ -193,6 +187,14 @@ def read_objects(value: Raw | None) -> list[Fields]:
         return [] if value is None else _objects(value)
     except msgspec.ValidationError:
         return []
+
+
+def elements(value: Raw | None, structure: Structure = STRUCTURE) -> list[Raw]:
+    """The elements of a list, or none of anything else.  Raises `StructureTooLarge`."""
+    if value is None or opens_with(value) != BRACKET:
+        return []
+    structure.check_elements(bytes(value))
+    return _elements(value)
 
 
 def is_true(value: Raw | None) -> bool:

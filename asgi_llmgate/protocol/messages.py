@@ -12,12 +12,16 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.lazyjson import Fields
+from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = ("user", "assistant", "system")
+
+_WITHIN = 4
+"""Anthropic's own blocks lie two deep: a document in a tool's result."""
 
 
 class Block(msgspec.Struct, frozen=True, eq=False):
@@ -43,55 +47,87 @@ class Message(msgspec.Struct, frozen=True, eq=False):
     fields: Fields
 
 
-def read_messages(value: Raw) -> list[Message]:
-    messages = []
-    for index, fields in enumerate(lazyjson.objects(value, "messages")):
+class Reading:
+    """Counts what is opened of one request, before it is looked at.  Raises `StructureTooLarge`."""
+
+    def __init__(self, structure: Structure = STRUCTURE) -> None:
+        self.structure = structure
+        self._blocks = 0
+        self._within = 0
+
+    def blocks(self, value: Raw, name: str) -> list[Fields]:
+        """A list of content blocks."""
+        found = lazyjson.objects(value, name)
+        self._blocks += len(found)
+        self.structure.check_size("blocks", range(self._blocks), "messages")
+        return found
+
+    def inner(self, value: Raw | None) -> Sequence[Block]:
+        """The content of a block.  Each level of it is read once more than the one around it, and there are few."""
+        if self._within == _WITHIN:
+            raise StructureTooLarge(f"content: blocks lie more than {_WITHIN} deep in one another")
+        self._within += 1
         try:
-            messages.append(_message(fields))
+            return read_content(value, "content", self)
+        finally:
+            self._within -= 1
+
+
+def read_messages(value: Raw, reading: Reading | None = None) -> list[Message]:
+    reading = reading or Reading()
+    found = lazyjson.objects(value, "messages")
+    reading.structure.check_size("messages", found)
+    messages = []
+    for index, fields in enumerate(found):
+        try:
+            messages.append(_message(fields, reading))
         except InvalidRequest as wrong:
             raise wrong.at(f"messages.{index}") from None
     return messages
 
 
-def _message(fields: Fields) -> Message:
+def _message(fields: Fields, reading: Reading) -> Message:
     role = lazyjson.string(fields, "role")
     if role not in ROLES:
         raise InvalidRequest("role: Input should be 'user', 'assistant' or 'system'")
     content = lazyjson.given(fields, "content")
     if content is None and role != "system":
         raise InvalidRequest("content: Field required")
-    return Message(role, read_content(content, "content"), fields)
+    return Message(role, read_content(content, "content", reading), fields)
 
 
-def read_content(value: Raw | None, name: str) -> Sequence[Block]:
+def read_content(value: Raw | None, name: str, reading: Reading | None = None) -> Sequence[Block]:
     """A string, a list of blocks, or nothing."""
+    reading = reading or Reading()
     if value is None:
         return ()
     if lazyjson.opens_with(value) == lazyjson.QUOTE:
         return (Block("text", {"text": value}),)
     blocks = []
-    for index, fields in enumerate(lazyjson.objects(value, name)):
+    for index, fields in enumerate(reading.blocks(value, name)):
         try:
-            blocks.append(_block(fields))
+            blocks.append(_block(fields, reading))
         except InvalidRequest as wrong:
             raise wrong.at(f"{name}.{index}") from None
     return blocks
 
 
-def _block(fields: Fields) -> Block:
+def _block(fields: Fields, reading: Reading) -> Block:
     kind = lazyjson.string(fields, "type")
     match kind:
         case "text":
             lazyjson.text(fields, "text")
             return Block(kind, fields)
         case "tool_result":
-            inner = read_content(lazyjson.given(fields, "content"), "content")
+            inner = reading.inner(lazyjson.given(fields, "content"))
             return Block(kind, fields, lazyjson.string(fields, "tool_use_id"), inner)
         case "tool_use":
             lazyjson.text(fields, "name")
             arguments = lazyjson.given(fields, "input")
             if arguments is not None and lazyjson.opens_with(arguments) != lazyjson.BRACE:
                 raise InvalidRequest("input: Input should be an object")
+            if arguments is not None:
+                reading.structure.check_depth(bytes(arguments))
             return Block(kind, fields, lazyjson.string(fields, "id"))
         case "image" | "document":
             return Block(kind, fields, source=_source(fields))

@@ -31,7 +31,7 @@ class ToolNames:
         return known
 
     def _shortened(self, name: str) -> str:
-        digest, plain = sha256(name.encode()).hexdigest(), _MISFIT.sub("_", name)
+        digest, plain = sha256(name.encode()).hexdigest(), _MISFIT.sub("_", name[:64])
         candidates = (f"{plain[: 63 - length]}_{digest[:length]}" for length in range(8, 63))
         short = next(short for short in candidates if short not in self.back and short not in self._upstream)
         self.back[short] = name

@@ -16,6 +16,9 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.draft import Report
 from asgi_llmgate.protocol.messages import Block, Message
 
+_SHOWN, _LONGEST = 20, 128
+"""Of ids in an error, how many and how much of each: they are a caller's words, however many those are."""
+
 
 @dataclass(slots=True)
 class Turn:
@@ -60,6 +63,10 @@ def turns_of(messages: Sequence[Message], report: Report, *, repair: bool = Fals
     return turns
 
 
+def _shown(call_id: str) -> str:
+    return call_id[:_LONGEST]
+
+
 class _Pairing:
     def __init__(self, report: Report, repair: bool) -> None:
         self._report = report
@@ -81,8 +88,8 @@ class _Pairing:
                 "tool_use",
                 f"messages.{turn.said[-1][0]}",
                 "`tool_use` ids were found without `tool_result` blocks",
-                f" immediately after: {', '.join(missing)}. Each `tool_use` block must have a corresponding "
-                "`tool_result` block in the next message.",
+                f" immediately after: {', '.join(map(_shown, missing[:_SHOWN]))}. Each `tool_use` block must have a "
+                "corresponding `tool_result` block in the next message.",
             )
 
     def _call(self, turn: Turn, block: Block) -> None:
@@ -98,15 +105,15 @@ class _Pairing:
                 "tool_result",
                 (turn, block),
                 "unexpected `tool_use_id` found in `tool_result` blocks",
-                f": {call}. Each `tool_result` block must have a corresponding `tool_use` block in the previous "
-                "message.",
+                f": {_shown(call)}. Each `tool_result` block must have a corresponding `tool_use` block in the "
+                "previous message.",
             )
         elif call in turn.results:
             self._mend(
                 "tool_result",
                 (turn, block),
                 "each tool_use must have a single result",
-                f". Found multiple `tool_result` blocks with id: {call}",
+                f". Found multiple `tool_result` blocks with id: {_shown(call)}",
             )
         else:
             turn.results[call] = block

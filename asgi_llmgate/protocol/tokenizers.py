@@ -40,7 +40,7 @@ _templated = msgspec.json.Decoder(_Templated)
 def prompt_of(request: MessagesRequest, *, target: Target, dialect: Dialect, options: Options) -> bytes:
     """The prompt of a call as the server there would get it.  Raises InvalidRequest."""
     chat = to_chat(request, target=target, dialect=dialect, options=options, request_id="", counting=True)
-    fields = lazyjson.open_body(chat.body).fields
+    fields = lazyjson.opened(Raw(chat.body)) or {}
     kept = {name: fields[name] for name in _PROMPT if name in fields}
     return quote({**kept, "add_generation_prompt": True})
 

@@ -14,6 +14,7 @@ _FUNCTION = frozenset({"type", "name", "description", "input_schema", "defer_loa
 _CHOICE = frozenset({"type", "name", "disable_parallel_tool_use"})
 _CHOICES = {"auto": b'"auto"', "any": b'"required"', "none": b'"none"'}
 _NO_SCHEMA = b'{"type":"object","properties":{}}'
+_SHOWN = 20
 _NOT_SCHEMAS = frozenset({"properties", "required", "enum", "const", "default", "examples"})
 """Keywords whose values are no schemas, or are looked at by themselves."""
 
@@ -26,7 +27,7 @@ def answer_instead(draft: Draft) -> str | None:
     toolset = draft.request.toolset
     if toolset.declared or not toolset.unsupported or draft.options.unsupported_tools == "drop":
         return None
-    names = ", ".join(tool.name[:64] for tool in toolset.unsupported)
+    names = ", ".join(tool.name[:64] for tool in toolset.unsupported[:_SHOWN])
     text = f"not available through this gateway: {names}"
     if draft.options.unsupported_tools == "reject":
         raise InvalidRequest(f"tools: {text}")

@@ -21,6 +21,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.lazyjson import Fields
 from asgi_llmgate.protocol.messages import Block, Message
+from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 
 Kind = Literal["function", "search", "unsupported"]
 
@@ -63,7 +64,7 @@ class Toolset:
         if tool.name in self.offered:
             self.offered[tool.name] = tool
 
-    def _follow(self, blocks: Iterable[Block]) -> None:
+    def _follow(self, blocks: Iterable[Block], *, compacted: bool = False) -> None:
         for index, block in enumerate(blocks):
             match block.type:
                 case "tool_result":
@@ -81,9 +82,10 @@ class Toolset:
                     found = lazyjson.opened(block.fields.get("content")) or {}
                     for reference in lazyjson.read_objects(found.get("tool_references")):
                         self._load(lazyjson.read_string(reference.get("tool_name")))
-                case "compaction":
+                case "compaction" if not compacted:
                     changes = lazyjson.read_objects(block.fields.get("tool_changes"))
-                    self._follow(Block(lazyjson.read_string(change.get("type")), change) for change in changes)
+                    blocks = (Block(lazyjson.read_string(change.get("type")), change) for change in changes)
+                    self._follow(blocks, compacted=True)
 
     def _load(self, name: str) -> None:
         if name not in self.declared:
@@ -110,11 +112,15 @@ class Toolset:
             self.unknown.add(name)
 
 
-def read_tools(value: Raw | None) -> list[Tool]:
+def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool]:
     """The entries of `tools`."""
+    found = [] if value is None else lazyjson.objects(value, "tools")
+    structure.check_size("tools", found)
     tools = []
-    for index, fields in enumerate([] if value is None else lazyjson.objects(value, "tools")):
+    for index, fields in enumerate(found):
         try:
+            if (schema := fields.get("input_schema")) is not None:
+                structure.check_depth(bytes(schema))
             tools.append(read_tool(fields))
         except InvalidRequest as wrong:
             raise wrong.at(f"tools.{index}") from None

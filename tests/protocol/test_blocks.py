@@ -211,3 +211,14 @@ def test_of_more_images_than_a_model_takes_the_newest_are_shown(translate: Any) 
     assert shown == ["BBBB", "CCCC"]
     assert NO_IMAGE in str(told.messages[0]["content"])
     assert told.dropped == {"messages[].content[].image"}
+
+
+@pytest.mark.parametrize("kind", ["document", "search_result"])
+def test_what_a_document_holds_is_opened_once_and_what_that_holds_is_told(translate: Any, kind: str) -> None:
+    inner = {"type": "text", "text": "deep"}
+    for _ in range(3):
+        source = {"type": "content", "content": [inner]}
+        inner = {"type": "document", "source": source} if kind == "document" else {**source, "type": kind, "title": "t"}
+    told = translate(**user(inner))
+    assert f"messages[].content[].{kind}" in told.dropped
+    assert f"[{kind}] " in str(told.messages[0]["content"])

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable
 
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
-from tests.work import opcodes
 
 
 @pytest.mark.parametrize(
@@ -26,7 +23,7 @@ from tests.work import opcodes
         pytest.param(b'{"a":1} {}', "not valid JSON", id="more after the end"),
         pytest.param(b'\xef\xbb\xbf{"a":1}', "not valid JSON", id="byte order mark"),
         pytest.param(b'{"a":"\xff"}', "not valid UTF-8", id="not UTF-8 in a value that is skipped"),
-        pytest.param(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deeply", id="deep"),
+        pytest.param(b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "too deeply", id="deep"),
         pytest.param(b'{"a":' + b"[" * 100_000, "too deeply", id="deep and cut"),
         pytest.param(b'{"a":1,"a":1}', "a: given more than once", id="twice the same"),
         pytest.param(b'{"a":1,"b":2,"a":3}', "a: given more than once", id="twice with another value"),
@@ -75,30 +72,6 @@ def test_each_value_is_found_where_it_stands(body: bytes) -> None:
 )
 def test_what_is_not_rewritten_stays_as_it_came(body: bytes, changes: dict[str, bytes], expected: bytes) -> None:
     assert lazyjson.open_body(body).rewritten(changes) == expected
-
-
-@pytest.mark.parametrize(
-    ("body", "name"),
-    [
-        (b'{"tools":[{"name":"a","name":"b"}]}', "name"),
-        (b'{"a":{"b":[[{"c":1,"\\u0063":2}]]}}', "c"),
-    ],
-    ids=["in a tool", "deep down and escaped"],
-)
-def test_a_name_that_comes_twice_anywhere_is_refused_where_bytes_are_handed_on(body: bytes, name: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        lazyjson.refuse_repeated_names(body)
-    assert refused.value.told == f"{name}: given more than once"
-    assert refused.value.message == "a name is given more than once"
-
-
-def test_names_may_come_again_in_other_objects() -> None:
-    lazyjson.refuse_repeated_names(b'{"a":{"a":1},"b":[{"a":1},{"a":2}]}')
-
-
-def test_nesting_that_no_reader_follows_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="nested too deeply"):
-        lazyjson.refuse_repeated_names(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -153,36 +126,3 @@ def test_json_is_made_compact_without_being_changed() -> None:
 
 def test_an_opened_body_shows_nothing_of_itself() -> None:
     assert repr(lazyjson.open_body(b'{"prompt":"secret"}')) == "Opened(19 bytes)"
-
-
-NAMES = {
-    "all the same": lambda index: "a",
-    "each twice": lambda index: f"n{index // 2}",
-    "the last one": lambda index: f"n{max(index, 1)}",
-    "none": lambda index: f"n{index}",
-}
-PLACES = {
-    "": b"%s",
-    "in a list": b'{"x":[%s]}',
-    "in an object": b'{"x":%s}',
-    "escaped": b'{"\\u0078":%s}',
-    "deep": b'{"x":[[[%s]]]}',
-}
-
-
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_the_work_on_repeated_names_grows_with_their_number_and_no_faster(
-    place: bytes, name: Callable[[int], str]
-) -> None:
-    def work(size: int) -> int:
-        names = [name(index) for index in range(size)]
-        body = place % b"{%s}" % b",".join(b'"%s":1' % each.encode() for each in reversed(names))
-        return opcodes(lambda: _refused(body))
-
-    assert work(800) <= 2.2 * work(400)
-
-
-def _refused(body: bytes) -> None:
-    with contextlib.suppress(InvalidRequest):
-        lazyjson.refuse_repeated_names(body)

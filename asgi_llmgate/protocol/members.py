@@ -1,0 +1,199 @@
+"""The names in a body whose own bytes are handed on.
+
+What the rules decide on must be what the server reads, whatever reads there.  JSON decoders agree on bodies in which no
+name can be taken for another one; where names can, they go different ways (RFC 8259 section 4): of a name that comes
+twice some take the first value and some the last, Go's encoding/json takes `Model` for `model`
+(https://pkg.go.dev/encoding/json#Unmarshal), and readers in C may end a name at U+0000.  So these are refused:
+
+- in every object: a name that comes twice, escapes undone, and one with U+0000 in it;
+- where names are the protocol's: two that differ in case alone, and a name of the protocol in another case;
+- in `metadata`, whose names are labels: two that differ in case alone.
+
+Maps whose names are the caller's own (a tool's input, a JSON schema) are left to say `Name` and `name`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
+from asgi_llmgate.protocol import lazyjson
+from asgi_llmgate.protocol.lazyjson import BRACE, BRACKET, Fields, Opened
+from asgi_llmgate.protocol.structure import Structure
+
+Kind = Literal["protocol", "labels", "own"]
+"""Whose names an object has."""
+
+_OWN = frozenset(
+    {"arguments", "input", "input_schema", "parameters", "schema", "properties", "patternProperties", "$defs", "env"}
+    | {"definitions", "dependentSchemas", "headers", "variables", "logit_bias", "chat_template_kwargs", "guided_json"}
+    | {"mm_processor_kwargs", "vllm_xargs"}
+)
+"""Members whose value is a map, or a tree of maps, with the caller's own names."""
+
+_PROTOCOL_AT_TOP = frozenset({"input", "parameters"})
+"""Beside the model: a conversation (OpenAI's Responses), and limits (Hugging Face)."""
+
+PROTOCOL = frozenset(
+    # the request
+    {"model", "models", "stream", "messages", "system", "prompt", "input", "inputs", "suffix", "tools", "tool_choice"}
+    | {"functions", "function_call", "stream_options", "metadata", "temperature", "top_p", "top_k", "n", "best_of"}
+    | {
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_new_tokens",
+        "max_tokens_to_sample",
+        "max_length",
+    }
+    | {"n_predict", "num_predict", "min_tokens", "options", "parameters", "stop", "stop_sequences", "user", "thinking"}
+    | {"response_format", "output_config", "output_format", "format", "reasoning", "reasoning_effort", "service_tier"}
+    | {"parallel_tool_calls", "context_management", "container", "mcp_servers", "thread", "safeguards", "speed"}
+    # messages and their content
+    | {"role", "content", "type", "text", "id", "name", "tool_calls", "tool_call_id", "tool_use_id", "is_error"}
+    | {"source", "data", "media_type", "url", "file_id", "image_url", "input_audio", "file", "file_data", "detail"}
+    | {"cache_control", "citations", "title", "context", "signature", "refusal", "thinking", "clear_at", "call_id"}
+    # tools
+    | {"function", "description", "input_schema", "strict", "defer_loading", "arguments", "tool", "tool_name"}
+    | {"definition", "tool_changes", "tool_references", "disable_parallel_tool_use", "allowed_tools", "mode"}
+    # what hangs on the rest
+    | {"include_usage", "budget_tokens", "display", "effort", "json_schema", "schema", "ttl", "user_id"}
+)
+"""Names that a server, or the decision before it, may read."""
+
+_NESTED = re.compile(rb"[\[{]")
+_PASSES, _SLACK = 6, 8 * 2**20
+"""How many times its length a body may be read, since each level is read once more than the one around it; honest ones
+that are long have their length in texts and images, four levels deep."""
+
+_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def check_members(opened: Opened, structure: Structure) -> None:
+    """Raises `InvalidRequest`, which tells the place, and `StructureTooLarge`."""
+    _Walk(len(opened.body), structure).top(opened.fields)
+
+
+def folded(name: str) -> str:
+    """Names that a reader without regard to case may take for one another are equal: Unicode's folding, and, for those
+    who compare upper case, that of the letters' capitals."""
+    return name.lower() if name.isascii() else name.upper().casefold()
+
+
+class _Walk:
+    def __init__(self, size: int, structure: Structure) -> None:
+        self._structure = structure
+        self._left = _PASSES * size + _SLACK
+
+    def top(self, fields: Fields) -> None:
+        _check_names(fields, "protocol")
+        for name, value in fields.items():
+            if name == "metadata":
+                kind: Kind = "labels"
+            else:
+                kind = "own" if name in _OWN and name not in _PROTOCOL_AT_TOP else "protocol"
+            self._member(name, value, kind, 1)
+
+    def _member(self, name: str | int, value: Raw, kind: Kind, depth: int) -> None:
+        first = memoryview(value)[0]
+        if first != BRACE and first != BRACKET:
+            return
+        depth += 1
+        self._check_depth(depth)
+        if first == BRACKET and _NESTED.search(value, 1) is None:
+            return
+        self._left -= len(value)
+        if self._left < 0:
+            raise StructureTooLarge("the request body is nested too deeply for its length")
+        try:
+            if first == BRACE:
+                fields = _fields(value)
+                if _length(fields) != len(value):
+                    lazyjson.step_over(bytes(value), 0, fields, {})
+                self._object(fields, kind, depth)
+            else:
+                self._array(value, kind, depth)
+        except InvalidRequest as wrong:
+            raise _at(name, wrong) from None
+
+    def _array(self, value: Raw, kind: Kind, depth: int) -> None:
+        try:
+            objects = _objects(value)
+        except msgspec.ValidationError:
+            for index, element in enumerate(lazyjson.elements(value, self._structure)):
+                self._member(index, element, kind, depth)
+            return
+        if sum(map(_length, objects)) + len(objects) + 1 != len(value):
+            _step_over_all(bytes(value), objects)
+        self._check_depth(depth + 1)
+        for index, fields in enumerate(objects):
+            try:
+                self._object(fields, kind, depth + 1)
+            except InvalidRequest as wrong:
+                raise _at(index, wrong) from None
+
+    def _object(self, fields: Fields, kind: Kind, depth: int) -> None:
+        if len(fields) > self._structure.names:
+            self._structure.check_size("names", fields, "an object")
+        _check_names(fields, kind)
+        inner = _OF_MEMBERS[kind]
+        for name, value in fields.items():
+            if memoryview(value)[0] in _OPENING:
+                self._member(name, value, inner if name not in _OWN else "own", depth)
+
+    def _check_depth(self, depth: int) -> None:
+        if depth > self._structure.depth:
+            raise StructureTooLarge(f"the request body is nested more than {self._structure.depth} levels deep")
+
+
+_OPENING = (BRACE, BRACKET)
+_OF_MEMBERS: dict[Kind, Kind] = {"protocol": "protocol", "labels": "own", "own": "own"}
+
+
+def _length(fields: Fields) -> int:
+    """Bytes of an object without white space and escapes whose names all come once.  Of one that is longer, nothing is
+    known."""
+    if not fields:
+        return 2
+    named = "".join(fields)
+    names = len(named) if named.isascii() else len(named.encode())
+    return names + sum(map(len, fields.values())) + 4 * len(fields) + 1
+
+
+def _step_over_all(text: bytes, objects: list[Fields]) -> None:
+    at = 1
+    for index, fields in enumerate(objects):
+        try:
+            at = lazyjson.step_over(text, text.index(b"{", at), fields, {})
+        except InvalidRequest as wrong:
+            raise _at(index, wrong) from None
+
+
+def _at(place: str | int, wrong: InvalidRequest) -> InvalidRequest:
+    """The same about a part of an object, whose names may be the caller's own: only he is told."""
+    return InvalidRequest(wrong.message, told=f"{str(place)[:64]}.{wrong.told}")
+
+
+def _check_names(fields: Fields, kind: Kind) -> None:
+    if fields.keys() <= PROTOCOL:
+        return
+    if "\0" in "".join(fields):
+        raise InvalidRequest("a name has U+0000 in it")
+    if kind == "own":
+        return
+    seen: set[str] = set()
+    for name in fields:
+        if kind == "protocol" and name in PROTOCOL:
+            continue
+        key = folded(name)
+        if kind == "protocol" and key in PROTOCOL:
+            raise InvalidRequest("a name in another case", told=f"{name[:64]}: names are in lower case: {key}")
+        if key in seen:
+            told = f"{name[:64]}: given more than once, in different cases"
+            raise InvalidRequest("a name is given more than once, in different cases", told=told)
+        seen.add(key)

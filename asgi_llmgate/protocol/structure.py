@@ -1,0 +1,110 @@
+"""How much a request body may hold, looked at before it is opened.
+
+A body of one-letter messages is small in bytes and large in work: what JSON costs to open is decided by its values, not
+by its length.  So they are counted first, in slices, and counting stops where there are too many; what is opened after
+that, level by level, is bounded by them, and each level's own limits are checked before the next one is opened.
+
+A value takes two bytes at least, so a short body cannot have too many and is not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sized
+from dataclasses import dataclass
+from itertools import accumulate
+
+from asgi_llmgate.errors import StructureTooLarge
+
+_SLICE = 256 * 1024
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_FLAT = re.compile(rb"\[[^\[\]{}]*+\]")
+_NO_BACKSLASH = re.compile(rb"[^\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The limits.  `values`: elements and members of all arrays and objects together; `depth`: of arrays and objects in
+    one another; `names`: in one object; `blocks`: of content, in all messages together; `model`: characters."""
+
+    depth: int = 64
+    values: int = 100_000
+    names: int = 5_000
+    messages: int = 20_000
+    blocks: int = 10_000
+    tools: int = 3_000
+    model: int = 256
+
+    def check(self, body: bytes, *, numbers: bool = True) -> None:
+        """Count the values of a body, which need not be JSON.  Without `numbers`, those in arrays do not count: a text
+        is sent to be embedded as the numbers of its tokens.  Raises `StructureTooLarge` for its values and depth."""
+        if len(body) > 2 * self.values:
+            self._count(body, numbers=numbers)
+
+    def check_depth(self, value: bytes) -> None:
+        """The depth of a value that is handed on, or walked, without being opened level by level."""
+        if len(value) > 2 * self.depth and value.count(b"{") + value.count(b"[") > self.depth:
+            self._count(value)
+
+    def check_elements(self, value: bytes) -> None:
+        """How many elements an array has, where numbers were not counted; the numbers of inner arrays are not opened
+        with it."""
+        if len(value) > 2 * self.values:
+            outside = b"".join(_between_quotes(value)[::2])
+            if _FLAT.sub(b"", outside).count(b",") >= self.values:
+                raise StructureTooLarge(f"the request body has more than {self.values} values")
+
+    def check_size(self, limit: str, counted: Sized, place: str = "") -> None:
+        """Whether there are not more than one of the limits says."""
+        most: int = getattr(self, limit)
+        if len(counted) > most:
+            raise StructureTooLarge(f"{place or limit}: {len(counted)} {limit}, and no more than {most} are taken")
+
+    def check_model(self, name: str) -> None:
+        if len(name) > self.model:
+            raise StructureTooLarge(f"model: {len(name)} characters, and no more than {self.model} are taken")
+
+    def _count(self, body: bytes, *, numbers: bool = True) -> None:
+        values = quotes = depth = start = 0
+        inside = False
+        while start < len(body):
+            end = _end_of_slice(body, start)
+            parts = _between_quotes(body[start:end])
+            outside = b"".join(parts[inside::2])
+            start, inside = end, inside != (len(parts) % 2 == 0)
+            values += outside.count(b",") + outside.count(b"{") + outside.count(b"[")
+            values -= 0 if numbers else _numbers_in_arrays(outside)
+            quotes += len(parts) - 1
+            if values > self.values or quotes > 4 * self.values:
+                raise StructureTooLarge(f"the request body has more than {self.values} values")
+            brackets = outside.translate(None, _NO_BRACKETS)
+            depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
+            depth = depths[-1]
+            if max(depths) > self.depth:
+                raise StructureTooLarge(f"the request body is nested more than {self.depth} levels deep")
+
+
+STRUCTURE = Structure()
+"""What a body may hold by default.  A turn of today's Claude Code has 820 values, 12 names in an object, 8 messages,
+22 tools, 13 blocks, and is 11 levels deep; a conversation that fills a window of a million tokens has some 20,000."""
+
+
+def _numbers_in_arrays(outside: bytes) -> int:
+    """Those with another element behind them; the next member of an object would begin with its name."""
+    plain = outside.translate(_DIGITS, b" \t\r\n")
+    return plain.count(b"0,") - plain.count(b"0,:")
+
+
+def _end_of_slice(body: bytes, start: int) -> int:
+    """Never between a backslash and what it escapes: behind a byte that is no backslash."""
+    found = _NO_BACKSLASH.search(body, start + _SLICE)
+    return len(body) if found is None else found.end()
+
+
+def _between_quotes(piece: bytes) -> list[bytes]:
+    """What stands before, between and behind the quotes that begin or end a string: in one, and in none, in turns."""
+    if b"\\" in piece:
+        piece = piece.replace(rb"\\", b"  ").replace(rb"\"", b"  ")
+    return piece.split(b'"')

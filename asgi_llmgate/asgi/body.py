@@ -26,6 +26,8 @@ one that reads the same file again and again 80 times (gzip, br, zstd); a bomb i
 UNPACKED = 2**20
 """Bytes that any body may decode to: a single table of zeros beats RATIO."""
 
+_SMALL = 2**12
+
 DRAIN_SECONDS = 5.0
 DRAIN_SILENCE = 1.0
 
@@ -96,7 +98,7 @@ class Body:
         length = self._headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limit:
             raise _too_large(self._limit)
-        arrived = bytearray()  # in one piece: a list of bytes would hold 40 bytes more for each
+        pieces = _Pieces()
         try:
             while True:
                 message = await self._upload.wait(self._receive)
@@ -104,21 +106,19 @@ class Body:
                     raise ClientGone
                 chunk = message.get("body", b"")
                 self._ended = not message.get("more_body", False)
-                size = self._upload.received = len(arrived) + len(chunk)
+                size = self._upload.received = pieces.size + len(chunk)
                 if size > self._limit:
                     raise _too_large(self._limit)
-                if self._ended and not arrived:
-                    self._upload.hold(size)
-                    return bytes(chunk)
-                self._upload.hold(size + size // 8)  # as far as a bytearray grows ahead
-                arrived += chunk
+                self._upload.hold(size + size // 64)  # and what a piece is beside its bytes
+                pieces.append(chunk)
                 if self._ended:
-                    self._upload.hold(2 * size + size // 8)
-                    whole = bytes(arrived)
+                    self._upload.hold(size if pieces.single else 2 * size + size // 64)
+                    whole = pieces.joined()
+                    pieces.clear()
                     self._upload.hold(size)
                     return whole
         finally:
-            arrived.clear()  # the traceback of an error holds it for as long as the refusal takes
+            pieces.clear()  # the traceback of an error holds them for as long as the refusal takes
 
     def _decode(self, decode: Decode, raw: bytes) -> bytes:
         """All that decoding may take is reserved before: the data, and once more where a library joins its pieces."""
@@ -131,6 +131,39 @@ class Body:
             raise _too_large(limit)
         self._upload.hold(len(raw) + len(decoded))
         return decoded
+
+
+class _Pieces:
+    """What has arrived so far, in pieces that are not small: of bytes that come one by one each would take 40."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: list[bytes] = []
+        self._small = bytearray()
+
+    @property
+    def single(self) -> bool:
+        return not self._small and len(self._pieces) <= 1
+
+    def append(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if len(piece) < _SMALL:
+            self._small += piece
+            if len(self._small) < _SMALL:
+                return
+            piece = b""
+        if self._small:
+            self._pieces.append(bytes(self._small))
+            self._small.clear()
+        if piece:
+            self._pieces.append(piece)
+
+    def joined(self) -> bytes:
+        return self._pieces[0] if self.single and self._pieces else b"".join([*self._pieces, self._small])
+
+    def clear(self) -> None:
+        self._pieces.clear()
+        self._small.clear()
 
 
 async def drain(

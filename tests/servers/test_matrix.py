@@ -38,7 +38,7 @@ def server(pair: tuple[Server, str]) -> Server:
 @pytest.fixture(scope="module")
 def gate(pair: tuple[Server, str], start: Start) -> Iterator[Gate]:
     server, host = pair
-    with start(server, host, client_stall=0.5, drain={"signal": True, "after": 0.2}) as gate:
+    with start(server, host, body_timeout=0.5, client_stall=0.5, drain={"signal": True, "after": 0.2}) as gate:
         yield gate
 
 
@@ -56,6 +56,16 @@ def test_a_call_is_answered_and_the_hosts_own_page_too(gate: Gate) -> None:
     record = gate.record(answer.request_id)
     assert (record["outcome"], record["path"]) == ("ok", f"{gate.prefix}/v1/messages")
     assert gate.get("/pid")[0] == 200
+
+
+def test_a_body_that_stops_coming_is_refused_and_its_connection_closed(server: Server, gate: Gate) -> None:
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=PATIENCE) as client:
+        fields = {"host": "x", "content-length": "1000", **gate.headers()}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        client.sendall(f"POST {gate.prefix}/v1/messages HTTP/1.1\r\n{head}\r\n{{".encode())
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 408 "), answer
+    assert gate.records()[-1]["status"] == 408
 
 
 def test_events_arrive_one_by_one(gate: Gate) -> None:

@@ -20,6 +20,7 @@ class Server:
     `alone`: what it does at SIGTERM with a stream that goes on, by itself: "waits" for its end, "cancels" the request,
     "kills" the worker.  `grace`: seconds until then by default; `briefly`, `patiently`: the options for less, and more.
     `waits_since`: the Python from which on it waits, whatever its options say.
+    `slow_upload`: a body that does not go on is refused (408); "unseen": the server calls nobody before the body's end.
     `drains`: whether `drain: {signal: true}` decides instead.
     """
 
@@ -27,6 +28,7 @@ class Server:
     command: Command
     workers: int = 2
     stalled: Literal["released", "buffered"] = "released"
+    slow_upload: Literal["refused", "unseen"] = "refused"
     alone: Literal["waits", "cancels", "kills"] = "waits"
     grace: int = 0
     briefly: tuple[str, ...] = ()
@@ -83,6 +85,7 @@ SERVERS = (
         command("daphne {app} -b 127.0.0.1 -p {port}"),
         workers=1,
         stalled="buffered",
+        slow_upload="unseen",
         alone="cancels",
         drains=False,
     ),

@@ -59,6 +59,8 @@ def test_a_call_is_answered_and_the_hosts_own_page_too(gate: Gate) -> None:
 
 
 def test_a_body_that_stops_coming_is_refused_and_its_connection_closed(server: Server, gate: Gate) -> None:
+    if server.slow_upload == "unseen":
+        pytest.skip("it calls the gateway when it has the whole body")
     with socket.create_connection(("127.0.0.1", gate.port), timeout=PATIENCE) as client:
         fields = {"host": "x", "content-length": "1000", **gate.headers()}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

@@ -57,6 +57,7 @@ class TranslationApp:
         debug: bool = False,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
+        self.draining = Draining() if draining is None else draining
         self._own_client = HTTPClient() if client is None else None
         http = client or self._own_client
         assert http is not None
@@ -67,7 +68,7 @@ class TranslationApp:
         self._list = ModelList(models, list_claims=list_claims)
         self._counter = TokenCounter(upstreams, estimator=estimator)
         self._passthrough = Passthrough(
-            upstreams, client_stall=client_stall, answer_limit=answer_limit, draining=draining
+            upstreams, client_stall=client_stall, answer_limit=answer_limit, draining=self.draining
         )
         self._dispatch = Dispatch(
             upstreams,
@@ -75,13 +76,15 @@ class TranslationApp:
             ping_interval=ping_interval,
             client_stall=client_stall,
             answer_limit=answer_limit,
-            draining=draining,
+            draining=self.draining,
             debug=debug,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await refuse(scope, receive, send, NotFound("no websocket here"))
         if scope["type"] != "http":
-            raise NotImplementedError(f"the gateway speaks HTTP only, not {scope['type']}")
+            raise NotImplementedError(f"the gateway speaks HTTP only, not {scope['type'][:100]!r}")
         scope, exchange = Exchange.enter(scope)
         body = self._resolver.body(scope, receive)
         try:

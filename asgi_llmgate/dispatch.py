@@ -54,7 +54,7 @@ class Dispatch:
         ping_interval: float = PING_INTERVAL,
         client_stall: float = 60.0,
         answer_limit: int = ANSWER_LIMIT,
-        draining: Draining | None = None,
+        draining: Draining,
         debug: bool = False,
     ) -> None:
         self._upstreams = upstreams
@@ -62,7 +62,7 @@ class Dispatch:
         self._every = min(PEEK, ping_interval)
         self._client_stall = client_stall
         self._answer_limit = answer_limit
-        self._draining = draining or Draining()
+        self._draining = draining
         self._debug = debug
 
     def choose(self, call: Call, wire: Wire) -> tuple[Target, Upstream]:
@@ -97,6 +97,9 @@ class Dispatch:
             relay.settle(error)
         except asyncio.CancelledError:  # the server will not wait any longer
             relay.settle(ShuttingDown())
+            raise
+        except GateError:
+            relay.note()
             raise
         finally:
             relay.let_go()
@@ -134,6 +137,8 @@ class Dispatch:
         except ClientGone:
             raise
         except GateError as error:
+            if isinstance(error, ShuttingDown):
+                client.hurry()
             relay.carrier.fail(error)
         await self._pass_on(relay, client)
 
@@ -248,10 +253,15 @@ class _Relay:
         """Of the error that the carrier keeps, whose traceback leads here, and so to the request and its body."""
         self._carrier = None
 
+    def note(self) -> None:
+        """Write down what has been used so far."""
+        if self._carrier is not None:
+            self.exchange.usage, self.exchange.answer = self._carrier.usage, self._carrier.answer
+
     def settle(self, ending: ClientGone | ShuttingDown | None = None) -> None:
         """Write down what the answer was, and how it ended: by itself, or in the middle."""
         exchange, carrier = self.exchange, self.carrier
-        exchange.usage, exchange.answer = carrier.usage, carrier.answer
+        self.note()
         exchange.dropped.extend(carrier.reported)
         error = ending or carrier.error
         if error is None:

@@ -315,10 +315,14 @@ class Exchange:
 
 
 def read_headers(scope: Scope) -> Mapping[str, str]:
-    """Header names lower-cased, values as latin-1 text; of repeated ones the values joined with ", " (RFC 9110 5.3)."""
+    """Header names lower-cased, values as latin-1 text.
+
+    Of repeated ones the values are joined with ", " (RFC 9110 section 5.3), and with "; " where a cookie header was
+    split on its way (RFC 9113 section 8.2.3).
+    """
     found: dict[str, str] = {}
     for name, value in scope.get("headers", ()):
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
+        found[key] = f"{found[key]}{'; ' if key == 'cookie' else ', '}{text}" if key in found else text
     return found

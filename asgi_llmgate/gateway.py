@@ -9,14 +9,15 @@ where the host runs layers of ours too), and closes at the end what they opened.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import Draining, Front, Health, local_path, run_lifespan
+from asgi_llmgate.asgi import Close, Draining, Front, Health, close_all, local_path, run_lifespan
+from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.routes import ROUTES, Routes, find
 
@@ -34,16 +35,22 @@ class Gateway:
     policy or limits layer can say without the body (its `before_body`, if it has one) is asked before `resolve`.
     `routes` (the same as theirs) say in which envelope a refusal is told.
     `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `health` is what
-    `/readyz` asks, beside `draining`, which `app` has to know as well.  `closing` are called, in order, when the
-    gateway shuts down.
+    `/readyz` asks, beside `draining`, which is `app.draining` where the app has one.
+
+    At the end the gateway closes `app` and the layers that it has built, by their `aclose` where they have one, and
+    then calls `closing`, in order: all of them, whatever one of them raises.  What was given to a layer, such as a
+    client that several share or a sink, belongs to who made it: put its `aclose` or `close` into `closing`.
 
         Gateway(
             TranslationApp({"openai": Backend(base_url=..., api_key=...)}, models=table),
             resolve=partial(ResolveMiddleware, models=table),
             auth=partial(JWTAuthMiddleware, providers=[...]),
             policy=partial(PolicyMiddleware, rules=[...]),
-            usage=partial(UsageMiddleware, sinks=[AccessLog()]),
+            usage=partial(UsageMiddleware, sinks=[log := AccessLog()]),
+            closing=[log.close],
         )
+
+    Raises SettingsError where `draining` is not the app's own.
     """
 
     def __init__(
@@ -59,23 +66,27 @@ class Gateway:
         metadata: Mapping[str, Any] | None = None,
         health: Iterable[Callable[[], Health]] = (),
         draining: Draining | None = None,
-        closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+        closing: Iterable[Close] = (),
     ) -> None:
+        self._draining = _shared(draining, getattr(app, "draining", None))
+        ours = [app]
         early: list[Layer] = []
         for layer in (limits, policy):
             if layer is not None:
                 app = layer(app)
+                ours.append(app)
                 if hasattr(app, "before_body"):
                     early.append(app.before_body)
         for layer in (resolve, *early, auth, usage):
             if layer is not None:
                 app = layer(app)
-        self._draining = draining or Draining()
+                ours.append(app)
         self._health = tuple(health)
         document = None if metadata is None else lambda scope: metadata
         self._app = Front(app, health=self.health, metadata=document)
         self._routes = routes
-        self._closing = tuple(closing)
+        closes = (getattr(each, "aclose", None) for each in reversed(ours))
+        self._closing: tuple[Close, ...] = (*filter(None, closes), *closing)
 
     @classmethod
     def from_settings(
@@ -85,7 +96,7 @@ class Gateway:
         folder: str | os.PathLike[str] = ".",
         sinks: Iterable[Sink] = (),
         session: Session | None = None,
-        closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+        closing: Iterable[Close] = (),
     ) -> Gateway:
         """The gateway that the settings describe; relative paths in them are relative to `folder`.
 
@@ -135,13 +146,9 @@ class Gateway:
     async def shutdown(self) -> None:
         """End the calls of the running event loop that are still open, and close what belongs to it.
 
-        May be repeated; the gateway may be used again.
+        May be repeated; the gateway may be used again.  What cannot be closed is logged.
         """
-        await self._draining.finish()
-        for close in self._closing:
-            closed = close()
-            if closed is not None:
-                await closed
+        await close_all((self._draining.finish, *self._closing))
 
     @asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
@@ -160,3 +167,10 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.shutdown()
+
+
+def _shared(draining: Draining | None, apps: Draining | None) -> Draining:
+    """The one that both go by.  Of two, one would wait for the streams and the other let them run."""
+    if draining is not None and apps is not None and draining is not apps:
+        raise SettingsError("the app has another one", path="draining", hint="leave it out, or give the app the same")
+    return draining or apps or Draining()

@@ -35,12 +35,12 @@ class Passthrough:
         *,
         client_stall: float = 60.0,
         answer_limit: int = ANSWER_LIMIT,
-        draining: Draining | None = None,
+        draining: Draining,
     ) -> None:
         self._upstreams = upstreams
         self._client_stall = client_stall
         self._kept = min(MAX_EVENT, answer_limit)
-        self._draining = draining or Draining()
+        self._draining = draining
 
     async def answer(
         self, scope: Scope, exchange: Exchange, request: ForwardedRequest, receive: Receive, send: Send
@@ -65,13 +65,15 @@ class Passthrough:
                 async with opened as answer:
                     kind = answer.headers.get("content-type", "")
                     meter = Meter(kind, limit=self._kept)
-                    await client.start(answer.status, _headers(exchange, kind))
-                    async for chunk in answer.chunks():
-                        exchange.first_token_at = exchange.first_token_at or time.monotonic()
-                        meter.feed(chunk)
-                        await client.send(chunk)
-                meter.end()
-                exchange.usage, exchange.answer = meter.usage, meter.answer
+                    try:
+                        await client.start(answer.status, _headers(exchange, kind))
+                        async for chunk in answer.chunks():
+                            exchange.first_token_at = exchange.first_token_at or time.monotonic()
+                            meter.feed(chunk)
+                            await client.send(chunk)
+                        meter.end()
+                    finally:  # however it ends: what has been used is paid for
+                        exchange.usage, exchange.answer = meter.usage, meter.answer
                 exchange.settle("ok")
                 await client.end()
         except ClientGone as error:

@@ -148,6 +148,13 @@ async def test_the_resolve_layer_leaves_other_requests_alone() -> None:
     assert (await call(ResolveMiddleware(inner, models=MODELS), "POST", "/other", content=b"form")).status == 204
 
 
-async def test_the_app_refuses_what_is_no_http(app: Any) -> None:
-    with pytest.raises(NotImplementedError, match="websocket"):
-        await app({"type": "websocket"}, None, None)
+async def test_a_websocket_is_closed_and_of_anything_else_the_app_knows_nothing(app: Any) -> None:
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    await app({"type": "websocket", "path": "/v1/messages", "headers": []}, None, send)
+    assert said == [{"type": "websocket.close", "code": 1008}]
+    with pytest.raises(NotImplementedError, match="'webtransport'"):
+        await app({"type": "webtransport"}, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from asgi_llmgate import (
     Backend,
     Exchange,
     Gateway,
+    HTTPClient,
     JWTAuthMiddleware,
     Limit,
     LimitMiddleware,
@@ -52,18 +54,14 @@ async def make(serve: Callable[..., str]) -> Any:
     def made(rule: str = LAB, turn: Turn = HI, *limits: Limit) -> tuple[Gateway, Kept, ModelServer]:
         server = ModelServer([turn.always()])
         models = ModelTable([ModelRow("*", ("openai/gpt-4o-mini",))], {"openai": "openai"})
-        draining = Draining()
-        app = TranslationApp({"openai": Backend(base_url=serve(server) + "/v1")}, models=models, draining=draining)
         records = Kept()
         gateway = Gateway(
-            app,
+            TranslationApp({"openai": Backend(base_url=serve(server) + "/v1")}, models=models),
             resolve=partial(ResolveMiddleware, models=models),
             auth=partial(JWTAuthMiddleware, providers=[IDP.provider()]),
             policy=partial(PolicyMiddleware, rules=[rule]),
             limits=partial(LimitMiddleware, limits=limits),
             usage=partial(UsageMiddleware, sinks=[records]),
-            draining=draining,
-            closing=[app.aclose],
         )
         gateways.append(gateway)
         return gateway, records, server
@@ -269,6 +267,85 @@ async def test_a_shutdown_ends_the_calls_that_are_open(make: Any) -> None:
         assert (await client.read()).events()[-1][0] == "error"
     assert [record.outcome for record in records] == ["shutdown"]
     assert (await call(gateway, "GET", "/readyz")).status == 200
+
+
+def closing_gateway(**options: Any) -> Gateway:
+    models = ModelTable([], {})
+    return Gateway(TranslationApp({}, models=models), resolve=partial(ResolveMiddleware, models=models), **options)
+
+
+async def test_each_close_has_its_turn_whatever_becomes_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    closed: list[str] = []
+
+    def fails() -> None:
+        closed.append("fails")
+        raise OSError("a full disk")
+
+    async def fails_late() -> None:
+        await asyncio.sleep(0)
+        fails()
+
+    async def works() -> None:
+        closed.append("works")
+
+    class Layer:
+        def __init__(self, app: Any) -> None:
+            pass
+
+        async def aclose(self) -> None:
+            closed.append("layer")
+            raise ValueError
+
+    gateway = closing_gateway(usage=Layer, closing=[fails, works, fails_late, lambda: closed.append("last")])
+    for _ in range(2):
+        await gateway.shutdown()
+        assert closed == ["layer", "fails", "works", "fails", "last"]
+        closed.clear()
+    assert len(caplog.messages) == 6
+    assert "Layer.aclose failed; the others are closed all the same" in caplog.messages[0]
+
+
+async def test_a_cancelled_shutdown_closes_everything_too() -> None:
+    closed: list[str] = []
+
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    async def works() -> None:
+        await asyncio.sleep(0)
+        closed.append("works")
+
+    task = asyncio.create_task(closing_gateway(closing=[hangs, works, lambda: closed.append("last")]).shutdown())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed == ["works", "last"]
+
+
+async def test_what_a_layer_made_for_itself_is_closed_and_what_was_lent_to_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[HTTPClient] = []
+
+    async def aclose(client: HTTPClient) -> None:
+        closed.append(client)
+
+    monkeypatch.setattr(HTTPClient, "aclose", aclose)
+    lent, models = HTTPClient(), ModelTable([], {})
+    resolve = partial(ResolveMiddleware, models=models)
+    auth = partial(JWTAuthMiddleware, providers=[IDP.provider()])
+    await Gateway(TranslationApp({}, models=models), resolve=resolve, auth=auth).shutdown()
+    assert len(closed) == 2  # the app's, and the layer's
+    closed.clear()
+    auth = partial(auth, client=lent)
+    await Gateway(TranslationApp({}, models=models, client=lent), resolve=resolve, auth=auth).shutdown()
+    assert closed == []
+
+
+async def test_a_gateway_and_its_app_end_calls_by_one_object() -> None:
+    with pytest.raises(SettingsError, match=r"^draining: the app has another one"):
+        closing_gateway(draining=Draining())
 
 
 RESOURCE = "https://apps.acme.test/llm"

@@ -1,6 +1,7 @@
 """The ASGI side: request bodies, paths, answers, the client's connection, and how a gateway hangs in a host."""
 
 from asgi_llmgate.asgi.body import Body, drain
+from asgi_llmgate.asgi.closing import Close, close_all
 from asgi_llmgate.asgi.draining import Draining
 from asgi_llmgate.asgi.front import Front, Health
 from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
@@ -15,6 +16,7 @@ __all__ = [
     "PROTECTED_RESOURCE",
     "Body",
     "ClientConnection",
+    "Close",
     "Draining",
     "Front",
     "Health",
@@ -23,6 +25,7 @@ __all__ = [
     "Mounted",
     "Paced",
     "Uploads",
+    "close_all",
     "drain",
     "local_path",
     "mount",

@@ -7,7 +7,8 @@ still uploading may see a broken pipe instead of the answer.  Then the answer go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 
 from asgi_llmgate._types import Receive, Scope, Send
@@ -27,6 +28,9 @@ from asgi_llmgate.protocol.envelopes import error_body, error_headers
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+STALL = 60.0
+"""Seconds that the client of a whole answer may take to read it."""
+
 POLICY_VIOLATION = 1008
 """The close code for a refused websocket (RFC 6455 section 7.4.1); before the accept servers turn it into a 403."""
 
@@ -34,14 +38,23 @@ POLICY_VIOLATION = 1008
 async def respond(send: Send, status: int, headers: Headers, body: bytes, *, head: bool = False) -> None:
     """Send a whole answer.  `content-length` is added; with `head` the body is left out (RFC 9110 section 9.3.2).
 
-    A client that has left is no error here: nobody waits for the answer.
+    A client that has left, or does not read, is no error here: nobody waits for the answer.
     """
     headers = list(headers)
     if status != 204:  # RFC 9110 section 8.6
         headers.append((b"content-length", b"%d" % len(body)))
     with suppress(OSError):
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head else body})
+        await in_time(send({"type": "http.response.start", "status": status, "headers": headers}))
+        await in_time(send({"type": "http.response.body", "body": b"" if head else body}))
+
+
+async def in_time(sending: Awaitable[None], seconds: float = STALL) -> None:
+    """A `send` to a client that may have stopped reading, which would wait for ever.  Raises TimeoutError, an OSError.
+
+    The server closes the connection of an app that leaves an answer unfinished.
+    """
+    async with asyncio.timeout(seconds):
+        await sending
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: GateError) -> None:

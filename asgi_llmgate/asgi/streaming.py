@@ -30,6 +30,9 @@ from asgi_llmgate._types import Message, Receive, Send
 from asgi_llmgate.cancellation import CancelScope, end
 from asgi_llmgate.errors import ClientGone
 
+LAST_WORDS = 2.0
+"""Seconds for the end of an answer to go out where there is no time for more."""
+
 
 class ClientConnection:
     """`stall` is how many seconds one `send` may take; None is no bound.  What is left of the body is thrown away."""
@@ -64,6 +67,14 @@ class ClientConnection:
         self.ended = True
         await self._pass_on({"type": "http.response.body", "body": chunk, "more_body": False})
 
+    def hurry(self, seconds: float = LAST_WORDS) -> None:
+        """From now on one `send` may take so long at the most, and one that waits already so long from now."""
+        self._stall = seconds if self._stall is None else min(seconds, self._stall)
+        if self._sending_since is not None:
+            self._sending_since = self._loop.time()
+        self._stop_timer()
+        self._timer = self._loop.call_later(self._stall, self._check_stall, self._stall)
+
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._scope.__enter__()
@@ -75,8 +86,7 @@ class ClientConnection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         watcher, self._watcher = self._watcher, None
         assert watcher is not None
         try:
@@ -92,6 +102,11 @@ class ClientConnection:
             raise ClientGone from None
         finally:
             self._sending_since = None
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _watch(self) -> None:
         try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from asgi_llmgate import settings as shape
 from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.app import TranslationApp
-from asgi_llmgate.asgi import Draining, Health
+from asgi_llmgate.asgi import Close, Draining, Health
 from asgi_llmgate.assembly.backends import http_client, make_backend, make_routes, model_row
 from asgi_llmgate.assembly.callers import auth_layer, metadata, token_providers
 from asgi_llmgate.assembly.descriptors import check_descriptors
@@ -36,7 +36,7 @@ class Parts(TypedDict):
     metadata: Mapping[str, Any] | None
     health: Sequence[Callable[[], Health]]
     draining: Draining
-    closing: Sequence[Callable[[], Awaitable[None] | None]]
+    closing: Sequence[Close]
 
 
 def assemble(
@@ -45,7 +45,7 @@ def assemble(
     *,
     sinks: Iterable[Sink] = (),
     session: Session | None = None,
-    closing: Iterable[Callable[[], Awaitable[None] | None]] = (),
+    closing: Iterable[Close] = (),
 ) -> Parts:
     """What the settings describe, with what a host adds to it; relative paths are relative to `folder`.
 

@@ -22,6 +22,8 @@ _TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+")
 _OURS = b"x-llmgate-"
 """Headers of this name are ours to set; a client that sends one is lying."""
 
+_DECIDING = frozenset({b"origin", b"host", b"sec-fetch-site", b"content-type"})
+
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
@@ -121,14 +123,17 @@ def _by_helper(sent: Mapping[bytes, Sequence[bytes]]) -> bool:
 def require_same_origin(scope: Scope) -> None:
     """A browser adds cookies to whatever page asks, so a paid POST by cookie needs what no foreign page can fake.
 
+    A header that decides and is there twice decides nothing: one reader takes the first and another the last.
+
     Raises CrossSite.
     """
+    names = [name for name, _ in scope["headers"] if name in _DECIDING]
     headers = dict(scope["headers"])
     site = headers.get(b"sec-fetch-site", b"").lower()
     origin = headers.get(b"origin")
     same = site in (b"same-origin", b"none") if site else origin is None or _host(origin) == headers.get(b"host")
     kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if not same or (scope.get("method") == "POST" and kind != b"application/json"):
+    if len(names) > len(set(names)) or not same or (scope.get("method") == "POST" and kind != b"application/json"):
         raise CrossSite(f"authentication failure: {reasons.CROSS_SITE}")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi.replies import refuse
+from asgi_llmgate.asgi import close_all, refuse
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.credentials import Credential, TokenSources, has_api_key, require_same_origin, without_ours
 from asgi_llmgate.auth.provider import JWTProvider
@@ -139,6 +139,4 @@ class JWTAuthMiddleware:
 
     async def aclose(self) -> None:
         """Close the connections that were opened here; a borrowed client stays as it is."""
-        await self.verifier.aclose()
-        if not self._borrowed:
-            await self._client.aclose()
+        await close_all([self.verifier.aclose, *([] if self._borrowed else [self._client.aclose])])

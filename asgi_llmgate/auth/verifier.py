@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from asgi_llmgate.asgi import close_all
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.compact import Unverified, read_token
 from asgi_llmgate.auth.introspection import Introspected
@@ -202,8 +203,7 @@ class Verifier:
 
     async def aclose(self) -> None:
         """Close what providers opened for themselves."""
-        for trust in self.trusts:
-            await trust.aclose()
+        await close_all(trust.aclose for trust in self.trusts)
 
     def read(self, token: str) -> Unverified:
         """The token's parts, not verified.  Raises TokenRefused."""

@@ -20,14 +20,32 @@ def app() -> Gateway:
 @click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True)
+@click.option(
+    "--graceful-timeout",
+    default=30,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Seconds that calls may last after SIGTERM.",
+)
 @click.option("--workers", default=1, show_default=True, help="Processes.")
-def serve(config: str, host: str, port: int, workers: int) -> None:
+def serve(config: str, host: str, port: int, graceful_timeout: int, workers: int) -> None:
     """Serve a gateway by itself; its address is the client's ANTHROPIC_BASE_URL."""
     try:
         import uvicorn
+
+        from asgi_llmgate.servers import PROTOCOL
     except ImportError:
         raise click.ClickException("serving needs uvicorn: pip install 'asgi-llmgate[serve]'") from None
 
     Gateway.from_file(config)  # a mistake in the settings is told here, once, and not by each worker
     os.environ[_CONFIG] = os.path.abspath(config)
-    uvicorn.run("asgi_llmgate.cli.serve:app", factory=True, host=host, port=port, workers=workers, access_log=False)
+    uvicorn.run(
+        "asgi_llmgate.cli.serve:app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        http=PROTOCOL,
+        timeout_graceful_shutdown=graceful_timeout,
+    )

@@ -14,7 +14,13 @@ import httpx
 from asgi_llmgate.errors import Broken, UpstreamError
 from asgi_llmgate.net.deadline import Deadline
 from asgi_llmgate.net.decoding import decoded
-from asgi_llmgate.net.failures import READ_ERRORS, in_answer
+from asgi_llmgate.net.failures import ERRORS, READ_ERRORS, in_answer
+
+_CLOSING = 10.0
+"""Seconds for a connection that is given up; a request may still be on its way to a server that reads no more."""
+
+_closing: set[asyncio.Task[None]] = set()
+"""An event loop keeps tasks by weak references only."""
 
 
 def _as_it_is(data: bytes, limit: int) -> bytes:
@@ -49,6 +55,7 @@ class HTTPAnswer:
         self._response = response
         self._deadline = deadline
         self._begun = False
+        self._whole = False
         source: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
         encoding = response.headers.get("content-encoding")
         self._source = source if encoding is None else decoded(source, encoding)
@@ -66,6 +73,9 @@ class HTTPAnswer:
         try:
             with self._deadline:
                 chunk = await anext(self._source)
+        except StopAsyncIteration:
+            self._whole = True
+            raise
         except READ_ERRORS as error:
             raise in_answer(error) from None
         self._begun = True
@@ -102,9 +112,18 @@ class HTTPAnswer:
         return undo(b"".join(chunks), limit)
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body has not been read to its end."""
+        """Give the connection back, or close it where the body has not been read to its end.
+
+        Who is cancelled in the middle of this does not wait, and the connection is closed nevertheless.
+        """
         self._deadline.close()
-        await self._response.aclose()
+        if self._whole:
+            await self._response.aclose()
+            return
+        closing = asyncio.get_running_loop().create_task(_close(self._response))
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+        await asyncio.shield(closing)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,3 +132,9 @@ class HTTPAnswer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+async def _close(response: httpx.Response) -> None:
+    with suppress(TimeoutError, *ERRORS):  # there is nothing more to be had of it
+        async with asyncio.timeout(_CLOSING):
+            await response.aclose()

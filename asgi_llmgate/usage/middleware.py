@@ -7,7 +7,8 @@
     an exception in a stream         error; `event: error` is sent                      before its last message
     an exception in another answer   error; raised, so that the server cuts it off      at the end
     the app returning too early      like an exception                                  like it
-    the client having left           client_disconnect                                  at the end
+    the client having left,          client_disconnect                                  at the end
+      or having stopped reading
     cancellation before the end      shutdown; 503 or `event: error`, if time is left   before its last message
 
 The record precedes the last message, so whoever has read an answer to its end finds the line in the log.  For the same
@@ -24,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
-from asgi_llmgate.asgi.replies import outcome_of, refuse
+from asgi_llmgate.asgi.replies import in_time, outcome_of, refuse
 from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, ShuttingDown, row_for
 from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
 from asgi_llmgate.protocol.envelopes import error_event
@@ -36,7 +37,7 @@ log = logging.getLogger("llmgate")
 
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _LAST_WORDS = 1.0
-"""Seconds that a cancelled request may take to tell its client."""
+"""Seconds that the end of a broken answer, or of a cancelled request, may take."""
 
 _NO_MORE: Message = {"type": "http.request", "body": b"", "more_body": False}
 
@@ -100,7 +101,7 @@ class UsageMiddleware:
             if not await self._mend(scope, exchange, passage, self._judge(exchange, error)):
                 raise
         else:
-            if not (passage.complete or passage.gone):
+            if not (passage.complete or passage.gone or exchange.outcome == "client_disconnect"):
                 failure = InternalError("internal error", detail="the app returned before its answer was complete")
                 log.error("request %s: %s", exchange.request_id, failure.detail)
                 await self._mend(scope, exchange, passage, failure)
@@ -123,7 +124,7 @@ class UsageMiddleware:
         if passage.streaming:
             event = error_event(failure, exchange.request_id, exchange.wire)
             with suppress(OSError):
-                await passage.send({"type": "http.response.body", "body": event})
+                await in_time(passage.send({"type": "http.response.body", "body": event}), _LAST_WORDS)
             return True
         return False
 

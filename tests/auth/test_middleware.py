@@ -215,6 +215,16 @@ JSON = ("content-type", "application/json; charset=utf-8")
         ("POST", [JSON, ("origin", "null")], False),
         ("POST", [JSON, ("origin", "https://[")], False),
         ("GET", [("sec-fetch-site", "cross-site")], False),
+        *(
+            ("POST", [JSON, *pair], False)  # which of two counts is another matter for each who reads them
+            for good, evil in (
+                (("origin", "https://gate.test"), ("origin", "https://evil.test")),
+                (("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")),
+                (("host", "gate.test"), ("host", "evil.test")),
+                (("content-type", "application/json"), ("content-type", "text/plain")),
+            )
+            for pair in ((good, evil), (evil, good), (good, good))
+        ),
     ],
     ids=str,
 )

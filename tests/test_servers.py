@@ -1,0 +1,200 @@
+"""Clients that stop reading, over real sockets: they are given up, and no server that is to stop waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from asgi_llmgate import Gateway, UsageRecord
+from asgi_llmgate.servers import Closable, Protocol
+from asgi_llmgate.testing.model_script import Turn, say
+from asgi_llmgate.testing.model_server import ModelServer
+from asgi_llmgate.workers import MARGIN
+from tests.servers.conftest import free_port, wait_for
+from tests.usage.processes import Command, Folder, gunicorn, uvicorn
+
+FLOOD = say(" ".join(["x" * 65536] * 240))
+"""More than the buffers between two sockets hold."""
+
+READERS = 50
+
+
+class Kept(list[UsageRecord]):
+    """A sink."""
+
+    def emit(self, record: UsageRecord) -> None:
+        self.append(record)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, serve: Callable[..., str]) -> Callable[..., Folder]:
+    def make(*turns: Turn) -> Folder:
+        model = ModelServer(turns)
+        return Folder(tmp_path / "served", model, serve(model) + "/v1")
+
+    return make
+
+
+def asking(path: str = "/v1/messages") -> bytes:
+    body = json.dumps(
+        {"model": "m", "max_tokens": 50, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    ).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@contextmanager
+def stalled(url: str, count: int, path: str = "/v1/messages") -> Iterator[list[socket.socket]]:
+    """Clients that have begun to read an answer and have stopped."""
+    place = urlsplit(url)
+    assert place.hostname is not None
+    with ExitStack() as stack:
+        readers = []
+        for _ in range(count):
+            reader = stack.enter_context(socket.socket())
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.settimeout(30)
+            reader.connect((place.hostname, place.port))
+            reader.sendall(asking(path))
+            readers.append(reader)
+        for reader in readers:
+            assert reader.recv(1024).startswith(b"HTTP/1.1 200")
+        yield readers
+
+
+def uvicorn_for(grace: int) -> Command:
+    return uvicorn("gateway:gateway", "--timeout-graceful-shutdown", str(grace))
+
+
+def worker_for(grace: int) -> Command:
+    ours = "asgi_llmgate.workers.UvicornWorker"
+    return gunicorn("gateway:gateway", "--graceful-timeout", str(grace + MARGIN), worker=ours)
+
+
+@contextmanager
+def command_line(folder: Folder, grace: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`llmgate serve`, which binds its port by itself."""
+    port = free_port()
+    start = "from asgi_llmgate.cli import main; main()"
+    options = ["--port", str(port), "--graceful-timeout", str(grace)]
+    with (folder.path / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", start, "serve", *options], cwd=folder.path, stdout=output, stderr=output
+        )
+    try:
+        wait_for(lambda: answers(port), "an answer of llmgate serve")
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def running(folder: Folder, server: str, grace: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    if server == "llmgate serve":
+        with command_line(folder, grace) as started:
+            yield started
+    else:
+        with folder.serve({"uvicorn": uvicorn_for, "gunicorn": worker_for}[server](grace)) as url:
+            yield url, folder.process
+
+
+def stop(folder: Folder, server: str, grace: int, readers: int) -> None:
+    """Tell a server to stop while clients do not read their answers: it ends, and each call has its record."""
+    folder.settings(usage={"access_log": {"file": "access.log"}})
+    with running(folder, server, grace) as (url, process), stalled(url, readers):
+        process.terminate()
+        process.wait(timeout=40)
+        records = [json.loads(line) for line in (folder.path / "access.log").read_text("utf-8").splitlines()]
+    assert [record["outcome"] for record in records] == ["shutdown"] * readers
+    assert len({record["request_id"] for record in records}) == readers
+
+
+def test_a_server_that_is_to_stop_does_not_wait_for_clients_that_do_not_read(folder: Callable[..., Folder]) -> None:
+    stop(folder(FLOOD.always()), "llmgate serve", grace=1, readers=3)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "llmgate serve"])
+def test_nor_for_many_of_them(folder: Callable[..., Folder], server: str) -> None:
+    stop(folder(FLOOD.always()), server, grace=5, readers=READERS)
+
+
+class Transport:
+    """Has this much to send still."""
+
+    def __init__(self, unsent: int) -> None:
+        self.unsent = unsent
+        self.closed = 0
+        self.aborted = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closed > 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+@pytest.mark.parametrize(("unsent", "times", "aborted"), [(0, 1, 0), (1, 1, 1), (1, 3, 1), (0, 3, 0)])
+async def test_only_a_connection_with_something_left_to_send_is_cut(unsent: int, times: int, aborted: int) -> None:
+    transport = Transport(unsent)
+    closable = Closable(transport, 0)
+    for _ in range(times):
+        closable.close()
+    await asyncio.sleep(0.01)
+    assert (transport.closed, transport.aborted) == (times, aborted)
+    assert closable.unsent == unsent
+
+
+def test_a_client_that_does_not_read_is_given_up_with_its_connection(
+    serve: Callable[..., str],
+) -> None:
+    lost = threading.Semaphore(0)
+    records = Kept()
+
+    class Watched(Protocol):
+        give_up = 0.05
+
+        def connection_lost(self, error: Exception | None) -> None:
+            super().connection_lost(error)
+            lost.release()
+
+    model = serve(ModelServer([FLOOD.always()]))
+    gateway = Gateway.from_settings(
+        {
+            "auth": {"mode": "off"},
+            "policy": {"default": "allow"},
+            "backends": {"main": {"base_url": model + "/v1"}},
+            "models": [{"match": "*", "use": "main/gpt-4o-mini"}],
+            "server": {"client_stall": 0.05},
+        },
+        sinks=[records],
+    )
+    with stalled(serve(gateway, http=Watched), 5):
+        for _ in range(5):
+            assert lost.acquire(timeout=30)
+    assert [record.outcome for record in records] == ["client_disconnect"] * 5

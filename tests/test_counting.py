@@ -9,25 +9,34 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Backend, ModelRow, ModelTable, TranslationApp
+from asgi_llmgate.counting import AGAIN, TokenCounter
+from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.dialects import DIALECTS
+from asgi_llmgate.protocol.tokens import Estimator
 from asgi_llmgate.testing.driver import call
+from asgi_llmgate.upstream import Upstream
 
 BODY = {"model": "x", "messages": [{"role": "user", "content": "a few words " * 50}]}
 
 
 class Tokenizers:
-    """Counts a token per word.  `broken` is the status of every answer."""
+    """Counts a token per word.  `broken` is the status of every answer, and `says` what it says."""
 
-    def __init__(self, broken: int = 0) -> None:
+    def __init__(self, broken: int = 0, says: Any = "no") -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._broken = broken
+        self._says = says
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             raise NotImplementedError
         body = json.loads((await receive())["body"])
         self.asked.append((scope["path"], body))
-        status, answer = (self._broken, {"error": "no"}) if self._broken else (200, self._answer(scope["path"], body))
+        status, answer = (
+            (self._broken, {"error": self._says}) if self._broken else (200, self._answer(scope["path"], body))
+        )
         await send(
             {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
         )
@@ -47,7 +56,7 @@ async def make(serve: Callable[..., str]) -> Any:
 
     def made(dialect: str, tokenizers: Tokenizers) -> TranslationApp:
         backend = Backend(base_url=serve(tokenizers) + "/v1/", dialect=DIALECTS[dialect])
-        models = ModelTable([ModelRow("*", ("b/qwen3",))], {"b": dialect})
+        models = ModelTable([ModelRow("qwen*", ("b",)), ModelRow("*", ("b/qwen3",))], {"b": dialect})
         apps.append(TranslationApp({"b": backend}, models=models))
         return apps[-1]
 
@@ -56,8 +65,8 @@ async def make(serve: Callable[..., str]) -> Any:
         await app.aclose()
 
 
-async def count(app: TranslationApp) -> int:
-    reply = await call(app, "POST", "/v1/messages/count_tokens", json=BODY)
+async def count(app: TranslationApp, model: str = "x") -> int:
+    reply = await call(app, "POST", "/v1/messages/count_tokens", json={**BODY, "model": model})
     assert reply.status == 200
     found: int = reply.json()["input_tokens"]
     return found
@@ -91,6 +100,59 @@ async def test_a_tokenizer_that_fails_is_no_failure_and_a_missing_one_is_not_ask
     app = make("vllm", tokenizers)
     assert await count(app) == await count(app) > 100
     assert len(tokenizers.asked) == asked
+
+
+@pytest.mark.parametrize(("status", "others"), [(404, 2), (405, 1), (501, 1), (500, 4)])
+async def test_a_404_turns_counting_off_for_one_model_and_405_or_501_for_the_server(
+    make: Any, status: int, others: int
+) -> None:
+    tokenizers = Tokenizers(broken=status)
+    app = make("vllm", tokenizers)
+    for model in ("qwen3", "qwen3-coder"):
+        assert await count(app, model) == await count(app, model) > 100
+    assert len(tokenizers.asked) == others
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"message": "The model `qwen3` does not exist.", "type": "NotFoundError", "code": 404},
+        {"message": "The model 'qwen3' does not exist", "code": "model_not_found"},
+        "model 'qwen3' not found",
+    ],
+    ids=["vLLM", "OpenAI", "Ollama"],
+)
+async def test_that_a_model_is_not_there_says_nothing_of_the_tokenizer(make: Any, says: Any) -> None:
+    tokenizers = Tokenizers(broken=404, says=says)
+    app = make("vllm", tokenizers)
+    await count(app)
+    tokenizers._broken = 0
+    assert await count(app) == 151
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_tokenizer_that_was_not_there_is_looked_for_again_after_a_while(serve: Any, status: int) -> None:
+    clock, tokenizers, client = [50.0], Tokenizers(broken=status), HTTPClient()
+    upstream = Upstream(Backend(base_url=serve(tokenizers) + "/v1", dialect=DIALECTS["vllm"]), client)
+    counter = TokenCounter({"b": upstream}, estimator=Estimator(), now=lambda: clock[0])
+    request, target = decode_messages(json.dumps({**BODY, "max_tokens": 1}).encode()), Target("b", "vllm", "qwen3")
+    for later, asked in ((0, 1), (AGAIN - 1, 1), (1, 2)):
+        clock[0] += later
+        await counter.count(Exchange(), request, target)
+        assert len(tokenizers.asked) == asked
+    tokenizers._broken = 0
+    clock[0] += AGAIN
+    assert await counter.count(Exchange(), request, target) == 151
+    await client.aclose()
+
+
+async def test_made_up_names_turn_nothing_off(make: Any) -> None:
+    tokenizers = Tokenizers(broken=404)
+    app = make("vllm", tokenizers)
+    for number in range(20):
+        await count(app, f"qwen-{number}")
+    tokenizers._broken = 0
+    assert await count(app, "qwen3") == 151
 
 
 async def test_an_estimate_learns_from_a_count(make: Any) -> None:

@@ -49,23 +49,24 @@ def make_backend(
         if api_key is not None and api_key.needs_token and settings.auth.mode == "off":
             raise SettingsError("auth.mode is off, so callers have no token to exchange", path="token_exchange")
     translation = settings.translation
-    return Backend(
-        base_url=backend.base_url,
-        provider=backend.provider or dialect.name,
-        dialect=dialect,
-        api_key=api_key,
-        extra_headers=backend.extra_headers,
-        options=Options(
-            unsupported_tools=translation.unsupported_tools,
-            repair_tool_pairs=translation.repair_tool_pairs,
-            tool_references=translation.tool_references,
-            response_model=translation.response_model,
-            strict=translation.strict,
-            user_id=translation.user_id,
-            extra_body=backend.extra_body,
-        ),
-        timeouts=Timeouts(**msgspec.structs.asdict(backend.timeouts)),
-    )
+    with at(path):
+        return Backend(
+            base_url=backend.base_url,
+            provider=backend.provider or dialect.name,
+            dialect=dialect,
+            api_key=api_key,
+            extra_headers=backend.extra_headers,
+            options=Options(
+                unsupported_tools=translation.unsupported_tools,
+                repair_tool_pairs=translation.repair_tool_pairs,
+                tool_references=translation.tool_references,
+                response_model=translation.response_model,
+                strict=translation.strict,
+                user_id=translation.user_id,
+                extra_body=backend.extra_body,
+            ),
+            timeouts=Timeouts(**msgspec.structs.asdict(backend.timeouts)),
+        )
 
 
 def model_row(row: shape.Model, path: str) -> ModelRow:

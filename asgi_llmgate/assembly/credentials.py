@@ -22,7 +22,7 @@ def credential(spec: str | shape.ApiKey | None, http: HTTPClient, folder: Path) 
     if spec is None:
         return None
     if isinstance(spec, str):
-        return secret(spec, folder)
+        return secret(spec, folder, in_header=True)
     if sum(way is not None for way in (spec.callable, spec.client_credentials, spec.token_exchange)) != 1:
         raise SettingsError("one of callable, client_credentials, token_exchange")
     if spec.callable is not None:
@@ -47,10 +47,10 @@ def oauth_client(described: shape.ClientCredentials | shape.Introspection, folde
     return OAuthClient(described.client_id, source, described.client_auth)
 
 
-def secret(spec: str, folder: Path, path: str = "") -> StaticSecret | FileSecret:
+def secret(spec: str, folder: Path, path: str = "", *, in_header: bool = False) -> StaticSecret | FileSecret:
     """The secret that `env:NAME` or `file:PATH` names, the path relative to `folder`.  Raises SettingsError."""
     kind, _, name = spec.partition(":")
-    return parse_secret(f"file:{folder / name}" if kind == "file" else spec, path=path)
+    return parse_secret(f"file:{folder / name}" if kind == "file" else spec, path=path, in_header=in_header)
 
 
 def _function(name: str) -> Any:

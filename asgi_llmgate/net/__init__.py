@@ -4,6 +4,7 @@ from asgi_llmgate.net.answer import HTTPAnswer
 from asgi_llmgate.net.client import Fetched, HTTPClient
 from asgi_llmgate.net.credentials import CallableSource, CredentialSource
 from asgi_llmgate.net.deadline import Timeouts
+from asgi_llmgate.net.headers import header_name, header_value
 from asgi_llmgate.net.oauth import OAuthClient
 from asgi_llmgate.net.perloop import PerLoop
 from asgi_llmgate.net.secrets import FileSecret, SecretSource, StaticSecret, parse_secret
@@ -22,5 +23,7 @@ __all__ = [
     "SingleFlight",
     "StaticSecret",
     "Timeouts",
+    "header_name",
+    "header_value",
     "parse_secret",
 ]

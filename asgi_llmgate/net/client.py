@@ -8,7 +8,6 @@ transport is the seam: users put one of their own in its place, and `httpx.MockT
 from __future__ import annotations
 
 import logging
-import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from asgi_llmgate.net.answer import HTTPAnswer
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
 from asgi_llmgate.net.failures import ERRORS, before_answer
+from asgi_llmgate.net.headers import UNSENDABLE, is_header_value
 from asgi_llmgate.net.perloop import PerLoop
 from asgi_llmgate.net.transport import Proxies, SharedTransport, dialled, tls_context
 
@@ -32,9 +32,6 @@ RawHeaders = Iterable[tuple[bytes, bytes | Secret]]
 Content = bytes | Secret
 
 log = logging.getLogger("llmgate")
-
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-"""RFC 9110 section 5.5."""
 
 _OURS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-encoding", b"identity")]
 
@@ -181,8 +178,8 @@ def _request(method: str, url: httpx.URL, headers: RawHeaders, content: Content,
 def _plain(value: bytes | Secret) -> bytes:
     if not isinstance(value, Secret):
         return value
-    if not _FIELD_VALUE.fullmatch(value.reveal()):
-        raise unavailable("it has characters that no header can hold")
+    if not is_header_value(value.reveal()):
+        raise unavailable(UNSENDABLE)
     return value.reveal().encode("latin-1")
 
 

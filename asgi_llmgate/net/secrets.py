@@ -14,6 +14,7 @@ from typing import Protocol
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net.credentials import CredentialSource
+from asgi_llmgate.net.headers import header_value
 
 
 class SecretSource(Protocol):
@@ -26,10 +27,10 @@ class StaticSecret(CredentialSource):
     """A secret that does not change while the process runs."""
 
     def __init__(self, secret: Secret) -> None:
-        self._secret = secret
+        self.secret = secret
 
     async def get(self, exchange: Exchange | None = None) -> Secret:
-        return self._secret
+        return self.secret
 
 
 class FileSecret(CredentialSource):
@@ -42,17 +43,17 @@ class FileSecret(CredentialSource):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._seen = _version(self._path)
-        self._secret = Secret(_read(self._path))
+        self.secret = Secret(_read(self._path))
 
     async def get(self, exchange: Exchange | None = None) -> Secret:
         try:
             seen = _version(self._path)
             if seen != self._seen:
-                self._secret = Secret(_read(self._path))
+                self.secret = Secret(_read(self._path))
                 self._seen = seen
         except (OSError, ValueError):
             pass
-        return self._secret
+        return self.secret
 
 
 def _version(path: Path) -> tuple[int, int, int]:
@@ -67,12 +68,23 @@ def _read(path: Path) -> str:
     return text
 
 
-def parse_secret(spec: str, *, path: str = "") -> StaticSecret | FileSecret:
+def parse_secret(spec: str, *, path: str = "", in_header: bool = False) -> StaticSecret | FileSecret:
     """The source that `env:NAME` or `file:PATH` names; read once now, so that a bad one is found at start.
 
-    `path` is the place in the settings, for the SettingsError that is raised when there is no secret.  A value that is
-    neither form is not repeated in the error: it is probably the key itself.
+    `path` is the place in the settings, for the SettingsError that is raised when there is no secret, or with
+    `in_header` one that cannot be sent.  A value that is neither form is not repeated in the error: it is probably the
+    key itself.
     """
+    source = _source(spec, path)
+    if in_header:
+        try:
+            header_value(source.secret.reveal())
+        except ValueError as error:
+            raise SettingsError(f"the key in {spec.partition(':')[2]} cannot be used: {error}", path=path) from None
+    return source
+
+
+def _source(spec: str, path: str) -> StaticSecret | FileSecret:
     kind, _, name = spec.partition(":")
     if kind == "env" and name:
         value = os.environ.get(name, "").strip()

@@ -6,12 +6,14 @@ from asgi_llmgate.upstream.attempt import Attempt
 from asgi_llmgate.upstream.backend import Backend, Upstream
 from asgi_llmgate.upstream.oauth import ClientCredentials, TokenExchange
 from asgi_llmgate.upstream.outgoing import Asking, anthropic_headers, serves
+from asgi_llmgate.upstream.remembered import Remembered
 
 __all__ = [
     "Asking",
     "Attempt",
     "Backend",
     "ClientCredentials",
+    "Remembered",
     "TokenExchange",
     "Upstream",
     "anthropic_headers",

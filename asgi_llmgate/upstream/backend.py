@@ -8,16 +8,16 @@ not one per request.  What a lesson is, and when it is kept, is attempt.py's to 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import httpx
 
-from asgi_llmgate.errors import InvalidRequest, UpstreamError
+from asgi_llmgate.errors import InvalidRequest, SettingsError, UpstreamError
 from asgi_llmgate.exchange import Exchange, Secret
-from asgi_llmgate.net import CredentialSource, HTTPAnswer, HTTPClient, Timeouts
+from asgi_llmgate.net import CredentialSource, Fetched, HTTPAnswer, HTTPClient, Timeouts, header_name, header_value
 from asgi_llmgate.net.client import RawHeaders
 from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.failures import upstream_error
@@ -45,7 +45,7 @@ class Backend:
 
     `base_url` is where `/chat/completions` hangs (it usually ends in `/v1`).  `provider` is the name in rules and
     records (`gen_ai.provider.name`).  `api_key` is asked for each request, so that it can rotate, or depend
-    on who calls.
+    on who calls.  Raises SettingsError for a header that cannot be sent.
     """
 
     base_url: str = field(repr=False)
@@ -55,6 +55,19 @@ class Backend:
     extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     options: Options = field(default_factory=Options)
     timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        _require("dialect.key_header", header_name, self.dialect.key_header)
+        for name, value in self.extra_headers.items():
+            _require("extra_headers", header_name, name)
+            _require(f"extra_headers.{name}", header_value, value)
+
+
+def _require(path: str, check: Callable[[str], bytes], text: str) -> None:
+    try:
+        check(text)
+    except ValueError as error:
+        raise SettingsError(str(error), path=path) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +93,8 @@ class Upstream:
         where = httpx.URL(self._base)
         self.address = (where.host, where.port or _PORTS.get(where.scheme, 0))
         key_header = backend.api_key.key_header if backend.api_key is not None else ""
-        self._key_header = (key_header or backend.dialect.key_header).encode("ascii")
-        self._headers = tuple(
-            (name.lower().encode("ascii"), Secret(value)) for name, value in backend.extra_headers.items()
-        )
+        self._key_header = header_name(key_header or backend.dialect.key_header)
+        self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
         self._lessons = Lessons()
         self._urls: dict[tuple[str, str], httpx.URL] = {}
 
@@ -146,13 +157,15 @@ class Upstream:
         Raises UpstreamError.
         """
         base = self._base.removesuffix("/v1") if at_root else self._base
-        fetched = await self._client.fetch(
-            base + path + (f"?{query}" if query else ""),
-            method="POST",
-            headers=(*headers, *_JSON, *self._headers, *await self._credential(exchange)),
-            content=body,
-            timeout=ASKING,
-        )
+        url = base + path + (f"?{query}" if query else "")
+
+        async def fetch(credential: Headers) -> Fetched:
+            sent = (*headers, *_JSON, *self._headers, *credential)
+            return await self._client.fetch(url, method="POST", headers=sent, content=body, timeout=ASKING)
+
+        fetched = await fetch(await self._credential(exchange))
+        if self._renews(fetched.status, exchange):
+            fetched = await fetch(await self._credential(exchange))
         if fetched.status != 200:
             raise self._error(fetched.status, fetched.body[:_ERROR_BODY], fetched.headers)
         return fetched.body
@@ -161,13 +174,18 @@ class Upstream:
         self, method: str, url: httpx.URL, headers: RawHeaders, body: bytes, exchange: Exchange
     ) -> HTTPAnswer:
         """The answer, after one more try with a new credential where there is one."""
-        source, timeouts = self._backend.api_key, self._backend.timeouts
+        timeouts = self._backend.timeouts
         plain = [*headers, *self._headers]
         answer = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
-        if answer.status in (401, 403) and source is not None and source.refused(exchange):
+        if self._renews(answer.status, exchange):
             await answer.aclose()
             answer = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
         return answer
+
+    def _renews(self, status: int, exchange: Exchange) -> bool:
+        """Whether our credential was refused, and another can be had."""
+        source = self._backend.api_key
+        return status in (401, 403) and source is not None and source.refused(exchange)
 
     async def _credential(self, exchange: Exchange) -> Headers:
         if self._backend.api_key is None:

@@ -101,3 +101,18 @@ async def test_a_source_does_not_show_its_secret(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("MODEL_KEY", "sk-1")
     for source in (parse_secret(f"file:{path}"), parse_secret("env:MODEL_KEY")):
         assert "sk-1" not in repr(source) + repr(await source.get()) + repr(vars(source))
+
+
+@pytest.mark.parametrize("kind", ["env", "file"])
+def test_a_key_that_no_header_can_hold_is_found_at_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setenv("KEY", "sk-1\nsk-2")
+    (tmp_path / "KEY").write_text("sk-1\nsk-2\n")
+    spec = "env:KEY" if kind == "env" else f"file:{tmp_path / 'KEY'}"
+    parse_secret(spec)
+    with pytest.raises(SettingsError, match="no header can hold") as caught:
+        parse_secret(spec, path="backends.main.api_key", in_header=True)
+    assert caught.value.path == "backends.main.api_key"
+    assert "KEY" in caught.value.message
+    assert "sk-" not in str(caught.value)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from asgi_llmgate.protocol.learnt import NOTHING, Learnt
-from asgi_llmgate.upstream.lessons import LASTING, MODELS, Lessons
+from asgi_llmgate.upstream.lessons import LASTING, Lessons
+from asgi_llmgate.upstream.remembered import MOST
 
 SHORT = Learnt(max_output_tokens=50)
 
@@ -22,13 +23,13 @@ def test_a_new_lesson_makes_all_of_them_last() -> None:
     lessons = Lessons(now=lambda: clock[0])
     lessons.keep("a", SHORT)
     clock[0] = LASTING - 1
-    lessons.keep("a", Learnt(max_output_tokens=50, max_images=1))
+    lessons.keep("a", Learnt(max_images=1))
     clock[0] = LASTING + 1
-    assert lessons.about("a").max_output_tokens == 50
+    assert lessons.about("a") == Learnt(max_output_tokens=50, max_images=1)
 
 
 def test_of_too_many_models_the_oldest_is_forgotten() -> None:
     lessons = Lessons()
-    for number in range(MODELS + 1):
+    for number in range(MOST + 1):
         lessons.keep(f"m{number}", SHORT)
-    assert (lessons.about("m0"), lessons.about("m1"), lessons.about(f"m{MODELS}")) == (NOTHING, SHORT, SHORT)
+    assert (lessons.about("m0"), lessons.about("m1"), lessons.about(f"m{MOST}")) == (NOTHING, SHORT, SHORT)

@@ -1,0 +1,141 @@
+"""What is sent to a model server beside the call: keys and headers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from asgi_llmgate import Gateway
+from asgi_llmgate.errors import CredentialUnavailable, SettingsError, UpstreamError
+from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.net import CallableSource, CredentialSource, FileSecret, HTTPClient
+from asgi_llmgate.protocol.dialects import DIALECTS, derive
+from asgi_llmgate.upstream import Backend, Upstream
+from asgi_llmgate.upstream.outgoing import Outgoing
+from tests.net.test_headers import UNSENDABLE
+
+CALL = Outgoing(b"{}", None)  # type: ignore[arg-type]
+
+
+class Renewed(CredentialSource):
+    """Gives k1; when that is refused k2, as long as there is another."""
+
+    def __init__(self, keys: int = 2) -> None:
+        self._keys = keys
+        self.key = 1
+
+    async def get(self, exchange: Exchange) -> Secret:
+        return Secret(f"k{self.key}")
+
+    def refused(self, exchange: Exchange) -> bool:
+        self.key += self.key < self._keys
+        return self._keys > 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(("takes", "asked"), [("k1", 1), ("k2", 2), ("k3", 2)])
+async def test_a_question_beside_a_call_renews_a_refused_credential_once(status: int, takes: str, asked: int) -> None:
+    shown: list[str] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        shown.append(request.headers["authorization"].removeprefix("Bearer "))
+        return httpx.Response(200 if shown[-1] == takes else status, json={"count": 3})
+
+    client = HTTPClient(transport=httpx.MockTransport(server))
+    upstream = Upstream(Backend(base_url="http://model.test/v1", api_key=Renewed(3)), client)
+    if takes == "k3":
+        with pytest.raises(UpstreamError):
+            await upstream.ask("/tokenize", b"{}", Exchange())
+    else:
+        assert await upstream.ask("/tokenize", b"{}", Exchange()) == b'{"count":3}'
+    assert shown == ["k1", "k2"][:asked]
+
+
+async def test_a_question_is_not_asked_again_where_there_is_no_other_credential() -> None:
+    shown: list[httpx.Request] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        shown.append(request)
+        return httpx.Response(401)
+
+    client = HTTPClient(transport=httpx.MockTransport(server))
+    for key in (Renewed(1), None):
+        with pytest.raises(UpstreamError):
+            await Upstream(Backend(base_url="http://model.test/v1", api_key=key), client).ask("/x", b"{}", Exchange())
+    assert len(shown) == 2
+
+
+@pytest.mark.parametrize("key", UNSENDABLE, ids=ascii)
+@pytest.mark.parametrize("dialect", ["openai", "azure"])
+async def test_a_key_that_no_header_can_hold_is_never_sent(key: str, dialect: str) -> None:
+    client = HTTPClient(transport=httpx.MockTransport(lambda request: pytest.fail("sent")))
+    source = CallableSource(lambda exchange: f"sk-canary{key}")
+    upstream = Upstream(Backend(base_url="http://model.test/v1", api_key=source, dialect=DIALECTS[dialect]), client)
+    for asking in (upstream.send(CALL, "m", Exchange()), upstream.ask("/tokenize", b"{}", Exchange())):
+        with pytest.raises(CredentialUnavailable) as caught:
+            await asking
+        assert "no header can hold" in caught.value.detail
+        assert "canary" not in f"{caught.value!r} {caught.value.detail} {caught.value.__cause__}"
+
+
+def bad_key(exchange: Exchange) -> str:
+    return "sk-canary\nsk-other"
+
+
+@pytest.mark.parametrize("kind", ["file", "callable"])
+def test_a_key_that_goes_bad_at_run_time_is_a_503_without_it(
+    serve: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    (tmp_path / "key").write_text("sk-good")
+    given: Any = f"file:{tmp_path / 'key'}" if kind == "file" else {"callable": f"{__name__}:bad_key"}
+    gateway = Gateway.from_settings(
+        {
+            "auth": {"mode": "off"},
+            "policy": {"default": "allow"},
+            "backends": {"main": {"base_url": "http://127.0.0.1:9/v1", "api_key": given}},
+            "models": [{"match": "*", "use": "main/m"}],
+        }
+    )
+    (tmp_path / "key").write_text("sk-canary\nsk-other")
+    caplog.set_level(logging.DEBUG)
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    reply = httpx.post(serve(gateway) + "/v1/messages", json=body, trust_env=False)
+    assert reply.status_code == 503
+    assert "no header can hold" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert "canary" not in caplog.text + reply.text
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [({"extra_headers": {"X-Org": value}}, "backends.main.extra_headers.X-Org") for value in UNSENDABLE]
+    + [({"extra_headers": {name: "a"}}, "backends.main.extra_headers") for name in ("", "a b", "a:b", "\xe4", "a\n")]
+    + [({"dialect": {"base": "openai", "key_header": "api key"}}, "backends.main.dialect.key_header")],
+)
+def test_a_header_that_cannot_be_sent_is_found_at_start(more: dict[str, Any], place: str) -> None:
+    settings = {
+        "auth": {"mode": "off"},
+        "policy": {"default": "allow"},
+        "backends": {"main": {"base_url": "http://127.0.0.1:9/v1", **more}},
+        "models": [{"match": "*", "use": "main/m"}],
+    }
+    with pytest.raises(SettingsError) as caught:
+        Gateway.from_settings(settings)
+    assert caught.value.path == place
+
+
+def test_a_backend_in_python_says_so_too() -> None:
+    with pytest.raises(SettingsError, match=r"^extra_headers.X: it has characters that no header can hold"):
+        Backend(base_url="http://model.test/v1", extra_headers={"X": "a\nb"})
+    with pytest.raises(SettingsError, match=r"^dialect.key_header: no name of a header"):
+        Backend(base_url="http://model.test/v1", dialect=derive("openai", {"key_header": "a b"}))
+
+
+def test_a_file_is_not_asked_for_a_header_where_it_is_none(tmp_path: Path) -> None:
+    (tmp_path / "pem").write_text("-----BEGIN\n-----END\n")
+    assert FileSecret(tmp_path / "pem").secret.reveal() == "-----BEGIN\n-----END"

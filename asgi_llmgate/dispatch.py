@@ -86,7 +86,7 @@ class Dispatch:
         assert exchange.call is not None
         target, upstream = self.choose(exchange.call, exchange.wire)
         exchange.target = target
-        estimate = self._estimator.estimate(request.size, target.model)
+        estimate = self._estimator.estimate(request.size, target.model, exchange.identity.who)
         retained = Retained(self._answer_limit)
         asking = Asking(exchange, request, target, estimate, query, retained=retained)
         relay = _Relay(exchange, Attempt(upstream, asking), retained, min(MAX_EVENT, self._answer_limit))
@@ -104,7 +104,7 @@ class Dispatch:
         finally:
             relay.let_go()
         if exchange.usage is not None and not exchange.usage.estimated:
-            self._estimator.observe(target.model, request.size, exchange.usage.input)
+            self._estimator.observe(target.model, request.size, exchange.usage.input, exchange.identity.who)
 
     async def _whole(self, relay: _Relay, client: ClientConnection) -> None:
         async with self._draining.call(), aclosing(relay.chunks()) as chunks:

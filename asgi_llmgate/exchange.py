@@ -93,6 +93,11 @@ class Identity:
     def is_authenticated(self) -> bool:
         return bool(self.provider)
 
+    @property
+    def who(self) -> tuple[str, str, str]:
+        """Tells callers apart, as far as they are known."""
+        return self.provider, self.issuer, self.subject
+
     def __repr__(self) -> str:
         return f"Identity(provider={self.provider!r})"  # claims are personal data
 

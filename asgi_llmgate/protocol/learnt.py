@@ -127,7 +127,10 @@ def corrections(status: int, error_text: str) -> tuple[Correction, ...]:
     if status in (400, 422):
         lessons += [*_fields(text), *_limits(text)]
     lessons.sort(key=lambda lesson: lesson[0])
-    return tuple(Correction(learnt, phrases(text, sentence, telling)) for sentence, telling, learnt in lessons)
+    first = {learnt: (sentence, telling) for sentence, telling, learnt in reversed(lessons)}
+    return tuple(
+        Correction(learnt, phrases(text, *place)) for learnt, place in sorted(first.items(), key=lambda item: item[1])
+    )
 
 
 def _fields(text: str) -> Iterator[_Found]:

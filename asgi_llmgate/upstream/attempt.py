@@ -12,6 +12,7 @@ unless it may be the caller's doing:
 
 from __future__ import annotations
 
+import asyncio
 import time
 from copy import copy
 from dataclasses import replace
@@ -26,6 +27,9 @@ from asgi_llmgate.upstream.outgoing import Asking, Outgoing, write
 TRIES = 8
 """Of one call at one server, at the most, however much its refusals say."""
 
+REWRITES = 16
+"""Of one call: to see whether a correction changes anything, the call has to be written."""
+
 
 class Attempt:
     """`outgoing` is the call as the server gets it, written anew with each correction.
@@ -39,6 +43,7 @@ class Attempt:
         self._known = upstream.lessons(asking.target.model)  # once: what others learn meanwhile is no effect of ours
         self._own = NOTHING
         self._teaches = True
+        self._rewrites = 0
         self.outgoing = self._write(NOTHING)
 
     def carrier(self) -> Carrier:
@@ -57,7 +62,7 @@ class Attempt:
                 answer = await self._upstream.send(self.outgoing, model, exchange, headers)
             if not isinstance(answer, Corrected):
                 return answer
-            if tries == TRIES or not self._correct(answer):
+            if tries == TRIES or not await self._correct(answer):
                 raise copy(answer.refusal)  # its traceback holds this frame, which holds the one that is copied
 
     def answered(self) -> None:
@@ -67,23 +72,30 @@ class Attempt:
             self._upstream.keep(self._asking.target.model, lasting)
         self._teaches = False
 
-    def _correct(self, answer: Corrected) -> bool:
+    async def _correct(self, answer: Corrected) -> bool:
         """Write the call anew; False where nothing that the refusal says makes a difference to it."""
         if any(correction.learnt.repeats(self._own) for correction in answer.corrections):
             self._teaches = False
         refused = plain = self.outgoing
         if answer.counted.tokens:
             self._asking = replace(self._asking, counted=answer.counted)
-            plain = self._write(self._own)
+            plain = await self._rewrite(self._own)
         for correction in answer.corrections:
+            if self._rewrites >= REWRITES:
+                break
             own = self._own.adding(correction.learnt)
-            self.outgoing = self._write(own)
+            self.outgoing = await self._rewrite(own)
             if self.outgoing.body not in (plain.body, refused.body):
                 self._own = own
                 self._teaches = self._teaches and not may_be_quoted(correction.said, refused.body)
                 return True
         self.outgoing = plain
         return plain.body != refused.body
+
+    async def _rewrite(self, own: Learnt) -> Outgoing:
+        self._rewrites += 1
+        await asyncio.sleep(0)  # a large call takes a while: others come in between
+        return self._write(own)
 
     def _write(self, own: Learnt) -> Outgoing:
         upstream = self._upstream

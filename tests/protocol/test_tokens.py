@@ -107,5 +107,34 @@ def test_names_from_callers_do_not_fill_the_memory(decode: Any) -> None:
     for number in range(1001):
         estimator.observe(f"m{number}", size, 4000)
     request = decode(system="s" * 4000)
-    assert estimator.estimate(request.size, "m999") == request.size.text
-    assert estimator.estimate(request.size, "m1000") == round(request.size.text / BYTES_PER_TOKEN)
+    assert estimator.estimate(request.size, "m1000") == request.size.text
+    assert estimator.estimate(request.size, "m0") == round(request.size.text / BYTES_PER_TOKEN)
+
+
+@pytest.mark.parametrize("rate", [1.0, 1.3, 2.0, 8.0, 10.0])
+@pytest.mark.parametrize("times", [1, 1000])
+def test_what_one_caller_sends_changes_nothing_for_those_who_are_known(decode: Any, rate: float, times: int) -> None:
+    estimator, size = Estimator(), Size(40_000, 0)
+    estimator.observe("m", size, 10_000, "alice")
+    for _ in range(times):
+        estimator.observe("m", size, round(40_000 / rate), "mallory")
+    assert estimator.estimate(size, "m", "alice") == 10_000
+    assert estimator.estimate(size, "m", "mallory") == round(40_000 / rate)
+
+
+def test_who_is_new_gets_the_middle_of_the_others(decode: Any) -> None:
+    estimator, size = Estimator(), Size(40_000, 0)
+    for number in range(5):
+        estimator.observe("m", size, 10_000 + number, number)
+    estimator.observe("m", size, 40_000, "mallory")
+    assert 10_000 <= estimator.estimate(size, "m", "bob") <= 10_005
+
+
+def test_of_too_many_callers_those_not_heard_of_for_longest_are_forgotten(decode: Any) -> None:
+    estimator, size = Estimator(), Size(40_000, 0)
+    estimator.observe("m", size, 20_000, "alice")
+    for number in range(300):
+        estimator.observe("m", size, 10_000, number)
+        estimator.observe("m", size, 20_000, "alice")
+    assert estimator.estimate(size, "m", "alice") == 20_000
+    assert {estimator.estimate(size, "m", number) for number in range(300)} == {10_000}

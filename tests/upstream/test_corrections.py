@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,8 @@ from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.dialects import derive
 from asgi_llmgate.upstream import Attempt, Backend, Upstream
-from asgi_llmgate.upstream.outgoing import Asking
+from asgi_llmgate.upstream import attempt as attempts
+from asgi_llmgate.upstream.outgoing import Asking, write
 from tests.protocol.refusals import REFUSALS, Refusal
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -283,6 +285,20 @@ async def test_calls_that_learn_at_the_same_time_do_not_take_each_others_lessons
     assert await side.call(asked()) == 1
     assert b'"top_p"' not in side.server.bodies[-1]
     assert b'"image_url"' not in side.server.bodies[-1]
+
+
+async def test_a_refusal_full_of_refusals_is_not_worth_more_than_some_rewrites(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr(attempts, "write", lambda *given: written.append(given) or write(*given))
+    side = Side(REFUSALS["OpenAI, top_p"])
+    plain = json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}).encode()
+    everything = " ".join(refusal.message[:80] for refusal in REFUSALS.values())
+    for body in (plain, asked()):
+        written.clear()
+        await side.call(body, *[(400, envelope(everything))] * 99)
+        assert len(written) <= 1 + attempts.REWRITES + attempts.TRIES
 
 
 async def others_are_spared(refusal: Refusal, body: bytes, *quotations: bytes) -> None:

@@ -111,7 +111,7 @@ _DECODERS: Mapping[str, Callable[..., Asked]] = MappingProxyType(
 class ResolveMiddleware:
     """The Resolver as a layer.  What it cannot make sense of is answered here, in the Anthropic envelope.
 
-    A body may be silent for `body_timeout` seconds, and has 20 seconds and one more for each `body_min_rate` bytes;
+    A body may be silent for `body_timeout` seconds, and 20 seconds behind a rate of `body_min_rate` bytes per second;
     `body_memory` bytes are held at once, of all requests that this layer sees until they end.
     """
 

@@ -106,7 +106,7 @@ class Body:
                     raise ClientGone
                 chunk = message.get("body", b"")
                 self._ended = not message.get("more_body", False)
-                size = self._upload.received = pieces.size + len(chunk)
+                size = pieces.size + len(chunk)
                 if size > self._limit:
                     raise _too_large(self._limit)
                 self._upload.hold(size + size // 64)  # and what a piece is beside its bytes

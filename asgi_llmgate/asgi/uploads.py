@@ -1,9 +1,10 @@
 """What uploads may cost: how slow one may be, and how much memory all of them together may hold.
 
-The deadline moves with what has arrived, whatever `content-length` promises: GRACE seconds and one more for each
-`min_rate` bytes, as in Apache's mod_reqtimeout.  A promise costs nothing, so a deadline that went by it would let a
-caller who sends a byte now and then hold a connection and a slot for half an hour; a link that is faster than
-`min_rate` notices no difference.
+An upload has GRACE seconds, and wins one more for each `min_rate` bytes that arrive, but never has more than GRACE
+ahead: a token bucket.  So it takes no longer than GRACE + size / `min_rate`, and a link that keeps the rate notices
+nothing.
+Neither what `content-length` promises counts, which costs nothing, nor what has come in fast before: in Apache's
+mod_reqtimeout, which counts that, 30 MB sent at once buy half an hour of holding them with a byte now and then.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MIN_RATE = 16 * 2**10
 MEMORY = 512 * 2**20
 
 GRACE = 20.0
-"""Seconds that an upload has beside those for its size."""
+"""Seconds that an upload may be behind its rate."""
 
 Timer = Callable[[float], AbstractAsyncContextManager[Any]]
 """Raises TimeoutError at the end of a block that takes longer: asyncio.timeout."""
@@ -66,28 +67,33 @@ class Uploads:
 
 
 class Upload:
-    """One upload: `received` are the bytes that count for its deadline, `held` those that it has reserved."""
+    """One upload; `held` are the bytes that it has reserved."""
 
     def __init__(self, terms: Uploads) -> None:
         self._terms = terms
-        self._started = terms.now()
-        self.received = 0
+        self._deadline = terms.now() + GRACE
         self.held = 0
 
     async def wait(self, receive: Receive) -> Message:
-        """The next piece.  Raises BodyTooSlow; not for what is there already, however late this process asks for it."""
+        """The next message.  Raises BodyTooSlow; not for what is there already, however late this process asks."""
         terms = self._terms
-        left = GRACE + self.received / terms.min_rate - (terms.now() - self._started)
+        left = self._deadline - terms.now()
         try:
             async with terms.timer(max(min(left, terms.timeout), 0.0)):
-                return await receive()
+                message = await receive()
         except TimeoutError:
-            pass
-        if left >= terms.timeout:
-            raise BodyTooSlow(f"nothing more of the request body came in for {terms.timeout:g} seconds")
+            raise self._too_slow(paused=left >= terms.timeout) from None
+        won = len(message.get("body", b"")) / terms.min_rate
+        self._deadline = min(self._deadline + won, terms.now() + GRACE)
+        return message
+
+    def _too_slow(self, *, paused: bool) -> BodyTooSlow:
+        terms = self._terms
+        if paused:
+            return BodyTooSlow(f"nothing more of the request body came in for {terms.timeout:g} seconds")
         error = BodyTooSlow(f"the request body came in at less than {terms.min_rate:g} bytes per second")
         error.should_retry = False  # a pause may be an accident, but a link stays as slow as it is
-        raise error
+        return error
 
     def hold(self, size: int) -> None:
         """Hold this many bytes from now on, instead of as many as before.  Raises TooManyBodies."""

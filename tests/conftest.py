@@ -27,6 +27,11 @@ settings.register_profile(
 settings.load_profile("however busy the machine is")
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Longer bytes name no test: what gzip made holds the time, and all processes of a run need the same names."""
+    return argname if isinstance(val, bytes) and len(val) > 16 else None
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
     """`serve(app) -> base URL`: the app under a real uvicorn, on a free port, until the test ends."""

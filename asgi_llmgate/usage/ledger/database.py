@@ -31,6 +31,7 @@ from asgi_llmgate.usage.ledger.schema import (
     usage_series,
     usage_tools,
 )
+from asgi_llmgate.usage.metrics import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
 DRIVERS = {
@@ -179,13 +180,24 @@ class Database:
 
     def _assign_series(self, connection: sa.Connection, made: list[rows.Row]) -> None:
         series = [rows.series_of(row) for row in made]
-        known = {each["key"]: each for each in series}
-        found = self._series_ids(connection, list(known))
-        if missing := [each for key, each in known.items() if key not in found]:
-            connection.execute(self._insert(usage_series).on_conflict_do_nothing(index_elements=["key"]), missing)
+        found = self._series_ids(connection, [each["key"] for each in series])
+        if any(each["key"] not in found for each in series):
+            names = self._names(connection)
+            series = [each if each["key"] in found else rows.within_room(each, names) for each in series]
+            known = {each["key"]: each for each in series}
             found = self._series_ids(connection, list(known))
+            if missing := [each for key, each in known.items() if key not in found]:
+                connection.execute(self._insert(usage_series).on_conflict_do_nothing(index_elements=["key"]), missing)
+                found = self._series_ids(connection, list(known))
         for row, each in zip(made, series, strict=True):
             row["series_id"] = found[each["key"]]
+
+    def _names(self, connection: sa.Connection) -> dict[str, set[str]]:
+        """The values that there are in the ledger, by dimension."""
+        return {
+            name: set(connection.scalars(sa.select(usage_series.c[name]).distinct())) - {"", OTHER}
+            for name in rows.INVENTED
+        }
 
     def _series_ids(self, connection: sa.Connection, keys: list[str]) -> dict[str, int]:
         query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(keys))

@@ -15,9 +15,16 @@ from typing import Any
 import msgspec
 
 from asgi_llmgate.usage.ledger.schema import DIMENSIONS, GRAINS, NANO, PLAIN, SUMS, TEXTS
+from asgi_llmgate.usage.metrics import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
 Row = dict[str, Any]
+
+INVENTED = ("client_model", "request_model")
+"""Dimensions of a series whose values callers can make up."""
+
+NAMES = 500
+"""Values of one of these that are told apart, all those in the ledger together."""
 
 _BIGGEST = 2**63 - 1
 
@@ -60,9 +67,28 @@ def time_ms(timestamp: str) -> int:
 
 def series_of(row: Row) -> Row:
     """The row of `usage_series` that a record belongs to."""
-    series = {name: row[name] for name in DIMENSIONS} | {"fields": row["fields"]}
-    key = json.dumps(series, sort_keys=True, separators=(",", ":"))
-    return series | {"key": hashlib.sha256(key.encode()).hexdigest()[:32]}
+    return _keyed({name: row[name] for name in DIMENSIONS} | {"fields": row["fields"]})
+
+
+def within_room(series: Row, names: dict[str, set[str]]) -> Row:
+    """The series with OTHER for each name that is not among `names` and finds no room there; one that does is added.
+
+    Callers invent names of models, and whoever reads the ledger reads all series.  A record keeps the name itself.
+    """
+    bounded = dict(series)
+    for dimension, known in names.items():
+        if (name := series[dimension]) and name not in known:
+            if len(known) < NAMES:
+                known.add(name)
+            else:
+                bounded[dimension] = OTHER
+    return _keyed(bounded)
+
+
+def _keyed(series: Row) -> Row:
+    told = {name: series[name] for name in (*DIMENSIONS, "fields")}
+    key = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return told | {"key": hashlib.sha256(key.encode()).hexdigest()[:32]}
 
 
 def rollups(rows: Iterable[Row]) -> list[Row]:

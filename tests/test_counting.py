@@ -86,6 +86,17 @@ async def test_llama_cpp_counts_the_templated_text(make: Any) -> None:
     assert [path for path, _ in tokenizers.asked] == ["/apply-template", "/tokenize"]
 
 
+class Long(Tokenizers):
+    """A conversation of 300,000 tokens, each of them in the answer."""
+
+    def _answer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return {"tokens": list(range(300_000))} if "content" in body else super()._answer(path, body)
+
+
+async def test_a_count_comes_with_all_the_tokens_of_a_long_conversation(make: Any) -> None:
+    assert await count(make("llamacpp", Long())) == 300_000
+
+
 async def test_others_are_estimated(make: Any) -> None:
     tokenizers = Tokenizers()
     assert await count(make("openai", tokenizers)) == round((len(BODY["messages"][0]["content"]) + 2) / 3.6)  # type: ignore[index]

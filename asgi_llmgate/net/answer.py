@@ -83,14 +83,12 @@ class HTTPAnswer:
 
     async def read(self, limit: int) -> bytes:
         """The whole body.  Raises what `chunks` raises, and Broken when there are more than `limit` bytes."""
-        chunks: list[bytes] = []
-        size = 0
+        body = bytearray()
         async for chunk in self:
-            size += len(chunk)
-            if size > limit:
+            if len(body) + len(chunk) > limit:
                 raise Broken("the upstream's answer is too large", detail=f"more than {limit} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
+            body += chunk
+        return bytes(body)
 
     async def prefix(self, limit: int, seconds: float = 5.0) -> bytes:
         """The first bytes of a refusal's body: at most `limit`, compression undone, and no more than have come when the

@@ -22,17 +22,21 @@ from asgi_llmgate.protocol.request import to_chat
 _PROMPT = ("model", "messages", "tools", "chat_template_kwargs")
 """What of a chat completions request becomes tokens."""
 
+_OPENED = 2**20
+"""Bytes of a list of objects that is opened to count them."""
+
 
 class _Counted(Struct, gc=False):
     count: int | None = None
     input_tokens: int | None = None
-    tokens: list[Raw] | None = None
+    tokens: Raw = Raw(b"")
 
 
 class _Templated(Struct, gc=False):
     prompt: str
 
 
+_tokens = msgspec.json.Decoder(list[Raw])
 _counted = msgspec.json.Decoder(_Counted)
 _templated = msgspec.json.Decoder(_Templated)
 
@@ -56,12 +60,22 @@ def read_count(answer: bytes) -> int:
         counted = _counted.decode(answer)
     except msgspec.DecodeError:
         counted = _Counted()
-    if counted.tokens is not None and counted.count is None:
-        return len(counted.tokens)
     count = counted.count if counted.count is not None else counted.input_tokens
+    if counted.count is None and (tokens := bytes(counted.tokens)).startswith(b"["):
+        count = _length(tokens)
     if count is None or count < 0:
         raise Broken("the model server's answer holds no count of tokens")
     return count
+
+
+def _length(tokens: bytes) -> int:
+    """How many there are.  Nothing is made of numbers for that: there may be a million of them."""
+    inner = tokens[1:-1].strip()
+    if not inner.translate(None, b"0123456789, \t\r\n"):
+        return inner.count(b",") + 1 if inner else 0
+    if len(tokens) > _OPENED:
+        raise Broken("the model server's answer holds too many tokens to count")
+    return len(_tokens.decode(tokens))  # objects, with their pieces of text
 
 
 def read_prompt(answer: bytes) -> str:

@@ -34,6 +34,9 @@ ASKING = 5.0
 _ERROR_BODY = 64 * 1024
 """Bytes of a refusal that are judged: vLLM repeats the whole input for each of its complaints, up to 100 MB."""
 
+_ASKED = 8 * 2**20
+"""Bytes of the answer to a question: vLLM and llama.cpp send the number of each token along, a million in 7 MB."""
+
 _PORTS = {"http": 80, "https": 443}
 _URLS = 64
 _JSON = ((b"content-type", b"application/json"),)
@@ -161,7 +164,9 @@ class Upstream:
 
         async def fetch(credential: Headers) -> Fetched:
             sent = (*headers, *_JSON, *self._headers, *credential)
-            return await self._client.fetch(url, method="POST", headers=sent, content=body, timeout=ASKING)
+            return await self._client.fetch(
+                url, method="POST", headers=sent, content=body, limit=_ASKED, timeout=ASKING
+            )
 
         fetched = await fetch(await self._credential(exchange))
         if self._renews(fetched.status, exchange):

@@ -11,6 +11,7 @@ from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.dialects import DIALECTS
 from asgi_llmgate.protocol.request import Options
 from asgi_llmgate.protocol.tokenizers import prompt_of, read_count, read_prompt, text_body
+from tests.work import peak
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 
@@ -45,15 +46,30 @@ def test_a_call_that_is_answered_here_is_counted_all_the_same() -> None:
         (b'{"count":7,"max_model_len":4096,"tokens":[1,2]}', 7),
         (b'{"tokens":[1,2,3]}', 3),
         (b'{"tokens":[{"id":1,"piece":"a"}]}', 1),
+        (b'{"tokens":[ 1 ,\n2 ]}', 2),
+        (b'{"tokens":[]}', 0),
+        (b'{"tokens":[%b7]}' % (b"7," * 999_999), 1_000_000),
+        (b'{"tokens":null,"input_tokens":12}', 12),
         (b'{"input_tokens":12}', 12),
     ],
-    ids=["vLLM", "llama.cpp", "llama.cpp with pieces", "Anthropic"],
+    ids=[
+        *("vLLM", "llama.cpp", "llama.cpp with pieces"),
+        *("with space", "none", "a million", "null", "Anthropic"),
+    ],
 )
 def test_counts_are_read(answer: bytes, count: int) -> None:
     assert read_count(answer) == count
 
 
-@pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"count":"x"}', b'{"count":-1}'])
+TOO_MANY = b'{"tokens":[%b{}]}' % (b"{}," * 400_000)
+
+
+def test_counting_a_million_tokens_makes_nothing_of_them() -> None:
+    answer = b'{"tokens":[%b7]}' % (b"7," * 999_999)
+    assert peak(lambda: read_count(answer)) < 5 * len(answer)
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"count":"x"}', b'{"count":-1}', b'{"tokens":7}', TOO_MANY])
 def test_what_holds_no_count_is_refused(answer: bytes) -> None:
     with pytest.raises(Broken):
         read_count(answer)

@@ -218,6 +218,17 @@ async def test_an_exception_in_a_stream_ends_it_with_an_error_event(sink, error)
     assert sink.only().outcome == ("upstream_error" if isinstance(error, Broken) else "error")
 
 
+@pytest.mark.parametrize("kind", [b"Text/Event-Stream", b"TEXT/EVENT-STREAM; charset=UTF-8", b"text/event-stream;a=b"])
+async def test_a_stream_is_one_in_whatever_case_its_type_is_written(sink, kind):
+    async def app(scope, receive, send):
+        await send({**STREAM, "headers": [(b"content-type", kind)]})
+        await send(body(b": hello\n\n", more=True))
+        raise Broken("cut")
+
+    reply = await call(UsageMiddleware(app, sinks=[sink]))
+    assert [name for name, _ in reply.events()] == ["error"]
+
+
 async def test_an_exception_in_another_answer_is_left_to_the_server_which_cuts_it_off(sink):
     async def app(scope, receive, send):
         await send(JSON)

@@ -55,8 +55,11 @@ def is_utf8(data: bytes) -> bool:
     """In pieces: one emoji makes the text of it four times as large."""
     if data.isascii():
         return True
-    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
+        if len(data) <= _SLICE:
+            data.decode()
+            return True
+        decoder = codecs.getincrementaldecoder("utf-8")()
         for start in range(0, len(data), _SLICE):
             decoder.decode(data[start : start + _SLICE])
         decoder.decode(b"", final=True)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from asgi_llmgate.protocol.jsontext import describe, is_utf8, loads, nested, object_in, plain, quoted, repaired
+from tests.work import peak
 
 
 @given(st.text(max_size=20))
@@ -78,3 +79,19 @@ def test_any_value_can_be_written_into_a_string(value: bytes, raw: bytes) -> Non
 )
 def test_what_is_no_json_is_none(data: bytes, value: object) -> None:
     assert loads(data) == value
+
+
+@pytest.mark.parametrize("place", [0, 65_534, 65_535, 65_536, 131_071, 199_997])
+@pytest.mark.parametrize(("data", "good"), [(b"\xe2\x82\xac", True), (b"\xe2\x82a", False), (b"\xff\xc3\xa9", False)])
+def test_a_long_text_is_checked_wherever_its_characters_stand(data: bytes, good: bool, place: int) -> None:
+    text = b"a" * place + data + b"a" * (199_997 - place)
+    assert is_utf8(text) is good
+
+
+def test_half_a_character_at_the_end_of_a_long_text_is_found() -> None:
+    assert not is_utf8(b"a" * 200_000 + b"\xe2\x82")
+
+
+def test_checking_a_long_text_makes_nothing_of_it() -> None:
+    text = ("\U0001f600" + "a" * 400_000).encode()
+    assert peak(lambda: is_utf8(text)) < len(text)

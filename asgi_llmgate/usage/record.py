@@ -44,6 +44,8 @@ _UNSEEN = re.compile(
 )
 """Line breaks of any kind, terminal escapes, what has no width, bidirectional overrides, halves of characters."""
 
+_NAME = re.compile(r"[\w.:/+=@-]*")
+
 _SHORT = 128
 _LONG = 256
 _ITEMS = 16
@@ -195,8 +197,8 @@ def _called(exchange: Exchange) -> dict[str, Any]:
     }
     if answer is not None:
         facts["response_model"] = clip(answer.model)
-        facts["response_id"] = clip(answer.id)
-        facts["finish_reasons"] = _clip_all(answer.finish_reasons)
+        facts["response_id"] = clip(_named(answer.id))
+        facts["finish_reasons"] = _clip_all(map(_named, answer.finish_reasons))
         facts["tools"] = _clip_all(answer.tools)
     return facts
 
@@ -234,6 +236,11 @@ def _value(value: object) -> Value | None:
             return list(_clip_all(str(item) for item in value if isinstance(item, (str, int))))
         case _:
             return None
+
+
+def _named(text: str) -> str:
+    """An id or a reason of a model server, if it is one: what else it says may be what it was sent."""
+    return text if _NAME.fullmatch(text) else "other"
 
 
 def clip(text: str, limit: int = _SHORT) -> str:

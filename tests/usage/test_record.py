@@ -162,6 +162,22 @@ def test_names_are_told_apart_from_fields():
     assert "org" not in NAMES
 
 
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("tool_calls", "tool_calls"),
+        ("end_turn", "end_turn"),
+        ("our secret plan", "other"),
+        ("plan\n", "other"),
+        ("", ""),
+    ],
+)
+def test_a_reason_and_an_id_are_words_and_no_sentences(full_exchange, said, written):
+    flat = UsageRecord.of(full_exchange(answer=Answer("m", said, (said,)))).flat()
+    assert flat["gen_ai.response.finish_reasons"] == (written,)
+    assert flat.get("gen_ai.response.id", "") == written
+
+
 UNSEEN = [*b"\0\a\b\t\n\v\r\x1b\x7f\x85\x9b\xad", 0x61C, 0x180E, 0x200B, 0x200F, 0x2028, 0x2029, 0x202E, 0x2066]
 UNSEEN += [0xD83D, 0xFEFF, 0xE0041]
 
@@ -180,5 +196,5 @@ def test_no_text_of_a_record_has_a_character_that_its_reader_does_not_see(full_e
     fields = {"team": lambda e: e.identity.claims["team"], "sub": lambda e: e.identity.subject}
     flat = UsageRecord.of(exchange, fields).flat()
     shown = "|".join(str(value) for value in flat.values())
-    assert shown.count("a\ufffdb") == 20
+    assert shown.count("a\ufffdb") == 18
     assert chr(code) not in shown.replace("\ufffd", "")

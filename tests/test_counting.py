@@ -10,7 +10,7 @@ import pytest
 
 from asgi_llmgate import Backend, ModelRow, ModelTable, TranslationApp
 from asgi_llmgate.counting import AGAIN, TokenCounter
-from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.exchange import Exchange, Identity, Target
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.dialects import DIALECTS
@@ -172,3 +172,24 @@ async def test_an_estimate_learns_from_a_count(make: Any) -> None:
     await count(app)
     tokenizers._broken = 500
     assert await count(app) == 151
+
+
+async def test_what_is_counted_for_one_caller_does_not_bend_anothers_estimate(serve: Any) -> None:
+    tokenizers, client = Tokenizers(), HTTPClient()
+    upstream = Upstream(Backend(base_url=serve(tokenizers) + "/v1", dialect=DIALECTS["vllm"]), client)
+    counter = TokenCounter({"b": upstream}, estimator=Estimator())
+    alice, mallory = (Exchange(identity=Identity(name, "i", "idp")) for name in ("alice", "mallory"))
+    target = Target("b", "vllm", "qwen3")
+
+    async def count_for(exchange: Exchange, text: str) -> int:
+        body = {"model": "x", "max_tokens": 1, "messages": [{"role": "user", "content": text}]}
+        return await counter.count(exchange, decode_messages(json.dumps(body).encode()), target)
+
+    plain = "a few words " * 50
+    assert await count_for(alice, plain) == 151
+    for _ in range(5):
+        await count_for(mallory, "a " * 600)
+    tokenizers._broken = 500
+    assert await count_for(alice, plain) == 151
+    assert await count_for(mallory, plain) > 250
+    await client.aclose()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate import Backend, Exchange, ModelRow, ModelTable, TranslationApp
+from asgi_llmgate import Backend, Exchange, Identity, ModelRow, ModelTable, TranslationApp
 from asgi_llmgate.asgi import Draining
 from asgi_llmgate.routes import ROUTES, Route
 from asgi_llmgate.testing.driver import Driver, Reply, call
@@ -394,3 +394,31 @@ async def test_a_cancelled_call_knows_what_it_has_used(gate: Any) -> None:
     assert app.exchange.outcome == "shutdown"
     assert app.exchange.usage is not None
     assert await asyncio.to_thread(server.requests[0].gone.wait, 5)
+
+
+async def test_how_one_callers_prompts_are_counted_does_not_cut_anothers_answers(serve: Serve) -> None:
+    """Where the window is known, the room for an answer is what the estimate of the prompt leaves of it."""
+    usage = {"prompt_tokens": 30_000, "completion_tokens": 1, "total_tokens": 30_001}
+    completion = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": usage}
+    server = ModelServer(otherwise=lambda _: raw(json.dumps(completion).encode(), content_type="application/json"))
+    models = ModelTable([ModelRow("*", ("m/gpt-4o-mini",), context_window=32_768)], {"m": "openai"})
+    app = TranslationApp({"m": Backend(base_url=serve(server) + "/v1")}, models=models)
+
+    async def ask_as(name: str) -> Any:
+        async def known(scope: Any, receive: Any, send: Any) -> None:
+            scope, exchange = Exchange.enter(scope)
+            exchange.identity = Identity(name, "https://idp.test", "idp", {"sub": name})
+            await app(scope, receive, send)
+
+        await ask(known, max_tokens=32_000, messages=[{"role": "user", "content": "word " * 6000}])
+        return server.requests[-1].body["max_tokens"]
+
+    usage["prompt_tokens"] = 8_000
+    await ask_as("alice")
+    room = await ask_as("alice")
+    usage["prompt_tokens"] = 30_000
+    for _ in range(5):
+        await ask_as("mallory")
+    assert await ask_as("mallory") == 1024
+    assert await ask_as("alice") == room > 20_000
+    await app.aclose()

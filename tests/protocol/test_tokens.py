@@ -122,6 +122,13 @@ def test_what_one_caller_sends_changes_nothing_for_those_who_are_known(decode: A
     assert estimator.estimate(size, "m", "mallory") == round(40_000 / rate)
 
 
+def test_the_newest_count_of_a_caller_is_a_quarter_of_his_rate() -> None:
+    estimator, size = Estimator(), Size(40_000, 0)
+    for counted in (10_000, 5_000):
+        estimator.observe("m", size, counted, "alice")
+    assert estimator.estimate(size, "m", "alice") == 40_000 // 5
+
+
 def test_who_is_new_gets_the_middle_of_the_others(decode: Any) -> None:
     estimator, size = Estimator(), Size(40_000, 0)
     for number in range(5):

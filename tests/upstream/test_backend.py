@@ -115,9 +115,13 @@ def test_a_key_that_goes_bad_at_run_time_is_a_503_without_it(
     ("more", "place"),
     [({"extra_headers": {"X-Org": value}}, "backends.main.extra_headers.X-Org") for value in UNSENDABLE]
     + [({"extra_headers": {name: "a"}}, "backends.main.extra_headers") for name in ("", "a b", "a:b", "\xe4", "a\n")]
-    + [({"dialect": {"base": "openai", "key_header": "api key"}}, "backends.main.dialect.key_header")],
+    + [({"dialect": {"base": "openai", "key_header": "api key"}}, "backends.main.dialect.key_header")]
+    + [({"api_key": "env:TWO_KEYS"}, "backends.main.api_key")],
 )
-def test_a_header_that_cannot_be_sent_is_found_at_start(more: dict[str, Any], place: str) -> None:
+def test_a_header_that_cannot_be_sent_is_found_at_start(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], place: str
+) -> None:
+    monkeypatch.setenv("TWO_KEYS", "sk-canary\nsk-other")
     settings = {
         "auth": {"mode": "off"},
         "policy": {"default": "allow"},
@@ -127,6 +131,7 @@ def test_a_header_that_cannot_be_sent_is_found_at_start(more: dict[str, Any], pl
     with pytest.raises(SettingsError) as caught:
         Gateway.from_settings(settings)
     assert caught.value.path == place
+    assert "canary" not in str(caught.value)
 
 
 def test_a_backend_in_python_says_so_too() -> None:

@@ -53,7 +53,7 @@ class TokenCounter:
         carried over."""
         upstream = self._upstreams[target.backend]
         if upstream.dialect.native:
-            body = request.opened.rewritten({"model": quote(target.model)})
+            body = request.handed_on.rewritten({"model": quote(target.model)})
             path = upstream.dialect.path + "/count_tokens"
             headers = anthropic_headers(exchange.headers)
             return tokenizers.read_count(await upstream.ask(path, body, exchange, headers=headers, query=query))

@@ -229,6 +229,45 @@ def twice(gate: Gate, first: str, second: str) -> str:
     return f"{{{first}, {second}, {rest}"
 
 
+IN_ANOTHER_CASE = [
+    '"Model": "alias"',
+    '"MODEL": "alias"',
+    '"\\u004dodel": "alias"',
+    '"\u017ftream": true',
+    '"Stream": true',
+    '"Tools": [{"name": "x"}]',
+    '"tool\u017f": []',
+    '"tools": [{"name": "a", "Name": "b"}]',
+    '"tools": [{"name": "a", "name": "b"}]',
+    '"tools": [{"type": "function", "function": {"name": "a", "NAME": "b"}}]',
+    '"max_To\u212aens": 9999',
+    '"MAX_TOKENS": 9999',
+    '"metadata": {"user_id": "a", "User_id": "b"}',
+    '"metadata": {"user_id": "a", "user_id": "b"}',
+    '"thinking": {"type": "disabled", "Type": "enabled"}',
+    '"tool_choice": {"type": "auto", "TYPE": "any"}',
+    '"stream_options": {"include_usage": true, "Include_Usage": false}',
+    '"x": {"y": [{"z": 1, "z": 2}]}',
+    '"x": {"y": [{"z": 1, "Z": 2}]}',
+    '"model\\u0000": "alias"',
+    '"models": ["alias"]',
+    '"fallbacks": [{"model": "alias"}]',
+]
+
+
+@pytest.mark.parametrize("more", IN_ANOTHER_CASE)
+async def test_a_name_that_a_server_may_take_for_another_one_reaches_none_that_gets_the_clients_bytes(
+    gate: Gate, more: str
+) -> None:
+    reply = await gate.ask(twice(gate, SMALL, more))
+    handed_on = gate.way.dialect == "anthropic" or gate.way.path == CHAT
+    if handed_on:
+        assert (reply.status, gate.sent()) == (400, [])
+    else:
+        assert reply.status in (200, 400)
+        assert set(gate.sent()) <= {ALLOWED}
+
+
 SMALL, ALIAS = '"model": "small"', '"model": "alias"'
 
 

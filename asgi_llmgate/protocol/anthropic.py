@@ -13,6 +13,7 @@ from functools import cached_property
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.lazyjson import Fields, Opened
+from asgi_llmgate.protocol.members import check_members, check_one_model
 from asgi_llmgate.protocol.messages import Block, Message, Reading, read_content, read_messages
 from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.tokens import Size, measure, tokens
@@ -36,6 +37,7 @@ class MessagesRequest:
         messages: Sequence[Message],
         tools: Sequence[Tool],
         opened: Opened,
+        structure: Structure = STRUCTURE,
     ) -> None:
         self.model = model
         self.max_tokens = max_tokens
@@ -46,6 +48,15 @@ class MessagesRequest:
         self.opened = opened
         self.fields = opened.fields
         self.toolset = Toolset(tools, messages)
+        self._structure = structure
+
+    @cached_property
+    def handed_on(self) -> Opened:
+        """The body for a server that gets the client's own bytes.  Raises `InvalidRequest` where it could read
+        something else in them than was decided on, and `StructureTooLarge`."""
+        check_members(self.opened, self._structure)
+        check_one_model(self.fields)
+        return self.opened
 
     @property
     def temperature(self) -> float | None:
@@ -71,7 +82,8 @@ class MessagesRequest:
 
     @property
     def has_images(self) -> bool:
-        return self.images > 0
+        """Wherever they are: in results of tools and in documents, too."""
+        return any(_holds_image(block) for message in self.messages for block in message.content)
 
     @cached_property
     def size(self) -> Size:
@@ -101,11 +113,12 @@ def decode_messages(body: bytes, *, counting: bool = False, structure: Structure
         return MessagesRequest(
             model=_model(fields, structure),
             max_tokens=0 if counting else _max_tokens(fields),
-            stream=_stream(fields),
+            stream=lazyjson.boolean(fields, "stream"),
             system=read_content(lazyjson.given(fields, "system"), "system", reading),
             messages=_messages(fields, reading),
             tools=read_tools(lazyjson.given(fields, "tools"), structure),
             opened=opened,
+            structure=structure,
         )
     except RecursionError:
         raise InvalidRequest(lazyjson.TOO_DEEP) from None
@@ -120,24 +133,10 @@ def _model(fields: Fields, structure: Structure) -> str:
 
 
 def _max_tokens(fields: Fields) -> int:
-    value = lazyjson.given(fields, "max_tokens")
-    if value is None:
+    asked = lazyjson.integer(fields, "max_tokens")
+    if asked is None:
         raise InvalidRequest("max_tokens: Field required")
-    asked = lazyjson.read(value)
-    if type(asked) is not int:
-        raise InvalidRequest("max_tokens: Input should be a valid integer")
-    if asked < 0:
-        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
     return asked
-
-
-def _stream(fields: Fields) -> bool:
-    value = lazyjson.given(fields, "stream")
-    if value is None:
-        return False
-    if bytes(value) not in (b"true", b"false"):
-        raise InvalidRequest("stream: Input should be a valid boolean")
-    return lazyjson.is_true(value)
 
 
 def _messages(fields: Fields, reading: Reading) -> Sequence[Message]:
@@ -148,3 +147,10 @@ def _messages(fields: Fields, reading: Reading) -> Sequence[Message]:
     if not messages:
         raise InvalidRequest("messages: at least one message is required")
     return messages
+
+
+def _holds_image(block: Block) -> bool:
+    if block.source is not None and block.type == "document":
+        content = lazyjson.objects_in(block.source.get("content"))
+        return any(lazyjson.read_string(each.get("type")) == "image" for each in content)
+    return block.type == "image" or any(map(_holds_image, block.inner))

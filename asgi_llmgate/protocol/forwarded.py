@@ -13,12 +13,25 @@ from functools import cached_property
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.lazyjson import Fields, Opened
-from asgi_llmgate.protocol.members import check_members
+from asgi_llmgate.protocol.members import check_members, check_one_model
 from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.tokens import IMAGE_TOKENS, Size, tokens
 
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_IMAGES = frozenset({"image_url", "input_image"})
+_LIMITS = (
+    *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_tokens_to_sample"),
+    *("n_predict", "num_predict", "max_length"),
+)
+"""What servers call the most tokens that may be written: OpenAI's three, Hugging Face's and vLLM's older ones, and
+llama.cpp's and Ollama's, which take OpenAI's as well and do not agree on which one counts."""
+
+_LIMITS_WITHIN = ("options", "parameters", "generation_config")
+"""Objects that hold them: Ollama's `options.num_predict`, Hugging Face's `parameters.max_new_tokens`."""
+
+_CHOICES = ("n", "best_of")
+_MOST_CHOICES = 128
+"""OpenAI's own: https://platform.openai.com/docs/api-reference/chat/create#chat-create-n."""
+
+_IMAGES = frozenset({"image_url", "input_image", "image"})
 
 
 class ForwardedRequest:
@@ -27,15 +40,13 @@ class ForwardedRequest:
     `opened.body` is what the client sent, `fields` are its values.
     """
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, structure: Structure = STRUCTURE) -> None:
         self.opened = opened
         self.fields = opened.fields
         self.model = lazyjson.string(self.fields, "model") if lazyjson.given(self.fields, "model") else ""
-        self.stream = lazyjson.is_true(self.fields.get("stream"))
-
-    @property
-    def max_tokens(self) -> int:
-        return next((value for name in _LIMITS if type(value := lazyjson.read(self.fields.get(name))) is int), 0)
+        self.stream = lazyjson.boolean(self.fields, "stream")
+        self.max_tokens = _max_tokens(self.fields)
+        self._structure = structure
 
     @property
     def temperature(self) -> float | None:
@@ -45,7 +56,11 @@ class ForwardedRequest:
     @cached_property
     def tool_names(self) -> Sequence[str]:
         """Of functions their names, of anything else its type."""
-        return tuple(dict.fromkeys(map(_tool_name, lazyjson.read_objects(self.fields.get("tools")))))
+        tools = lazyjson.objects_in(self.fields.get("tools"), self._structure)
+        functions = lazyjson.objects_in(self.fields.get("functions"), self._structure)
+        found = [name for tool in tools for name in _names_of(tool)]
+        found += [lazyjson.read_string(function.get("name")) for function in functions]
+        return tuple(dict.fromkeys(found))
 
     @property
     def message_count(self) -> int:
@@ -66,12 +81,20 @@ class ForwardedRequest:
 
     @cached_property
     def _messages(self) -> Sequence[Fields]:
-        return lazyjson.read_objects(self.fields.get("messages") or self.fields.get("input"))
+        """A server may read either."""
+        both = (self.fields.get("messages"), self.fields.get("input"))
+        return [message for value in both for message in lazyjson.objects_in(value, self._structure)]
 
     @cached_property
     def _image_parts(self) -> Sequence[Fields]:
-        parts = [part for message in self._messages for part in lazyjson.read_objects(message.get("content"))]
-        return [part for part in parts if lazyjson.read_string(part.get("type")) in _IMAGES]
+        parts = [part for message in self._messages for part in self._content(message)]
+        return [part for part in parts if _is_image(part)]
+
+    def _content(self, message: Fields) -> list[Fields]:
+        """What a message holds; with Ollama its images are in a list of their own."""
+        images = message.get("images")
+        own = [{"image": image} for image in lazyjson.elements(images, self._structure)]
+        return own + lazyjson.objects_in(message.get("content"), self._structure)
 
     @property
     def _images(self) -> int:
@@ -94,8 +117,10 @@ def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = S
         return ForwardedRequest(Opened(b"", {}, {}))
     opened = lazyjson.open_body(body, structure, numbers=needs_model)
     check_members(opened, structure)
-    request = ForwardedRequest(opened)
+    request = ForwardedRequest(opened, structure)
     structure.check_model(request.model)
+    if request.model:
+        check_one_model(request.fields)
     if needs_model:
         _check_call(request, structure)
     return request
@@ -108,6 +133,30 @@ def _check_call(request: ForwardedRequest, structure: Structure) -> None:
         structure.check_size(limit, lazyjson.elements(request.fields.get(name), structure), name)
 
 
-def _tool_name(tool: Fields) -> str:
-    function = lazyjson.opened(tool.get("function")) or tool
-    return lazyjson.read_string(function.get("name")) or lazyjson.read_string(tool.get("type"))
+def _max_tokens(fields: Fields) -> int:
+    """The largest of all limits, for all choices together: which of them counts is the server's own affair."""
+    within = [(f"{name}.", lazyjson.opened(fields.get(name)) or {}) for name in _LIMITS_WITHIN]
+    limits = [_integer(place, held, name) for place, held in [("", fields), *within] for name in _LIMITS]
+    choices = [_integer("", fields, name, least=1) or 1 for name in _CHOICES]
+    if max(choices) > _MOST_CHOICES:
+        raise InvalidRequest(f"n, best_of: Input should be less than or equal to {_MOST_CHOICES}")
+    return max(limit or 0 for limit in limits) * max(choices)
+
+
+def _integer(place: str, fields: Fields, name: str, least: int = 0) -> int | None:
+    try:
+        return lazyjson.integer(fields, name, least)
+    except InvalidRequest as wrong:
+        raise InvalidRequest(place + wrong.message) from None
+
+
+def _names_of(tool: Fields) -> list[str]:
+    """All that a server may take for a tool's name."""
+    places = (lazyjson.opened(tool.get("function")), lazyjson.opened(tool.get("custom")), tool)
+    names = [name for place in places if place is not None and (name := lazyjson.read_string(place.get("name")))]
+    return names or [lazyjson.read_string(tool.get("type"))]
+
+
+def _is_image(part: Fields) -> bool:
+    """By its type, or by what it holds: some servers go by that where the type is left out."""
+    return lazyjson.read_string(part.get("type")) in _IMAGES or not _IMAGES.isdisjoint(part)

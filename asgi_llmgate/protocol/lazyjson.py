@@ -43,6 +43,8 @@ _NAME = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*', re.DO
 _COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
 _ELEMENT = re.compile(r"`\$\[(\d+)\]")
 
+_LARGEST = 2**53 - 1
+
 TOO_DEEP = "the request body is nested too deeply"
 
 
@@ -160,6 +162,29 @@ def string(fields: Fields, name: str) -> str:
         raise InvalidRequest(f"{name}: Input should be a valid string") from None
 
 
+def integer(fields: Fields, name: str, least: int = 0) -> int | None:
+    """An optional integer, small enough for every reader to take it for the same (RFC 8259 section 6); None where it
+    is absent or null."""
+    value = given(fields, name)
+    if value is None:
+        return None
+    found = read(value)
+    if type(found) is not int:
+        raise InvalidRequest(f"{name}: Input should be a valid integer")
+    if not least <= found <= _LARGEST:
+        limit = f"greater than or equal to {least}" if found < least else f"less than or equal to {_LARGEST}"
+        raise InvalidRequest(f"{name}: Input should be {limit}")
+    return found
+
+
+def boolean(fields: Fields, name: str) -> bool:
+    """An optional boolean, false where it is absent or null."""
+    value = given(fields, name)
+    if value is not None and bytes(value) not in (b"true", b"false"):
+        raise InvalidRequest(f"{name}: Input should be a valid boolean")
+    return is_true(value)
+
+
 def objects(value: Raw, name: str) -> list[Fields]:
     """A list of objects, each opened one level."""
     try:
@@ -195,6 +220,14 @@ def elements(value: Raw | None, structure: Structure = STRUCTURE) -> list[Raw]:
         return []
     structure.check_elements(bytes(value))
     return _elements(value)
+
+
+def objects_in(value: Raw | None, structure: Structure = STRUCTURE) -> list[Fields]:
+    """The objects in a list, whatever else is in it.  Raises `StructureTooLarge`."""
+    try:
+        return [] if value is None or opens_with(value) != BRACKET else _objects(value)
+    except msgspec.ValidationError:
+        return [fields for each in elements(value, structure) if (fields := opened(each)) is not None]
 
 
 def is_true(value: Raw | None) -> bool:

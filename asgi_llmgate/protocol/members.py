@@ -52,10 +52,25 @@ PROTOCOL = frozenset(
     }
     | {"n_predict", "num_predict", "min_tokens", "options", "parameters", "stop", "stop_sequences", "user", "thinking"}
     | {"response_format", "output_config", "output_format", "format", "reasoning", "reasoning_effort", "service_tier"}
+    | {"fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "generation_config"}
     | {"parallel_tool_calls", "context_management", "container", "mcp_servers", "thread", "safeguards", "speed"}
     # messages and their content
     | {"role", "content", "type", "text", "id", "name", "tool_calls", "tool_call_id", "tool_use_id", "is_error"}
-    | {"source", "data", "media_type", "url", "file_id", "image_url", "input_audio", "file", "file_data", "detail"}
+    | {
+        "images",
+        "image",
+        "input_image",
+        "source",
+        "data",
+        "media_type",
+        "url",
+        "file_id",
+        "image_url",
+        "input_audio",
+        "file",
+        "file_data",
+        "detail",
+    }
     | {"cache_control", "citations", "title", "context", "signature", "refusal", "thinking", "clear_at", "call_id"}
     # tools
     | {"function", "description", "input_schema", "strict", "defer_loading", "arguments", "tool", "tool_name"}
@@ -64,6 +79,8 @@ PROTOCOL = frozenset(
     | {"include_usage", "budget_tokens", "display", "effort", "json_schema", "schema", "ttl", "user_id"}
 )
 """Names that a server, or the decision before it, may read."""
+
+_OTHER_MODELS = ("models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
 _NESTED = re.compile(rb"[\[{]")
 _PASSES, _SLACK = 6, 8 * 2**20
@@ -77,6 +94,17 @@ _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 def check_members(opened: Opened, structure: Structure) -> None:
     """Raises `InvalidRequest`, which tells the place, and `StructureTooLarge`."""
     _Walk(len(opened.body), structure).top(opened.fields)
+
+
+def check_one_model(fields: Fields) -> None:
+    """Refuse what names models beside the one that was decided on.  Raises `InvalidRequest`.
+
+    OpenRouter: https://openrouter.ai/docs/guides/routing/model-fallbacks; Anthropic:
+    https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback; LiteLLM's `fallbacks` and their like.
+    """
+    for name in _OTHER_MODELS:
+        if lazyjson.read(fields.get(name)):
+            raise InvalidRequest(f"{name}: other models than `model` cannot be asked for")
 
 
 def folded(name: str) -> str:

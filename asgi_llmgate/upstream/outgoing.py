@@ -103,7 +103,7 @@ def _native(asking: Asking, request: MessagesRequest, options: Options) -> Outgo
     changes = {"model": lazyjson.quote(asking.target.model)}
     changes.update((name, lazyjson.quote(value)) for name, value in options.extra_body.items())
     return Outgoing(
-        request.opened.rewritten(changes),
+        request.handed_on.rewritten(changes),
         partial(
             NativeAnswer,
             stream=request.stream,

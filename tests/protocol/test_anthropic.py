@@ -131,3 +131,56 @@ def test_a_temperature_is_a_number_or_nothing(decode: Any, sent: Any, read: floa
 
 def test_a_request_does_not_show_its_prompts(decode: Any) -> None:
     assert "sesame" not in repr(decode(messages=[{"role": "user", "content": "sesame"}]))
+
+
+@pytest.mark.parametrize("value", ['"9"', "9.0", "1E1", "1e400", "true", "-1", "9007199254740992", "[]"])
+def test_max_tokens_is_an_integer_that_every_reader_takes_for_the_same(encode: Any, value: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^max_tokens: Input should be "):
+        decode_messages(encode(max_tokens="VALUE").replace(b'"VALUE"', value.encode()))
+
+
+@pytest.mark.parametrize("value", ["1", "0", '"true"', "[]", "{}", "1.0"])
+def test_a_stream_flag_is_a_boolean(encode: Any, value: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^stream: Input should be a valid boolean"):
+        decode_messages(encode(stream="VALUE").replace(b'"VALUE"', value.encode()))
+
+
+IMAGE = {"type": "image", "source": {"type": "url", "url": "u"}}
+
+
+def result(*content: Any) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": "t", "content": list(content)}
+
+
+@pytest.mark.parametrize(
+    ("block", "seen"),
+    [
+        (IMAGE, True),
+        (result(IMAGE), True),
+        (result(result(result(IMAGE))), True),
+        ({"type": "document", "source": {"type": "content", "content": [IMAGE]}}, True),
+        (result({"type": "document", "source": {"type": "content", "content": [{"type": "text"}, IMAGE]}}), True),
+        ({"type": "document", "source": {"type": "text", "data": "image"}}, False),
+        (result({"type": "text", "text": "image"}), False),
+    ],
+)
+def test_an_image_is_seen_wherever_it_lies(decode: Any, block: Any, seen: bool) -> None:
+    assert decode(messages=[{"role": "user", "content": [block]}]).has_images is seen
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"Model": "big"}, "Model: names are in lower case: model"),
+        ({"tools": [{"name": "a", "Name": "b"}]}, "tools.0.Name: names are in lower case: name"),
+        ({"fallbacks": [{"model": "big"}]}, "fallbacks: other models than `model` cannot be asked for"),
+    ],
+    ids=str,
+)
+def test_what_another_reader_could_read_differently_is_not_handed_on(decode: Any, fields: Any, told: str) -> None:
+    request = decode(**fields)
+    with pytest.raises(InvalidRequest) as refused:
+        request.handed_on  # noqa: B018
+    assert refused.value.told == told
+    request = decode(tools=[{"name": "a", "input_schema": {"properties": {"Name": {}, "name": {}}}}])
+    assert request.handed_on is request.opened

@@ -76,3 +76,124 @@ def test_what_two_readers_could_read_differently_is_refused(body: Any, complaint
 
 def test_it_does_not_show_its_prompts() -> None:
     assert "brief" not in repr(decode(CHAT))
+
+
+LIMITS = [
+    *(
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_new_tokens",
+        "max_tokens_to_sample",
+        "max_length",
+    ),
+    *("n_predict", "num_predict", "options.num_predict", "options.n_predict", "parameters.max_new_tokens"),
+    *("parameters.max_length", "generation_config.max_output_tokens"),
+]
+
+
+def limit(name: str, value: Any) -> dict[str, Any]:
+    outer, _, inner = name.rpartition(".")
+    return {outer: {inner: value}} if outer else {inner: value}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("other", LIMITS)
+def test_of_all_limits_the_largest_is_decided_on(name: str, other: str) -> None:
+    assert decode({"model": "m", **limit(name, 9999)}).max_tokens == 9999
+    if name.partition(".")[0] != other.partition(".")[0]:
+        assert decode({"model": "m", **limit(name, 9999), **limit(other, 5)}).max_tokens == 9999
+        assert decode({"model": "m", **limit(name, 5), **limit(other, 9999)}).max_tokens == 9999
+
+
+@pytest.mark.parametrize("name", [*LIMITS, "n", "best_of"])
+@pytest.mark.parametrize(
+    "value", ['"9999"', "9999.0", "1E4", "1e400", "true", "[1]", "{}", "-1", "9007199254740992", "9" * 5000]
+)
+@pytest.mark.parametrize("needs_model", [True, False])
+def test_a_limit_that_readers_may_take_for_different_numbers_is_refused(
+    name: str, value: str, needs_model: bool
+) -> None:
+    body = json.dumps({"model": "m", **limit(name, "VALUE")}).replace('"VALUE"', value)
+    with pytest.raises(InvalidRequest, match=rf"^{name}: Input should be "):
+        decode(body.encode(), needs_model=needs_model)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", ["null", "0", "-0"])
+def test_no_limit_is_none(name: str, value: str) -> None:
+    body = json.dumps({"model": "m", **limit(name, "VALUE")}).replace('"VALUE"', value)
+    assert decode(body.encode()).max_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "most"),
+    [({"n": 4}, 40), ({"best_of": 3}, 30), ({"n": 2, "best_of": 5}, 50), ({"n": None}, 10), ({"n": 1}, 10), ({}, 10)],
+    ids=str,
+)
+def test_all_choices_together_are_what_is_asked_for(more: dict[str, Any], most: int) -> None:
+    assert decode({"model": "m", "max_tokens": 10, **more}).max_tokens == most
+
+
+@pytest.mark.parametrize("more", [{"n": 129}, {"best_of": 129}, {"n": 0}, {"best_of": 0}], ids=str)
+def test_the_number_of_choices_is_bounded(more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=r"^(n|best_of|n, best_of): Input should be "):
+        decode({"model": "m", **more})
+
+
+@pytest.mark.parametrize("value", ["1", "0", '"true"', '"false"', "[]", "{}", "1.0", '""', "[true]", "-1"])
+@pytest.mark.parametrize("needs_model", [True, False])
+def test_a_stream_flag_is_a_boolean(value: str, needs_model: bool) -> None:
+    with pytest.raises(InvalidRequest, match=r"^stream: Input should be a valid boolean"):
+        decode(f'{{"model":"m","stream":{value}}}'.encode(), needs_model=needs_model)
+
+
+@pytest.mark.parametrize(
+    ("tools", "names"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "a"}}]}, ("a",)),
+        ({"tools": [{"type": "function", "name": "a"}]}, ("a",)),
+        ({"tools": [{"type": "function", "function": {"name": "a"}, "name": "b"}]}, ("a", "b")),
+        ({"tools": [{"type": "custom", "custom": {"name": "a"}}]}, ("a",)),
+        ({"tools": [{"type": "web_search"}]}, ("web_search",)),
+        ({"tools": [{"type": "function", "function": {}}]}, ("function",)),
+        ({"tools": [{"name": "a"}, 5, {"name": "b"}]}, ("a", "b")),
+        ({"tools": [[], {"name": "b"}]}, ("b",)),
+        ({"functions": [{"name": "a"}, {"name": "b"}]}, ("a", "b")),
+        ({"functions": [{"name": "a"}, None], "tools": [{"name": "b"}]}, ("b", "a")),
+        ({"tools": "a"}, ()),
+        ({"tools": None}, ()),
+    ],
+    ids=str,
+)
+def test_a_tool_has_every_name_that_a_server_may_call_it_by(tools: dict[str, Any], names: tuple[str, ...]) -> None:
+    assert decode({"model": "m", **tools}).tool_names == names
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": [IMAGE]},
+        {"content": [{"image_url": {"url": "x"}}]},
+        {"content": [{"type": "image", "source": {}}]},
+        {"content": [{"type": "input_image", "image_url": "x"}]},
+        {"content": ["text", IMAGE]},
+        {"content": "text", "images": ["iVBOR"]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("where", [{"messages": []}, {"input": []}, {"messages": [5], "input": []}], ids=str)
+def test_an_image_is_seen_however_a_server_may_find_it(message: Any, where: dict[str, list[Any]]) -> None:
+    body = {"model": "m", "messages": [], **where}
+    name = "input" if "input" in where else "messages"
+    assert not decode({**body, name: [{"content": "x", "images": []}]}).has_images
+    assert decode({**body, name: [*where[name], "x", message]}).has_images
+
+
+@pytest.mark.parametrize("name", ["models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks"])
+def test_no_other_models_can_be_asked_for(name: str) -> None:
+    for needs_model in (True, False):
+        with pytest.raises(InvalidRequest, match=f"^{name}: other models than `model` cannot be asked for"):
+            decode({"model": "m", name: ["big"]}, needs_model=needs_model)
+    assert decode({"model": "m", name: []}).model == "m"
+    assert decode({name: ["big"]}, needs_model=False).model == ""

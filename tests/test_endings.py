@@ -79,8 +79,9 @@ class Scene:
         "passthrough": ("/v1/embeddings", "m", _CHAT, _CHAT, _CHAT_END),
     }
 
-    def __init__(self, wire: str) -> None:
+    def __init__(self, wire: str, *, stream: bool = True) -> None:
         self.path, model, self.first, self.more, self.last = self.WIRES[wire]
+        self._streams = stream
         self.records: list[UsageRecord] = []
         self.said: list[dict[str, Any]] = []
         self.answer = Answer()
@@ -93,7 +94,7 @@ class Scene:
         self._broken = False
         self._now = 1000.0
         self._begun = asyncio.Event()
-        asked = {"model": model, "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+        asked = {"model": model, "max_tokens": 9, "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
         self._inbox.put_nowait({"type": "http.request", "body": json.dumps(asked).encode(), "more_body": False})
         models = ModelTable(
             [ModelRow("native", ("native/m",)), ModelRow("m", ("openai/m",))], {"openai": "o", "native": "a"}
@@ -138,7 +139,8 @@ class Scene:
         self.task = asyncio.create_task(self._run())
         await self.turns(8)
         self.answer.parts.put_nowait(self.first)
-        await self._begun.wait()
+        if self._streams:
+            await self._begun.wait()
         await self.turns(8)
 
     async def turns(self, count: int) -> None:
@@ -267,3 +269,20 @@ def test_the_client_and_the_server_at_once() -> None:
 )
 def test_any_order(wire: str, happenings: list[Happening]) -> None:
     play(wire, [happenings])
+
+
+@pytest.mark.parametrize("ending", ["breaks", "leaves", "drains", "cancels"])
+def test_what_was_used_is_recorded_also_of_an_answer_of_which_the_client_has_seen_nothing(ending: str) -> None:
+    """The client wants a whole answer, and the server streams it."""
+
+    async def scene() -> UsageRecord:
+        scene = Scene("messages", stream=False)
+        await scene.begin()
+        getattr(scene, ending)()
+        await scene.over()
+        (record,) = scene.records
+        return record
+
+    record = asyncio.run(scene())
+    assert record.outcome == {**OUTCOMES, "breaks": "upstream_error"}[ending]
+    assert (record.input_tokens, record.output_tokens) == (3, 2)

@@ -8,6 +8,7 @@ import pytest
 from asgi_llmgate import errors
 from asgi_llmgate._types import Message, Receive, Scope, Send
 from asgi_llmgate.asgi import Body, outcome_of, refuse, respond
+from asgi_llmgate.asgi.replies import STALL
 from asgi_llmgate.exchange import Exchange, Wire
 from asgi_llmgate.testing.driver import Driver, call
 
@@ -47,6 +48,31 @@ async def test_a_refusal_on_the_other_wire_is_in_the_words_of_that_wire() -> Non
     )
     assert (reply.status, reply.json()["error"]["message"]) == (404, "no such model")
     assert "type" not in reply.json()
+
+
+@pytest.mark.parametrize("reads", [0, 1], ids=["nothing", "the head"])
+async def test_a_client_that_does_not_read_is_not_waited_for_for_ever(reads: int) -> None:
+    async def send(message: Message) -> None:
+        nonlocal reads
+        if not reads:
+            await asyncio.Event().wait()
+        reads -= 1
+
+    async def turns() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    now, loop = 1000.0, asyncio.get_running_loop()
+    loop.time = lambda: now  # type: ignore[method-assign]
+    answering = asyncio.create_task(respond(send, 200, [], b"hello"))
+    await turns()
+    now += STALL - 1
+    await turns()
+    assert not answering.done()
+    now += 2
+    await turns()
+    assert answering.done()
+    assert answering.result() is None
 
 
 async def test_a_head_request_is_refused_without_a_body() -> None:

@@ -139,6 +139,24 @@ async def test_a_client_that_stops_reading_is_gone_after_a_while(reads: int) -> 
         await answer()
 
 
+@pytest.mark.parametrize("stall", [60.0, None, 0.01])
+@pytest.mark.parametrize("waits", [False, True], ids=["before a send", "during one"])
+async def test_who_is_in_a_hurry_waits_less_for_a_client_that_does_not_read(stall: float | None, waits: bool) -> None:
+    async def send(message: Message) -> None:
+        await asyncio.Event().wait()
+
+    async def answer() -> None:
+        async with ClientConnection(silent, send, stall=stall) as client:
+            if waits:
+                asyncio.get_running_loop().call_soon(client.hurry, 0.02)
+            else:
+                client.hurry(0.02)
+            await client.start(200, [])
+
+    with pytest.raises(ClientGone):
+        await asyncio.wait_for(answer(), 5)
+
+
 async def test_silence_of_the_model_is_no_stall_of_the_client() -> None:
     async def work(client: ClientConnection) -> None:
         await client.start(200, [])

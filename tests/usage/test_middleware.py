@@ -461,6 +461,35 @@ async def test_a_cancelled_request_does_not_wait_for_a_client_that_does_not_read
     assert sink.outcomes() == ["shutdown"]
 
 
+async def test_a_crash_in_a_stream_does_not_wait_for_a_client_that_does_not_read(sink, monkeypatch):
+    monkeypatch.setattr("asgi_llmgate.usage.middleware._LAST_WORDS", 0.01)
+
+    async def crashing(scope, receive, send):
+        await send(STREAM)
+        client.hold()
+        raise ValueError
+
+    async with Driver(UsageMiddleware(crashing, sinks=[sink])) as client:
+        client._validator.end = lambda: None  # the answer stays without an end: its server closes the connection
+        await client.start()
+        await client.finish()
+    assert sink.outcomes() == ["error"]
+
+
+async def test_a_client_that_the_app_has_given_up_because_it_does_not_read_is_told_nothing_more(sink, caplog):
+    async def stalled(scope, receive, send):
+        await send(STREAM)
+        Exchange.of(scope).settle_error("client_disconnect", ClientGone())
+        client.hold()
+
+    async with Driver(UsageMiddleware(stalled, sinks=[sink])) as client:
+        client._validator.end = lambda: None
+        await client.start()
+        await client.finish()
+    assert sink.outcomes() == ["client_disconnect"]
+    assert caplog.messages == []
+
+
 async def test_a_cancelled_request_whose_client_has_left_is_a_disconnect(sink):
     async def app(scope, receive, send):
         await receive()

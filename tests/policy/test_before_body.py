@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +83,16 @@ def test_the_claim_that_is_missing_is_named() -> None:
     decision = early([f"{MODEL} && {TEAM}"], NOBODY)
     assert decision is not None
     assert decision.missing == "jwt.team"
+
+
+def test_who_is_locked_out_is_denied_before_the_body_whatever_the_rules_wait_for(tmp_path: Path) -> None:
+    file = tmp_path / "locked"
+    file.write_text("alice\n")
+    decision = early([MODEL], A, deny_subjects=file)
+    assert decision is not None
+    assert decision.rule == "deny_subjects"
+    file.write_text("bob\n")
+    assert early([MODEL], A, deny_subjects=file) is None
 
 
 def test_no_resolve_layer_is_missed(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 Phrase: TypeAlias = tuple[bytes, ...]
 """Words in lower case."""
 
-LARGEST = 8 * 2**20
+LARGEST = 4 * 2**20
 """Bytes of a request that are searched; a larger one teaches nothing."""
 
 _MOST_ESCAPES = 20_000
@@ -32,7 +32,7 @@ marks."""
 
 _GAP = rb" ++(?:(?:%s) ++){0,12}" % b"|".join(_FILLING)
 _SPACES = (rb"\n", rb"\r", rb"\t", rb"\b", rb"\f")
-_ESCAPED = re.compile(rb"(?<!\\)\\++(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_ESCAPED = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _PLAIN = bytes(ord(chr(code).lower()) if chr(code).isascii() and chr(code).isalnum() else 0x20 for code in range(256))
 
 _FETCHED = re.compile(rb'"url"\s*:\s*"(?!data:)')
@@ -85,6 +85,8 @@ def _words(text: str) -> Phrase:
 def _plain(data: bytes) -> bytes:
     """ASCII letters and digits in lower case, and spaces; escapes are undone, of JSON's and of Python's kind."""
     if b"\\" in data:
+        while b"\\\\" in data:
+            data = data.replace(b"\\\\", b"\\")
         for space in _SPACES:
             data = data.replace(space, b"  ")
         data = _ESCAPED.sub(_unescaped, data)

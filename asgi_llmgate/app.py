@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import Body, Draining, local_path, refuse, respond
+from asgi_llmgate.asgi import Body, Draining, local_path, refuse, refuse_other, respond
 from asgi_llmgate.counting import TokenCounter
 from asgi_llmgate.dispatch import Dispatch
 from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
@@ -81,10 +81,8 @@ class TranslationApp:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            return await refuse(scope, receive, send, NotFound("no websocket here"))
         if scope["type"] != "http":
-            raise NotImplementedError(f"the gateway speaks HTTP only, not {scope['type'][:100]!r}")
+            return await refuse_other(scope, send)
         scope, exchange = Exchange.enter(scope)
         body = self._resolver.body(scope, receive)
         try:

@@ -8,7 +8,7 @@ from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
 from asgi_llmgate.asgi.mount import PROTECTED_RESOURCE, Mountable, Mounted, mount
 from asgi_llmgate.asgi.pacing import Paced
 from asgi_llmgate.asgi.paths import local_path
-from asgi_llmgate.asgi.replies import outcome_of, refuse, respond
+from asgi_llmgate.asgi.replies import outcome_of, refuse, refuse_other, respond
 from asgi_llmgate.asgi.streaming import ClientConnection
 from asgi_llmgate.asgi.uploads import Uploads
 
@@ -31,6 +31,7 @@ __all__ = [
     "mount",
     "outcome_of",
     "refuse",
+    "refuse_other",
     "respond",
     "run_lifespan",
 ]

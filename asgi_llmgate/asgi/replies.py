@@ -66,8 +66,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: GateError) -
     _, exchange = Exchange.enter(scope)
     exchange.settle_error(outcome_of(error), error)
     if scope["type"] == "websocket":
-        with suppress(OSError):
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        await refuse_other(scope, send)
         return
     if isinstance(error, ClientGone):
         return
@@ -76,6 +75,15 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: GateError) -
         headers.append((b"connection", b"close"))
     body = error_body(error, exchange.request_id, exchange.wire)
     await respond(send, row_for(error).status, headers, body, head=scope["method"] == "HEAD")
+
+
+async def refuse_other(scope: Scope, send: Send) -> None:
+    """What is no HTTP: a websocket is closed before it is open.  Raises NotImplementedError for anything else, which is
+    how an ASGI app says that it does not know a protocol."""
+    if scope["type"] != "websocket":
+        raise NotImplementedError(f"HTTP is served here, not {str(scope['type'])[:100]!r}")
+    with suppress(OSError):
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 
 
 def outcome_of(error: GateError) -> Outcome:

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import DBAPIError
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import ClientConnection, local_path, respond, run_lifespan
+from asgi_llmgate.asgi import ClientConnection, local_path, refuse_other, respond, run_lifespan
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.errors import ClientGone, SettingsError
 from asgi_llmgate.page.link import OneTimeLink
@@ -111,7 +111,7 @@ class UsagePage:
         if scope["type"] == "lifespan":
             return await run_lifespan(self, scope, receive, send)
         if scope["type"] != "http":
-            return await _refuse_websocket(send)
+            return await refuse_other(scope, send)
         head = scope["method"] == "HEAD"
         if scope["method"] not in ("GET", "HEAD"):
             return await _say(send, 405, "the usage page is read-only", (b"allow", b"GET, HEAD"))
@@ -228,7 +228,3 @@ async def _say(send: Send, status: int, text: str, *more: tuple[bytes, bytes], h
 
 async def _redirect(send: Send, where: str, *more: tuple[bytes, bytes]) -> None:
     await respond(send, 303, [*_HEADERS, (b"location", where.encode("latin-1", "replace")), *more], b"")
-
-
-async def _refuse_websocket(send: Send) -> None:
-    await send({"type": "websocket.close", "code": 1008})

@@ -25,7 +25,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import refuse, respond, run_lifespan
+from asgi_llmgate.asgi import refuse, refuse_other, respond, run_lifespan
 from asgi_llmgate.errors import MethodNotAllowed, SettingsError
 from asgi_llmgate.exchange import read_headers
 from asgi_llmgate.usage.metrics import Measures, Metric
@@ -91,7 +91,8 @@ class PrometheusApp:
             await run_lifespan(self, scope, receive, send)
             return
         if scope["type"] != "http":
-            raise NotImplementedError(f"metrics are asked for by HTTP only, not {scope['type']}")
+            await refuse_other(scope, send)
+            return
         method = scope["method"]
         if method not in ("GET", "HEAD"):
             await refuse(scope, receive, send, MethodNotAllowed("GET, HEAD"))

@@ -34,6 +34,9 @@ _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "appl
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 _SECRET = ("client_secret", "client_assertion", "assertion", "subject_token", "token")
+_RUN = re.compile(r"[\w-]{8,}", re.ASCII)
+"""What may be a piece of a secret that is repeated in part, as logs show tokens."""
+
 _CODE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}")  # RFC 6749 section 5.2
 
 
@@ -172,4 +175,5 @@ def _reason(content: Mapping[str, Any], secrets: Sequence[Secret]) -> tuple[str,
     text = description if isinstance(description, str) else ""
     for secret in secrets:
         text = text.replace(secret.reveal(), "[redacted]") if secret else text
+    text = _RUN.sub(lambda run: "[redacted]" if any(run[0] in each.reveal() for each in secrets) else run[0], text)
     return code if isinstance(code, str) and _CODE.fullmatch(code) else "", ascii(redacted(text))[1:-1]

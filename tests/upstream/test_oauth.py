@@ -314,6 +314,21 @@ async def test_any_answer_is_a_token_or_told_in_our_words(status: int, content: 
         assert status != 200 or content.get("access_token") != "good"
 
 
+@pytest.mark.parametrize(
+    "piece", [slice(0, 8), slice(0, 20), slice(-12, None), slice(10, 30), slice(0, -1)], ids=lambda piece: str(piece)
+)
+async def test_no_piece_of_a_token_is_repeated(make: Any, server: TokenServer, piece: slice) -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWFsaWNl"
+    said = {"error": "invalid_grant", "error_description": f"the token '{token[piece]}...' is no good"}
+    server.answer = lambda asked: (400, said)
+    with pytest.raises(GateError) as caught:
+        await make(TokenExchange).get(Exchange(identity=known(), token=Secret(token)))
+    assert "[redacted]" in caught.value.detail
+    assert "is no good" in caught.value.detail
+    for run in token[piece].split("."):
+        assert len(run) < 8 or run not in caught.value.detail
+
+
 @pytest.mark.parametrize("kind", [ClientCredentials, TokenExchange])
 @pytest.mark.parametrize("method", ["basic", "post"])
 async def test_what_was_sent_is_not_repeated_by_a_provider_that_repeats_it(

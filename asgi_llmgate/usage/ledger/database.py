@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import rows
 from asgi_llmgate.usage.ledger.schema import (
+    GRAINS,
     ROLLUPS,
     SUMS,
     migrate,
@@ -132,7 +133,7 @@ class Database:
             new = connection.scalars(statement.returning(usage_record.c.request_id), list(made.values())).all()
             fresh = [made[request_id] for request_id in new]
             self._add_up(connection, usage_rollup, rows.rollups(fresh))
-            self._add_up(connection, usage_tools, rows.tool_rollups(fresh))
+            self._add_up(connection, usage_tools, rows.tool_rollups(fresh, self._tools(connection, fresh)))
         return len(fresh)
 
     def prune(self, before: int) -> int:
@@ -198,6 +199,20 @@ class Database:
             name: set(connection.scalars(sa.select(usage_series.c[name]).distinct())) - {"", OTHER}
             for name in rows.INVENTED
         }
+
+    def _tools(self, connection: sa.Connection, made: list[rows.Row]) -> dict[int, set[str]]:
+        """The tools of each of their days that the ledger tells apart; all that there are where one is new."""
+        names: dict[int, set[str]] = {rows.day_of(row): set() for row in made}
+        called = {(rows.day_of(row), tool) for row in made for tool in rows.tools(row)}
+        for day in names:
+            table = usage_tools.c
+            there = sa.select(table.tool).distinct().where(table.grain == GRAINS[-1], table.start == day)
+            mine = {tool for start, tool in called if start == day}
+            names[day] = set(connection.scalars(there.where(table.tool.in_(mine)))) if mine else set()
+            if mine - names[day]:
+                names[day] = set(connection.scalars(there))
+            names[day].discard(OTHER)
+        return names
 
     def _series_ids(self, connection: sa.Connection, keys: list[str]) -> dict[str, int]:
         query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(keys))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -77,11 +77,8 @@ def within_room(series: Row, names: dict[str, set[str]]) -> Row:
     """
     bounded = dict(series)
     for dimension, known in names.items():
-        if (name := series[dimension]) and name not in known:
-            if len(known) < NAMES:
-                known.add(name)
-            else:
-                bounded[dimension] = OTHER
+        if name := series[dimension]:
+            bounded[dimension] = _told_apart(name, known)
     return _keyed(bounded)
 
 
@@ -96,10 +93,31 @@ def rollups(rows: Iterable[Row]) -> list[Row]:
     return _summed(("grain", "start", "series_id"), ((row, ()) for row in rows))
 
 
-def tool_rollups(rows: Iterable[Row]) -> list[Row]:
-    """What these rows add to `usage_tools`, in the same way."""
-    calls = ((row, (tool,)) for row in rows for tool in dict.fromkeys(row["tools"] or ()))
+def tool_rollups(rows: Sequence[Row], names: Mapping[int, set[str]]) -> list[Row]:
+    """What these rows add to `usage_tools`, in the same way.  `names` are the tools of each day that are told apart; a
+    further one is OTHER where NAMES are, and is added where not."""
+    calls = (
+        (row, (tool,))
+        for row in rows
+        for tool in dict.fromkeys(_told_apart(each, names[day_of(row)]) for each in tools(row))
+    )
     return _summed(("grain", "start", "tool", "series_id"), calls)
+
+
+def tools(row: Row) -> Iterable[str]:
+    return row["tools"] or ()
+
+
+def day_of(row: Row) -> int:
+    """When the day of a row begins, in Unix seconds."""
+    return _start(row["time_ms"], GRAINS[-1])
+
+
+def _told_apart(name: str, known: set[str]) -> str:
+    if name not in known and len(known) >= NAMES:
+        return OTHER
+    known.add(name)
+    return name
 
 
 def _summed(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) -> list[Row]:

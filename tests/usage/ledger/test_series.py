@@ -38,6 +38,23 @@ def test_invented_names_share_a_series_once_there_are_many(
     assert len(set(stored(shared.format("('known', '0-1')")))) == 1
 
 
+def test_invented_names_of_tools_are_bounded_by_the_day(
+    url: sa.URL, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "NAMES", 30)
+    database = Database(url)
+    for day in (25, 26):
+        for batch in range(3):
+            facts = [(f"{day}-{batch}-{n}", (f"tool-{batch}-{n}", "Read", f"more-{n}")) for n in range(20)]
+            database.insert([record(name, time=f"2026-11-{day}T12:00:00Z", tools=tools) for name, tools in facts])
+    database.close()
+    told = stored("SELECT start, count(DISTINCT tool) FROM usage_tools WHERE grain = 60 GROUP BY start")
+    assert [count for _, count in told] == [31, 31]
+    assert stored.tools()["Read"] == 120
+    assert stored.tools()[OTHER] <= 120  # a call of two of them is one call
+    assert stored("SELECT sum(calling) FROM usage_rollup WHERE grain = 60") == [(120,)]
+
+
 def test_there_is_room_again_when_old_names_are_pruned(
     url: sa.URL, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,9 @@ Content = bytes | Secret
 
 log = logging.getLogger("llmgate")
 
+_MOST_OF_A_REFUSAL = 1_000_000
+"""Bytes that are waited for of an answer that is no success, however much its success may be."""
+
 _OURS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-encoding", b"identity")]
 
 
@@ -140,8 +143,9 @@ class HTTPClient:
         except httpx.InvalidURL as error:
             raise before_answer(error, dialled=None) from None
         async with await self.open(method, target, headers, content, timeouts) as answer:
-            read = answer.read if 200 <= answer.status < 300 else answer.prefix
-            return Fetched(answer.status, answer.headers, await read(limit))
+            is_success = 200 <= answer.status < 300
+            body = await (answer.read(limit) if is_success else answer.prefix(min(limit, _MOST_OF_A_REFUSAL)))
+            return Fetched(answer.status, answer.headers, body)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop.  May be repeated; the client may be used again."""

@@ -53,7 +53,7 @@ https://platform.openai.com/docs/guides/error-codes shows.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 NOT_SOON = 300.0
 """Seconds until the same request may be worth another try where nothing here will change by itself.  Claude Code runs
@@ -81,6 +81,12 @@ class GateError(Exception):
         self.message = message
         self.told = told or message
         self.detail = detail
+
+    def __copy__(self) -> Self:
+        """The same without its traceback; made anew of `args`, as exceptions are copied, it would lack the rest."""
+        made = type(self).__new__(type(self), *self.args)
+        made.__dict__.update(self.__dict__)
+        return made
 
 
 class SettingsError(GateError):

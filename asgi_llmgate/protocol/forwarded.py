@@ -27,6 +27,9 @@ llama.cpp's and Ollama's, which take OpenAI's as well and do not agree on which 
 _LIMITS_WITHIN = ("options", "parameters", "generation_config")
 """Objects that hold them: Ollama's `options.num_predict`, Hugging Face's `parameters.max_new_tokens`."""
 
+_LISTS = {"messages": "messages", "tools": "tools", "functions": "tools"}
+"""Which limit each has."""
+
 _CHOICES = ("n", "best_of")
 _MOST_CHOICES = 128
 """OpenAI's own: https://platform.openai.com/docs/api-reference/chat/create#chat-create-n."""
@@ -116,21 +119,14 @@ def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = S
     if not body and not needs_model:
         return ForwardedRequest(Opened(b"", {}, {}))
     opened = lazyjson.open_body(body, structure, numbers=needs_model)
-    check_members(opened, structure)
+    check_members(opened, structure, _LISTS if needs_model else {})
     request = ForwardedRequest(opened, structure)
     structure.check_model(request.model)
     if request.model:
         check_one_model(request.fields)
-    if needs_model:
-        _check_call(request, structure)
-    return request
-
-
-def _check_call(request: ForwardedRequest, structure: Structure) -> None:
-    if not request.model:
+    elif needs_model:
         raise InvalidRequest("model: Field required")
-    for name, limit in (("messages", "messages"), ("tools", "tools"), ("functions", "tools")):
-        structure.check_size(limit, lazyjson.elements(request.fields.get(name), structure), name)
+    return request
 
 
 def _max_tokens(fields: Fields) -> int:

@@ -14,8 +14,11 @@ Maps whose names are the caller's own (a tool's input, a JSON schema) are left t
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Literal
+from collections.abc import Mapping, Sized
+from types import MappingProxyType
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -83,6 +86,8 @@ PROTOCOL = frozenset(
 _OTHER_MODELS = ("models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
 _NESTED = re.compile(rb"[\[{]")
+_TOP = 1
+_SMALL, _FEW = 64 * 1024, 100
 _PASSES, _SLACK = 6, 8 * 2**20
 """How many times its length a body may be read, since each level is read once more than the one around it; honest ones
 that are long have their length in texts and images, four levels deep."""
@@ -91,9 +96,12 @@ _objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def check_members(opened: Opened, structure: Structure) -> None:
-    """Raises `InvalidRequest`, which tells the place, and `StructureTooLarge`."""
-    _Walk(len(opened.body), structure).top(opened.fields)
+def check_members(opened: Opened, structure: Structure, lists: Mapping[str, str] = MappingProxyType({})) -> None:
+    """`lists`: members of the request that are lists, and which limit their elements have.
+
+    Raises `InvalidRequest`, which tells the place, and `StructureTooLarge`.
+    """
+    _Walk(len(opened.body), structure, lists).top(opened.fields)
 
 
 def check_one_model(fields: Fields) -> None:
@@ -113,9 +121,23 @@ def folded(name: str) -> str:
     return name.lower() if name.isascii() else name.upper().casefold()
 
 
+class _Doubtful(Exception):
+    pass
+
+
+def _check_pairs(pairs: list[tuple[str, Any]]) -> None:
+    names = dict(pairs)
+    if len(names) < len(pairs) or len(names) > _FEW or "\0" in "".join(names):
+        raise _Doubtful
+
+
+_plain = json.JSONDecoder(object_pairs_hook=_check_pairs, parse_int=len, parse_float=len).decode
+
+
 class _Walk:
-    def __init__(self, size: int, structure: Structure) -> None:
+    def __init__(self, size: int, structure: Structure, lists: Mapping[str, str]) -> None:
         self._structure = structure
+        self._lists = lists
         self._left = _PASSES * size + _SLACK
 
     def top(self, fields: Fields) -> None:
@@ -125,7 +147,7 @@ class _Walk:
                 kind: Kind = "labels"
             else:
                 kind = "own" if name in _OWN and name not in _PROTOCOL_AT_TOP else "protocol"
-            self._member(name, value, kind, 1)
+            self._member(name, value, kind, _TOP)
 
     def _member(self, name: str | int, value: Raw, kind: Kind, depth: int) -> None:
         first = memoryview(value)[0]
@@ -134,6 +156,8 @@ class _Walk:
         depth += 1
         self._check_depth(depth)
         if first == BRACKET and _NESTED.search(value, 1) is None:
+            return
+        if kind == "own" and len(value) <= _SMALL and self._is_plain(bytes(value), depth - 1):
             return
         self._left -= len(value)
         if self._left < 0:
@@ -145,17 +169,30 @@ class _Walk:
                     lazyjson.step_over(bytes(value), 0, fields, {})
                 self._object(fields, kind, depth)
             else:
-                self._array(value, kind, depth)
+                self._array(name, value, kind, depth)
         except InvalidRequest as wrong:
             raise _at(name, wrong) from None
 
-    def _array(self, value: Raw, kind: Kind, depth: int) -> None:
+    def _is_plain(self, value: bytes, outside: int) -> bool:
+        """Whether nothing is wrong with a value of the caller's own: looked at in one pass, which holds it several
+        times and tells no place, so that only small ones are looked at like this, and bad ones once more."""
+        self._structure.check_depth(value, outside)
+        try:
+            _plain(value.decode())
+        except _Doubtful:
+            return False
+        return True
+
+    def _array(self, name: str | int, value: Raw, kind: Kind, depth: int) -> None:
         try:
             objects = _objects(value)
         except msgspec.ValidationError:
-            for index, element in enumerate(lazyjson.elements(value, self._structure)):
+            elements = lazyjson.elements(value, self._structure)
+            self._check_list(name, elements, depth)
+            for index, element in enumerate(elements):
                 self._member(index, element, kind, depth)
             return
+        self._check_list(name, objects, depth)
         if sum(map(_length, objects)) + len(objects) + 1 != len(value):
             _step_over_all(bytes(value), objects)
         self._check_depth(depth + 1)
@@ -173,6 +210,10 @@ class _Walk:
         for name, value in fields.items():
             if memoryview(value)[0] in _OPENING:
                 self._member(name, value, inner if name not in _OWN else "own", depth)
+
+    def _check_list(self, name: str | int, elements: Sized, depth: int) -> None:
+        if depth == _TOP + 1 and isinstance(name, str) and name in self._lists:
+            self._structure.check_size(self._lists[name], elements, name)
 
     def _check_depth(self, depth: int) -> None:
         if depth > self._structure.depth:

@@ -43,10 +43,12 @@ class Structure:
         if len(body) > 2 * self.values:
             self._count(body, numbers=numbers)
 
-    def check_depth(self, value: bytes) -> None:
-        """The depth of a value that is handed on, or walked, without being opened level by level."""
-        if len(value) > 2 * self.depth and value.count(b"{") + value.count(b"[") > self.depth:
-            self._count(value)
+    def check_depth(self, value: bytes, outside: int = 0) -> None:
+        """The depth of a value that is handed on, or walked, without being opened level by level; so many levels are
+        around it."""
+        most = self.depth - outside
+        if len(value) > 2 * most and value.count(b"{") + value.count(b"[") > most:
+            self._count(value, outside=outside)
 
     def check_elements(self, value: bytes) -> None:
         """How many elements an array has, where numbers were not counted; the numbers of inner arrays are not opened
@@ -66,20 +68,21 @@ class Structure:
         if len(name) > self.model:
             raise StructureTooLarge(f"model: {len(name)} characters, and no more than {self.model} are taken")
 
-    def _count(self, body: bytes, *, numbers: bool = True) -> None:
-        values = quotes = depth = start = 0
+    def _count(self, body: bytes, *, numbers: bool = True, outside: int = 0) -> None:
+        values = quotes = start = 0
+        depth = outside
         inside = False
         while start < len(body):
             end = _end_of_slice(body, start)
             parts = _between_quotes(body[start:end])
-            outside = b"".join(parts[inside::2])
+            between = b"".join(parts[inside::2])
             start, inside = end, inside != (len(parts) % 2 == 0)
-            values += outside.count(b",") + outside.count(b"{") + outside.count(b"[")
-            values -= 0 if numbers else _numbers_in_arrays(outside)
+            values += between.count(b",") + between.count(b"{") + between.count(b"[")
+            values -= 0 if numbers else _numbers_in_arrays(between)
             quotes += len(parts) - 1
             if values > self.values or quotes > 4 * self.values:
                 raise StructureTooLarge(f"the request body has more than {self.values} values")
-            brackets = outside.translate(None, _NO_BRACKETS)
+            brackets = between.translate(None, _NO_BRACKETS)
             depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
             depth = depths[-1]
             if max(depths) > self.depth:

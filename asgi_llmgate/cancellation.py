@@ -79,7 +79,7 @@ class CancelScope:
             return
         if task is asyncio.current_task():
             # Said by the task itself it would hold for its next wait, and before Python 3.13 even one after the block
-            # (https://github.com/python/cpython/issues/117407).
+            # (https://github.com/python/cpython/pull/117407).
             task.get_loop().call_soon(self._deliver)
         else:
             self._delivered = task.cancel()

@@ -55,6 +55,6 @@ class PerLoop(Generic[T]):
         for loop in list(self._values):
             if loop.is_closed():
                 closing = self._close(self._values.pop(loop))
-                with suppress(StopIteration, RuntimeError):
+                with suppress(Exception):  # StopIteration where it is done; else it is not the next loop's trouble
                     closing.send(None)
                 closing.close()

@@ -83,6 +83,18 @@ async def test_what_the_call_itself_raises_comes_out() -> None:
             await asyncio.Event().wait()
 
 
+async def test_a_call_that_a_closed_loop_has_left_open_is_in_nobodys_way() -> None:
+    draining = Draining(after=0)
+    call = draining.call()
+    loop = asyncio.new_event_loop()
+    await asyncio.to_thread(loop.run_until_complete, call.__aenter__())
+    loop.close()
+    task = await begun(draining)
+    draining.begin()
+    assert await task == "shut down"
+    await draining.finish()
+
+
 async def test_it_may_begin_in_another_thread() -> None:
     draining = Draining(after=0)
     task = await begun(draining)

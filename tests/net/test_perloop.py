@@ -97,3 +97,18 @@ def test_a_close_that_would_wait_on_a_dead_loop_is_given_up() -> None:
 def test_outside_of_a_loop_there_is_nothing_to_get(holder: PerLoop[Resource]) -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         holder.get()
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError, ValueError])
+def test_what_cannot_be_closed_any_more_does_not_keep_the_next_loop_from_its_own(error: type[Exception]) -> None:
+    async def fails(resource: Resource) -> None:
+        resource.closed += 1
+        raise error
+
+    holder = PerLoop(Resource, fails)
+
+    async def use() -> Resource:
+        return holder.get()
+
+    used = [asyncio.run(use()) for _ in range(3)]
+    assert [resource.closed for resource in used] == [1, 1, 0]

@@ -14,7 +14,7 @@ from collections.abc import Sized
 from dataclasses import dataclass
 from itertools import accumulate
 
-from asgi_llmgate.errors import StructureTooLarge
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 
 _SLICE = 256 * 1024
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
@@ -39,7 +39,8 @@ class Structure:
 
     def check(self, body: bytes, *, numbers: bool = True) -> None:
         """Count the values of a body, which need not be JSON.  Without `numbers`, those in arrays do not count: a text
-        is sent to be embedded as the numbers of its tokens.  Raises `StructureTooLarge` for its values and depth."""
+        is sent to be embedded as the numbers of its tokens.  Raises `StructureTooLarge` for its values and depth, and
+        `InvalidRequest` where it closes what it has not opened."""
         if len(body) > 2 * self.values:
             self._count(body, numbers=numbers)
 
@@ -85,6 +86,8 @@ class Structure:
             brackets = between.translate(None, _NO_BRACKETS)
             depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
             depth = depths[-1]
+            if min(depths) < 0:  # closing brackets are no values, so nothing else would end the count
+                raise InvalidRequest("the request body is not valid JSON: it closes more brackets than it opens")
             if max(depths) > self.depth:
                 raise StructureTooLarge(f"the request body is nested more than {self.depth} levels deep")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_llmgate.errors import StructureTooLarge
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol import structure
 from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.forwarded import decode_forwarded
@@ -50,6 +50,26 @@ def _refused(body: bytes, limits: Structure) -> str:
 
 def test_strings_without_anything_between_them_are_counted_too() -> None:
     assert "more than 10 values" in _refused(b'""' * 100, Structure(values=10))
+
+
+@pytest.mark.parametrize("rest", ["]", "}", "]}", "}]", " ] ", "]\n", ']"x"', "]1", "],", "}:"])
+@pytest.mark.parametrize("begun", ["", "{}", "[]", '{"model":"m"}', '"["', '"\\""', "[[]]", '{"a":[1,2]}'])
+def test_a_body_that_closes_more_than_it_opens_is_given_up_in_its_first_slice(
+    begun: str, rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing brackets are no values: a body of nothing else was looked at to its end, bracket by bracket."""
+    slices = 0
+
+    def counted(piece: bytes) -> list[bytes]:
+        nonlocal slices
+        slices += 1
+        return between(piece)
+
+    between = structure._between_quotes
+    monkeypatch.setattr(structure, "_between_quotes", counted)
+    with pytest.raises(InvalidRequest, match="closes more brackets than it opens"):
+        Structure().check((begun + rest).encode() + b"]" * structure._SLICE * 4)
+    assert slices == 1
 
 
 def test_a_short_body_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

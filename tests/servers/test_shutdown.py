@@ -52,6 +52,24 @@ def test_our_gunicorn_worker_keeps_the_promise_without_a_signal_of_ours(start: S
         assert_all_are_told_and_recorded(gate, streams)
 
 
+BOUNDS = {"uvicorn": "--timeout-graceful-shutdown", "gunicorn": "--graceful-timeout", "hypercorn": "--graceful-timeout"}
+"""How long a server waits for connections; without an end where it is not told: an app cannot cut them."""
+
+
+@pytest.mark.parametrize("server", by_name([ALONE, *(server for server in EVERY_WAY if server.drains)]))
+def test_readers_that_have_stopped_do_not_keep_it(start: Start, server: Server) -> None:
+    bound = BOUNDS.get(server.name.split()[0])
+    options = [bound, "8"] if bound else server.patiently
+    with start(server, BARE, *options, client_stall=600, drain={"signal": True, "after": 0.5}) as gate:
+        streams = [gate.ask("flood") for _ in range(10)]
+        gate.terminate()
+        gate.process.wait(PATIENCE)
+        outcomes = {record["request_id"]: record["outcome"] for record in gate.records()}
+        assert outcomes == {stream.request_id: "shutdown" for stream in streams}, gate.said()
+        for stream in streams:
+            stream.leave()
+
+
 @pytest.mark.parametrize("server", by_name(EVERY_WAY))
 def test_what_a_server_does_by_itself(start: Start, server: Server) -> None:
     with start(server, BARE, *server.briefly) as gate:

@@ -129,7 +129,7 @@ def stop(folder: Folder, server: str, grace: int, readers: int) -> None:
 
 
 def test_a_server_that_is_to_stop_does_not_wait_for_clients_that_do_not_read(folder: Callable[..., Folder]) -> None:
-    stop(folder(FLOOD.always()), "llmgate serve", grace=1, readers=3)
+    stop(folder(FLOOD.always()), "llmgate serve", grace=1, readers=2)
 
 
 @pytest.mark.servers
@@ -194,7 +194,7 @@ def test_a_client_that_does_not_read_is_given_up_with_its_connection(
         },
         sinks=[records],
     )
-    with stalled(serve(gateway, http=Watched), 5):
-        for _ in range(5):
+    with stalled(serve(gateway, http=Watched), 2):
+        for _ in range(2):
             assert lost.acquire(timeout=30)
-    assert [record.outcome for record in records] == ["client_disconnect"] * 5
+    assert [record.outcome for record in records] == ["client_disconnect"] * 2

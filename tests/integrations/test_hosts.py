@@ -202,19 +202,14 @@ def test_behind_a_proxys_path_the_gateway_is_there_too(
 
 
 @hosts
-@pytest.mark.parametrize("path", ["/llm/v1/messages", "/llm", "/llm/v1/realtime"])
-@pytest.mark.parametrize("known", [True, False], ids=["with a token", "without"])
 def test_a_websocket_at_the_gateway_is_refused_and_is_no_error_in_the_log(
-    make_host: Any,
-    path: str,
-    known: bool,
-    company: Company,
-    serve: Callable[..., str],
-    caplog: pytest.LogCaptureFixture,
+    make_host: Any, company: Company, serve: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     url = serve(mount(make_host([]), "/llm", Gateway.from_settings(company.settings())))
-    with pytest.raises(InvalidStatus, match="403"), ExitStack() as stack:
-        stack.enter_context(connect(f"ws{url[4:]}{path}", additional_headers=company.bearer() if known else {}))
+    for path in ("/llm/v1/messages", "/llm", "/llm/v1/realtime"):
+        for headers in (company.bearer(), {}):
+            with pytest.raises(InvalidStatus, match="403"), ExitStack() as stack:
+                stack.enter_context(connect(f"ws{url[4:]}{path}", additional_headers=headers))
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Mapping
 
 from asgi_llmgate._types import Message, Receive
-from asgi_llmgate.asgi.encodings import Decode, decoder_for
+from asgi_llmgate.asgi.encodings import PIECE, Decode, decoder_for
 from asgi_llmgate.asgi.uploads import Uploads
 from asgi_llmgate.errors import BodyTooLarge, ClientGone
 
@@ -64,7 +64,7 @@ class Body:
             decode = decoder_for(self._headers.get("content-encoding", ""))
             try:
                 raw = self._raw = await self._read()
-                self._decoded = raw if decode is None else self._decode(decode, raw)
+                self._decoded = raw if decode is None else await self._decode(decode, raw)
             except BaseException:
                 self.drop()
                 raise
@@ -120,15 +120,22 @@ class Body:
         finally:
             pieces.clear()  # the traceback of an error holds them for as long as the refusal takes
 
-    def _decode(self, decode: Decode, raw: bytes) -> bytes:
-        """All that decoding may take is reserved before: the data, and once more where a library joins its pieces."""
+    async def _decode(self, decode: Decode, raw: bytes) -> bytes:
+        """Piece by piece: the event loop's other work has its turn between them."""
         limit = min(self._limit, max(UNPACKED, RATIO * len(raw)))
-        self._upload.hold(len(raw) + 2 * limit)
-        decoded = decode(raw, limit)
-        if len(decoded) > limit:
-            if limit < self._limit:
-                raise BodyTooLarge(f"the request body unpacks to more than {RATIO} times its size")
-            raise _too_large(limit)
+        pieces = _Pieces()
+        try:
+            for piece in decode(raw):
+                size = pieces.size + len(piece)
+                if size > limit:
+                    raise _unpacked_too_far() if limit < self._limit else _too_large(limit)
+                self._upload.hold(len(raw) + size + size // 64 + 2 * PIECE)  # the library's next one, and its joining
+                pieces.append(piece)
+                await asyncio.sleep(0)
+            self._upload.hold(len(raw) + 2 * pieces.size + pieces.size // 64)
+            decoded = pieces.joined()
+        finally:
+            pieces.clear()
         self._upload.hold(len(raw) + len(decoded))
         return decoded
 
@@ -188,3 +195,7 @@ async def drain(
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the request body is larger than {limit} bytes")
+
+
+def _unpacked_too_far() -> BodyTooLarge:
+    return BodyTooLarge(f"the request body unpacks to more than {RATIO} times its size")

@@ -1,30 +1,34 @@
-"""The content-encodings of a request body (RFC 9110 section 8.4), as far as they can be undone without being blown up.
+"""The content-encodings of a request body (RFC 9110 section 8.4), undone piece by piece.
 
-Each library can stop at a given size, which is what makes it usable on bytes from strangers: brotli learnt that in 1.2.
-gzip and deflate are always there; br and zstd only where the library is installed (zstd is in Python from 3.14).
+A body from a stranger may be a bomb, and 32 MiB of text take a third of a second in brotli.  So each library gets a
+little of the body at a time and gives no more than a little: whoever takes the pieces can count them, and do something
+else in between.  gzip and deflate are always there; br and zstd only where the library is installed (brotli from 1.2;
+zstd is in Python from 3.14).
 """
 
 from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from asgi_llmgate.errors import InvalidRequest
 
-Decode = Callable[[bytes, int], bytes]
-"""Decodes a whole body to little more than a limit: one byte more than allowed says that it is too large.  While it
-works it holds twice that much: the pieces, and what they are joined to."""
+Decode = Callable[[bytes], Iterator[bytes]]
+"""The decoded body in pieces of at most about PIECE bytes.  Raises InvalidRequest for what is no such encoding, and if
+the body is not exactly one whole piece of encoded data: who reads on after its end, and who does not, would see
+different bodies."""
 
-_STEP = 2**15
+PIECE = 2**16
 
+_BITE = 2**15
+"""Bytes of the encoded body that a library gets at a time."""
 
-class _Result(NamedTuple):
-    data: bytes
-    complete: bool
-    """At the end of its data, and nothing follows: who reads on, and who does not, would see different bodies."""
+_Pieces = Iterator[bytes]
+_Inflate = Callable[[Iterator[bytes]], _Pieces]
+"""Gives pieces and, after its data has ended, stops; EOFError if that is not where the bites end."""
 
 
 def decoder_for(encoding: str) -> Decode | None:
@@ -38,62 +42,82 @@ def decoder_for(encoding: str) -> Decode | None:
         known = ", ".join(_INFLATERS)
         raise InvalidRequest(f"content-encoding {name[:40]!r} is not supported here; send one of: {known}, identity")
 
-    def decode(data: bytes, limit: int) -> bytes:
+    def decode(data: bytes) -> Iterator[bytes]:
+        bites = (data[start : start + _BITE] for start in range(0, len(data), _BITE))
         try:
-            result = inflate(data, limit + 1)
+            yield from inflate(bites)
+        except EOFError:
+            raise InvalidRequest(f"the body ends in the middle of its {name} data, or goes on after it") from None
         except Exception as error:  # zlib.error, ZstdError, brotli.error: each library has its own
             raise InvalidRequest(f"the body is not valid {name}", detail=type(error).__name__) from None
-        if not result.complete and len(result.data) <= limit:
-            raise InvalidRequest(f"the body ends in the middle of its {name} data, or goes on after it")
-        return result.data
 
     return decode
 
 
-_Inflate = Callable[[bytes, int], _Result]
+def _zlib(wbits: int) -> _Inflate:
+    def inflate(bites: Iterator[bytes]) -> _Pieces:
+        decoder = zlib.decompressobj(wbits)
+        for bite in bites:
+            if decoder.eof:
+                raise EOFError
+            while not decoder.eof:
+                piece = decoder.decompress(bite, PIECE)
+                bite = decoder.unconsumed_tail
+                yield piece
+                if not bite and len(piece) < PIECE:
+                    break
+        if not decoder.eof or decoder.unused_data:
+            raise EOFError
+
+    return inflate
 
 
-def _zlib(data: bytes, size: int, wbits: int) -> _Result:
-    decoder = zlib.decompressobj(wbits)
-    return _Result(decoder.decompress(data, size), decoder.eof and not decoder.unused_data)
-
-
-def _gzip(data: bytes, size: int) -> _Result:
-    return _zlib(data, size, 16 + zlib.MAX_WBITS)
-
-
-def _deflate(data: bytes, size: int) -> _Result:
+def _deflate(bites: Iterator[bytes]) -> _Pieces:
+    first = next(bites, b"")
     try:
-        return _zlib(data, size, zlib.MAX_WBITS)
+        zlib.decompressobj().decompress(first, PIECE)
+        wbits = zlib.MAX_WBITS
     except zlib.error:  # RFC 9110 section 8.4.1.2: some send the raw stream, without zlib's wrapping
-        return _zlib(data, size, -zlib.MAX_WBITS)
+        wbits = -zlib.MAX_WBITS
+    return _zlib(wbits)(_chained(first, bites))
+
+
+def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
 
 
 def _brotli(library: Any) -> _Inflate:
-    def inflate(data: bytes, size: int) -> _Result:
+    def inflate(bites: Iterator[bytes]) -> _Pieces:
         decoder = library.Decompressor()
-        pieces: list[bytes] = []
-        room = size
-        while room > 0 and not decoder.is_finished():  # of a large limit it gives up to twice as much
-            pieces.append(decoder.process(data, output_buffer_limit=min(room, _STEP)))
-            if not pieces[-1]:
-                break
-            data, room = b"", room - len(pieces[-1])
-        return _Result(b"".join(pieces), decoder.is_finished())
+        for bite in bites:
+            while piece := decoder.process(bite, output_buffer_limit=PIECE):  # gives up to twice as much
+                bite = b""
+                yield piece
+        if not decoder.is_finished():
+            raise EOFError
 
     return inflate
 
 
 def _zstd(library: Any) -> _Inflate:
-    def inflate(data: bytes, size: int) -> _Result:
+    def inflate(bites: Iterator[bytes]) -> _Pieces:
         decoder = library.ZstdDecompressor()
-        return _Result(decoder.decompress(data, size), decoder.eof and not decoder.unused_data)
+        for bite in bites:
+            if decoder.eof:
+                raise EOFError
+            yield decoder.decompress(bite, PIECE)
+            while not (decoder.eof or decoder.needs_input):
+                yield decoder.decompress(b"", PIECE)
+        if not decoder.eof or decoder.unused_data:
+            raise EOFError
 
     return inflate
 
 
 def _inflaters() -> dict[str, _Inflate]:
-    found: dict[str, _Inflate] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate}
+    gzip = _zlib(16 + zlib.MAX_WBITS)
+    found: dict[str, _Inflate] = {"gzip": gzip, "x-gzip": gzip, "deflate": _deflate}
     with suppress(ImportError):
         brotli = importlib.import_module("brotli")
         if hasattr(brotli.Decompressor, "can_accept_more_data"):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from asgi_llmgate._types import Message
 from asgi_llmgate.asgi import Body, Uploads
+from asgi_llmgate.asgi.encodings import PIECE
 from asgi_llmgate.asgi.uploads import GRACE
 from asgi_llmgate.errors import BodyTooLarge, BodyTooSlow, ClientGone, GateError, InvalidRequest, TooManyBodies
 from tests.asgi.test_body import brotli, raw_deflate, zstd
@@ -64,13 +65,19 @@ class Client:
         return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of what never waits for anything real."""
+def turns_of(work: Coroutine[Any, Any, Any]) -> tuple[Any, int]:
+    """The result of what never waits for anything real, and how often it gives others their turn."""
+    turns = 0
     try:
-        work.send(None)
+        while work.send(None) is None:
+            turns += 1
     except StopIteration as stop:
-        return stop.value
+        return stop.value, turns
     raise AssertionError("it waits")
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return turns_of(work)[0]
 
 
 def steady(rate: float, size: int, every: float = 1.0) -> list[tuple[float, bytes]]:
@@ -263,6 +270,16 @@ def test_what_counts_as_held_is_what_is_held(encoding: str, size: int, of: int) 
     assert read == text
     assert most <= uploads.most + 64 * KIB
     assert held <= uploads.held + 64 * KIB
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name])
+def test_others_have_their_turn_while_a_body_is_unpacked(encoding: str) -> None:
+    clock = Clock()
+    client = Client(clock, [(0.0, ENCODINGS[encoding](TEXT * 4))])
+    uploads = Uploads(now=clock, timer=clock.timer)
+    read, turns = turns_of(Body(client, headers={"content-encoding": encoding}, uploads=uploads).read())
+    assert read == TEXT * 4
+    assert turns >= len(TEXT * 4) // (2 * PIECE)
 
 
 def test_room_is_shared_by_all_and_found_again() -> None:

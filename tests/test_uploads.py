@@ -114,7 +114,9 @@ async def test_half_sent_bodies_hold_no_more_than_they_may_and_let_go(
     gateway, records = make(["true"], body_timeout=1)
     answers = await asyncio.to_thread(half_sent, serve(gateway), "data-platform")
     found = statuses(answers)
-    assert set(found) == {408, 503}
+    assert (
+        {408} <= set(found) <= {408, 503}
+    )  # on a machine that stands still the first may be over before the last come
     assert HALF < max(held) <= MEMORY
     assert held[-1] == 0
     assert sorted(record.status for record in records) == sorted(found)
@@ -189,6 +191,33 @@ async def test_each_ending_of_an_upload_gives_back_what_it_held_and_has_one_reco
             assert status == 200 or set(reply) == ({"error"} if path == CHAT else {"type", "error", "request_id"})
     assert held[-1] == 0
     assert [record.status for record in records] == [status]
+
+
+async def test_who_finds_no_room_comes_again_and_finds_it(make: Any, held: list[int]) -> None:
+    gateway, records = make(["true"], body_timeout=30)
+    headers = {"authorization": f"Bearer {IDP.mint()}"}
+    large = json.dumps({**BODY, "messages": [{"role": "user", "content": "x" * (WHOLE - 1000)}]}).encode()
+
+    async def until(size: int) -> None:
+        async with asyncio.timeout(30):
+            while not held or held[-1] < size:
+                await asyncio.sleep(0)
+
+    first = Driver(gateway, "POST", "/v1/messages", content=None, headers=headers)
+    second = Driver(gateway, "POST", "/v1/messages", content=None, headers=headers)
+    async with first, second:
+        for count, client in enumerate((first, second), 1):
+            client.upload(large[:-1], more=True)
+            await until(count * (len(large) - 1))
+        refused = await call(gateway, "POST", "/v1/messages", content=large, headers=headers)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+        first.disconnect()
+        await first.finish()
+        assert (await call(gateway, "POST", "/v1/messages", content=large, headers=headers)).status == 200
+        second.disconnect()
+        await second.finish()
+    assert held[-1] == 0
+    assert [record.status for record in records] == [503, 499, 200, 499]
 
 
 async def test_room_is_found_again_as_soon_as_a_call_has_ended(make: Any, held: list[int]) -> None:

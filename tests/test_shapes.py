@@ -22,7 +22,7 @@ IDP = MockIdP()
 HELD = 24 * MB
 """What the limits allow: 100,000 values, opened."""
 
-MOST = 6_000_000
+MOST = 10_000_000
 """Instructions that they allow, some dozens for each value."""
 
 SOME = ("messages of a letter", "repeated names at the top", "names in a schema", "empty objects", "all of it")

@@ -40,6 +40,7 @@ quote = msgspec.json.Encoder().encode
 
 _OPEN = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
 _NAME = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_OBJECT = re.compile(rb"\{")
 _COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
 _ELEMENT = re.compile(r"`\$\[(\d+)\]")
 
@@ -224,8 +225,10 @@ def elements(value: Raw | None, structure: Structure = STRUCTURE) -> list[Raw]:
 
 def objects_in(value: Raw | None, structure: Structure = STRUCTURE) -> list[Fields]:
     """The objects in a list, whatever else is in it.  Raises `StructureTooLarge`."""
+    if value is None or opens_with(value) != BRACKET or _OBJECT.search(value) is None:
+        return []
     try:
-        return [] if value is None or opens_with(value) != BRACKET else _objects(value)
+        return _objects(value)
     except msgspec.ValidationError:
         return [fields for each in elements(value, structure) if (fields := opened(each)) is not None]
 

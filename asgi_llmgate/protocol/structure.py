@@ -20,6 +20,7 @@ _SLICE = 256 * 1024
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_NUMBERS = 20
 _FLAT = re.compile(rb"\[[^\[\]{}]*+\]")
 _NO_BACKSLASH = re.compile(rb"[^\\]")
 
@@ -38,9 +39,11 @@ class Structure:
     model: int = 256
 
     def check(self, body: bytes, *, numbers: bool = True) -> None:
-        """Count the values of a body, which need not be JSON.  Without `numbers`, those in arrays do not count: a text
-        is sent to be embedded as the numbers of its tokens.  Raises `StructureTooLarge` for its values and depth, and
-        `InvalidRequest` where it closes what it has not opened."""
+        """Count the values of a body, which need not be JSON.  Raises `StructureTooLarge` for them and for its depth, and
+        `InvalidRequest` where it closes what it has not opened.
+
+        Without `numbers`, those in arrays count a twentieth: texts are embedded as the numbers of their tokens.
+        """
         if len(body) > 2 * self.values:
             self._count(body, numbers=numbers)
 
@@ -56,7 +59,7 @@ class Structure:
         with it."""
         if len(value) > 2 * self.values:
             outside = b"".join(_between_quotes(value)[::2])
-            if _FLAT.sub(b"", outside).count(b",") >= self.values:
+            if _FLAT.sub(b"", outside.strip()[1:]).count(b",") >= self.values:
                 raise StructureTooLarge(f"the request body has more than {self.values} values")
 
     def check_size(self, limit: str, counted: Sized, place: str = "") -> None:
@@ -70,7 +73,7 @@ class Structure:
             raise StructureTooLarge(f"model: {len(name)} characters, and no more than {self.model} are taken")
 
     def _count(self, body: bytes, *, numbers: bool = True, outside: int = 0) -> None:
-        values = quotes = start = 0
+        values = quotes = uncounted = start = 0
         depth = outside
         inside = False
         while start < len(body):
@@ -79,9 +82,10 @@ class Structure:
             between = b"".join(parts[inside::2])
             start, inside = end, inside != (len(parts) % 2 == 0)
             values += between.count(b",") + between.count(b"{") + between.count(b"[")
-            values -= 0 if numbers else _numbers_in_arrays(between)
+            found = 0 if numbers else _numbers_in_arrays(between)
+            values, uncounted = values - found, uncounted + found
             quotes += len(parts) - 1
-            if values > self.values or quotes > 4 * self.values:
+            if values > self.values or quotes > 4 * self.values or uncounted > _NUMBERS * self.values:
                 raise StructureTooLarge(f"the request body has more than {self.values} values")
             brackets = between.translate(None, _NO_BRACKETS)
             depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
-from asgi_llmgate.protocol import structure
+from asgi_llmgate.protocol import lazyjson, structure
 from asgi_llmgate.protocol.anthropic import decode_messages
 from asgi_llmgate.protocol.forwarded import decode_forwarded
 from asgi_llmgate.protocol.structure import STRUCTURE, Structure
@@ -180,11 +180,14 @@ def test_a_turn_of_the_real_client_stays_ten_times_below_the_defaults() -> None:
         ([1] * 900, True),
         ([["a", *[1] * 90], [2.5e3, -1, 0, 12] * 90], True),
         ([{}, *[1] * 300], False),
+        ([*[1] * 300, {}], False),
         ([[], *[12.5] * 300], False),
         ([["a"] * 90, ["b"] * 120], False),
         ([[{"a": 1}] * 120], False),
         ([[[1]]] * 90, False),
         ([True] * 300, False),
+        ([1] * 3900, True),
+        ([1] * 4100, False),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -198,3 +201,9 @@ def test_texts_to_embed_may_be_many_numbers_that_are_not_opened(value: Any, take
                 decode_forwarded(body, needs_model=False, structure=SMALL)
         with pytest.raises(StructureTooLarge, match="more than 200 values"):
             decode_forwarded(body, needs_model=True, structure=SMALL)
+
+
+def test_what_is_no_list_of_objects_is_not_opened_to_find_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazyjson, "_elements", None)
+    asked = decode_forwarded(json.dumps({"messages": [1] * 900, "tools": ["a"] * 9}).encode(), needs_model=False)
+    assert (asked.message_count, asked.has_images, asked.tool_names) == (0, False, ())

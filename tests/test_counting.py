@@ -97,6 +97,18 @@ async def test_a_count_comes_with_all_the_tokens_of_a_long_conversation(make: An
     assert await count(make("llamacpp", Long())) == 300_000
 
 
+@pytest.mark.parametrize(
+    "more", ['"Model":"big"', '"tools":[{"name":"a","name":"b"}]', '"fallbacks":[{"model":"big"}]']
+)
+async def test_a_native_server_is_asked_with_nothing_that_it_could_read_otherwise(make: Any, more: str) -> None:
+    server = Tokenizers()
+    body = json.dumps(BODY)[:-1] + f",{more}}}"
+    reply = await call(make("anthropic", server), "POST", "/v1/messages/count_tokens", content=body.encode())
+    assert (reply.status, server.asked) == (400, [])
+    assert await count(make("anthropic", server)) > 100
+    assert [asked["model"] for _, asked in server.asked] == ["qwen3"]
+
+
 async def test_others_are_estimated(make: Any) -> None:
     tokenizers = Tokenizers()
     assert await count(make("openai", tokenizers)) == round((len(BODY["messages"][0]["content"]) + 2) / 3.6)  # type: ignore[index]

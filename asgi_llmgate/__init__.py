@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
     from asgi_llmgate.page import OneTimeLink, UsagePage
     from asgi_llmgate.policy import PolicyMiddleware, Rule
+    from asgi_llmgate.protocol.structure import Structure
     from asgi_llmgate.resolve import ResolveMiddleware
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
@@ -59,6 +60,7 @@ _HOMES = {
     "Rule": "policy",
     "SettingsError": "errors",
     "Sink": "usage",
+    "Structure": "protocol.structure",
     "TokenExchange": "upstream",
     "TranslationApp": "app",
     "UsageMiddleware": "usage",
@@ -95,6 +97,7 @@ __all__ = [
     "Rule",
     "SettingsError",
     "Sink",
+    "Structure",
     "TokenExchange",
     "TranslationApp",
     "UsageMiddleware",

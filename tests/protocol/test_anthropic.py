@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.exchange import Asked
+from asgi_llmgate.exchange import Asked, Target
 from asgi_llmgate.protocol.anthropic import decode_messages
+from asgi_llmgate.protocol.dialects import DIALECTS
+from asgi_llmgate.protocol.request import Options, to_chat
 
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 
@@ -184,3 +186,46 @@ def test_what_another_reader_could_read_differently_is_not_handed_on(decode: Any
     assert refused.value.told == told
     request = decode(tools=[{"name": "a", "input_schema": {"properties": {"Name": {}, "name": {}}}}])
     assert request.handed_on is request.opened
+
+
+TWICE = [
+    b'"tools":[{"name":"a","name":"b","input_schema":{}}]',
+    b'"tools":[{"name":"a","input_schema":{},"n\\u0061me":"b"}]',
+    b'"tools":[{"name":"a","Name":"b","input_schema":{}}]',
+    b'"tools":[{"type":"custom","type":"web_search_1","name":"a"}]',
+    b'"tools":[{"type":"web_search_1","type":"custom","name":"a"}]',
+    b'"tools":[{"name":"a","input_schema":{}},{"name":"b","name":"a","input_schema":{}}]',
+    b'"tools":[{"name":"a","input_schema":{},"input_schema":{"type":"object"}}]',
+    b'"tools":[{"name":"a","defer_loading":true,"defer_loading":false}]',
+    b'"tools":[{"name":"a","defer_loading":false,"defer_loading":true}]',
+    b'"messages":[{"role":"user","content":"a","content":[%s]}]',
+    b'"messages":[{"role":"user","content":[%s],"content":"a"}]',
+    b'"messages":[{"role":"assistant","role":"user","content":[%s]}]',
+    b'"messages":[{"role":"user","content":[{"type":"text","type":"image","source":{"type":"url","url":"u"}}]}]',
+    b'"messages":[{"role":"user","content":[{"type":"image","type":"text","text":"a","source":{"type":"url"}}]}]',
+    b'"messages":[{"role":"user","content":[{"type":"text","text":"a","text":"b"},%s]}]',
+    b'"messages":[{"role":"user","content":[{"type":"text","text":"a","Type":"image"}]}]',
+    b'"messages":[{"role":"user","content":[{"type":"image","source":{"type":"file","type":"url","url":"u"}}]}]',
+    b'"messages":[{"role":"user","content":"x"},{"role":"system","content":[{"type":"tool_addition","tool":{"name":"a"},'
+    b'"tool":{"definition":{"name":"b"}}}]}]',
+    b'"tool_choice":{"type":"auto","type":"any"},"tools":[{"name":"a","name":"b"}]',
+    b'"metadata":{"user_id":"a","user_id":"b"}',
+]
+
+
+@pytest.mark.parametrize("twice", TWICE, ids=lambda body: body.decode()[:60])
+def test_what_is_translated_is_what_was_decided_on(encode: Any, twice: bytes) -> None:
+    """A name that comes twice is read once, and that reading is all that there is of it from then on."""
+    rest = b'"messages":[{"role":"user","content":"hi"}],' if b'"messages"' not in twice else b""
+    image = b'{"type":"image","source":{"type":"url","url":"u"}}'
+    body = b'{"model":"m","max_tokens":5,%s%s}' % (rest, twice.replace(b"%s", image))
+    request = decode_messages(body)
+    target = Target("b", "openai", "gpt-4o")
+    options = Options(unsupported_tools="drop")
+    chat = to_chat(request, target=target, dialect=DIALECTS["openai"], options=options, request_id="r")
+    sent = json.loads(chat.body)
+    assert {tool["function"]["name"] for tool in sent.get("tools", [])} <= set(request.tool_names)
+    assert {tool.name for tool in request.toolset.offered.values()} == {
+        tool["function"]["name"] for tool in sent.get("tools", [])
+    }
+    assert ("image_url" in str(sent["messages"])) is request.has_images

@@ -39,8 +39,8 @@ class Structure:
     model: int = 256
 
     def check(self, body: bytes, *, numbers: bool = True) -> None:
-        """Count the values of a body, which need not be JSON.  Raises `StructureTooLarge` for them and for its depth, and
-        `InvalidRequest` where it closes what it has not opened.
+        """Count the values of a body, which need not be JSON.  Raises `StructureTooLarge` for them and for its depth,
+        and `InvalidRequest` where it closes what it has not opened.
 
         Without `numbers`, those in arrays count a twentieth: texts are embedded as the numbers of their tokens.
         """

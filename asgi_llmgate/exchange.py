@@ -325,9 +325,12 @@ def read_headers(scope: Scope) -> Mapping[str, str]:
     Of repeated ones the values are joined with ", " (RFC 9110 section 5.3), and with "; " where a cookie header was
     split on its way (RFC 9113 section 8.2.3).
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name, value in scope.get("headers", ()):
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        found[key] = f"{found[key]}{'; ' if key == 'cookie' else ', '}{text}" if key in found else text
-    return found
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return {
+        key: values[0] if len(values) == 1 else _SEPARATORS.get(key, ", ").join(values) for key, values in found.items()
+    }
+
+
+_SEPARATORS = {"cookie": "; "}

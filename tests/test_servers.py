@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -198,3 +199,116 @@ def test_a_client_that_does_not_read_is_given_up_with_its_connection(
         for _ in range(2):
             assert lost.acquire(timeout=30)
     assert [record.outcome for record in records] == ["client_disconnect"] * 2
+
+
+HEADS = {
+    "one long header": b"x: " + b"y" * 200_000,
+    "a header without an end": b"x: " + b"y" * 2_000_000,
+    "a name without an end": b"x" * 2_000_000,
+    "many headers": b"a: b\r\n" * 300,
+    "a million equal headers": b"a: b\r\n" * 1_000_000,
+    "many different headers": b"".join(b"a%d: b\r\n" % number for number in range(5_000)),
+    "headers of a kilobyte": (b"a: " + b"b" * 1000 + b"\r\n") * 100,
+    "cookies": b"cookie: a=" + b"b" * 100_000 + b"\r\n",
+    "many cookies": b"cookie: a=b\r\n" * 300,
+    "a long token": b"authorization: Bearer " + b"x" * 100_000 + b"\r\n",
+    "folded lines": b"a: b\r\n" + b" c\r\n" * 100_000,
+}
+
+
+def exchange(url: str, *sent: bytes) -> bytes:
+    """What a server answers until it closes the connection, or has answered for a second and a half."""
+    place = urlsplit(url)
+    assert place.hostname is not None
+    with socket.create_connection((place.hostname, place.port or 0), 10) as connection:
+        answer = b""
+        with suppress(ConnectionError):
+            for piece in sent:
+                connection.sendall(piece)
+        with suppress(ConnectionError):
+            while piece := connection.recv(65536):
+                answer += piece
+        return answer
+
+
+@pytest.fixture
+def served(serve: Callable[..., str]) -> Callable[..., str]:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    def start(**bounds: float) -> str:
+        return serve(app, http=type("Bounded", (Protocol,), bounds), lifespan="off")
+
+    return start
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_that_is_too_large_is_refused_before_it_has_ended(name: str, served: Callable[..., str]) -> None:
+    answer = exchange(served(), b"GET / HTTP/1.1\r\nhost: x\r\n" + HEADS[name])
+    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 ")) or answer == b""  # where it was reset while writing
+
+
+@pytest.mark.parametrize("length", [70_000, 500_000, 5_000_000])
+def test_so_is_a_path(length: int, served: Callable[..., str]) -> None:
+    answer = exchange(served(), b"GET /" + b"x" * length)
+    assert answer.startswith(b"HTTP/1.1 431 ") or answer == b""
+
+
+@pytest.mark.parametrize("trailer", [b"a: b\r\n" * 300, b"a: " + b"b" * 200_000])
+def test_so_is_what_follows_a_body_in_chunks(trailer: bytes, served: Callable[..., str]) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"
+    assert b" 204 " not in exchange(served(), head + trailer)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /" + b"x" * 8_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nauthorization: Bearer " + b"x" * 16_384 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"".join(b"x%d: y\r\n" % number for number in range(199)) + b"\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 1_000_000,
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" + b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n0\r\n\r\n",
+    ],
+)
+def test_what_honest_clients_send_is_taken(head: bytes, served: Callable[..., str]) -> None:
+    assert exchange(served(), head).startswith(b"HTTP/1.1 204 ")
+    half = len(head) // 2
+    assert exchange(served(), head[:half], head[half:]).startswith(b"HTTP/1.1 204 ")
+
+
+def test_a_connection_without_a_request_is_closed_after_a_while(served: Callable[..., str]) -> None:
+    assert exchange(served(head_seconds=0.05)).startswith(b"HTTP/1.1 408 ")
+
+
+def test_so_is_one_whose_headers_do_not_end(served: Callable[..., str]) -> None:
+    assert exchange(served(head_seconds=0.05), b"GET / HTTP/1.1\r\nhost: x\r\n").startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_request_that_is_being_answered_is_not_cut_for_the_head_behind_it(serve: Callable[..., str]) -> None:
+    asked = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await asyncio.to_thread(asked.wait, 10)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    class Hasty(Protocol):
+        head_seconds = 0.05
+        expired = 0
+
+        def _give_head_up(self) -> None:
+            type(self).expired += 1
+            if self.expired == 3:
+                asked.set()
+            super()._give_head_up()
+
+    url = serve(app, http=Hasty, lifespan="off")
+    answer = exchange(url, b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\n\r\nok" in answer
+    assert b"HTTP/1.1 408 " in answer

@@ -22,7 +22,6 @@ _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _NUMBERS = 20
 _FLAT = re.compile(rb"\[[^\[\]{}]*+\]")
-_NO_BACKSLASH = re.compile(rb"[^\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,10 @@ class Structure:
         depth = outside
         inside = False
         while start < len(body):
-            end = _end_of_slice(body, start)
-            parts = _between_quotes(body[start:end])
+            piece = _slice(body, start)
+            parts = _between_quotes(piece)
             between = b"".join(parts[inside::2])
-            start, inside = end, inside != (len(parts) % 2 == 0)
+            start, inside = start + len(piece), inside != (len(parts) % 2 == 0)
             values += between.count(b",") + between.count(b"{") + between.count(b"[")
             found = 0 if numbers else _numbers_in_arrays(between)
             values, uncounted = values - found, uncounted + found
@@ -107,14 +106,18 @@ def _numbers_in_arrays(outside: bytes) -> int:
     return plain.count(b"0,") - plain.count(b"0,:")
 
 
-def _end_of_slice(body: bytes, start: int) -> int:
-    """Never between a backslash and what it escapes: behind a byte that is no backslash."""
-    found = _NO_BACKSLASH.search(body, start + _SLICE)
-    return len(body) if found is None else found.end()
+def _slice(body: bytes, start: int) -> bytes:
+    """The next piece of a body: not cut between a backslash and what it escapes."""
+    end = start + _SLICE
+    piece = body[start:end]
+    backslashes = len(piece) - len(piece.rstrip(b"\\"))
+    return body[start : end + 1] if backslashes % 2 else piece
 
 
 def _between_quotes(piece: bytes) -> list[bytes]:
     """What stands before, between and behind the quotes that begin or end a string: in one, and in none, in turns."""
+    if b'"' not in piece:
+        return [piece]
     if b"\\" in piece:
         piece = piece.replace(rb"\\", b"  ").replace(rb"\"", b"  ")
     return piece.split(b'"')

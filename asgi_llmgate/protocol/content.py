@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llmgate.protocol import lists
+from asgi_llmgate.protocol.jsontext import UNREADABLE
 from asgi_llmgate.protocol.openai import Delta
 
 Kind: TypeAlias = Literal["text", "thinking"]
@@ -70,5 +71,5 @@ def _read_parts(value: bytes) -> list[_Part]:
     lists.check(value)
     try:
         return _parts.decode(value)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return []

@@ -232,7 +232,7 @@ def _read(body: bytes) -> _Said | None:
     if not isinstance(value, dict):
         return None
     said = _find(value, 3)
-    return said._replace(text=said.text[:_LONGEST])
+    return said._replace(text=said.text[:_LONGEST].encode("utf-8", "replace").decode())  # not half a surrogate
 
 
 def _parsed(text: bytes) -> object:
@@ -276,4 +276,13 @@ def _detail(detail: object) -> str:
     if not isinstance(detail, list):
         return ""
     complaints = [item for item in detail if isinstance(item, dict)]
-    return "; ".join(f"{'.'.join(map(str, item.get('loc') or ()))}: {item.get('msg', '')}" for item in complaints)
+    return "; ".join(f"{_place(item.get('loc'))}: {_words(item.get('msg'))}" for item in complaints)
+
+
+def _place(loc: object) -> str:
+    steps = loc if isinstance(loc, list) else [loc]
+    return ".".join(str(step) for step in steps if isinstance(step, (int, str)))
+
+
+def _words(msg: object) -> str:
+    return msg if isinstance(msg, str) else ""

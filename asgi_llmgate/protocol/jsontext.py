@@ -32,6 +32,10 @@ class _Object(msgspec.Struct):
 _text = msgspec.json.Decoder(str)
 _object = msgspec.json.Decoder(_Object)
 
+UNREADABLE = (ValueError, RecursionError)
+"""What decoders raise for what they cannot read: another type or no JSON at all (msgspec.DecodeError), bytes that are
+no UTF-8, a number too long for Python (both ValueError), and lists in one another without end."""
+
 _SLICE = 64 * 1024
 """Bytes that are checked at a time: one emoji makes a text in memory four times as long as its bytes."""
 
@@ -89,7 +93,7 @@ def object_in(raw: bytes) -> bytes | None:
             text = repaired(text)
             _object.decode(text)
         return text
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -107,5 +111,5 @@ def loads(data: bytes) -> object:
     """Any JSON value, also one that the fast decoder refuses; None when it is no JSON at all."""
     try:
         return json.loads(data)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None

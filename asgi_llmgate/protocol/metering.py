@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.facts import LONGEST
+from asgi_llmgate.protocol.jsontext import UNREADABLE
 from asgi_llmgate.protocol.openai import Counts, usage_of
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type
 
@@ -62,7 +63,7 @@ def read_usage(raw: bytes) -> Usage | None:
     """The counts of a `usage` object; None where it counts nothing, or is something else."""
     try:
         counts = _counts.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     if counts.input_tokens is None and counts.output_tokens is None:
         return usage_of(counts)
@@ -128,7 +129,7 @@ class Meter:
     def _read(self, data: bytes) -> None:
         try:
             document = _document.decode(data)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return
         inner = document.response or document.message or document
         self.answer = Answer((inner.model or "")[:LONGEST], (inner.id or "")[:LONGEST])

@@ -31,6 +31,7 @@ from asgi_llmgate.protocol.calls import LONGEST_NAME, MOST
 from asgi_llmgate.protocol.facts import LONGEST
 from asgi_llmgate.protocol.failures import OURS, reported_error, upstream_error
 from asgi_llmgate.protocol.handed_on import HandedOn
+from asgi_llmgate.protocol.jsontext import UNREADABLE
 from asgi_llmgate.protocol.metering import read_usage
 from asgi_llmgate.protocol.prose import BYTES_PER_TOKEN
 from asgi_llmgate.protocol.redaction import redacted
@@ -91,7 +92,7 @@ def native_error(status: int, body: bytes, headers: Mapping[str, str], *, now: f
         return error
     try:
         said = _envelope.decode(body).error
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return error
     if kind := UnknownModel if status == 404 else _KINDS.get((type(error), said.type)):
         error = kind(OURS[kind], detail=error.detail, status=status)
@@ -133,7 +134,7 @@ class NativeAnswer(HandedOn):
             return
         try:
             read = _event.decode(event)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             read = _Event("")
         if not read.type.isidentifier():  # it becomes a line of its own
             self.fail(Broken("the model server sent something that is not an event of Anthropic's"))
@@ -152,7 +153,7 @@ class NativeAnswer(HandedOn):
             if message.content:
                 lists.check(bytes(message.content))
                 blocks = _blocks.decode(message.content) or []
-        except (msgspec.DecodeError, Broken):
+        except (*UNREADABLE, Broken):
             message = _Whole()
         if message.type != "message" or self._stream:
             self.fail(Broken("the model server's answer is not what was asked for"))

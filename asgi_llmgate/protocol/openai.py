@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol import lists
-from asgi_llmgate.protocol.jsontext import is_utf8, loads, repaired
+from asgi_llmgate.protocol.jsontext import UNREADABLE, is_utf8, loads, repaired
 
 _ABSENT = Raw(b"")
 
@@ -132,7 +132,7 @@ def read_chunk(data: bytes) -> Chunk:
         data = repaired(data)
     try:
         return _strict(data)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return _tolerant(repaired(data))
 
 
@@ -152,7 +152,7 @@ def _tolerant(data: bytes) -> Chunk:
     if len(data) > _MENDED:
         try:
             return _strict(data)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             raise _not_a_completion() from None
     value = loads(data)
     if isinstance(value, dict):
@@ -161,6 +161,8 @@ def _tolerant(data: bytes) -> Chunk:
                 return _decoder.decode(msgspec.json.encode(value))
             except msgspec.ValidationError as error:
                 _remove(value, str(error))
+            except UNREADABLE:
+                break
     raise _not_a_completion()
 
 

@@ -16,6 +16,7 @@ from asgi_llmgate.protocol import lazyjson
 from asgi_llmgate.protocol.anthropic import MessagesRequest
 from asgi_llmgate.protocol.dialects import Dialect
 from asgi_llmgate.protocol.draft import Options
+from asgi_llmgate.protocol.jsontext import UNREADABLE
 from asgi_llmgate.protocol.lazyjson import quote
 from asgi_llmgate.protocol.request import to_chat
 
@@ -58,7 +59,7 @@ def read_count(answer: bytes) -> int:
     """Raises Broken for what holds no count."""
     try:
         counted = _counted.decode(answer)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         counted = _Counted()
     count = counted.count if counted.count is not None else counted.input_tokens
     if counted.count is None and (tokens := bytes(counted.tokens)).startswith(b"["):
@@ -82,5 +83,5 @@ def read_prompt(answer: bytes) -> str:
     """Raises Broken for what is no templated prompt."""
     try:
         return _templated.decode(answer).prompt
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise Broken("the model server's answer is no prompt") from None

@@ -72,13 +72,15 @@ ROUTES: Routes = MappingProxyType(
 
 
 def find(routes: Routes, path: str) -> tuple[Route, str] | None:
-    """The path's route, with the rest of the path where it names one model of a list."""
+    """The path's route, with the rest of the path where it names one model of a list.
+
+    The routes are few and a path may have as many slashes as it likes, so it is the routes that are gone through.
+    """
     if (found := routes.get(path)) is not None:
         return found, ""
-    parent, _, item = path.rpartition("/")
-    while parent:  # names of models have slashes in them
-        if (found := routes.get(parent)) is not None:
-            return (found, item) if found.kind in ("models", "openai_models") else None
-        parent, _, more = parent.rpartition("/")
-        item = f"{more}/{item}"
-    return None
+    parents = [parent for parent in routes if path.startswith(f"{parent}/")]
+    if not parents:
+        return None
+    parent = max(parents, key=len)
+    found = routes[parent]
+    return (found, path[len(parent) + 1 :]) if found.kind in ("models", "openai_models") else None

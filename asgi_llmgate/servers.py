@@ -45,6 +45,12 @@ class Closable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    def write(self, data: bytes) -> None:
+        """Without the RuntimeError that uvloop raises for a closed transport, where asyncio says nothing
+        (https://github.com/MagicStack/uvloop/issues/685)."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
     def close(self) -> None:
         if not self._transport.is_closing() and self._transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(self._seconds, self._transport.abort)

@@ -32,6 +32,7 @@ from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, refuse, say
 from asgi_llmgate.testing.model_script import call as tool_call
 from asgi_llmgate.testing.model_server import ModelServer
+from tests.work import opcodes
 
 Serve = Callable[..., str]
 
@@ -45,6 +46,13 @@ PATHS = {
 HELLO: Any = [{"role": "user", "content": "hello"}]
 MESSAGES = {"model": "claude-opus-5", "max_tokens": 200, "messages": HELLO}
 CHAT = {"model": "gpt", "messages": HELLO}
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/", "/v1/models/", "/v1/messages/", "/files/", "/openai/v1/models/"])
+@pytest.mark.parametrize("piece", ["a/", "/", "a%2f", "models/", "../"])
+def test_a_path_costs_the_same_however_many_slashes_it_has(path: str, piece: str) -> None:
+    few, many = path + piece * 10, path + piece * 10_000
+    assert opcodes(lambda: find(PATHS, many)) == opcodes(lambda: find(PATHS, few))
 
 
 @pytest.mark.parametrize(

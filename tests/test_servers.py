@@ -146,12 +146,16 @@ class Transport:
         self.unsent = unsent
         self.closed = 0
         self.aborted = 0
+        self.written: list[bytes] = []
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
     def is_closing(self) -> bool:
         return self.closed > 0
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
 
     def close(self) -> None:
         self.closed += 1
@@ -169,6 +173,16 @@ async def test_only_a_connection_with_something_left_to_send_is_cut(unsent: int,
     await asyncio.sleep(0.01)
     assert (transport.closed, transport.aborted) == (times, aborted)
     assert closable.unsent == unsent
+
+
+def test_nothing_is_written_to_a_connection_that_is_closed() -> None:
+    """uvloop's transport raises then, into the app: https://github.com/MagicStack/uvloop/issues/685."""
+    transport = Transport(0)
+    closable = Closable(transport, 0)
+    closable.write(b"a")
+    closable.close()
+    closable.write(b"b")
+    assert transport.written == [b"a"]
 
 
 def test_a_client_that_does_not_read_is_given_up_with_its_connection(

@@ -252,6 +252,8 @@ IN_ANOTHER_CASE = [
     '"model\\u0000": "alias"',
     '"models": ["alias"]',
     '"fallbacks": [{"model": "alias"}]',
+    '"extra_body": {"model": "alias"}',
+    '"Extra_Body": {"model": "alias"}',
 ]
 
 

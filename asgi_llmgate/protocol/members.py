@@ -55,7 +55,7 @@ PROTOCOL = frozenset(
     }
     | {"n_predict", "num_predict", "min_tokens", "options", "parameters", "stop", "stop_sequences", "user", "thinking"}
     | {"response_format", "output_config", "output_format", "format", "reasoning", "reasoning_effort", "service_tier"}
-    | {"fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "generation_config"}
+    | {"fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "generation_config", "extra_body"}
     | {"parallel_tool_calls", "context_management", "container", "mcp_servers", "thread", "safeguards", "speed"}
     # messages and their content
     | {"role", "content", "type", "text", "id", "name", "tool_calls", "tool_call_id", "tool_use_id", "is_error"}
@@ -105,7 +105,7 @@ def check_members(opened: Opened, structure: Structure, lists: Mapping[str, str]
 
 
 def check_one_model(fields: Fields) -> None:
-    """Refuse what names models beside the one that was decided on.  Raises `InvalidRequest`.
+    """Refuse what names models beside the one that was decided on, or may.  Raises `InvalidRequest`.
 
     OpenRouter: https://openrouter.ai/docs/guides/routing/model-fallbacks; Anthropic:
     https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback; LiteLLM's `fallbacks` and their like.
@@ -113,6 +113,8 @@ def check_one_model(fields: Fields) -> None:
     for name in _OTHER_MODELS:
         if lazyjson.read(fields.get(name)):
             raise InvalidRequest(f"{name}: other models than `model` cannot be asked for")
+    if lazyjson.read(fields.get("extra_body")):  # LiteLLM hands it to OpenAI's SDK, which writes it over the request
+        raise InvalidRequest("extra_body: an argument of SDKs; its members belong beside `model`")
 
 
 def folded(name: str) -> str:

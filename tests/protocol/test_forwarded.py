@@ -197,3 +197,20 @@ def test_no_other_models_can_be_asked_for(name: str) -> None:
             decode({"model": "m", name: ["big"]}, needs_model=needs_model)
     assert decode({"model": "m", name: []}).model == "m"
     assert decode({name: ["big"]}, needs_model=False).model == ""
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [{"model": "big"}, {"max_tokens": 9999}, {"stream": True}, {"tools": []}, {"metadata": {}}, {"x": 1}, [1], "x"],
+)
+def test_what_a_server_may_write_over_the_request_is_refused(inside: Any) -> None:
+    for needs_model in (True, False):
+        with pytest.raises(
+            InvalidRequest, match=r"^extra_body: an argument of SDKs; its members belong beside `model`$"
+        ):
+            decode({"model": "m", "extra_body": inside}, needs_model=needs_model)
+
+
+@pytest.mark.parametrize("inside", [None, {}])
+def test_where_nothing_is_in_it_nothing_is_refused(inside: Any) -> None:
+    assert decode({"model": "m", "extra_body": inside}).model == "m"

@@ -122,7 +122,9 @@ class _BoundedHead(_Connection):
 
     def send_400_response(self, msg: str) -> None:
         self._end_of_head()
-        if not self._refusal:
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()  # it would stand in the middle of another answer
+        elif not self._refusal:
             super().send_400_response(msg)
         elif not self.transport.is_closing():
             self.transport.write(self._refusal)

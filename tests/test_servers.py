@@ -326,3 +326,27 @@ def test_a_request_that_is_being_answered_is_not_cut_for_the_head_behind_it(serv
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"\r\n\r\nok" in answer
     assert b"HTTP/1.1 408 " in answer
+
+
+@pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\nx: " + b"y" * 200_000, b"a: b\r\n" * 300, b"no HTTP\r\n\r\n"])
+def test_no_refusal_stands_in_the_middle_of_another_answer(behind: bytes, serve: Callable[..., str]) -> None:
+    started = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        started.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    place = urlsplit(serve(app, http=Protocol, lifespan="off"))
+    with socket.create_connection((place.hostname or "", place.port or 0), 10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert started.wait(10)
+        answer = b""
+        with suppress(ConnectionError):
+            connection.sendall(behind)
+            while piece := connection.recv(65536):
+                answer += piece
+    assert answer.startswith(b"HTTP/1.1 200 ") or not answer
+    assert answer.count(b"HTTP/1.1 ") <= 1

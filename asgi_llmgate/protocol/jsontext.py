@@ -15,14 +15,12 @@ import re
 
 import msgspec
 
-_HEX = rb"[0-9a-fA-F]{2}"
-_HIGH, _LOW = rb"[89abAB]" + _HEX, rb"[c-fC-F]" + _HEX
-_LOST = re.compile(rb"\\u[dD](?:%b(?!\\u[dD]%b)|(?<!\\u[dD]%b\\u[dD])%b)" % (_HIGH, _LOW, _HIGH, _LOW))
-"""Half of a surrogate pair, where no backslash stands escaped."""
-_ESCAPED, _HIDDEN = rb"\\", b"\xff\xff"
-"""A backslash that is none, and what stands for it meanwhile: bytes that no UTF-8 has."""
-_MOST_LOST = 10_000
-"""More are not mended: a text is cut in the middle of an emoji now and then, not all the time."""
+_HALF = re.compile(rb"\\u[dD](?:([89abAB])|[c-fC-F])[0-9a-fA-F]{2}")
+"""Half of a surrogate pair, the first half or the second, unless its backslash is itself escaped."""
+_MOST_HALVES = 20_000
+"""Where there are more, none is mended: a text is cut in the middle of an emoji now and then, not all the time."""
+
+_MOST_BACKSLASHES = 256
 
 
 class _Object(msgspec.Struct):
@@ -75,7 +73,45 @@ def is_utf8(data: bytes) -> bool:
 def repaired(data: bytes) -> bytes:
     """JSON with U+FFFD in place of bytes that are no UTF-8 and of surrogates that have lost their other half."""
     text = data if is_utf8(data) else data.decode("utf-8", "replace").encode()
-    return _LOST.sub(rb"\\ufffd", text.replace(_ESCAPED, _HIDDEN), _MOST_LOST).replace(_HIDDEN, _ESCAPED)
+    pieces: list[bytes] = []
+    end = 0
+    for start in _lost(text):
+        pieces += (text[end:start], rb"\ufffd")
+        end = start + 6
+    return b"".join((*pieces, text[end:])) if pieces else text
+
+
+def _lost(text: bytes) -> list[int]:
+    """Where the halves stand that have lost their other half."""
+    lost: list[int] = []
+    first = -1
+    """Where the second half would have to stand of a pair that has begun, or -1."""
+    for number, half in enumerate(_HALF.finditer(text)):
+        if number == _MOST_HALVES:
+            return []
+        start = half.start()
+        if _is_escaped(text, start):
+            continue
+        is_first = half[1] is not None
+        if first == start and not is_first:
+            first = -1
+            continue
+        if first >= 0:
+            lost.append(first - 6)
+        if is_first:
+            first = half.end()
+        else:
+            first = -1
+            lost.append(start)
+    return lost if first < 0 else [*lost, first - 6]
+
+
+def _is_escaped(text: bytes, at: int) -> bool:
+    """Whether an odd number of backslashes stands before a place.  So is what stands behind very many: JSON in JSON
+    doubles them each time."""
+    before = text[max(0, at - _MOST_BACKSLASHES) : at]
+    run = len(before) - len(before.rstrip(b"\\"))
+    return run % 2 == 1 or run == _MOST_BACKSLASHES
 
 
 def object_in(raw: bytes) -> bytes | None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.jsontext import is_utf8, repaired
 from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 
@@ -40,11 +40,13 @@ quote = msgspec.json.Encoder().encode
 
 _OPEN = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
 _NAME = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
-_OBJECT = re.compile(rb"\{")
+_BRACE, _BRACKET = re.compile(rb"\{"), re.compile(rb"\[")
+"""Apart: the place of one byte is found ten times as fast as that of one of two."""
 _COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
 _ELEMENT = re.compile(r"`\$\[(\d+)\]")
 
 _LARGEST = 2**53 - 1
+_LONGEST_NAME = 256
 
 TOO_DEEP = "the request body is nested too deeply"
 
@@ -99,6 +101,7 @@ def open_body(body: bytes, structure: Structure = STRUCTURE, *, numbers: bool = 
     except RecursionError:
         raise InvalidRequest(TOO_DEEP) from None
     structure.check_size("names", fields, "the request body")
+    check_names(fields)
     starts: dict[str, int] = {}
     step_over(body, 0, fields, starts)
     return Opened(body, fields, starts)
@@ -124,6 +127,20 @@ def step_over(text: bytes, at: int, fields: Fields, starts: dict[str, int]) -> i
         at = start + len(value)
         separator = _COMMA.match(text, at)
     return text.index(b"}", at) + 1
+
+
+def check_names(fields: Fields) -> None:
+    """Whether the names are short enough to be a protocol's.  Raises `StructureTooLarge`.
+
+    Of a long one each letter would be looked at several times: escapes undone, and compared in another case.
+    """
+    if fields and max(map(len, fields)) > _LONGEST_NAME:
+        raise StructureTooLarge(f"a name has more than {_LONGEST_NAME} characters")
+
+
+def is_flat(array: Raw) -> bool:
+    """Whether there is no bracket in an array behind its own, not even in a string."""
+    return _BRACE.search(array) is None and _BRACKET.search(array, 1) is None
 
 
 def opens_with(value: bytes) -> int:
@@ -225,7 +242,7 @@ def elements(value: Raw | None, structure: Structure = STRUCTURE) -> list[Raw]:
 
 def objects_in(value: Raw | None, structure: Structure = STRUCTURE) -> list[Fields]:
     """The objects in a list, whatever else is in it.  Raises `StructureTooLarge`."""
-    if value is None or opens_with(value) != BRACKET or _OBJECT.search(value) is None:
+    if value is None or opens_with(value) != BRACKET or _BRACE.search(value) is None:
         return []
     try:
         return _objects(value)

@@ -15,7 +15,6 @@ Maps whose names are the caller's own (a tool's input, a JSON schema) are left t
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sized
 from types import MappingProxyType
 from typing import Any, Literal
@@ -85,12 +84,13 @@ PROTOCOL = frozenset(
 
 _OTHER_MODELS = ("models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
-_NESTED = re.compile(rb"[\[{]")
 _TOP = 1
 _SMALL, _FEW = 64 * 1024, 100
 _PASSES, _SLACK = 6, 8 * 2**20
 """How many times its length a body may be read, since each level is read once more than the one around it; honest ones
 that are long have their length in texts and images, four levels deep."""
+_COMPARED = 500_000
+"""Letters that are compared in another case, in all names of a body in which there are some beyond ASCII."""
 
 _objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -141,9 +141,10 @@ class _Walk:
         self._structure = structure
         self._lists = lists
         self._left = _PASSES * size + _SLACK
+        self._letters = _COMPARED
 
     def top(self, fields: Fields) -> None:
-        _check_names(fields, "protocol")
+        self._check_names(fields, "protocol")
         for name, value in fields.items():
             if name == "metadata":
                 kind: Kind = "labels"
@@ -157,7 +158,7 @@ class _Walk:
             return
         depth += 1
         self._check_depth(depth)
-        if first == BRACKET and _NESTED.search(value, 1) is None:
+        if first == BRACKET and lazyjson.is_flat(value):
             return
         if kind == "own" and len(value) <= _SMALL and self._is_plain(bytes(value), depth - 1):
             return
@@ -168,6 +169,7 @@ class _Walk:
             if first == BRACE:
                 fields = _fields(value)
                 if _length(fields) != len(value):
+                    _check_lengths([fields], kind)
                     lazyjson.step_over(bytes(value), 0, fields, {})
                 self._object(fields, kind, depth)
             else:
@@ -196,6 +198,7 @@ class _Walk:
             return
         self._check_list(name, objects, depth)
         if sum(map(_length, objects)) + len(objects) + 1 != len(value):
+            _check_lengths(objects, kind)
             _step_over_all(bytes(value), objects)
         self._check_depth(depth + 1)
         for index, fields in enumerate(objects):
@@ -207,11 +210,26 @@ class _Walk:
     def _object(self, fields: Fields, kind: Kind, depth: int) -> None:
         if len(fields) > self._structure.names:
             self._structure.check_size("names", fields, "an object")
-        _check_names(fields, kind)
+        self._check_names(fields, kind)
         inner = _OF_MEMBERS[kind]
         for name, value in fields.items():
             if memoryview(value)[0] in _OPENING:
                 self._member(name, value, inner if name not in _OWN else "own", depth)
+
+    def _check_names(self, fields: Fields, kind: Kind) -> None:
+        if fields.keys() <= PROTOCOL:
+            return
+        names = "".join(fields)
+        if "\0" in names:
+            raise InvalidRequest("a name has U+0000 in it")
+        if kind == "own":
+            return
+        lazyjson.check_names(fields)
+        if not names.isascii():
+            self._letters -= len(names)
+            if self._letters < 0:
+                raise StructureTooLarge("the names of the request have too many letters to be compared")
+        _check_cases(fields, kind)
 
     def _check_list(self, name: str | int, elements: Sized, depth: int) -> None:
         if depth == _TOP + 1 and isinstance(name, str) and name in self._lists:
@@ -250,13 +268,14 @@ def _at(place: str | int, wrong: InvalidRequest) -> InvalidRequest:
     return InvalidRequest(wrong.message, told=f"{str(place)[:64]}.{wrong.told}")
 
 
-def _check_names(fields: Fields, kind: Kind) -> None:
-    if fields.keys() <= PROTOCOL:
-        return
-    if "\0" in "".join(fields):
-        raise InvalidRequest("a name has U+0000 in it")
-    if kind == "own":
-        return
+def _check_lengths(objects: list[Fields], kind: Kind) -> None:
+    """Before a walk undoes the escapes of their names once more."""
+    if kind != "own":
+        for fields in objects:
+            lazyjson.check_names(fields)
+
+
+def _check_cases(fields: Fields, kind: Kind) -> None:
     seen: set[str] = set()
     for name in fields:
         if kind == "protocol" and name in PROTOCOL:

@@ -18,6 +18,7 @@ from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 
 _SLICE = 256 * 1024
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_NO_MARKS = bytes(byte for byte in range(256) if byte not in b"{}[],")
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _NUMBERS = 20
@@ -56,9 +57,9 @@ class Structure:
     def check_elements(self, value: bytes) -> None:
         """How many elements an array has, where numbers were not counted; the numbers of inner arrays are not opened
         with it."""
-        if len(value) > 2 * self.values:
-            outside = b"".join(_between_quotes(value)[::2])
-            if _FLAT.sub(b"", outside.strip()[1:]).count(b",") >= self.values:
+        if len(value) > 2 * self.values and value.count(b",") >= self.values:
+            outside = b"".join(_between_quotes(value)[::2]).translate(None, _NO_MARKS)
+            if _FLAT.sub(b"", outside[1:]).count(b",") >= self.values:
                 raise StructureTooLarge(f"the request body has more than {self.values} values")
 
     def check_size(self, limit: str, counted: Sized, place: str = "") -> None:
@@ -86,7 +87,8 @@ class Structure:
             quotes += len(parts) - 1
             if values > self.values or quotes > 4 * self.values or uncounted > _NUMBERS * self.values:
                 raise StructureTooLarge(f"the request body has more than {self.values} values")
-            brackets = between.translate(None, _NO_BRACKETS)
+            if not (brackets := between.translate(None, _NO_BRACKETS)):
+                continue
             depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
             depth = depths[-1]
             if min(depths) < 0:  # closing brackets are no values, so nothing else would end the count
@@ -103,7 +105,7 @@ STRUCTURE = Structure()
 def _numbers_in_arrays(outside: bytes) -> int:
     """Those with another element behind them; the next member of an object would begin with its name."""
     plain = outside.translate(_DIGITS, b" \t\r\n")
-    return plain.count(b"0,") - plain.count(b"0,:")
+    return plain.count(b"0,") - (plain.count(b"0,:") if b":" in plain else 0)
 
 
 def _slice(body: bytes, start: int) -> bytes:

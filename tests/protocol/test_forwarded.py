@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.forwarded import ForwardedRequest, decode_forwarded
+from tests.work import peak
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
 CHAT = {
@@ -214,3 +216,38 @@ def test_what_a_server_may_write_over_the_request_is_refused(inside: Any) -> Non
 @pytest.mark.parametrize("inside", [None, {}])
 def test_where_nothing_is_in_it_nothing_is_refused(inside: Any) -> None:
     assert decode({"model": "m", "extra_body": inside}).model == "m"
+
+
+NUMBERS = b"0," * 2**20
+"""Allowed where nobody knows what a body is: a number in an array counts a twentieth of a value."""
+
+ARRAYS = {
+    "numbers": b"[%b0]" % NUMBERS,
+    "numbers with space": b" [ %b0 ] " % NUMBERS.replace(b",", b" , "),
+    "numbers and an object": b"[%b{}]" % NUMBERS,
+    "an object and numbers": b"[{},%b0]" % NUMBERS,
+    "numbers and a brace in a string": b'[%b"{"]' % NUMBERS,
+    "arrays of numbers": b"[%b[0]]" % ((b"[%b0]," % (b"0," * 1000)) * 1000),
+    "arrays of numbers and an object": b"[%b{}]" % ((b"[%b0]," % (b"0," * 1000)) * 1000),
+    "one array of numbers and an object": b"[[%b0],{}]" % NUMBERS,
+    "numbers as content and images": b'[{"content":[%b{}],"images":[%b0]}]' % (NUMBERS, NUMBERS),
+    "numbers as a function": b'[{"function":[%b0],"name":"a"}]' % NUMBERS,
+    "strings and an object": b"[%b{}]" % (b'"a",' * 90_000),
+    "a string of escapes and an object": b'["%b",{}]' % (rb"\\\"" * 2**19),
+}
+FACTS = ("message_count", "has_images", "tool_names", "input_tokens_estimate", "size", "temperature")
+
+
+@pytest.mark.parametrize("name", ["messages", "input", "tools", "functions", "prompt"])
+@pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
+def test_all_facts_of_a_body_are_read_in_bounded_memory(name: str, array: bytes) -> None:
+    body = b'{"model":"m","%b":%b}' % (name.encode(), array)
+
+    def read() -> None:
+        with suppress(StructureTooLarge):
+            asked = decode_forwarded(body, needs_model=False)
+            for fact in FACTS:
+                with suppress(StructureTooLarge):
+                    getattr(asked, fact)
+
+    assert peak(read) <= 4 * len(body) + 2**24

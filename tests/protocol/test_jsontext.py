@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from asgi_llmgate.protocol import jsontext
 from asgi_llmgate.protocol.jsontext import describe, is_utf8, loads, nested, object_in, plain, quoted, repaired
-from tests.work import peak
+from tests.work import opcodes, peak
 
 
 @given(st.text(max_size=20))
@@ -37,6 +38,45 @@ def test_a_nested_value_can_be_read_twice() -> None:
 )
 def test_halves_of_characters_are_mended_and_nothing_else(broken: bytes, mended: bytes) -> None:
     assert repaired(broken) == mended
+
+
+_pieces = st.sampled_from(
+    [r"\ud83d", r"\uDE00", r"\udbff", r"\uDC00", r"\\", r"\"", r"\n", r"\u00e9", "x", "ud83d", "é", r"\\" * 9]
+)
+
+
+@given(st.lists(_pieces, max_size=12).map("".join))
+def test_a_text_is_mended_as_its_characters_would_be(raw: str) -> None:
+    read = json.loads(f'"{raw}"')
+    whole = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in read)
+    assert json.loads(b'"%b"' % repaired(raw.encode())) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb"\ud800" * 200_000,
+        rb"\ud800" * 9_990 + rb"\ud83d\ude00" * 200_000,
+        rb"\ud83d\ude00" * 200_000 + rb"\ud800",
+        rb"\\ud800" * 200_000,
+        rb"\\" * 2_000_000 + rb"\ud800",
+        b"\\" * 4_000_001 + b"ud800",
+        (b"\\" * 2_001 + b"ud800") * 2_000,
+    ],
+    ids=["lost", "pairs behind", "pairs in front", "escaped", "behind backslashes", "odd", "runs"],
+)
+def test_mending_is_bounded_by_what_a_text_that_was_cut_needs(text: bytes) -> None:
+    looked = 0
+
+    class Counted(bytes):
+        def __getitem__(self, place: slice) -> bytes:  # type: ignore[override]
+            nonlocal looked
+            looked += place.stop - place.start if place.stop is not None else 0
+            return super().__getitem__(place)
+
+    assert repaired(text) == text
+    assert opcodes(lambda: jsontext._lost(Counted(text))) < 3_000_000
+    assert looked < 6_000_000
 
 
 @pytest.mark.parametrize(

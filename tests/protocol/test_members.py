@@ -273,3 +273,56 @@ def test_the_work_on_repeated_names_grows_with_their_number_and_no_faster(
 def _refused(body: bytes) -> None:
     with contextlib.suppress(InvalidRequest):
         check_members(lazyjson.open_body(body), STRUCTURE)
+
+
+LONG = "n" * 257
+LONG_NAMES = {
+    "at the top": '{"%s":1}',
+    "in a message": '{"messages":[{"role":"user","%s":1}]}',
+    "in a content part": '{"messages":[{"content":[{"%s":1}]}]}',
+    "in a tool": '{"tools":[{"%s":1}]}',
+    "in a function": '{"tools":[{"function":{"%s":1}}]}',
+    "in tool_choice": '{"tool_choice":{"%s":1}}',
+    "in metadata": '{"metadata":{"%s":1}}',
+}
+
+
+@pytest.mark.parametrize("name", [LONG, "ǰ" * 257, "\\u0041" * 257], ids=["ASCII", "grows in capitals", "escaped"])
+@pytest.mark.parametrize("body", LONG_NAMES.values(), ids=LONG_NAMES)
+def test_a_name_too_long_for_a_protocol_is_refused_before_it_is_compared(
+    body: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "folded", None)
+    unescaped = lazyjson._string
+
+    def read(name: bytes) -> str:
+        assert len(name) < 257
+        return unescaped(name)
+
+    monkeypatch.setattr(lazyjson, "_string", read)
+    with pytest.raises(StructureTooLarge, match="a name has more than 256 characters"):
+        check((body % name).encode())
+
+
+def test_the_callers_own_names_may_be_long() -> None:
+    check(json.dumps({"tools": [{"function": {"parameters": {"properties": {LONG: {"type": "string"}}}}}]}).encode())
+
+
+@pytest.mark.parametrize("objects", [1, 4, 16])
+def test_letters_beyond_ascii_are_compared_up_to_a_number_in_all_names_together(
+    objects: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+
+    def counted(name: str) -> str:
+        nonlocal compared
+        compared += len(name)
+        return folded(name)
+
+    monkeypatch.setattr(members, "folded", counted)
+    names = {f"{number}" + "ǰ" * 250: 1 for number in range(4_800 // objects)}
+    with pytest.raises(StructureTooLarge, match="names of the request have too many letters"):
+        check(json.dumps({"messages": [names] * objects}, ensure_ascii=False).encode())
+    assert compared <= 2 * members._COMPARED
+    names = {f"{number}é": 1 for number in range(4_000)}
+    check(json.dumps({"messages": [names] * objects}, ensure_ascii=False).encode())

@@ -207,3 +207,10 @@ def test_what_is_no_list_of_objects_is_not_opened_to_find_some(monkeypatch: pyte
     monkeypatch.setattr(lazyjson, "_elements", None)
     asked = decode_forwarded(json.dumps({"messages": [1] * 900, "tools": ["a"] * 9}).encode(), needs_model=False)
     assert (asked.message_count, asked.has_images, asked.tool_names) == (0, False, ())
+
+
+@pytest.mark.parametrize("text", [r"\\" * 9000, r"\"" * 9000, r"\n" * 9000, "a" * 9000, " " * 9000, "[{" * 9000])
+def test_few_elements_are_not_counted_again(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array cannot have more of them than commas, wherever those stand."""
+    monkeypatch.setattr(structure, "_between_quotes", None)
+    SMALL.check_elements(f'["{text}",{{}}]'.encode())

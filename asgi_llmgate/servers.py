@@ -85,16 +85,18 @@ class _BoundedHead(_Connection):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        in_head = self._timer is not None
+        self._begins = False
         self._unread += len(data)
         super().data_received(data)
-        # The parser keeps a header, or a trailer, until it has ended, and tells nobody.
-        self._begun = self._begun + len(data) if in_head and self._timer is not None else 0
+        # The parser keeps a header, or a trailer, until it has ended, and tells nobody.  In the piece in which a head
+        # begins stands what came before it, too, such as other requests.
+        self._begun = self._begun + len(data) if self._timer is not None and not self._begins else 0
         if max(self._begun, self._unread) > self.head_limit and not self.transport.is_closing():
             self._refusal = _TOO_LARGE
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
+        self._begins = True
         self._head = self._headers = 0
         self._wait_for_head()
         super().on_message_begin()

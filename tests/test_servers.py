@@ -261,7 +261,7 @@ def served(serve: Callable[..., str]) -> Callable[..., str]:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_that_is_too_large_is_refused_before_it_has_ended(name: str, served: Callable[..., str]) -> None:
-    answer = exchange(served(), b"GET / HTTP/1.1\r\nhost: x\r\n" + HEADS[name])
+    answer = exchange(served(), b"GET / HTTP/1.1\r\nhost: x\r\n" + HEADS[name] + b"\r\n\r\n")
     assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 ")) or answer == b""  # where it was reset while writing
 
 
@@ -326,6 +326,18 @@ def test_a_request_that_is_being_answered_is_not_cut_for_the_head_behind_it(serv
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"\r\n\r\nok" in answer
     assert b"HTTP/1.1 408 " in answer
+
+
+def test_many_requests_in_one_piece_are_answered(serve: Callable[..., str]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        last = scope["path"] == "/last"
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")] * last})
+        await send({"type": "http.response.body", "body": b""})
+
+    one = b"GET /x HTTP/1.1\r\nhost: x\r\nuser-agent: " + b"a" * 100 + b"\r\n\r\n"
+    answer = exchange(serve(app, http=Protocol, lifespan="off"), one * 3_000 + one.replace(b"/x", b"/last"))
+    assert answer.count(b"HTTP/1.1 204 ") == 3_001
 
 
 @pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\nx: " + b"y" * 200_000, b"a: b\r\n" * 300, b"no HTTP\r\n\r\n"])

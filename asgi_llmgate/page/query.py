@@ -11,6 +11,8 @@ _LONGEST = 256
 _OURS = ("range", "before", "key")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _MOST = 16
+_LONGEST_QUERY = 16 * 1024
+"""Bytes: room for as many filters as are taken, each letter escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Query:
     def parse(cls, query_string: bytes) -> Query:
         """Whatever a browser sends: what is not understood is left out."""
         try:
-            pairs = dict(parse_qsl(query_string.decode("latin-1"), max_num_fields=64))
+            pairs = dict(parse_qsl(query_string[:_LONGEST_QUERY].decode("latin-1"), max_num_fields=64))
         except ValueError:
             return cls()
         span, before = pairs.get("range", DEFAULT), pairs.get("before", "")

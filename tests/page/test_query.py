@@ -36,3 +36,10 @@ def test_the_last_bar_holds_now_and_bars_are_whole_rows_of_the_rollup(span) -> N
     start = span.start(now)
     assert start + span.count * span.width > now >= start + (span.count - 1) * span.width
     assert start % span.grain == span.width % span.grain == 0
+
+
+@pytest.mark.parametrize("piece", [b"%", b"%41", b"+", b"a", b"%f0%9f", b"k=v&"])
+def test_of_a_long_query_only_the_beginning_is_read(piece: bytes) -> None:
+    long = Query.parse(b"range=7d&key=" + piece * 60_000)
+    assert long == Query.parse((b"range=7d&key=" + piece * 60_000)[: 16 * 1024])
+    assert all(len(value) <= 256 for value in long.filters.values())

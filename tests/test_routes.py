@@ -51,8 +51,8 @@ CHAT = {"model": "gpt", "messages": HELLO}
 @pytest.mark.parametrize("path", ["/", "/v1/", "/v1/models/", "/v1/messages/", "/files/", "/openai/v1/models/"])
 @pytest.mark.parametrize("piece", ["a/", "/", "a%2f", "models/", "../"])
 def test_a_path_costs_the_same_however_many_slashes_it_has(path: str, piece: str) -> None:
-    few, many = path + piece * 10, path + piece * 10_000
-    assert opcodes(lambda: find(PATHS, many)) == opcodes(lambda: find(PATHS, few))
+    few, many = (partial(find, PATHS, path + piece * times) for times in (10, 10_000))
+    assert min(opcodes(many) for _ in range(3)) == min(opcodes(few) for _ in range(3))
 
 
 @pytest.mark.parametrize(

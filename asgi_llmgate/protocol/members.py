@@ -91,6 +91,10 @@ _PASSES, _SLACK = 6, 8 * 2**20
 that are long have their length in texts and images, four levels deep."""
 _COMPARED = 500_000
 """Letters that are compared in another case, in all names of a body in which there are some beyond ASCII."""
+_STEPS = 20_000
+"""Members that are walked over, one by one, where lengths do not tell that no name comes twice."""
+_LONG = 1000
+"""Bytes of a member, on the average, from which on that is faster than to take the white space out."""
 
 _objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -101,7 +105,10 @@ def check_members(opened: Opened, structure: Structure, lists: Mapping[str, str]
 
     Raises `InvalidRequest`, which tells the place, and `StructureTooLarge`.
     """
-    _Walk(len(opened.body), structure, lists).top(opened.fields)
+    try:
+        _Walk(len(opened.body), structure, lists).top(opened.fields)
+    except RecursionError:  # of a decoder, which has less of the stack here than when the body was opened
+        raise InvalidRequest(lazyjson.TOO_DEEP) from None
 
 
 def check_one_model(fields: Fields) -> None:
@@ -142,6 +149,7 @@ class _Walk:
         self._lists = lists
         self._left = _PASSES * size + _SLACK
         self._letters = _COMPARED
+        self._steps = _STEPS
 
     def top(self, fields: Fields) -> None:
         self._check_names(fields, "protocol")
@@ -167,10 +175,7 @@ class _Walk:
             raise StructureTooLarge("the request body is nested too deeply for its length")
         try:
             if first == BRACE:
-                fields = _fields(value)
-                if _length(fields) != len(value):
-                    _check_lengths([fields], kind)
-                    lazyjson.step_over(bytes(value), 0, fields, {})
+                [fields] = self._named_once(value, [_fields(value)], kind)
                 self._object(fields, kind, depth)
             else:
                 self._array(name, value, kind, depth)
@@ -197,9 +202,7 @@ class _Walk:
                 self._member(index, element, kind, depth)
             return
         self._check_list(name, objects, depth)
-        if sum(map(_length, objects)) + len(objects) + 1 != len(value):
-            _check_lengths(objects, kind)
-            _step_over_all(bytes(value), objects)
+        objects = self._named_once(value, objects, kind)
         self._check_depth(depth + 1)
         for index, fields in enumerate(objects):
             try:
@@ -215,6 +218,27 @@ class _Walk:
         for name, value in fields.items():
             if memoryview(value)[0] in _OPENING:
                 self._member(name, value, inner if name not in _OWN else "own", depth)
+
+    def _named_once(self, value: Raw, objects: list[Fields], kind: Kind) -> list[Fields]:
+        """The objects that `value` is, or is a list of, once it is sure that no name comes twice in one of them."""
+        if _length_of_all(value, objects) == len(value):
+            return objects
+        if kind != "own":
+            for fields in objects:
+                lazyjson.check_names(fields)
+        members = sum(map(len, objects))
+        if members > self._steps or members * _LONG > len(value):
+            # Without white space the lengths tell; a walk would look at each member.
+            self._left -= len(value)
+            value = Raw(lazyjson.compact(value))
+            objects = _objects(value) if lazyjson.opens_with(value) == BRACKET else [_fields(value)]
+            if _length_of_all(value, objects) == len(value):
+                return objects
+        self._steps -= members
+        if self._steps < 0:
+            raise StructureTooLarge("the request body has too many names that are escaped or come twice")
+        _step_over_all(bytes(value), objects)
+        return objects
 
     def _check_names(self, fields: Fields, kind: Kind) -> None:
         if fields.keys() <= PROTOCOL:
@@ -254,25 +278,25 @@ def _length(fields: Fields) -> int:
     return names + sum(map(len, fields.values())) + 4 * len(fields) + 1
 
 
+def _length_of_all(value: Raw, objects: list[Fields]) -> int:
+    """The same of the objects that `value` is, or is a list of."""
+    around = len(objects) + 1 if lazyjson.opens_with(value) == BRACKET else 0
+    return sum(map(_length, objects)) + around
+
+
 def _step_over_all(text: bytes, objects: list[Fields]) -> None:
-    at = 1
+    is_list = text.startswith(b"[")
+    at = 0
     for index, fields in enumerate(objects):
         try:
             at = lazyjson.step_over(text, text.index(b"{", at), fields, {})
         except InvalidRequest as wrong:
-            raise _at(index, wrong) from None
+            raise (_at(index, wrong) if is_list else wrong) from None
 
 
 def _at(place: str | int, wrong: InvalidRequest) -> InvalidRequest:
     """The same about a part of an object, whose names may be the caller's own: only he is told."""
     return InvalidRequest(wrong.message, told=f"{str(place)[:64]}.{wrong.told}")
-
-
-def _check_lengths(objects: list[Fields], kind: Kind) -> None:
-    """Before a walk undoes the escapes of their names once more."""
-    if kind != "own":
-        for fields in objects:
-            lazyjson.check_names(fields)
 
 
 def _check_cases(fields: Fields, kind: Kind) -> None:

@@ -326,3 +326,53 @@ def test_letters_beyond_ascii_are_compared_up_to_a_number_in_all_names_together(
     assert compared <= 2 * members._COMPARED
     names = {f"{number}é": 1 for number in range(4_000)}
     check(json.dumps({"messages": [names] * objects}, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('[{"a" :', "}]"), ('{"tools":[', "]}")])
+def test_nesting_that_a_decoder_gives_up_on_is_refused_at_any_depth(begin: str, end: str) -> None:
+    """How deep that is depends on who calls it: what could be read over may be too deep for the one who opens it."""
+    for depth in range(850, 1010, 3):
+        with pytest.raises((InvalidRequest, StructureTooLarge), match="nested"):
+            check(f'{{"x":{begin * depth}1{end * depth}}}'.encode())
+
+
+SPACED = {
+    "around colons": '{ "role" : "user", "content" : "x" }',
+    "line by line": '{\n\t"role": "user",\n\t"content": "a b"\n}',
+    "of objects in objects": '{"content": [{"type": "text", "text": "a"}, {"tool": {"name": "b"}}]}',
+}
+
+
+@pytest.mark.parametrize("message", SPACED.values(), ids=SPACED)
+def test_white_space_costs_no_walk(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ", ".join([message] * 500)
+    opened = lazyjson.open_body(f'{{"messages": [{many}], "tool_choice": {message}}}'.encode())
+    monkeypatch.setattr(lazyjson, "step_over", None)
+    check_members(opened, STRUCTURE)
+
+
+def test_white_space_beside_long_texts_is_walked_over_and_never_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "_STEPS", 100)
+    message = {"role": "user", "content": [{"type": "text", "text": "x" * 4000}]}
+    check(json.dumps({"messages": [message] * 90}).encode())
+    with pytest.raises((InvalidRequest, StructureTooLarge), match=r"more than once|come twice"):
+        check(json.dumps({"messages": [message] * 90}).encode()[:-2] + b',{"role": "a", "role": "b"}]}')
+
+
+@pytest.mark.parametrize("name", [r"\u0061", r"a\n", r"\"", r"caf\u00e9"])
+def test_objects_with_escaped_names_are_walked_over_up_to_a_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = 0
+
+    def counted(text: bytes, at: int, fields: Any, starts: Any) -> int:
+        nonlocal walked
+        walked += len(fields)
+        return step_over(text, at, fields, starts)
+
+    step_over = lazyjson.step_over
+    monkeypatch.setattr(lazyjson, "step_over", counted)
+    one = f'{{"{name}":1}}'
+    check(f'{{"messages":[{",".join([one] * 19_000)}]}}'.encode())
+    walked = 0
+    with pytest.raises(StructureTooLarge, match="too many names that are escaped or come twice"):
+        check(f'{{"messages":[{",".join([f"[{one}]"] * 30_000)}]}}'.encode())
+    assert walked <= members._STEPS + 1

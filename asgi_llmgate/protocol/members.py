@@ -166,7 +166,7 @@ class _Walk:
             return
         depth += 1
         self._check_depth(depth)
-        if first == BRACKET and lazyjson.is_flat(value):
+        if len(value) == 2 or (first == BRACKET and lazyjson.is_flat(value)):
             return
         if kind == "own" and len(value) <= _SMALL and self._is_plain(bytes(value), depth - 1):
             return

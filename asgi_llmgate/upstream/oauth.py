@@ -155,7 +155,7 @@ def _caller(exchange: Exchange) -> Hashable:
     identity = exchange.identity
     if identity.provider and identity.issuer and identity.subject.strip():
         lasting = {name: value for name, value in identity.claims.items() if name not in _CHANGING}
-        with suppress(TypeError, ValueError):  # an identity of the host's own making may hold what is no JSON
+        with suppress(TypeError, ValueError, RecursionError):  # a host's own identity may hold what is no JSON
             said = json.dumps(lasting, sort_keys=True).encode()
             return identity.provider, identity.issuer, identity.subject, sha256(said).digest()
     return "token", sha256(b"" if exchange.token is None else exchange.token.reveal().encode()).digest()

@@ -376,3 +376,11 @@ def test_objects_with_escaped_names_are_walked_over_up_to_a_number(name: str, mo
     with pytest.raises(StructureTooLarge, match="too many names that are escaped or come twice"):
         check(f'{{"messages":[{",".join([f"[{one}]"] * 30_000)}]}}'.encode())
     assert walked <= members._STEPS + 1
+
+
+def test_what_is_empty_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "_fields", None)
+    check(b'{"x":[{"a":{}},{"a":[],"b":{}},{}],"tool_choice":{},"messages":[]}')
+    check(b'{"x":%b{}%b}' % (b"[" * 62, b"]" * 62))
+    with pytest.raises(StructureTooLarge, match="nested"):
+        check(b'{"x":%b{}%b}' % (b"[" * 63, b"]" * 63))

@@ -195,6 +195,10 @@ def known(subject: str = "alice", issuer: str = "https://idp.test", provider: st
 OPAQUE = {"active": True, "client_id": "claude", "iss": "https://idp.test", "scope": "llm"}
 """What an introspection says that leaves `sub` out (RFC 7662 section 2.2)."""
 
+NESTED: list[Any] = []
+for _ in range(2000):
+    NESTED = [NESTED]
+
 STRANGERS: dict[str, tuple[Identity, Identity]] = {
     "no subject": (known("", **OPAQUE), known("", **OPAQUE)),
     "no subject, no claims": (known(""), known("")),
@@ -216,6 +220,7 @@ STRANGERS: dict[str, tuple[Identity, Identity]] = {
     "nobody": (Identity(), Identity()),
     "a host's session": (known("", "", "session", sub="alice"), known("", "", "session", sub="alice")),
     "claims that are no JSON": (known(when=1j), known(when=1j)),
+    "claims nested deeper than JSON is written": (known(x=NESTED), known(x=NESTED)),
     "claims under names that are no texts": (known(a={1: "x", "b": 2}), known(a={1: "x", "b": 2})),
     "one scope less": (known(scope="a b"), known(scope="a")),
     "true and one": (known(admin=True), known(admin=1)),

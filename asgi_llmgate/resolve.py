@@ -7,8 +7,11 @@ sits behind authentication (nobody unknown makes us read 32 MiB) and before poli
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from types import MappingProxyType
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
@@ -24,6 +27,9 @@ from asgi_llmgate.protocol.structure import STRUCTURE, Structure
 from asgi_llmgate.routes import ROUTES, Route, Routes, find
 
 BODY_LIMIT = 32 * 2**20
+
+LARGE = 2**20
+"""Bytes from which a body is decoded in a thread."""
 
 
 class Resolver:
@@ -68,7 +74,7 @@ class Resolver:
         if decode is None or not route.allows(scope["method"]):
             return
         headers = exchange.headers
-        asked = decode(await body.read(), structure=self._structure)
+        asked = await _decoded(partial(decode, structure=self._structure), await body.read())
         call = exchange.call = Call(
             asked=asked,
             candidates=(),
@@ -95,6 +101,20 @@ class Resolver:
         if not there:
             raise NotFound(f"model: {asked.model[:128]}")
         return there
+
+
+async def _decoded(decode: Callable[[bytes], Asked], body: bytes) -> Asked:
+    """A large body is decoded beside the event loop, which has its turn between two steps of the work.  One body at a
+    time, or the loop would wait for several."""
+    if len(body) < LARGE:
+        return decode(body)
+    return await asyncio.get_running_loop().run_in_executor(_thread(os.getpid()), decode, body)
+
+
+@cache
+def _thread(process: int) -> ThreadPoolExecutor:
+    """One for each process: a forked one has none of its parent's threads."""
+    return ThreadPoolExecutor(1, thread_name_prefix="llmgate-decode")
 
 
 _DECODERS: Mapping[str, Callable[..., Asked]] = MappingProxyType(

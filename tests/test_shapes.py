@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import pytest
 
+from asgi_llmgate import resolve
 from asgi_llmgate.testing.driver import Reply
 from asgi_llmgate.testing.idp import MockIdP
 from benchmarks.shapes import MB, PATHS, SHAPES, SIZES, ask, make_gateway
@@ -30,8 +31,9 @@ SOME = ("messages of a letter", "repeated names at the top", "names in a schema"
 Ask = Callable[[str, bytes], Reply]
 
 
-@pytest.fixture(scope="module")
-def asked() -> Ask:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    monkeypatch.setattr(resolve, "LARGE", 2**40)  # instructions are counted in the thread of the test
     gateway = make_gateway(IDP)
     return lambda path, body: asyncio.run(ask(gateway, IDP.mint(), path, body))
 

@@ -60,7 +60,8 @@ def caddy(folder: Path, port: int, behind: int) -> list[str]:
     site = changed(
         "Caddyfile", **{"gate.example.com": f"http://127.0.0.1:{port}", "127.0.0.1:8000": f"127.0.0.1:{behind}"}
     )
-    (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n\n" + site)
+    assert site.startswith("{\n")
+    (folder / "Caddyfile").write_text("{\n\tadmin off\n" + site.removeprefix("{\n"))
     return [program("caddy"), "run", "--adapter", "caddyfile", "--config", f"{folder}/Caddyfile"]
 
 

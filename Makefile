@@ -5,7 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-JOBS ?= auto
+# one more than there are cores, up to four: half of a run is waiting for sockets and processes
+JOBS ?= $(shell "$(PYTHON)" -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))' 2> /dev/null || echo 2)
 SHIFT ?=
 
 HEAVY := servers or idp or real_upstream or browser or soak
@@ -25,7 +26,7 @@ demo: $(VENV)/.demo ## the lab: model server, gateway, scenarios; then it keeps 
 	@$(BIN)/llmgate demo --dir examples/lab $(if $(ONCE),--once) $(if $(TRAFFIC),--traffic)
 
 test: $(VENV)/.dev ## what runs before each commit, Claude Code included (JOBS=0: one process; SHIFT=400d, -10d: on another day)
-	@$(CLOCK) $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY))" $(ARGS)
+	@$(CLOCK) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not ($(HEAVY))" $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import layers
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ." >&2; exit 1; }

@@ -174,11 +174,13 @@ class Watched:
     async def written(self) -> dict[str, str]:
         """By place."""
         self.ledger.drain()
-        page = UsagePage(Database(f"sqlite:///{self.folder / 'ledger.db'}"), page_auth=lambda scope: {"role": "admin"})
+        database = Database(f"sqlite:///{self.folder / 'ledger.db'}")
+        page = UsagePage(database, page_auth=lambda scope: {"role": "admin"})
         found = {
             f"page {path}": (await call(page, "GET", path, query="range=24h")).body.decode()
             for path in ("/", "/calls.csv")
         }
+        database.close()
         found["spans"] = "".join(span.to_json() for span in self.spans.get_finished_spans())
         found["metrics"] = str(data.to_json()) if (data := self.reader.get_metrics_data()) else ""
         found["Prometheus"] = generate_latest(self.registry).decode()

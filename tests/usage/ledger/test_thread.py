@@ -27,7 +27,9 @@ def ledger(url: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setattr(module, "LONGEST_PAUSE", 0.0)
     monkeypatch.setattr(drainer, "LOOK_AROUND", 0.01)
     made = Ledger(url, journal=tmp_path / "journal", linger=0.0, now=lambda: NOON)
-    Database(url).migrate()
+    database = Database(url)
+    database.migrate()
+    database.close()
     yield made
     asyncio.run(made.aclose())
 

@@ -24,7 +24,7 @@ GIVE_UP = 60.0
 """Seconds that a connection which is to be closed may take to send what is left."""
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of a request's path and headers: a token may have 16 KiB, and h11 takes as much."""
+"""Bytes of a request's path and headers: tokens with many groups have up to 32 KiB.  h11 takes 16 KiB by default."""
 
 HEADERS_LIMIT = 200
 

@@ -10,7 +10,7 @@ JOBS ?= $(shell "$(PYTHON)" -c 'import os; print(min(4, (os.cpu_count() or 1) + 
 SHIFT ?=
 
 HEAVY := servers or idp or real_upstream or browser or soak
-CLOCKLESS := protocol cel models
+CLOCKLESS := protocol cel
 CLOCK = $(if $(SHIFT),CLOCK_SHIFT=$(SHIFT) PYTHONPATH="$(CURDIR)/tests/clock$${PYTHONPATH:+:$$PYTHONPATH}")
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check

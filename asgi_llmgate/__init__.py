@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 from asgi_llmgate._version import __version__
 
 if TYPE_CHECKING:
-    from asgi_llmgate.app import TranslationApp
     from asgi_llmgate.asgi import Draining, mount
-    from asgi_llmgate.assembly import describe
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
+    from asgi_llmgate.config import describe
+    from asgi_llmgate.endpoints.app import TranslationApp
     from asgi_llmgate.errors import GateError, SettingsError
     from asgi_llmgate.exchange import Exchange, Identity
     from asgi_llmgate.gateway import Gateway
     from asgi_llmgate.limits import Limit, LimitMiddleware
-    from asgi_llmgate.models import ModelRow, ModelTable
     from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
     from asgi_llmgate.page import OneTimeLink, UsagePage
     from asgi_llmgate.policy import PolicyMiddleware, Rule
-    from asgi_llmgate.protocol.structure import Structure
-    from asgi_llmgate.resolve import ResolveMiddleware
+    from asgi_llmgate.protocol.rawjson.structure import Structure
+    from asgi_llmgate.routing import ModelRow, ModelTable
+    from asgi_llmgate.routing.resolve import ResolveMiddleware
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
     from asgi_llmgate.usage.ledger import Ledger

@@ -22,13 +22,13 @@
       |   + InternalError              a defect of ours
       + UpstreamError                  the model server did not give an answer
       |   + NotSent                    the request never left: another try costs nothing
-      |   |   + Refused                nobody listens there
+      |   |   + ConnectionRefused                nobody listens there
       |   |   + Unreachable            DNS or TLS
       |   + MaybeSent                  gone after the request was written: it may have been billed
       |   + TimedOut                   `phase` says waiting for what
       |   + Broken                     the answer was cut, or is not what an OpenAI-style server sends
-      |   |   + AnswerTooLarge         ... or more of it would have to be kept here than may be
-      |   + Rejected                   the model server refuses this request (its 400)
+      |   |   + ResponseTooLarge         ... or more of it would have to be kept here than may be
+      |   + RequestRejected                   the model server refuses this request (its 400)
       |   |   + PromptTooLong          ... because the conversation does not fit
       |   |   + TooLarge               ... or the body is over its limit
       |   |   + UnknownModel
@@ -204,7 +204,7 @@ class NotSent(UpstreamError):
     pass
 
 
-class Refused(NotSent):
+class ConnectionRefused(NotSent):
     pass
 
 
@@ -234,7 +234,7 @@ class Broken(UpstreamError):
     pass
 
 
-class AnswerTooLarge(Broken):
+class ResponseTooLarge(Broken):
     """`limit` is in bytes.  Another try would cost as much again, and end the same way."""
 
     should_retry = False
@@ -246,19 +246,19 @@ class AnswerTooLarge(Broken):
         )
 
 
-class Rejected(UpstreamError):
+class RequestRejected(UpstreamError):
     pass
 
 
-class PromptTooLong(Rejected):
+class PromptTooLong(RequestRejected):
     pass
 
 
-class TooLarge(Rejected):
+class TooLarge(RequestRejected):
     pass
 
 
-class UnknownModel(Rejected):
+class UnknownModel(RequestRejected):
     pass
 
 
@@ -313,14 +313,14 @@ TABLE: dict[type[GateError], Row] = {
     CrossSite: Row(403, "permission_error", "invalid_request_error", "JwtAuth"),
     RateLimited: Row(429, "rate_limit_error", "rate_limit_error", "RateLimit"),
     ShuttingDown: Row(503, "api_error", "server_error", "Shutdown"),
-    Refused: Row(529, "overloaded_error", "server_error", "Upstream"),
+    ConnectionRefused: Row(529, "overloaded_error", "server_error", "Upstream"),
     Unreachable: Row(502, "api_error", "server_error", "Upstream"),
     CredentialUnavailable: Row(503, "api_error", "server_error", "Upstream"),
     MaybeSent: Row(502, "api_error", "server_error", "Upstream"),
     TimedOut: Row(504, "timeout_error", "server_error", "Timeout"),
     Broken: Row(502, "api_error", "server_error", "UpstreamFailure"),
-    AnswerTooLarge: Row(502, "api_error", "server_error", "UpstreamFailure"),
-    Rejected: Row(400, "invalid_request_error", "invalid_request_error", "UpstreamFailure"),
+    ResponseTooLarge: Row(502, "api_error", "server_error", "UpstreamFailure"),
+    RequestRejected: Row(400, "invalid_request_error", "invalid_request_error", "UpstreamFailure"),
     TooLarge: Row(413, "request_too_large", "invalid_request_error", "UpstreamFailure"),
     UnknownModel: Row(404, "not_found_error", "invalid_request_error", "UpstreamFailure"),
     CredentialRefused: Row(502, "api_error", "server_error", "UpstreamFailure"),

@@ -19,12 +19,12 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import Close, Draining, Front, Health, close_all, local_path, run_lifespan
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.routes import ROUTES, Routes, find
+from asgi_llmgate.routing.routes import ROUTES, Routes, find
 
 if TYPE_CHECKING:
-    from asgi_llmgate.assembly import Layer
     from asgi_llmgate.auth import Session
-    from asgi_llmgate.settings import Settings
+    from asgi_llmgate.config import Layer
+    from asgi_llmgate.config.schema import Settings
     from asgi_llmgate.usage import Sink
 
 
@@ -104,7 +104,7 @@ class Gateway:
         (JWTAuthMiddleware), and `closing`, called when the gateway shuts down.  Raises SettingsError with the place of
         the mistake.
         """
-        from asgi_llmgate.assembly import assemble
+        from asgi_llmgate.config import assemble
 
         return cls(**assemble(settings, Path(folder), sinks=sinks, session=session, closing=closing))
 
@@ -114,7 +114,7 @@ class Gateway:
 
         `added` are the `sinks`, `session` and `closing` of `from_settings`.
         """
-        from asgi_llmgate.settings import read_file
+        from asgi_llmgate.config.schema import read_file
 
         return cls.from_settings(read_file(path), folder=Path(path).parent, **added)
 

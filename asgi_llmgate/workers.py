@@ -17,7 +17,7 @@ try:
 except ImportError:
     raise ImportError("this worker needs uvicorn-worker: pip install 'asgi-llmgate[gunicorn]'") from None
 
-from asgi_llmgate.servers import PROTOCOL
+from asgi_llmgate.uvicorn_protocol import PROTOCOL
 
 MARGIN = 3
 """Seconds between the cancelling and the kill."""

@@ -15,7 +15,7 @@ from typing import Any
 from joserfc import jwk, jwt
 
 from asgi_llmgate.auth import JWTAuthMiddleware, Verifier
-from asgi_llmgate.auth.keys import JWS_REGISTRY
+from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from asgi_llmgate.page.numbers import Numbers, Series
-from asgi_llmgate.page.query import Query
-from asgi_llmgate.page.render import Renderer
+from asgi_llmgate.page.filters import Query
+from asgi_llmgate.page.queries import Numbers, Series
+from asgi_llmgate.page.rendering import Renderer
 from asgi_llmgate.usage import AccessLog, Sink, UsageRecord
 from asgi_llmgate.usage.ledger import Database, Ledger, parse_url
 

@@ -46,7 +46,7 @@ from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.usage import Sink
 from asgi_llmgate.usage.otel import OpenTelemetry
 from asgi_llmgate.usage.prometheus import Prometheus
-from asgi_llmgate.usage.serverspan import ServerSpan
+from asgi_llmgate.usage.server_span import ServerSpan
 
 CHUNKS = 100
 USAGE = {"prompt_tokens": 1200, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 1000}}

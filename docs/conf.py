@@ -11,7 +11,7 @@ import msgspec
 from sphinx.application import Sphinx
 
 from asgi_llmgate import __version__
-from asgi_llmgate.settings import Settings
+from asgi_llmgate.config.schema import Settings
 
 project = "asgi-llmgate"
 author = "the asgi-llmgate authors"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from asgi_llmgate import Backend, Exchange, Gateway, HTTPClient, ModelRow, ModelTable, TranslationApp
-from asgi_llmgate.routes import ROUTES, Route
+from asgi_llmgate.routing.routes import ROUTES, Route
 from asgi_llmgate.testing.driver import Reply, call
 from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, raw
@@ -170,7 +170,7 @@ def test_what_is_kept_of_a_stream_ends_it_at_the_limit(shape: str, stream: bool)
     assert b'"type":"api_error"' in last[-1]
     assert status in (200, 502)
     (record,) = gate.records
-    assert record.error_type in ("AnswerTooLarge", "Broken")
+    assert record.error_type in ("ResponseTooLarge", "Broken")
 
 
 @pytest.mark.parametrize("shape", ["text", "text in small pieces", "thinking"])
@@ -190,7 +190,7 @@ def test_a_stream_that_becomes_one_message_has_a_limit(shape: str) -> None:
         "message": f"the model server's answer is too large: more than {LIMIT} bytes of it would have to be kept",
     }
     (record,) = gate.records
-    assert (record.outcome, record.error_type) == ("upstream_error", "AnswerTooLarge")
+    assert (record.outcome, record.error_type) == ("upstream_error", "ResponseTooLarge")
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])

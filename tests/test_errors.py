@@ -6,11 +6,11 @@ import pytest
 
 from asgi_llmgate.errors import (
     TABLE,
-    AnswerTooLarge,
     GateError,
     MaybeSent,
     MethodNotAllowed,
     RateLimited,
+    ResponseTooLarge,
     ShuttingDown,
     TimedOut,
     UpstreamError,
@@ -21,7 +21,7 @@ MADE = {
     ShuttingDown: ShuttingDown,
     RateLimited: lambda: RateLimited("over", retry_after=7.5, detail="d"),
     MaybeSent: lambda: MaybeSent("gone", detail="d", reused=True),
-    AnswerTooLarge: lambda: AnswerTooLarge(7),
+    ResponseTooLarge: lambda: ResponseTooLarge(7),
     TimedOut: lambda: TimedOut("late", phase="idle", detail="d"),
 }
 

@@ -34,13 +34,13 @@ from asgi_llmgate import (
 )
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.page import UsagePage
-from asgi_llmgate.protocol.dialects import DIALECTS
-from asgi_llmgate.routes import ROUTES, Route
+from asgi_llmgate.protocol.servers.dialects import DIALECTS
+from asgi_llmgate.routing.routes import ROUTES, Route
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.usage.ledger import Database, Ledger
 from asgi_llmgate.usage.otel import OpenTelemetry
 from asgi_llmgate.usage.prometheus import Prometheus
-from asgi_llmgate.usage.serverspan import ServerSpan
+from asgi_llmgate.usage.server_span import ServerSpan
 from tests.quoting import QUOTING, Asked
 
 CANARY = "c4nary"

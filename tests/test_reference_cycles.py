@@ -35,8 +35,8 @@ from asgi_llmgate import (
     TranslationApp,
     UsageMiddleware,
 )
-from asgi_llmgate.protocol.dialects import DIALECTS
-from asgi_llmgate.routes import ROUTES, Route
+from asgi_llmgate.protocol.servers.dialects import DIALECTS
+from asgi_llmgate.routing.routes import ROUTES, Route
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP
 

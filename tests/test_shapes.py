@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import pytest
 
-from asgi_llmgate import resolve
+from asgi_llmgate.routing import resolve
 from asgi_llmgate.testing.driver import Reply
 from asgi_llmgate.testing.idp import MockIdP
 from benchmarks.shapes import MB, PATHS, SHAPES, SIZES, ask, make_gateway

@@ -30,8 +30,8 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Exchange, Secret, shielded
 from asgi_llmgate.net import HTTPClient, OAuthClient
 from asgi_llmgate.net.secrets import StaticSecret
-from asgi_llmgate.protocol.dialects import DIALECTS
-from asgi_llmgate.routes import ROUTES, Route
+from asgi_llmgate.protocol.servers.dialects import DIALECTS
+from asgi_llmgate.routing.routes import ROUTES, Route
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.upstream import ClientCredentials, TokenExchange

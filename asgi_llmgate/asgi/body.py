@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from asgi_llmgate._types import Message, Receive
 from asgi_llmgate.asgi.encodings import PIECE, Decode, decoder_for
-from asgi_llmgate.asgi.uploads import Uploads
+from asgi_llmgate.asgi.upload_limits import Uploads
 from asgi_llmgate.errors import BodyTooLarge, ClientGone
 
 LIMIT = 32 * 2**20

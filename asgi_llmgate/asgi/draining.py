@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
-from asgi_llmgate.cancellation import CancelScope
+from asgi_llmgate.concurrency.cancellation import CancelScope
 from asgi_llmgate.errors import ShuttingDown
 
 logger = logging.getLogger("llmgate")

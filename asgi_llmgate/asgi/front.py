@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi.mount import PROTECTED_RESOURCE
+from asgi_llmgate.asgi.mounting import PROTECTED_RESOURCE
 from asgi_llmgate.asgi.paths import local_path
-from asgi_llmgate.asgi.replies import respond
+from asgi_llmgate.asgi.responses import respond
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _JSON = (b"content-type", b"application/json")

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-from asgi_llmgate.cancellation import end
+from asgi_llmgate.concurrency.cancellation import end
 
 UNREAD = 64 * 1024
 """Bytes that are read ahead of a client that is slower than the model."""

@@ -1,10 +1,11 @@
 """Who calls: bearer tokens of the company's identity providers."""
 
-from asgi_llmgate.auth.explain import explain
-from asgi_llmgate.auth.habits import PRESETS, provider
-from asgi_llmgate.auth.metadata import metadata_url, protected_resource
+from asgi_llmgate.auth.explanation import explain
+from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline
 from asgi_llmgate.auth.middleware import JWTAuthMiddleware, Session
-from asgi_llmgate.auth.presets import (
+from asgi_llmgate.auth.providers.jwt_provider import Introspection, JWTProvider
+from asgi_llmgate.auth.providers.metadata import metadata_url, protected_resource
+from asgi_llmgate.auth.providers.named import (
     auth0,
     cognito,
     entra,
@@ -16,9 +17,8 @@ from asgi_llmgate.auth.presets import (
     okta,
     pingone,
 )
-from asgi_llmgate.auth.provider import Introspection, JWTProvider
+from asgi_llmgate.auth.providers.presets import PRESETS, provider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.sources import URL, Discovery, File, Inline
 from asgi_llmgate.auth.verifier import Verifier
 
 __all__ = [

@@ -16,7 +16,7 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimErr
 from joserfc.jwt import JWTClaimsRegistry
 
 from asgi_llmgate.auth import reasons
-from asgi_llmgate.auth.provider import CLAIM_MAP, Json, JWTProvider
+from asgi_llmgate.auth.providers.jwt_provider import CLAIM_MAP, Json, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.exchange import Identity
 

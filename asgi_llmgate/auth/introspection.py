@@ -14,14 +14,14 @@ from typing import Any
 
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.claims import ClaimsCheck
-from asgi_llmgate.auth.compact import Unverified
-from asgi_llmgate.auth.provider import JWTProvider
-from asgi_llmgate.auth.questions import Questions, TooMany
+from asgi_llmgate.auth.introspection_queue import Questions, TooMany
+from asgi_llmgate.auth.jws import Unverified
+from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.exchange import Identity, Secret
 from asgi_llmgate.net import PerLoop, SingleFlight
 from asgi_llmgate.net.client import Fetch
-from asgi_llmgate.net.oauth import Denied, Unanswered, form_of
+from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, form_of
 
 log = logging.getLogger("llmgate.auth")
 
@@ -63,7 +63,7 @@ class Introspected:
                 return await self._how.client.ask(self._how.url, form_of(token=token), self._fetch)
         except TooMany as error:
             return f"{self.provider.name}: {error}"
-        except (Denied, Unanswered) as error:
+        except (OAuthError, OAuthUnavailable) as error:
             log.warning("a token could not be introspected at %s: %s", self.provider.name, error)
             return f"{self.provider.name}: {error}"
 

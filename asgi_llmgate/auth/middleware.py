@@ -15,9 +15,9 @@ from typing import Literal
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import close_all, refuse
 from asgi_llmgate.auth import reasons
-from asgi_llmgate.auth.credentials import Credential, TokenSources, has_api_key, require_same_origin, without_ours
-from asgi_llmgate.auth.provider import JWTProvider
+from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
+from asgi_llmgate.auth.token_sources import Credential, TokenSources, has_api_key, require_same_origin, without_ours
 from asgi_llmgate.auth.verifier import Verifier
 from asgi_llmgate.errors import NOT_SOON, Refusal, SettingsError
 from asgi_llmgate.exchange import Exchange, Identity, Secret

@@ -16,11 +16,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from asgi_llmgate.asgi import close_all
 from asgi_llmgate.auth import reasons
-from asgi_llmgate.auth.compact import Unverified, read_token
 from asgi_llmgate.auth.introspection import Introspected
-from asgi_llmgate.auth.provider import TENANT, JWTProvider
+from asgi_llmgate.auth.jws import Unverified, read_token
+from asgi_llmgate.auth.jwt_verifier import JWTVerifier, issuer_matches
+from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.trust import Trust, issuer_matches
 from asgi_llmgate.errors import KeysUnavailable, SettingsError
 from asgi_llmgate.exchange import Identity
 from asgi_llmgate.net.client import Fetch
@@ -44,7 +44,7 @@ class Generation(Protocol):
 
 
 class Judge(Protocol):
-    """What says whether the tokens of a provider are good: Trust by its keys, Introspected by asking it."""
+    """What says whether the tokens of a provider are good: JWTVerifier by its keys, Introspected by asking it."""
 
     provider: JWTProvider
 
@@ -132,7 +132,7 @@ class Verifier:
             if introspected is not None:
                 self._take_opaque(introspected)
             if introspected is None or introspected.only_opaque:
-                self._take(Trust(provider, fetch, now=now, clock=clock))
+                self._take(JWTVerifier(provider, fetch, now=now, clock=clock))
             else:
                 self._take(introspected)
         self._cache_ttl = cache_ttl

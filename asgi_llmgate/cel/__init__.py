@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from asgi_llmgate.cel.cautions import Caution
-from asgi_llmgate.cel.explain import Part, explain
-from asgi_llmgate.cel.faults import BudgetExceeded, CompileError, EvaluationError
+from asgi_llmgate.cel.errors import BudgetExceeded, CompileError, EvaluationError
+from asgi_llmgate.cel.explanation import Part, explain
+from asgi_llmgate.cel.expression import BUDGET, Expression, compile_rule
 from asgi_llmgate.cel.nodes import Fields
 from asgi_llmgate.cel.partial import Possible, possible
 from asgi_llmgate.cel.reference import ReferenceExpression
-from asgi_llmgate.cel.runner import BUDGET, Expression, compile_rule
-from asgi_llmgate.cel.values import Timestamp
+from asgi_llmgate.cel.runtime.values import Timestamp
+from asgi_llmgate.cel.warnings import CompileWarning
 
 __all__ = [
     "BUDGET",
     "BudgetExceeded",
-    "Caution",
     "CompileError",
+    "CompileWarning",
     "EvaluationError",
     "Expression",
     "Fields",

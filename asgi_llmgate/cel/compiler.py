@@ -14,13 +14,15 @@ from typing import Any
 
 import lark
 
-from asgi_llmgate.cel import cautions, closures, literals, operators, values
-from asgi_llmgate.cel.cautions import Caution
-from asgi_llmgate.cel.faults import CompileError, Place, suggestion
-from asgi_llmgate.cel.functions import FUNCTIONS, Function
-from asgi_llmgate.cel.macros import MACROS
+from asgi_llmgate.cel import warnings
+from asgi_llmgate.cel.errors import CompileError, Place, suggestion
 from asgi_llmgate.cel.nodes import ABSENT, Absent, Fields, Node, Run
-from asgi_llmgate.cel.syntax import (
+from asgi_llmgate.cel.runtime import closures, operators, values
+from asgi_llmgate.cel.runtime.functions import FUNCTIONS, Function
+from asgi_llmgate.cel.runtime.macros import MACROS
+from asgi_llmgate.cel.runtime.values import FIRST_VARIABLE, TYPES
+from asgi_llmgate.cel.syntax import literals
+from asgi_llmgate.cel.syntax.tree import (
     Tree,
     arguments_of,
     end_place,
@@ -31,7 +33,7 @@ from asgi_llmgate.cel.syntax import (
     trees,
     unwrap,
 )
-from asgi_llmgate.cel.values import FIRST_VARIABLE, TYPES
+from asgi_llmgate.cel.warnings import CompileWarning
 
 MAX_DEPTH = 64
 """Nesting of one expression, far below the interpreter's own limit."""
@@ -81,7 +83,7 @@ class Compiler:
     def __init__(self, roots: Fields | None) -> None:
         self.roots = roots
         self.references: set[str] = set()
-        self.cautions: list[Caution] = []
+        self.cautions: list[CompileWarning] = []
         self.width = FIRST_VARIABLE
         self._variables: dict[str, int] = {}
         self._depth = 0
@@ -141,7 +143,7 @@ class Compiler:
             steps, run = _CALL, closures.call(values.contains, (left.run, right.run), place)
         elif symbol in ("==", "!="):
             if symbol == "!=":
-                self.cautions.append(cautions.inequality(place))
+                self.cautions.append(warnings.inequality(place))
             steps, run = _equality(left, right, place, symbol == "!=")
         else:
             steps, run = _CALL, closures.both(left.run, right.run, operators.comparison(symbol), place)
@@ -161,7 +163,7 @@ class Compiler:
         operand, place = self.value(operand_tree), place_of(tree)
         if sign.data == "unary_neg":
             return _node(tree, closures.minus(operand.run, place), "-", (operand,))
-        if caution := cautions.negation(operand.form, place):
+        if caution := warnings.negation(operand.form, place):
             self.cautions.append(caution)
         return _node(tree, closures.negation(operand.run, place), "!", (operand,))
 
@@ -312,7 +314,7 @@ class Compiler:
         assert function.literal is not None
         if not isinstance(argument.constant, str):
             raise CompileError(f"{str(name)!r} takes a string literal here: it is prepared at start", argument.place)
-        if name == "matches" and (caution := cautions.pattern(argument.constant, argument.place)):
+        if name == "matches" and (caution := warnings.pattern(argument.constant, argument.place)):
             self.cautions.append(caution)
         try:
             return closures.constant(function.literal(argument.constant))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asgi_llmgate.cel.faults import Place
-from asgi_llmgate.cel.values import Frame
+from asgi_llmgate.cel.errors import Place
+from asgi_llmgate.cel.runtime.values import Frame
 
 Run = Callable[[Frame], Any]
 

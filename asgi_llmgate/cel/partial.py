@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asgi_llmgate.cel.faults import EvaluationError
+from asgi_llmgate.cel.errors import EvaluationError
+from asgi_llmgate.cel.expression import Expression
 from asgi_llmgate.cel.nodes import Node
 from asgi_llmgate.cel.reference import ReferenceExpression
-from asgi_llmgate.cel.runner import Expression
 
 _NEITHER: frozenset[bool] = frozenset()
 _EITHER = frozenset((True, False))

@@ -16,12 +16,12 @@ import celpy
 from celpy import celtypes
 from celpy.adapter import json_to_cel
 
-from asgi_llmgate.cel.faults import EvaluationError
-from asgi_llmgate.cel.grammar import parse
+from asgi_llmgate.cel.errors import EvaluationError
+from asgi_llmgate.cel.expression import compile_rule
 from asgi_llmgate.cel.nodes import Fields
-from asgi_llmgate.cel.runner import compile_rule
-from asgi_llmgate.cel.times import format_timestamp
-from asgi_llmgate.cel.values import Timestamp
+from asgi_llmgate.cel.runtime.times import format_timestamp
+from asgi_llmgate.cel.runtime.values import Timestamp
+from asgi_llmgate.cel.syntax.grammar import parse
 
 
 class ReferenceExpression:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from asgi_llmgate.assembly import describe, http_client, token_providers
 from asgi_llmgate.auth import explain
+from asgi_llmgate.config import describe, http_client, token_providers
+from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.gateway import Gateway
-from asgi_llmgate.settings import Settings, read_file, read_settings
 
 
 @click.command()

@@ -12,16 +12,16 @@ from typing import Any
 import click
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.assembly import model_row, policy_layer
 from asgi_llmgate.cel import Expression, explain
+from asgi_llmgate.config import model_row, policy_layer
+from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import InternalError, SettingsError
 from asgi_llmgate.exchange import Exchange, Target
-from asgi_llmgate.facts import Facts
-from asgi_llmgate.models import ModelTable
 from asgi_llmgate.policy import PolicyMiddleware
 from asgi_llmgate.policy.cases import Given, Targets, decide, decide_before_body, read_cases
-from asgi_llmgate.settings import Settings, read_file, read_settings
-from asgi_llmgate.yamltext import LARGEST, read_yaml
+from asgi_llmgate.routing import ModelTable
+from asgi_llmgate.rule_variables import Facts
 
 _HOLDS = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
 

@@ -7,7 +7,7 @@ import json
 import click
 import msgspec
 
-from asgi_llmgate.settings import Settings
+from asgi_llmgate.config.schema import Settings
 
 
 @click.command()

@@ -33,7 +33,7 @@ def serve(config: str, host: str, port: int, graceful_timeout: int, workers: int
     try:
         import uvicorn
 
-        from asgi_llmgate.servers import PROTOCOL
+        from asgi_llmgate.uvicorn_protocol import PROTOCOL
     except ImportError:
         raise click.ClickException("serving needs uvicorn: pip install 'asgi-llmgate[serve]'") from None
 

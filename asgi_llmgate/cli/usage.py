@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asgi_llmgate.config.schema import LedgerSettings, Settings, parse_duration, read_file, read_settings
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.settings import LedgerSettings, Settings, parse_duration, read_file, read_settings
 
 if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Database, Ledger
@@ -130,7 +130,7 @@ def _ledger_settings(settings: Settings) -> LedgerSettings:
 
 
 def _ledger(settings: Settings, config: str) -> Ledger:
-    from asgi_llmgate.assembly import make_ledger
+    from asgi_llmgate.config import make_ledger
 
     return make_ledger(_ledger_settings(settings), Path(config).parent)
 

@@ -19,9 +19,9 @@ from asgi_llmgate.asgi import refuse
 from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_rule
 from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.facts import LIST_CLAIMS, Facts, facts, fields_of, reads_call
 from asgi_llmgate.limits.rates import Rate
 from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
+from asgi_llmgate.rule_variables import LIST_CLAIMS, Facts, facts, fields_of, reads_call
 
 log = logging.getLogger("llmgate")
 

@@ -1,22 +1,22 @@
 """Everything that goes out: the HTTP client, what holds it per event loop, and the keys it sends."""
 
-from asgi_llmgate.net.answer import HTTPAnswer
+from asgi_llmgate.concurrency.per_loop import PerLoop
+from asgi_llmgate.concurrency.single_flight import SingleFlight
 from asgi_llmgate.net.client import Fetched, HTTPClient
 from asgi_llmgate.net.credentials import CallableSource, CredentialSource
 from asgi_llmgate.net.deadline import Timeouts
 from asgi_llmgate.net.headers import header_name, header_value
 from asgi_llmgate.net.oauth import OAuthClient
-from asgi_llmgate.net.perloop import PerLoop
+from asgi_llmgate.net.response import HTTPResponse
 from asgi_llmgate.net.secrets import FileSecret, SecretSource, StaticSecret, parse_secret
-from asgi_llmgate.net.singleflight import SingleFlight
 
 __all__ = [
     "CallableSource",
     "CredentialSource",
     "Fetched",
     "FileSecret",
-    "HTTPAnswer",
     "HTTPClient",
+    "HTTPResponse",
     "OAuthClient",
     "PerLoop",
     "SecretSource",

@@ -16,14 +16,14 @@ from typing import Any, Protocol
 import httpx
 
 from asgi_llmgate._version import __version__
+from asgi_llmgate.concurrency.per_loop import PerLoop
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Secret
-from asgi_llmgate.net.answer import HTTPAnswer
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
-from asgi_llmgate.net.failures import ERRORS, before_answer
+from asgi_llmgate.net.errors import ERRORS, before_answer
 from asgi_llmgate.net.headers import UNSENDABLE, is_header_value
-from asgi_llmgate.net.perloop import PerLoop
+from asgi_llmgate.net.response import HTTPResponse
 from asgi_llmgate.net.transport import Proxies, SharedTransport, dialled, tls_context
 
 RawHeaders = Iterable[tuple[bytes, bytes | Secret]]
@@ -90,10 +90,10 @@ class HTTPClient:
 
     async def open(
         self, method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts
-    ) -> HTTPAnswer:
+    ) -> HTTPResponse:
         """Send a request; the answer, whose head is there and whose body is not, must be closed.
 
-        Raises Refused, Unreachable, MaybeSent, TimedOut, Broken, and CredentialUnavailable for a Secret that no header
+        Raises ConnectionRefused, Unreachable, MaybeSent, TimedOut, Broken; CredentialUnavailable for a Secret that no header
         can hold.  Cancelled, it closes the connection at once.
 
         What is raised brings no frame of the transport along: secrets are plain there, and a traceback may be shown
@@ -113,7 +113,7 @@ class HTTPClient:
             deadline.close()
             raise
         else:
-            return HTTPAnswer(response, deadline)
+            return HTTPResponse(response, deadline)
         try:
             raise failure
         finally:

@@ -2,7 +2,7 @@
 
     env:NAME, file:PATH            net/secrets.py
     a function of yours            CallableSource
-    an OAuth grant                 upstream/oauth.py
+    an OAuth grant                 upstream/oauth_credentials.py
 
 It is asked for every call, and nobody but the request to that server ever holds what it gives.
 """

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
-from asgi_llmgate.cancellation import CancelScope
+from asgi_llmgate.concurrency.cancellation import CancelScope
 from asgi_llmgate.errors import Phase
-from asgi_llmgate.net.failures import timed_out
+from asgi_llmgate.net.errors import timed_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,11 @@ _RUN = re.compile(r"[\w-]{8,}", re.ASCII)
 _CODE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}")  # RFC 6749 section 5.2
 
 
-class Unanswered(Exception):
+class OAuthUnavailable(Exception):
     """The identity provider could not be asked, or did not give an answer of the kind that there should be."""
 
 
-class Denied(Exception):
+class OAuthError(Exception):
     """The identity provider said no.  `code` is RFC 6749 section 5.2's, "" where it gave none."""
 
     def __init__(self, status: int, code: str, description: str) -> None:
@@ -68,21 +68,21 @@ class OAuthClient:
     method: Method = "basic"
 
     async def ask(self, url: str, form: Secret, fetch: Fetch) -> dict[str, Any]:
-        """The object that a POST of the form is answered with.  Raises Denied, Unanswered."""
+        """The object that a POST of the form is answered with.  Raises OAuthError, OAuthUnavailable."""
         secret = await self.secret.get() if self.secret is not None else Secret("")
         headers, body = self._signed(url, form, secret)
         raw = [(name.lower().encode(), value) for name, value in headers.items()]
         try:
             answer = await fetch(url, method="POST", headers=raw, content=body, limit=MAX_ANSWER, timeout=TIMEOUT)
         except UpstreamError as error:
-            raise Unanswered(f"{shown(url)}: {error.message}") from None
+            raise OAuthUnavailable(f"{shown(url)}: {error.message}") from None
         content = _object(answer.body)
         if answer.status == 200 and content is not None:
             return content
         if answer.status in (400, 401, 403):
-            raise Denied(answer.status, *_reason(content or {}, [secret, *_sent(headers, body)]))
+            raise OAuthError(answer.status, *_reason(content or {}, [secret, *_sent(headers, body)]))
         what = "" if content is not None else ", not a JSON object"
-        raise Unanswered(f"{shown(url)} answered {answer.status}{what}")
+        raise OAuthUnavailable(f"{shown(url)} answered {answer.status}{what}")
 
     def _signed(self, url: str, form: Secret, secret: Secret) -> tuple[dict[str, Secret], Secret]:
         """Headers and body of the request, our proof in one of them."""
@@ -139,7 +139,7 @@ def _signing(secret: Secret) -> tuple[Any, Any]:
             raise ValueError("a public key")
         algorithm = "RS256" if key.key_type == "RSA" else _ALGORITHMS[str(key["crv"])]
     except (JoseError, ValueError, TypeError, KeyError):
-        raise Unanswered("the client's private key is neither a JWK nor PEM") from None
+        raise OAuthUnavailable("the client's private key is neither a JWK nor PEM") from None
     header = {"kid": key.kid} if key.kid else {}
     method: Callable[..., Any] = PrivateKeyJWT
     return key, method(alg=algorithm, headers=header)

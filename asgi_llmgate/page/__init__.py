@@ -10,6 +10,6 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError(f"the usage page needs {needed}: pip install 'asgi-llmgate[page]'", name=needed) from None
 
-from asgi_llmgate.page.link import OneTimeLink
+from asgi_llmgate.page.login_link import OneTimeLink
 
 __all__ = ["OneTimeLink", "UsagePage"]

@@ -30,10 +30,10 @@ from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, local_path, refuse_other, respond, run_lifespan
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.errors import ClientGone, SettingsError
-from asgi_llmgate.page.link import OneTimeLink
-from asgi_llmgate.page.numbers import Numbers, Series, Visible
-from asgi_llmgate.page.query import Query
-from asgi_llmgate.page.render import Renderer
+from asgi_llmgate.page.filters import Query
+from asgi_llmgate.page.login_link import OneTimeLink
+from asgi_llmgate.page.queries import Numbers, Series, Visible
+from asgi_llmgate.page.rendering import Renderer
 from asgi_llmgate.usage.ledger import Database, NewerSchema, parse_url
 from asgi_llmgate.usage.ledger.report import safe_cell, shown_time
 from asgi_llmgate.usage.ledger.schema import NANO
@@ -94,7 +94,7 @@ class UsagePage:
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, page_auth: PageAuth, see: str | None = None) -> UsagePage:
         """The page of the ledger that a settings file describes.  Raises SettingsError, as Gateway.from_file does."""
-        from asgi_llmgate.settings import read_file, read_settings
+        from asgi_llmgate.config.schema import read_file, read_settings
 
         settings = read_settings(read_file(path)).usage.ledger
         if settings is None:

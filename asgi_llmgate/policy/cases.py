@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgi_llmgate._types import Scope
-from asgi_llmgate.cel.faults import suggestion
+from asgi_llmgate.cel.errors import suggestion
 from asgi_llmgate.errors import GateError, InternalError, SettingsError
 from asgi_llmgate.exchange import Call, Decision, Exchange, Identity, Target
 from asgi_llmgate.policy.middleware import PolicyMiddleware

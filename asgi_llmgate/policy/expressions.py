@@ -7,7 +7,7 @@ from typing import Any
 
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.facts import LIST_CLAIMS, Facts, fields_of
+from asgi_llmgate.rule_variables import LIST_CLAIMS, Facts, fields_of
 
 
 def condition(source: str) -> Callable[[Mapping[str, Any]], bool | None]:

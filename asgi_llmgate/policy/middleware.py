@@ -13,10 +13,10 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
 from asgi_llmgate.errors import ModelDenied, NotAuthorized, SettingsError
 from asgi_llmgate.exchange import Call, Decision, Exchange, Target
-from asgi_llmgate.facts import LIST_CLAIMS, Facts, read_env
-from asgi_llmgate.policy.decide import Denial, Engine, Policy, Verdict
+from asgi_llmgate.policy.denied_subjects import DeniedSubjects
+from asgi_llmgate.policy.evaluation import Denial, Engine, Policy, Verdict
 from asgi_llmgate.policy.rules import Rule
-from asgi_llmgate.policy.subjects import DeniedSubjects
+from asgi_llmgate.rule_variables import LIST_CLAIMS, Facts, read_env
 
 log = logging.getLogger("llmgate")
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from asgi_llmgate.cel.faults import suggestion
+from asgi_llmgate.cel.errors import suggestion
 from asgi_llmgate.errors import SettingsError
 
 Action = Literal["allow", "deny", "require"]

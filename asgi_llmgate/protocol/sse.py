@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.retained import Retained
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
 
 END = b"[DONE]"
 """The data of the event that ends an OpenAI stream."""
@@ -63,9 +63,9 @@ class SSEReader:
 
     __slots__ = ("_begun", "_data", "_ends_in_cr", "_max", "_more", "_pending", "_retained", "_size")
 
-    def __init__(self, *, max_event: int = MAX_EVENT, retained: Retained | None = None) -> None:
+    def __init__(self, *, max_event: int = MAX_EVENT, retained: BufferLimit | None = None) -> None:
         self._max = max_event
-        self._retained = retained or Retained(max_event)
+        self._retained = retained or BufferLimit(max_event)
         self._pending = bytearray()  # a line without its end; a list of its pieces can take 20 times its bytes
         self._data: bytes | None = None  # the first data line of an event without its end
         self._more = bytearray()  # the others

@@ -2,7 +2,7 @@
 
 Clients forgive different things, so a stream that one of them takes proves little.  This reader forgives nothing: it
 wants each event exactly as https://platform.claude.com/docs/en/build-with-claude/streaming shows it, `event:` line
-included, in the order of the grammar (see `asgi_llmgate.protocol.emitters`), with every delta of the kind of its
+included, in the order of the grammar (see `asgi_llmgate.protocol.messages.events`), with every delta of the kind of its
 block.  It shares no code with what it checks.
 """
 

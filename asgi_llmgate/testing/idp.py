@@ -19,9 +19,9 @@ from typing import Any, Literal, Self
 from joserfc import jwk, jwt
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.auth.keys import JWS_REGISTRY
-from asgi_llmgate.auth.provider import JWTProvider
-from asgi_llmgate.auth.sources import KeySource
+from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
+from asgi_llmgate.auth.keys.sources import KeySource
+from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 
 ISSUER = "claude-code-lab"
 AUDIENCE = "anthropic-api"

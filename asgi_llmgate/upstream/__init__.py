@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from asgi_llmgate.upstream.attempt import Attempt
 from asgi_llmgate.upstream.backend import Backend, Upstream
-from asgi_llmgate.upstream.oauth import ClientCredentials, TokenExchange
+from asgi_llmgate.upstream.expiring_cache import ExpiringCache
+from asgi_llmgate.upstream.oauth_credentials import ClientCredentials, TokenExchange
 from asgi_llmgate.upstream.outgoing import Asking, anthropic_headers, serves
-from asgi_llmgate.upstream.remembered import Remembered
 
 __all__ = [
     "Asking",
     "Attempt",
     "Backend",
     "ClientCredentials",
-    "Remembered",
+    "ExpiringCache",
     "TokenExchange",
     "Upstream",
     "anthropic_headers",

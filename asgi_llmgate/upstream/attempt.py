@@ -5,7 +5,7 @@ A correction is this call's own until the server has answered what it led to; th
 unless it may be the caller's doing:
 
 - It changed nothing in what was sent: then it is not made at all, and the next one is tried.
-- The refusal's words stand in the request (protocol/quotations.py): who writes a prompt may write a refusal into it.
+- The refusal's words stand in the request (quotations.py): who writes a prompt may write a refusal into it.
 - The server said the same again afterwards: then it was not the reason.
 - It is a limit so small that nobody would run a model with it.
 """
@@ -17,10 +17,10 @@ import time
 from copy import copy
 from dataclasses import replace
 
-from asgi_llmgate.net import HTTPAnswer
-from asgi_llmgate.protocol.carriers import Carrier
-from asgi_llmgate.protocol.learnt import NOTHING, Learnt
-from asgi_llmgate.protocol.quotations import may_be_quoted
+from asgi_llmgate.net import HTTPResponse
+from asgi_llmgate.protocol.response_handlers import ResponseHandler
+from asgi_llmgate.protocol.servers.corrections import NOTHING, Corrections
+from asgi_llmgate.protocol.servers.quotations import may_be_quoted
 from asgi_llmgate.upstream.backend import Corrected, Upstream
 from asgi_llmgate.upstream.outgoing import Asking, Outgoing, write
 
@@ -46,11 +46,11 @@ class Attempt:
         self._rewrites = 0
         self.outgoing = self._write(NOTHING)
 
-    def carrier(self) -> Carrier:
+    def carrier(self) -> ResponseHandler:
         """What carries the answer: to be made when the answer opens, since a correction changes what is expected."""
         return self.outgoing.carrier()
 
-    async def open(self) -> HTTPAnswer:
+    async def open(self) -> HTTPResponse:
         """The answer, a 200 whose body has not been read; it must be closed.  Raises GateError."""
         exchange, model = self._asking.exchange, self._asking.target.model
         tries = 0
@@ -92,12 +92,12 @@ class Attempt:
         self.outgoing = plain
         return plain.body != refused.body
 
-    async def _rewrite(self, own: Learnt) -> Outgoing:
+    async def _rewrite(self, own: Corrections) -> Outgoing:
         self._rewrites += 1
         await asyncio.sleep(0)  # a large call takes a while: others come in between
         return self._write(own)
 
-    def _write(self, own: Learnt) -> Outgoing:
+    def _write(self, own: Corrections) -> Outgoing:
         upstream = self._upstream
         outgoing = write(self._asking, upstream.dialect, upstream.options, self._known.adding(own))
         self._asking.exchange.dropped[:] = outgoing.dropped

@@ -17,15 +17,15 @@ import httpx
 
 from asgi_llmgate.errors import InvalidRequest, SettingsError, UpstreamError
 from asgi_llmgate.exchange import Exchange, Secret
-from asgi_llmgate.net import CredentialSource, Fetched, HTTPAnswer, HTTPClient, Timeouts, header_name, header_value
+from asgi_llmgate.net import CredentialSource, Fetched, HTTPClient, HTTPResponse, Timeouts, header_name, header_value
 from asgi_llmgate.net.client import RawHeaders
-from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.failures import upstream_error
-from asgi_llmgate.protocol.learnt import Correction, Learnt, corrections
-from asgi_llmgate.protocol.native import native_error
-from asgi_llmgate.protocol.request import Options
-from asgi_llmgate.protocol.room import UNCOUNTED, Count, count
-from asgi_llmgate.upstream.lessons import Lessons
+from asgi_llmgate.protocol.messages.forwarding import native_error
+from asgi_llmgate.protocol.servers.context_window import UNCOUNTED, Count, count
+from asgi_llmgate.protocol.servers.corrections import Correction, Corrections, corrections
+from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
+from asgi_llmgate.protocol.servers.refusals import upstream_error
+from asgi_llmgate.protocol.translation.request import Options
+from asgi_llmgate.upstream.correction_store import CorrectionStore
 from asgi_llmgate.upstream.outgoing import Headers, Outgoing
 
 ASKING = 5.0
@@ -98,20 +98,20 @@ class Upstream:
         key_header = backend.api_key.key_header if backend.api_key is not None else ""
         self._key_header = header_name(key_header or backend.dialect.key_header)
         self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
-        self._lessons = Lessons()
+        self._lessons = CorrectionStore()
         self._urls: dict[tuple[str, str], httpx.URL] = {}
 
-    def lessons(self, model: str) -> Learnt:
+    def lessons(self, model: str) -> Corrections:
         """What this server has taught about a model of its."""
         return self._lessons.about(model)
 
-    def keep(self, model: str, learnt: Learnt) -> None:
+    def keep(self, model: str, learnt: Corrections) -> None:
         """Spare other calls what one has found out."""
         self._lessons.keep(model, learnt)
 
     async def send(
         self, outgoing: Outgoing, model: str, exchange: Exchange, more_headers: Iterable[tuple[bytes, bytes]] = ()
-    ) -> HTTPAnswer | Corrected:
+    ) -> HTTPResponse | Corrected:
         """Send a call: its answer is a 200 whose body has not been read.
 
         Raises UpstreamError for everything that neither answers nor corrects, and what the key's source raises.
@@ -135,7 +135,7 @@ class Upstream:
         headers: Sequence[tuple[bytes, bytes | Secret]],
         body: bytes,
         exchange: Exchange,
-    ) -> HTTPAnswer:
+    ) -> HTTPResponse:
         """Send a request that nobody here understands to a path under `base_url`: its answer is a 2xx.
 
         Raises UpstreamError.
@@ -177,7 +177,7 @@ class Upstream:
 
     async def _open(
         self, method: str, url: httpx.URL, headers: RawHeaders, body: bytes, exchange: Exchange
-    ) -> HTTPAnswer:
+    ) -> HTTPResponse:
         """The answer, after one more try with a new credential where there is one."""
         timeouts = self._backend.timeouts
         plain = [*headers, *self._headers]
@@ -199,7 +199,7 @@ class Upstream:
         bearer = self._key_header == b"authorization"
         return ((self._key_header, Secret("Bearer " + key.reveal()) if bearer else key),)
 
-    async def _refusal(self, answer: HTTPAnswer) -> tuple[UpstreamError, bytes]:
+    async def _refusal(self, answer: HTTPResponse) -> tuple[UpstreamError, bytes]:
         async with answer:
             content = await answer.prefix(_ERROR_BODY)
         return self._error(answer.status, content, answer.headers), content

@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from asgi_llmgate.exchange import Exchange, Secret, Target, Wire
-from asgi_llmgate.protocol import lazyjson
-from asgi_llmgate.protocol.anthropic import MessagesRequest
-from asgi_llmgate.protocol.carriers import Carrier, Translated
-from asgi_llmgate.protocol.completions import ChatAnswer, completion_body
-from asgi_llmgate.protocol.dialects import Dialect
-from asgi_llmgate.protocol.forwarded import ForwardedRequest
-from asgi_llmgate.protocol.learnt import Learnt
-from asgi_llmgate.protocol.native import VERSION, NativeAnswer
-from asgi_llmgate.protocol.request import Options, to_chat
-from asgi_llmgate.protocol.retained import Retained
-from asgi_llmgate.protocol.room import UNCOUNTED, Count
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, completion_body
+from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
+from asgi_llmgate.protocol.messages.forwarding import VERSION, MessagesForwarder
+from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
+from asgi_llmgate.protocol.servers.context_window import UNCOUNTED, Count
+from asgi_llmgate.protocol.servers.corrections import Corrections
+from asgi_llmgate.protocol.servers.dialects import Dialect
+from asgi_llmgate.protocol.translation.request import Options, to_chat
 
 Headers = tuple[tuple[bytes, bytes | Secret], ...]
 
@@ -34,7 +34,7 @@ class Outgoing:
     """`carrier` makes what carries the answer.  With `is_local` nobody is asked.  `dropped` names what was left out."""
 
     body: bytes
-    carrier: Callable[[], Carrier]
+    carrier: Callable[[], ResponseHandler]
     headers: Headers = ()
     query: str = ""
     dropped: tuple[str, ...] = ()
@@ -52,10 +52,10 @@ class Asking:
     input_estimate: int
     query: str = ""
     counted: Count = UNCOUNTED
-    retained: Retained = field(default_factory=Retained)
+    retained: BufferLimit = field(default_factory=BufferLimit)
 
 
-def write(asking: Asking, dialect: Dialect, options: Options, learnt: Learnt) -> Outgoing:
+def write(asking: Asking, dialect: Dialect, options: Options, learnt: Corrections) -> Outgoing:
     """The call as a server should get it now, with all that it has taught.
 
     Raises InvalidRequest where the call cannot be carried over.
@@ -74,7 +74,7 @@ def serves(native: bool, wire: Wire) -> bool:
 
 
 def _translated(
-    asking: Asking, request: MessagesRequest, dialect: Dialect, options: Options, learnt: Learnt
+    asking: Asking, request: MessagesRequest, dialect: Dialect, options: Options, learnt: Corrections
 ) -> Outgoing:
     exchange = asking.exchange
     chat = to_chat(
@@ -100,12 +100,12 @@ def _translated(
 
 
 def _native(asking: Asking, request: MessagesRequest, options: Options) -> Outgoing:
-    changes = {"model": lazyjson.quote(asking.target.model)}
-    changes.update((name, lazyjson.quote(value)) for name, value in options.extra_body.items())
+    changes = {"model": objects.quote(asking.target.model)}
+    changes.update((name, objects.quote(value)) for name, value in options.extra_body.items())
     return Outgoing(
         request.handed_on.rewritten(changes),
         partial(
-            NativeAnswer,
+            MessagesForwarder,
             stream=request.stream,
             request_id=asking.exchange.request_id,
             input_estimate=asking.input_estimate,
@@ -116,7 +116,7 @@ def _native(asking: Asking, request: MessagesRequest, options: Options) -> Outgo
 
 
 def _completion(
-    asking: Asking, request: ForwardedRequest, dialect: Dialect, options: Options, learnt: Learnt
+    asking: Asking, request: ForwardedRequest, dialect: Dialect, options: Options, learnt: Corrections
 ) -> Outgoing:
     body, shows_usage = completion_body(
         request,
@@ -126,7 +126,7 @@ def _completion(
         learnt=learnt,
     )
     carrier = partial(
-        ChatAnswer,
+        ChatForwarder,
         stream=request.stream,
         request_id=asking.exchange.request_id,
         input_estimate=asking.input_estimate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asgi_llmgate.usage.accesslog import AccessLog
+from asgi_llmgate.usage.access_log import AccessLog
 from asgi_llmgate.usage.middleware import UsageMiddleware
 from asgi_llmgate.usage.record import UsageRecord
 from asgi_llmgate.usage.sinks import Sink

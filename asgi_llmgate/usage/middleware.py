@@ -25,13 +25,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
-from asgi_llmgate.asgi.replies import in_time, outcome_of, refuse
+from asgi_llmgate.asgi.responses import in_time, outcome_of, refuse
 from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, ShuttingDown, row_for
 from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
-from asgi_llmgate.protocol.envelopes import error_event
-from asgi_llmgate.usage.crash import stack
+from asgi_llmgate.protocol.error_bodies import error_event
 from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Cost, Field, UsageRecord
 from asgi_llmgate.usage.sinks import Sink, Sinks
+from asgi_llmgate.usage.tracebacks import stack
 
 log = logging.getLogger("llmgate")
 

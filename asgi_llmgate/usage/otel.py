@@ -110,7 +110,7 @@ class OpenTelemetry:
     def call(self, exchange: Exchange, address: tuple[str, int]) -> AbstractContextManager[RawHeaders]:
         before = self._calls.pop(exchange.request_id, None)
         if before is not None:  # its answer was read and not passed on: the call is made again, in other words
-            _fail(before, "Rejected")
+            _fail(before, "RequestRejected")
         target = exchange.target
         assert target is not None
         operation, model = exchange.call.operation if exchange.call is not None else "", clip(target.model)

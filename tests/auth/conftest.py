@@ -11,8 +11,8 @@ from joserfc import jwk
 from joserfc.util import urlsafe_b64encode
 
 from asgi_llmgate.auth import JWTProvider, Verifier
-from asgi_llmgate.auth.keys import JWS_REGISTRY
-from asgi_llmgate.auth.sources import URL
+from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
+from asgi_llmgate.auth.keys.sources import URL
 from asgi_llmgate.errors import Unreachable
 from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import Fetched
@@ -196,7 +196,7 @@ def signatures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         checked.append(key.kid)
         return check(signed, key, **options)
 
-    monkeypatch.setattr("asgi_llmgate.auth.trust.jws.validate_compact", counted)
+    monkeypatch.setattr("asgi_llmgate.auth.jwt_verifier.jws.validate_compact", counted)
     return checked
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider, TokenRefused, Verifier
-from asgi_llmgate.auth.keys import read_keys
+from asgi_llmgate.auth.keys.key_set import read_keys
 from asgi_llmgate.errors import Refusal
 from asgi_llmgate.net import Fetched, OAuthClient
 from asgi_llmgate.testing.driver import call

@@ -12,7 +12,7 @@ import pytest
 
 from asgi_llmgate.auth import URL, Inline, JWTProvider, TokenRefused, Verifier
 from asgi_llmgate.auth import verifier as module
-from asgi_llmgate.auth.compact import read_token
+from asgi_llmgate.auth.jws import read_token
 from asgi_llmgate.errors import KeysUnavailable, MissingScope, SettingsError
 
 JWKS_URL = "https://idp.test/jwks.json"

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_rule
-from asgi_llmgate.cel.grammar import parse
-from asgi_llmgate.cel.times import parse_duration, parse_timestamp
-from asgi_llmgate.cel.values import CelType, Uint, equal
+from asgi_llmgate.cel.runtime.times import parse_duration, parse_timestamp
+from asgi_llmgate.cel.runtime.values import CelType, Uint, equal
+from asgi_llmgate.cel.syntax.grammar import parse
 from tests.installing import npm_packages, run
 
 CEL_SPEC = "@bufbuild/cel-spec@0.6.1"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.cel import CompileError, EvaluationError
-from asgi_llmgate.cel.values import Uint
+from asgi_llmgate.cel.runtime.values import Uint
 
 TRUE = [
     # comparison across numeric types

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from asgi_llmgate import Gateway
-from asgi_llmgate.assembly import assemble
+from asgi_llmgate.config import assemble
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.serving import serving

@@ -30,7 +30,7 @@ print(json.dumps([home.text, answer.json()["content"][0]["text"]]))
 FILES = {
     "mysite/__init__.py": "",
     "mysite/settings.py": (
-        "from asgi_llmgate.settings import read_file\nLLMGATE = read_file('llmgate.yaml')\n"
+        "from asgi_llmgate.config.schema import read_file\nLLMGATE = read_file('llmgate.yaml')\n"
         "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'mysite.urls'\n"
     ),
     "company.py": (

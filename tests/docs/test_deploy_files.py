@@ -19,8 +19,8 @@ import yaml
 
 from asgi_llmgate import Gateway
 from asgi_llmgate._version import __version__
-from asgi_llmgate.assembly.descriptors import PER_STREAM
-from asgi_llmgate.settings import parse_size, read_file, read_settings
+from asgi_llmgate.config.open_files import PER_STREAM
+from asgi_llmgate.config.schema import parse_size, read_file, read_settings
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.workers import MARGIN
 from tests.docs.blocks import NAMED

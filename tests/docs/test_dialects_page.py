@@ -1,4 +1,4 @@
-"""docs/reference/dialects.md says what the table in protocol/dialects.py says."""
+"""docs/reference/dialects.md says what the table in protocol/servers/dialects.py says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from asgi_llmgate.protocol.dialects import DIALECTS, Dialect, derive
+from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect, derive
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "dialects.md").read_text("utf-8")
 COLUMNS = [name for name in Dialect.__struct_fields__ if name not in ("name", "families")]

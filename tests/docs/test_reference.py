@@ -10,12 +10,12 @@ import pytest
 
 import asgi_llmgate
 from asgi_llmgate.cel.compiler import MAX_DEPTH
-from asgi_llmgate.cel.functions import FUNCTIONS
-from asgi_llmgate.cel.grammar import MAX_SOURCE
-from asgi_llmgate.cel.macros import MACROS
+from asgi_llmgate.cel.runtime.functions import FUNCTIONS
+from asgi_llmgate.cel.runtime.macros import MACROS
+from asgi_llmgate.cel.syntax.grammar import MAX_SOURCE
+from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.errors import TABLE
-from asgi_llmgate.facts import CREDENTIALS, fields_of
-from asgi_llmgate.settings import Settings
+from asgi_llmgate.rule_variables import CREDENTIALS, fields_of
 from asgi_llmgate.usage.metrics import LATEST, METRICS, Metric
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
 from asgi_llmgate.usage.record import UsageRecord

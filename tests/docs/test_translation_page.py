@@ -11,9 +11,9 @@ import pytest
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.exchange import Target
-from asgi_llmgate.protocol.anthropic import decode_messages
-from asgi_llmgate.protocol.dialects import DIALECTS
-from asgi_llmgate.protocol.request import Chat, Options, to_chat
+from asgi_llmgate.protocol.messages.request import decode_messages
+from asgi_llmgate.protocol.servers.dialects import DIALECTS
+from asgi_llmgate.protocol.translation.request import Chat, Options, to_chat
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "translation.md").read_text("utf-8")
 
@@ -43,7 +43,7 @@ def test_what_is_dropped_is_named(name: str) -> None:
     assert name not in json.loads(chat.body)
 
 
-@pytest.mark.parametrize("name", names("Refused by name"))
+@pytest.mark.parametrize("name", names("ConnectionRefused by name"))
 def test_what_is_refused_is_named(name: str) -> None:
     image = {"type": "image", "source": {"type": "file", "file_id": "f"}}
     fields: dict[str, Any] = {"messages": [{"role": "user", "content": [image]}]} if name == "file_id" else {name: "x"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_llmgate.asgi.uploads import Upload
+from asgi_llmgate.asgi.upload_limits import Upload
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code import ClaudeCode

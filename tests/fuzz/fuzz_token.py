@@ -15,7 +15,7 @@ from joserfc import jwk
 from joserfc.util import urlsafe_b64encode
 
 from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider
-from asgi_llmgate.auth.keys import JWS_REGISTRY
+from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
 from asgi_llmgate.net import Fetched, OAuthClient
 
 KEY = jwk.OKPKey.generate_key("Ed25519", {"kid": "k", "use": "sig"}, private=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.emitters import Emitter, MessageEmitter, SSEEmitter
-from asgi_llmgate.protocol.plan import AnswerPlan
+from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translator import Translator
+from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 from asgi_llmgate.testing.grammar import check_stream
 
 PLANS = [
-    AnswerPlan("msg_1", "m", thinking=True, input_estimate=5),
-    AnswerPlan("msg_1", "m", think_tags=True, thinking=True, stop_sequences=("END",)),
-    AnswerPlan("msg_1", "m", output_limit=1, echo_model=True, names={"A": "B"}),
+    ResponsePlan("msg_1", "m", thinking=True, input_estimate=5),
+    ResponsePlan("msg_1", "m", think_tags=True, thinking=True, stop_sequences=("END",)),
+    ResponsePlan("msg_1", "m", output_limit=1, echo_model=True, names={"A": "B"}),
 ]
 
 DELTAS = [
@@ -62,7 +62,7 @@ def target(data: bytes) -> None:
     check_stream(out.take())
 
 
-def translate(plan: AnswerPlan, pieces: list[bytes], out: Emitter) -> Translator:
+def translate(plan: ResponsePlan, pieces: list[bytes], out: Emitter) -> Translator:
     translator, reader = Translator(plan), SSEReader(max_event=4096)
     try:
         for piece in pieces:

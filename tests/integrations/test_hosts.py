@@ -12,15 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from asgi_llmgate import (
-    Exchange,
-    Gateway,
-    JWTAuthMiddleware,
-    PolicyMiddleware,
-    UsageMiddleware,
-    UsageRecord,
-    mount,
-)
+from asgi_llmgate import Exchange, Gateway, JWTAuthMiddleware, PolicyMiddleware, UsageMiddleware, UsageRecord, mount
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.serving import serving
 from tests import djangosite

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import SettingsError, mount
-from asgi_llmgate.page import OneTimeLink, UsagePage, numbers
+from asgi_llmgate.page import OneTimeLink, UsagePage, queries
 from asgi_llmgate.testing.driver import Driver, Reply, call
 from asgi_llmgate.usage.ledger import Database, parse_url
 
@@ -211,7 +211,7 @@ async def test_calls_as_csv(page: Make) -> None:
 
 
 async def test_a_download_ends_when_its_reader_leaves(page: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbers, "_CHUNK", 1)
+    monkeypatch.setattr(queries, "_CHUNK", 1)
     read: list[int] = []
     made = page()
     calls = made._numbers.calls

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from asgi_llmgate.page.numbers import Numbers
-from asgi_llmgate.page.query import Query
+from asgi_llmgate.page.filters import Query
+from asgi_llmgate.page.queries import Numbers
 from asgi_llmgate.usage.ledger import Database, parse_url
 from tests.postgresql import postgresql_server
 from tests.usage.ledger.stored import NOON, record
@@ -131,7 +131,7 @@ def test_what_is_written_while_somebody_looks_is_not_shown_to_him(make: Make, mo
 
 
 def test_a_series_is_read_once_while_it_stays(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asgi_llmgate.page import numbers as module
+    from asgi_llmgate.page import queries as module
 
     read: list[str] = []
     spoken = module._spoken

@@ -8,7 +8,7 @@ import pytest
 
 from asgi_llmgate import Exchange, Identity, PolicyMiddleware, Rule, SettingsError
 from asgi_llmgate.exchange import Call, Target
-from asgi_llmgate.protocol.anthropic import decode_messages
+from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.testing.driver import call
 
 LAB = 'jwt.org == "acme" && jwt.team == "data-platform"'

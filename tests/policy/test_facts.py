@@ -10,9 +10,9 @@ import pytest
 from asgi_llmgate import Exchange, Identity, SettingsError
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.exchange import Call, Target
-from asgi_llmgate.facts import Facts, facts, fields_of, read_env
 from asgi_llmgate.policy import condition, field
-from asgi_llmgate.protocol.anthropic import decode_messages
+from asgi_llmgate.protocol.messages.request import decode_messages
+from asgi_llmgate.rule_variables import Facts, facts, fields_of, read_env
 from asgi_llmgate.testing.driver import http_scope
 
 BODY = b"""{

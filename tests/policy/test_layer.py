@@ -9,7 +9,7 @@ import pytest
 
 from asgi_llmgate import Exchange, Identity, PolicyMiddleware
 from asgi_llmgate.exchange import Call, Target
-from asgi_llmgate.protocol.anthropic import decode_messages
+from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.testing.driver import http_scope
 
 BODY = b'{"model":"claude-opus-5-5","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}'

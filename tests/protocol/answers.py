@@ -10,13 +10,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.emitters import Emitter, MessageEmitter, SSEEmitter
-from asgi_llmgate.protocol.plan import AnswerPlan
+from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translator import Translator
+from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 from asgi_llmgate.testing.grammar import check_stream
 
-PLAN = AnswerPlan(message_id="msg_req_1", model="qwen3", input_estimate=50, thinking=True)
+PLAN = ResponsePlan(message_id="msg_req_1", model="qwen3", input_estimate=50, thinking=True)
 
 
 def chunk(*, finish: str | None = None, usage: Any = None, **delta: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def feed(pieces: Iterable[bytes], translator: Translator, out: Emitter, *, max_e
     translator.finish(out)
 
 
-def streamed(data: bytes | Sequence[bytes], plan: AnswerPlan = PLAN, **options: Any) -> Told:
+def streamed(data: bytes | Sequence[bytes], plan: ResponsePlan = PLAN, **options: Any) -> Told:
     """A stream, translated into a stream, which is checked."""
     translator, out = Translator(plan), SSEEmitter("req_1")
     feed([data] if isinstance(data, bytes) else data, translator, out, **options)
@@ -91,14 +91,14 @@ def streamed(data: bytes | Sequence[bytes], plan: AnswerPlan = PLAN, **options: 
     return Told(check_stream(written), translator, written)
 
 
-def collected(data: bytes, plan: AnswerPlan = PLAN) -> Told:
+def collected(data: bytes, plan: ResponsePlan = PLAN) -> Told:
     """A stream, translated into one Message; raises what it ended in."""
     translator, out = Translator(plan), MessageEmitter()
     feed([data], translator, out)
     return Told(json.loads(out.message()), translator)
 
 
-def whole(completion: Any, plan: AnswerPlan = PLAN) -> Told:
+def whole(completion: Any, plan: ResponsePlan = PLAN) -> Told:
     """A JSON completion, translated into one Message; raises what it ended in."""
     translator, out = Translator(plan), MessageEmitter()
     translator.whole(completion if isinstance(completion, bytes) else json.dumps(completion).encode(), out)

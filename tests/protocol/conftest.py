@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.exchange import Target
-from asgi_llmgate.protocol.anthropic import MessagesRequest, decode_messages
-from asgi_llmgate.protocol.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.request import Chat, Options, to_chat
+from asgi_llmgate.protocol.messages.request import MessagesRequest, decode_messages
+from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
+from asgi_llmgate.protocol.translation.request import Chat, Options, to_chat
 from tests.openai_sdk import read_by_the_sdk
 
 Decode = Callable[..., MessagesRequest]

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from asgi_llmgate.errors import Broken, GateError, UpstreamError, row_for
 from asgi_llmgate.exchange import Usage
-from asgi_llmgate.protocol.carriers import Translated
-from asgi_llmgate.protocol.completions import ChatAnswer
-from asgi_llmgate.protocol.envelopes import anthropic_error, openai_error
-from asgi_llmgate.protocol.failures import reported_error, upstream_error
-from asgi_llmgate.protocol.metering import Meter, read_usage
-from asgi_llmgate.protocol.native import NativeAnswer, native_error
-from asgi_llmgate.protocol.tokenizers import read_count, read_prompt
+from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
+from asgi_llmgate.protocol.error_bodies import anthropic_error, openai_error
+from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, native_error
+from asgi_llmgate.protocol.response_handlers import Translated
+from asgi_llmgate.protocol.servers.refusals import reported_error, upstream_error
+from asgi_llmgate.protocol.token_usage import Meter, read_usage
+from asgi_llmgate.protocol.translation.tokenizers import read_count, read_prompt
 from tests.protocol.answers import PLAN
 
 DEEP = [b"[" * depth + b"]" * depth for depth in (100, 980, 20_000)]
@@ -138,8 +138,8 @@ def test_counts_are_metered_or_not(body: bytes) -> None:
 
 
 CARRIERS: dict[str, Callable[[bool], Any]] = {
-    "native": lambda stream: NativeAnswer(stream=stream, request_id="req_1", input_estimate=9),
-    "completions": lambda stream: ChatAnswer(stream=stream, request_id="req_1", input_estimate=9),
+    "native": lambda stream: MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9),
+    "completions": lambda stream: ChatForwarder(stream=stream, request_id="req_1", input_estimate=9),
     "translated": lambda stream: Translated(PLAN, stream=stream, request_id="req_1"),
 }
 

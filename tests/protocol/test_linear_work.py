@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.protocol.carriers import Carrier, Translated
-from asgi_llmgate.protocol.completions import ChatAnswer
-from asgi_llmgate.protocol.metering import Meter
-from asgi_llmgate.protocol.native import NativeAnswer
+from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
+from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
+from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
 from asgi_llmgate.protocol.sse import SSEReader
+from asgi_llmgate.protocol.token_usage import Meter
 from tests.protocol.answers import PLAN, call, calls, chunk, counted
 from tests.work import handled
 
@@ -137,14 +137,14 @@ SHAPES: dict[str, Callable[[int], list[bytes]]] = {
 
 ANTHROPICS = [shape for shape in SHAPES if "Anthropic" in shape]
 
-CARRIERS: dict[str, Callable[[], Carrier]] = {
+CARRIERS: dict[str, Callable[[], ResponseHandler]] = {
     "translated": lambda: Translated(TAGGED, stream=True, request_id="req_1"),
     "put together": lambda: Translated(TAGGED, stream=False, request_id="req_1"),
-    "handed on": lambda: ChatAnswer(stream=True, request_id="req_1", input_estimate=1),
+    "handed on": lambda: ChatForwarder(stream=True, request_id="req_1", input_estimate=1),
 }
 
 
-def carry(pieces: list[bytes], carrier: Carrier, *, whole: bool) -> None:
+def carry(pieces: list[bytes], carrier: ResponseHandler, *, whole: bool) -> None:
     reader = SSEReader()
     for piece in pieces:
         for data in reader.feed(piece):
@@ -190,7 +190,7 @@ def test_the_work_of_a_piece_does_not_grow(shape: str, carrier: str) -> None:
 @pytest.mark.parametrize("shape", [*ANTHROPICS, "text", "keep-alives", "a byte at a time"])
 def test_the_same_of_a_server_that_speaks_the_client_s_own_wire(shape: str) -> None:
     def work(number: int) -> Callable[[], object]:
-        native = NativeAnswer(stream=True, request_id="req_1", input_estimate=1)
+        native = MessagesForwarder(stream=True, request_id="req_1", input_estimate=1)
         return lambda: carry(SHAPES[shape](number), native, whole=False)
 
     is_linear(work)

@@ -10,8 +10,8 @@ import pytest
 
 from asgi_llmgate.errors import Broken, ClientGone, Throttled
 from asgi_llmgate.exchange import Answer, Usage
-from asgi_llmgate.protocol.emitters import SSEEmitter
-from asgi_llmgate.protocol.translator import Translator
+from asgi_llmgate.protocol.messages.events import SSEEmitter
+from asgi_llmgate.protocol.translation.response import Translator
 from asgi_llmgate.testing.grammar import check_stream
 from tests.protocol.answers import (
     BOTH,

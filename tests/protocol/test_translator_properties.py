@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.protocol.emitters import MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translator import Translator
+from asgi_llmgate.protocol.translation.response import Translator
 from asgi_llmgate.testing.grammar import check_stream
 from tests.protocol.answers import PLAN, Script, collected, cut_up, feed, scripts, streamed, whole
 

@@ -5,13 +5,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.testing.grammar import (
-    FramingViolation,
-    OrderViolation,
-    ShapeViolation,
-    StreamViolation,
-    check_stream,
-)
+from asgi_llmgate.testing.grammar import FramingViolation, OrderViolation, ShapeViolation, StreamViolation, check_stream
 
 USAGE = {
     "input_tokens": 5, "output_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,

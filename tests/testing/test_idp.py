@@ -13,7 +13,7 @@ import pytest
 from joserfc import jwt
 
 from asgi_llmgate.auth import Discovery, File, JWTAuthMiddleware, TokenRefused, Verifier
-from asgi_llmgate.auth.keys import JWS_REGISTRY
+from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import JWKS_FILE, KEY_FILE, MockIdP

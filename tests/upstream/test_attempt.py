@@ -8,8 +8,8 @@ import pytest
 from asgi_llmgate.errors import PromptTooLong
 from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.net import HTTPClient
-from asgi_llmgate.protocol.anthropic import decode_messages
-from asgi_llmgate.protocol.dialects import DIALECTS
+from asgi_llmgate.protocol.messages.request import decode_messages
+from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, refuse, say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.upstream import Attempt, Backend, Upstream

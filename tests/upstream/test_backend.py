@@ -14,7 +14,7 @@ from asgi_llmgate import Gateway
 from asgi_llmgate.errors import CredentialUnavailable, SettingsError, UpstreamError
 from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net import CallableSource, CredentialSource, FileSecret, HTTPClient
-from asgi_llmgate.protocol.dialects import DIALECTS, derive
+from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.upstream import Backend, Upstream
 from asgi_llmgate.upstream.outgoing import Outgoing
 from tests.net.test_headers import UNSENDABLE

@@ -14,8 +14,8 @@ import pytest
 from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.exchange import Call, Exchange, Target
 from asgi_llmgate.net import HTTPClient
-from asgi_llmgate.protocol.anthropic import decode_messages
-from asgi_llmgate.protocol.dialects import derive
+from asgi_llmgate.protocol.messages.request import decode_messages
+from asgi_llmgate.protocol.servers.dialects import derive
 from asgi_llmgate.upstream import Attempt, Backend, Upstream
 from asgi_llmgate.upstream import attempt as attempts
 from asgi_llmgate.upstream.outgoing import Asking, write

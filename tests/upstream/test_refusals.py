@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from asgi_llmgate.errors import Overloaded, PromptTooLong, Rejected, Throttled, UpstreamError
+from asgi_llmgate.errors import Overloaded, PromptTooLong, RequestRejected, Throttled, UpstreamError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.upstream import Backend, Upstream
@@ -111,7 +111,7 @@ async def test_a_compressed_refusal_is_not_unpacked_whole() -> None:
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
-    assert isinstance(error, Rejected)
+    assert isinstance(error, RequestRejected)
     assert error.told == "no"
 
 

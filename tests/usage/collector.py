@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi.replies import respond
+from asgi_llmgate.asgi.responses import respond
 from asgi_llmgate.testing.serving import serving
 
 

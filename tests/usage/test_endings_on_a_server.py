@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from asgi_llmgate.asgi.replies import refuse, respond
+from asgi_llmgate.asgi.responses import refuse, respond
 from asgi_llmgate.errors import NotAuthorized
 from asgi_llmgate.testing.serving import serving
 from asgi_llmgate.usage import AccessLog, UsageMiddleware

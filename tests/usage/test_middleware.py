@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asgi_llmgate.asgi.replies import refuse, respond
+from asgi_llmgate.asgi.responses import refuse, respond
 from asgi_llmgate.errors import (
     AuthenticationFailed,
     BodyTooLarge,

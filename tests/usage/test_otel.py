@@ -22,7 +22,7 @@ from asgi_llmgate.testing.model_script import raw, refuse, say
 from asgi_llmgate.usage import UsageMiddleware
 from asgi_llmgate.usage.metrics import LATEST, METRICS
 from asgi_llmgate.usage.otel import OpenTelemetry
-from asgi_llmgate.usage.serverspan import ServerSpan
+from asgi_llmgate.usage.server_span import ServerSpan
 from tests.usage.collector import Collector, Span
 
 OTEL: dict[str, Any] = {"usage": {"otel": {}}}
@@ -309,7 +309,7 @@ async def test_nobody_listening_is_an_error_of_the_client_span(gate: Any, collec
     gateway, _ = gate(**OTEL, backends=backends)
     await ask(gateway)
     client, _ = pair(collector)
-    assert client.attributes["error.type"] == "Refused"
+    assert client.attributes["error.type"] == "ConnectionRefused"
     assert client.attributes["server.port"] == 1
 
 
@@ -319,7 +319,7 @@ async def test_a_call_that_is_made_again_in_other_words_is_two_client_spans(gate
     assert (await ask(gateway, stream=True)).status == 200
     first, second, server = collector.spans()
     assert [first.parent, second.parent] == [server.id] * 2
-    assert (first.error, first.attributes["error.type"]) == (True, "Rejected")
+    assert (first.error, first.attributes["error.type"]) == (True, "RequestRejected")
     assert (second.error, second.attributes["llmgate.attempts"]) == (False, 2)
     sent = [request.headers["traceparent"].split("-")[2] for request in model.requests]
     assert sent == [first.id, second.id]
@@ -532,7 +532,7 @@ def test_a_label_must_be_a_field(gate: Any) -> None:
 
 
 def test_a_package_that_is_missing_is_named(gate: Any, monkeypatch: Any) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "asgi_llmgate.usage.serverspan", None)
+    monkeypatch.setitem(__import__("sys").modules, "asgi_llmgate.usage.server_span", None)
     with pytest.raises(SettingsError, match=r"^usage\.otel: needs .*pip install 'asgi-llmgate\[otel\]'"):
         gate(**OTEL)
 

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from asgi_llmgate.usage.crash import stack
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.journal import Journal, Segment
 from asgi_llmgate.usage.ledger.rows import decode, encode
 from asgi_llmgate.usage.ledger.schema import NewerSchema
 from asgi_llmgate.usage.record import UsageRecord
+from asgi_llmgate.usage.tracebacks import stack
 
 log = logging.getLogger("llmgate")
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asgi_llmgate.page.numbers import Numbers
-from asgi_llmgate.page.query import Query
+from asgi_llmgate.page.filters import Query
+from asgi_llmgate.page.queries import Numbers
 from asgi_llmgate.usage.ledger import Database, parse_url, rows
 from asgi_llmgate.usage.metrics import OTHER
 from tests.usage.ledger.stored import NOON, Stored, record

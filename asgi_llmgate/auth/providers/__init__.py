@@ -1,0 +1,1 @@
+"""Identity providers: what is known of each before it sends anything."""

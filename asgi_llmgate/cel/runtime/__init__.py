@@ -1,0 +1,1 @@
+"""What compiled expressions are made of: values, operators, functions, macros."""

@@ -1,0 +1,133 @@
+"""The terminal app: what each path under the mount answers.
+
+    messages, completions    a call, carried to a model server                         dispatch.py
+    count_tokens             the model server's count, or an estimate                  counting.py
+    models, openai_models    the listed names that the caller's rules allow            listing.py
+    passthrough              handed on                                                 passthrough.py
+
+Which path is which is a table (routes.py).  Alone, without a Resolve layer before it, the app resolves for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.asgi import Body, Draining, local_path, refuse, refuse_other, respond
+from asgi_llmgate.endpoints.calls import Dispatch
+from asgi_llmgate.endpoints.count_tokens import TokenCounter
+from asgi_llmgate.endpoints.models import ModelList
+from asgi_llmgate.endpoints.passthrough import Passthrough
+from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
+from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
+from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.token_estimate import Estimator
+from asgi_llmgate.routing import ModelTable
+from asgi_llmgate.routing.resolve import Resolver
+from asgi_llmgate.routing.routes import ROUTES, Route, Routes, find
+from asgi_llmgate.rule_variables import LIST_CLAIMS
+from asgi_llmgate.upstream import Backend, Upstream
+
+
+class TranslationApp:
+    """Answers Anthropic's Messages API from OpenAI-style model servers.
+
+    `backends` are the model servers by name, `models` says which of them answers under which name, `routes` what each
+    path is.  `client` is the HTTP client, its own where there is none (closed by `aclose`).  Times are seconds;
+    `answer_limit` is how many bytes of one answer may be kept at a time;
+    `draining` ends the calls that are open when the server stops; `debug` tells the client what was dropped;
+    `list_claims` as in PolicyMiddleware.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        *,
+        models: ModelTable,
+        routes: Routes = ROUTES,
+        client: HTTPClient | None = None,
+        ping_interval: float = 12.0,
+        client_stall: float = 60.0,
+        answer_limit: int = RESPONSE_LIMIT,
+        draining: Draining | None = None,
+        debug: bool = False,
+        list_claims: Sequence[str] = LIST_CLAIMS,
+    ) -> None:
+        self.draining = Draining() if draining is None else draining
+        self._own_client = HTTPClient() if client is None else None
+        http = client or self._own_client
+        assert http is not None
+        upstreams = {name: Upstream(backend, http) for name, backend in backends.items()}
+        estimator = Estimator()
+        self._routes = routes
+        self._resolver = Resolver(models, routes=routes, list_claims=list_claims)
+        self._list = ModelList(models, list_claims=list_claims)
+        self._counter = TokenCounter(upstreams, estimator=estimator)
+        self._passthrough = Passthrough(
+            upstreams, client_stall=client_stall, answer_limit=answer_limit, draining=self.draining
+        )
+        self._dispatch = Dispatch(
+            upstreams,
+            estimator=estimator,
+            ping_interval=ping_interval,
+            client_stall=client_stall,
+            answer_limit=answer_limit,
+            draining=self.draining,
+            debug=debug,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await refuse_other(scope, send)
+        scope, exchange = Exchange.enter(scope)
+        body = self._resolver.body(scope, receive)
+        try:
+            if exchange.call is None:
+                await self._resolver.resolve(scope, body)
+            await self._answer(scope, exchange, body, send)
+        except GateError as error:
+            if exchange.outcome:  # the answer had begun, and could not be ended
+                raise
+            await refuse(scope, body.rest, send, error)
+        finally:
+            body.drop()
+
+    async def aclose(self) -> None:
+        """Close the client that was made here."""
+        if self._own_client is not None:
+            await self._own_client.aclose()
+
+    async def _answer(self, scope: Scope, exchange: Exchange, body: Body, send: Send) -> None:
+        path = local_path(scope)
+        found = find(self._routes, path)
+        if found is None:
+            raise NotFound(f"no such path: {path[:100]}")
+        route, item = found
+        if not route.allows(scope["method"]):
+            raise MethodNotAllowed(route.methods)
+        if exchange.call is None:
+            await self._respond(scope, exchange, send, self._list.answer(scope, item))
+        else:
+            await self._call(route, scope, exchange, body, send)
+
+    async def _call(self, route: Route, scope: Scope, exchange: Exchange, body: Body, send: Send) -> None:
+        call = exchange.call
+        assert call is not None
+        asked, query = call.asked, scope.get("query_string", b"").decode("latin-1")
+        assert isinstance(asked, (MessagesRequest, ForwardedRequest))
+        if isinstance(asked, ForwardedRequest) and route.kind == "passthrough":
+            await self._passthrough.answer(scope, exchange, asked, body.receive, send)
+        elif isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
+            tokens = await self._counter.count(exchange, asked, call.candidates[0], query=query)
+            await self._respond(scope, exchange, send, quote({"input_tokens": tokens}))
+        else:
+            await self._dispatch.answer(exchange, asked, body.receive, send, query=query)
+
+    async def _respond(self, scope: Scope, exchange: Exchange, send: Send, body: bytes) -> None:
+        exchange.settle("ok")
+        headers = [(b"content-type", b"application/json"), (b"request-id", exchange.request_id.encode("ascii"))]
+        await respond(send, 200, headers, body, head=scope["method"] == "HEAD")

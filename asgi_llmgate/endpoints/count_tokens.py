@@ -1,0 +1,87 @@
+"""`POST /v1/messages/count_tokens`: the model server's own count where it has a tokenizer to ask, else an estimate.
+
+    dialect.tokenizer   what is asked
+    -----------------   -----------------------------------------------------------------------------------------
+    messages            vLLM: /tokenize takes the conversation and counts it with the model's own chat template
+    template            llama.cpp: /apply-template makes the prompt, /tokenize its tokens
+    none                nobody
+    (native)            /messages/count_tokens, Anthropic's own
+
+A tokenizer that fails is no reason to fail: the client only wants a number.  One that is not there is not asked again
+for a while: a 404 speaks of one model (a server may route by the name in the body), 405 and 501 of the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from asgi_llmgate.errors import UnknownModel, UpstreamError
+from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.token_estimate import Estimator
+from asgi_llmgate.protocol.translation import tokenizers
+from asgi_llmgate.upstream import ExpiringCache, Upstream, anthropic_headers
+
+log = logging.getLogger("llmgate")
+
+AGAIN = 300.0
+"""Seconds until a tokenizer that was not there is looked for again."""
+
+_NEVER_THERE = frozenset({405, 501})
+
+
+class TokenCounter:
+    """`upstreams` maps a backend's name to it; `estimator` answers where they cannot, and learns where they can; `now`
+    gives seconds that never go back."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        estimator: Estimator,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._upstreams = upstreams
+        self._estimator = estimator
+        self._without = ExpiringCache[bool](now, AGAIN)
+
+    async def count(self, exchange: Exchange, request: MessagesRequest, target: Target, *, query: str = "") -> int:
+        """Tokens of the prompt.  Raises what a native server refuses, and InvalidRequest for a prompt that cannot be
+        carried over."""
+        upstream = self._upstreams[target.backend]
+        if upstream.dialect.native:
+            body = request.handed_on.rewritten({"model": quote(target.model)})
+            path = upstream.dialect.path + "/count_tokens"
+            headers = anthropic_headers(exchange.headers)
+            return tokenizers.read_count(await upstream.ask(path, body, exchange, headers=headers, query=query))
+        if upstream.dialect.tokenizer != "none" and not self._is_without(target):
+            try:
+                found = await self._ask(upstream, exchange, request, target)
+            except UpstreamError as error:
+                self._note(error, target)
+                log.info("backend %s cannot count tokens: %s %s", target.backend, error.message, error.detail)
+            else:
+                self._estimator.observe(target.model, request.size, found, exchange.identity.who)
+                return found
+        return self._estimator.estimate(request.size, target.model, exchange.identity.who)
+
+    def _is_without(self, target: Target) -> bool:
+        return any(self._without.get(key) for key in ((target.backend, None), (target.backend, target.model)))
+
+    def _note(self, error: UpstreamError, target: Target) -> None:
+        """Remember a tokenizer that is not there.  That a model is not there says nothing about the tokenizer."""
+        if error.status in _NEVER_THERE:
+            self._without.put((target.backend, None), True)
+        elif error.status == 404 and not isinstance(error, UnknownModel):
+            self._without.put((target.backend, target.model), True)
+
+    async def _ask(self, upstream: Upstream, exchange: Exchange, request: MessagesRequest, target: Target) -> int:
+        prompt = tokenizers.prompt_of(request, target=target, dialect=upstream.dialect, options=upstream.options)
+        if upstream.dialect.tokenizer == "messages":
+            return tokenizers.read_count(await upstream.ask("/tokenize", prompt, exchange, at_root=True))
+        text = tokenizers.read_prompt(await upstream.ask("/apply-template", prompt, exchange, at_root=True))
+        body = tokenizers.text_body(text)
+        return tokenizers.read_count(await upstream.ask("/tokenize", body, exchange, at_root=True))

@@ -1,0 +1,96 @@
+"""A path that is handed on to one backend: method, query and body as they came, with our key and the decided model.
+
+What comes back is not understood, only read along for the count of tokens.  So an answer that breaks off cannot be
+ended well: the connection is cut, which every client takes for what it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from asgi_llmgate._types import Receive, Scope, Send
+from asgi_llmgate.asgi import ClientConnection, Draining, local_path
+from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
+from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
+from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.sse import MAX_EVENT
+from asgi_llmgate.protocol.token_usage import Meter
+from asgi_llmgate.upstream import Upstream
+
+_JSON = (b"content-type", b"application/json")
+"""Said by us: under another charset the server would read another body than the one that was decided on."""
+
+
+class Passthrough:
+    """`upstreams` maps a backend's name to it; `client_stall` is in seconds; of an answer up to `answer_limit` bytes
+    are kept to be read along; `draining` ends the calls that are open when the server stops."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        client_stall: float = 60.0,
+        answer_limit: int = RESPONSE_LIMIT,
+        draining: Draining,
+    ) -> None:
+        self._upstreams = upstreams
+        self._client_stall = client_stall
+        self._kept = min(MAX_EVENT, answer_limit)
+        self._draining = draining
+
+    async def answer(
+        self, scope: Scope, exchange: Exchange, request: ForwardedRequest, receive: Receive, send: Send
+    ) -> None:
+        """Raises GateError: before an answer has begun, or, with the outcome settled, when one could not be ended."""
+        assert exchange.call is not None
+        target = exchange.target = exchange.call.candidates[0]
+        upstream = self._upstreams[target.backend]
+        body = request.opened.body
+        if request.model:
+            body = request.opened.rewritten({"model": quote(target.model)})
+        headers = [(b"accept", exchange.headers.get("accept", "*/*").encode("latin-1")), *([_JSON] if body else [])]
+        path, query = upstream_path(local_path(scope)), scope.get("query_string", b"").decode("latin-1")
+        if any(name == "model" for name, _ in parse_qsl(query, keep_blank_values=True)):
+            raise InvalidRequest("model: stands in the body, not in the query")
+        exchange.attempts, exchange.sent_at = 1, time.monotonic()
+        try:
+            async with ClientConnection(receive, send, stall=self._client_stall) as client, self._draining.call():
+                with exchange.tracing.call(exchange, upstream.address) as traced:
+                    more = [*headers, *traced]
+                    opened = await upstream.pass_on(scope["method"], path, query, more, body, exchange)
+                async with opened as answer:
+                    kind = answer.headers.get("content-type", "")
+                    meter = Meter(kind, limit=self._kept)
+                    try:
+                        await client.start(answer.status, _headers(exchange, kind))
+                        async for chunk in answer.chunks():
+                            exchange.first_token_at = exchange.first_token_at or time.monotonic()
+                            meter.feed(chunk)
+                            await client.send(chunk)
+                        meter.end()
+                    finally:  # however it ends: what has been used is paid for
+                        exchange.usage, exchange.answer = meter.usage, meter.answer
+                exchange.settle("ok")
+                await client.end()
+        except ClientGone as error:
+            exchange.settle_error("client_disconnect", error)
+        except GateError as error:
+            if client.started:
+                stopped = isinstance(error, ShuttingDown)
+                exchange.settle_error("shutdown" if stopped else "upstream_truncated", error)
+            raise
+
+
+def upstream_path(path: str) -> str:
+    """Where a path of ours hangs under a backend's `base_url`, which ends in `/v1` as a rule."""
+    before, version, rest = path.rpartition("/v1/")
+    return f"/{rest}" if version else before or path
+
+
+def _headers(exchange: Exchange, content_type: str) -> list[tuple[bytes, bytes]]:
+    headers = [(b"request-id", exchange.request_id.encode("ascii"))]
+    return [*headers, (b"content-type", content_type.encode("latin-1"))] if content_type else headers

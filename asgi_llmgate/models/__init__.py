@@ -1,8 +1,0 @@
-"""Which model answers under which name."""
-
-from __future__ import annotations
-
-from asgi_llmgate.models.prices import Price
-from asgi_llmgate.models.table import ModelRow, ModelTable
-
-__all__ = ["ModelRow", "ModelTable", "Price"]

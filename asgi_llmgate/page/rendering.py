@@ -1,0 +1,142 @@
+"""From numbers to HTML: charts are laid out here, templates/ says what goes where.  Everything shown is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from asgi_llmgate.page import formatting
+from asgi_llmgate.page.charts import Chart, lines, stacked
+from asgi_llmgate.page.filters import SPANS, Query
+from asgi_llmgate.page.queries import Overview, Sums, Times
+from asgi_llmgate.usage.ledger.report import shown_time
+from asgi_llmgate.usage.ledger.schema import NANO
+
+_HERE = Path(__file__).parent / "templates"
+
+SHOWN = 8
+"""Rows of a breakdown before the rest is summed up."""
+
+_FILTERS = {"user": "User", "model": "Model", "outcome": "Outcome", "reason": "Reason"}
+_ALWAYS = ("user", "model")
+"""Breakdowns that are shown even if they say only one thing."""
+
+_CHOICES = 200
+
+
+class Renderer:
+    """Holds the templates, compiled."""
+
+    def __init__(self) -> None:
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_HERE),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+            auto_reload=False,
+        )
+        self._templates.filters |= {
+            "count": formatting.count,
+            "dollars": formatting.dollars,
+            "milliseconds": formatting.milliseconds,
+            "clock": shown_time,
+        }
+        self._page = self._templates.get_template("page.html")
+        self._away = self._templates.get_template("away.html")
+        self.style = (_HERE / "style.css").read_bytes()
+
+    def page(self, overview: Overview, root: str, now: float) -> bytes:
+        """The whole page; `root` is the path that it is mounted at."""
+        query = overview.query
+        span = SPANS[query.span]
+        total = overview.total
+        shown = [name for name, rows in overview.groups.items() if name in _ALWAYS or len(rows) > 1]
+        return self._page.render(
+            root=root,
+            query=query,
+            span=span,
+            spans=SPANS,
+            total=total,
+            denied=formatting.share(total.denied, total.requests),
+            failed=formatting.share(total.failed, total.requests),
+            duration=overview.duration,
+            first_token=overview.first_token,
+            sampled=overview.sampled,
+            charts=_charts(overview, span.form),
+            breakdowns=[_breakdown(name, overview.groups[name]) for name in shown],
+            tools=_breakdown("tool", overview.tools),
+            calling=formatting.share(total.calling, total.requests),
+            reasons=overview.reasons,
+            most_denied=max((number for _, number in overview.reasons), default=1),
+            filters=list(_filters(query, overview.choices)),
+            calls=[_call(row) for row in overview.calls],
+            fields=[name for name in shown if name not in _FILTERS],
+            older=overview.older,
+            now=int(now * 1000),
+        ).encode("utf-8", "replace")
+
+    def away(self, root: str) -> bytes:
+        """What is shown while the database does not work."""
+        return self._away.render(root=root).encode()
+
+
+def _charts(overview: Overview, form: str) -> list[Chart]:
+    labels = [shown_time(start * 1000, form) for start in overview.starts]
+    bars = overview.bars
+    return [
+        stacked(
+            "Requests",
+            ("answered", "denied", "failed"),
+            [(each.requests - each.denied - each.failed, each.denied, each.failed) for each in bars],
+            labels,
+            formatting.count,
+        ),
+        stacked(
+            "Tokens",
+            ("input", "cached input", "output"),
+            [(max(0, each.input - each.cached), each.cached, each.output) for each in bars],
+            labels,
+            formatting.count,
+        ),
+        stacked("Cost", ("US dollars",), [(each.cost or 0.0,) for each in bars], labels, formatting.dollars),
+        _timed("Time to first token", overview.first_tokens, labels),
+        _timed("Duration", overview.durations, labels),
+    ]
+
+
+def _timed(title: str, times: Iterable[Times], labels: list[str]) -> Chart:
+    rows = [(each.half, each.most) for each in times]
+    return lines(title, ("median", "95th percentile"), rows, labels, formatting.milliseconds)
+
+
+def _breakdown(name: str, rows: Sequence[tuple[str, Sums]]) -> dict[str, Any]:
+    most = max((sums.requests for _, sums in rows), default=1)
+    return {
+        "name": name,
+        "rows": [(value, sums, round(sums.requests / most * 100, 1)) for value, sums in rows[:SHOWN]],
+        "rest": len(rows) - SHOWN,
+    }
+
+
+def _filters(query: Query, choices: Mapping[str, list[str]]) -> Iterable[dict[str, Any]]:
+    """One select per dimension; what is chosen is among its options even where it has no calls in this range."""
+    for name in dict.fromkeys([*(n for n in choices if n not in _FILTERS), *_FILTERS, *query.filters]):
+        chosen = query.filters.get(name, "")
+        values = choices.get(name, [])[:_CHOICES]
+        if values or chosen:
+            options = values if not chosen or chosen in values else [chosen, *values]
+            yield {"name": name, "label": _FILTERS.get(name, name), "options": options, "chosen": chosen}
+
+
+def _call(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "cost": None if row["cost_nano"] is None else row["cost_nano"] / NANO,
+        "fields": {name: ", ".join(v) if isinstance(v, list) else str(v) for name, v in (row["fields"] or {}).items()},
+        "kind": {"ok": "good", "refused": "denied"}.get(row["outcome"], "bad"),
+        "called": bool(row["request_model"]),
+    }

@@ -1,0 +1,254 @@
+"""Two ways to tell one answer on Anthropic's wire: as a stream of events, or as one Message.
+
+The translator decides what happens and in which order; an emitter only writes it down.  Because one translator drives
+both, an answer is the same whether it is streamed or not.  The stream's grammar, as
+https://platform.claude.com/docs/en/build-with-claude/streaming has it and as clients insist on it:
+
+    message_start  (content_block_start(i)  content_block_delta(i)*  content_block_stop(i))*  message_delta
+    message_stop
+
+with i = 0, 1, 2 ... and one block open at a time; a `ping` may stand anywhere after message_start.  Or, at any place,
+`error` and nothing more: a block that was open then stays open, which tells the client that it is not whole.  The
+`event:` line is required: clients pass over an event without one.  A block starts empty, because clients take text
+and tool input from deltas only.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from asgi_llmgate.errors import GateError
+from asgi_llmgate.exchange import Usage
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.error_bodies import error_event
+from asgi_llmgate.protocol.rawjson.strings import object_in, quoted
+
+SIGNATURE = "llmgate"
+"""The `signature` of every thinking block that we make.  It says nothing but "not Anthropic's": such a block is
+recognised by it when the client sends it back."""
+
+
+class Emitter(Protocol):
+    """Where an answer goes.  `raw` is always JSON-escaped characters without the quotes (see `jsontext`).
+
+    What takes `raw` raises errors.ResponseTooLarge where it is kept, and there is no room for it.
+    """
+
+    def start(self, message_id: str, model: str, input_tokens: int) -> None:
+        """The answer begins.  A second call is ignored: another attempt may continue what one has begun."""
+
+    def text(self, raw: bytes) -> None:
+        """More text; opens a text block when no block is open."""
+
+    def thinking(self, raw: bytes) -> None:
+        """More reasoning; opens a thinking block when no block is open."""
+
+    def tool_open(self, call_id: str, name: str) -> None:
+        """A tool call begins."""
+
+    def json(self, raw: bytes) -> None:
+        """More of the open call's input: a piece of its JSON, itself written as a JSON string."""
+
+    def retract(self, raw: bytes) -> bool:
+        """Let the text `raw` stand in place of the open call, and close it.  False when the call has been told
+        already."""
+
+    def close(self) -> None:
+        """The open block is whole.  Raises errors.ResponseTooLarge, too."""
+
+    def ping(self) -> None:
+        """Nothing to say yet."""
+
+    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
+        """The answer is whole."""
+
+    def fail(self, error: GateError) -> None:
+        """The answer ends here and is not whole."""
+
+
+def usage_json(usage: Usage) -> bytes:
+    """Anthropic's `usage`, whose `input_tokens` are those that no cache was involved in."""
+    fresh = max(0, usage.input - usage.cache_read - usage.cache_creation)
+    details = b',"output_tokens_details":{"thinking_tokens":%d}' % usage.reasoning if usage.reasoning else b""
+    return b'{"input_tokens":%d,"cache_creation_input_tokens":%d,"cache_read_input_tokens":%d,"output_tokens":%d%b}' % (
+        fresh,
+        usage.cache_creation,
+        usage.cache_read,
+        usage.output,
+        details,
+    )
+
+
+def _ending(stop_reason: str, stop_sequence: str | None) -> bytes:
+    sequence = b"null" if stop_sequence is None else b'"%b"' % quoted(stop_sequence)
+    details = (
+        b',"stop_details":{"type":"refusal","category":null,"explanation":null}' if stop_reason == "refusal" else b""
+    )
+    return b'"stop_reason":"%b","stop_sequence":%b%b' % (stop_reason.encode(), sequence, details)
+
+
+_MESSAGE = b'{"id":"%b","type":"message","role":"assistant","model":"%b","content":%b,%b,"usage":%b}'
+
+
+class SSEEmitter:
+    """Writes the stream.  `request_id` goes into an error event; `begun` says that an earlier attempt's
+    `message_start` has been sent already."""
+
+    __slots__ = ("_begun", "_index", "_kind", "_out", "_prefix", "_request_id")
+
+    def __init__(self, request_id: str = "", *, begun: bool = False) -> None:
+        self._request_id = request_id
+        self._begun = begun
+        self._out: list[bytes] = []
+        self._index = -1
+        self._kind = ""
+        self._prefix = b""
+
+    def take(self) -> bytes:
+        """All that is ready since the last call, for one send."""
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def start(self, message_id: str, model: str, input_tokens: int) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        nothing = b'"stop_reason":null,"stop_sequence":null'
+        usage = usage_json(Usage(input=input_tokens))
+        message = _MESSAGE % (quoted(message_id), quoted(model), b"[]", nothing, usage)
+        self._event(b"message_start", b'"message":%b' % message)
+
+    def text(self, raw: bytes) -> None:
+        if not self._kind:
+            self._open("text", b'"text","text":""', b'"text_delta","text"')
+        if raw:
+            self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
+
+    def thinking(self, raw: bytes) -> None:
+        if not self._kind:
+            self._open("thinking", b'"thinking","thinking":"","signature":""', b'"thinking_delta","thinking"')
+        self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
+
+    def tool_open(self, call_id: str, name: str) -> None:
+        block = b'"tool_use","id":"%b","name":"%b","input":{}' % (quoted(call_id), quoted(name))
+        self._open("tool", block, b'"input_json_delta","partial_json"')
+
+    def json(self, raw: bytes) -> None:
+        self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
+
+    def retract(self, raw: bytes) -> bool:
+        return False
+
+    def close(self) -> None:
+        if self._kind == "thinking":
+            signature = b'"index":%d,"delta":{"type":"signature_delta","signature":"%b"}'
+            self._event(b"content_block_delta", signature % (self._index, SIGNATURE.encode()))
+        self._event(b"content_block_stop", b'"index":%d' % self._index)
+        self._kind = ""
+
+    def ping(self) -> None:
+        if self._begun:
+            self._out.append(b'event: ping\ndata: {"type":"ping"}\n\n')
+
+    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
+        delta = b'"delta":{%b},"usage":%b' % (_ending(stop_reason, stop_sequence), usage_json(usage))
+        self._event(b"message_delta", delta)
+        self._out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+    def fail(self, error: GateError) -> None:
+        self._out.append(error_event(error, self._request_id, "anthropic"))
+
+    def _open(self, kind: str, block: bytes, delta: bytes) -> None:
+        self._kind = kind
+        self._index += 1
+        self._event(b"content_block_start", b'"index":%d,"content_block":{"type":%b}' % (self._index, block))
+        self._prefix = (
+            b"event: content_block_delta\n"
+            b'data: {"type":"content_block_delta","index":%d,"delta":{"type":%b:"' % (self._index, delta)
+        )
+
+    def _event(self, name: bytes, fields: bytes) -> None:
+        self._out.append(b'event: %b\ndata: {"type":"%b",%b}\n\n' % (name, name, fields))
+
+
+_BLOCK = 128
+"""Bytes that a block of a Message takes beside its content."""
+
+
+class MessageEmitter:
+    """Collects the Message, as far as `retained` has room for it."""
+
+    __slots__ = ("_blocks", "_call", "_ending", "_error", "_head", "_kind", "_pieces", "_retained", "_usage")
+
+    def __init__(self, retained: BufferLimit | None = None) -> None:
+        self._retained = retained or BufferLimit()
+        self._head: tuple[bytes, bytes] | None = None
+        self._blocks: list[bytes] = []
+        self._kind = ""
+        self._call: tuple[bytes, bytes] = (b"", b"")
+        self._pieces = bytearray()
+        self._ending = b""
+        self._usage = b""
+        self._error: GateError | None = None
+
+    def message(self) -> bytes:
+        """The Message as JSON, once it is finished.  Raises what `fail` was given."""
+        if self._error is not None:
+            raise self._error
+        assert self._head is not None
+        return _MESSAGE % (*self._head, b"[%b]" % b",".join(self._blocks), self._ending, self._usage)
+
+    def start(self, message_id: str, model: str, input_tokens: int) -> None:
+        if self._head is None:
+            self._head = (quoted(message_id), quoted(model))
+
+    def text(self, raw: bytes) -> None:
+        self._kind = "text"
+        self._keep(raw)
+
+    def thinking(self, raw: bytes) -> None:
+        self._kind = "thinking"
+        self._keep(raw)
+
+    def tool_open(self, call_id: str, name: str) -> None:
+        self._kind = "tool"
+        self._call = (quoted(call_id), quoted(name))
+
+    def json(self, raw: bytes) -> None:
+        self._keep(raw)
+
+    def retract(self, raw: bytes) -> bool:
+        self._retained.release(len(self._pieces))
+        self._pieces.clear()
+        self.text(raw)
+        self.close()
+        return True
+
+    def close(self) -> None:
+        self._retained.add(_BLOCK)
+        content = bytes(self._pieces)
+        self._pieces.clear()
+        if self._kind == "tool":
+            block = b'{"type":"tool_use","id":"%b","name":"%b","input":%b}' % (*self._call, object_in(content) or b"{}")
+        elif self._kind == "thinking":
+            block = b'{"type":"thinking","thinking":"%b","signature":"%b"}' % (content, SIGNATURE.encode())
+        else:
+            block = b'{"type":"text","text":"%b"}' % content
+        self._blocks.append(block)
+
+    def ping(self) -> None:
+        pass
+
+    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
+        self._ending = _ending(stop_reason, stop_sequence)
+        self._usage = usage_json(usage)
+
+    def fail(self, error: GateError) -> None:
+        self._error = error
+        self._pieces.clear()
+        self._blocks.clear()
+
+    def _keep(self, raw: bytes) -> None:
+        self._retained.add(len(raw))
+        self._pieces += raw

@@ -1,0 +1,157 @@
+"""A Messages request, as Anthropic's clients send it.
+
+https://platform.claude.com/docs/en/api/messages; what Claude Code really sends goes beyond it with every release, so
+the request is an open object: what is required is checked here, everything else is kept by name until somebody asks
+for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.messages.blocks import Block, Message, Reading, read_content, read_messages
+from asgi_llmgate.protocol.messages.size import measure
+from asgi_llmgate.protocol.messages.tool_search import Tool, Toolset, read_tools
+from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.members import check_members, check_one_model
+from asgi_llmgate.protocol.rawjson.objects import Fields, Opened
+from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
+from asgi_llmgate.protocol.token_estimate import Size, tokens
+
+
+class MessagesRequest:
+    """A checked request; an `exchange.Asked`.
+
+    `opened` is the whole body, opened one level, and `fields` its values.  Texts, schemas and tool inputs in it are
+    views of the body's bytes, so the request holds the body in memory for as long as it lives.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        max_tokens: int,
+        stream: bool,
+        system: Sequence[Block],
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        opened: Opened,
+        structure: Structure = STRUCTURE,
+    ) -> None:
+        self.model = model
+        self.max_tokens = max_tokens
+        self.stream = stream
+        self.system = system
+        self.messages = messages
+        self.tools = tools
+        self.opened = opened
+        self.fields = opened.fields
+        self.toolset = Toolset(tools, messages)
+        self._structure = structure
+
+    @cached_property
+    def handed_on(self) -> Opened:
+        """The body for a server that gets the client's own bytes.  Raises `InvalidRequest` where it could read
+        something else in them than was decided on, and `StructureTooLarge`."""
+        check_members(self.opened, self._structure)
+        check_one_model(self.fields)
+        return self.opened
+
+    @property
+    def temperature(self) -> float | None:
+        """As asked; None also for something that is no number."""
+        value = objects.read(self.fields.get("temperature"))
+        return float(value) if type(value) in (int, float) else None
+
+    @property
+    def message_count(self) -> int:
+        return len(self.messages)
+
+    @cached_property
+    def tool_names(self) -> Sequence[str]:
+        """Every tool that the request brings, deferred ones and ones defined in the conversation included."""
+        everything = [*self.tools, *self.toolset.declared.values(), *self.toolset.unsupported]
+        return tuple(dict.fromkeys(tool.name for tool in everything))
+
+    @cached_property
+    def images(self) -> int:
+        """How many there are, those in tools' results included."""
+        blocks = [block for message in self.messages for block in message.content]
+        return sum(each.type == "image" for block in blocks for each in (block, *block.inner))
+
+    @property
+    def has_images(self) -> bool:
+        """Wherever they are: in results of tools and in documents, too."""
+        return any(_holds_image(block) for message in self.messages for block in message.content)
+
+    @cached_property
+    def size(self) -> Size:
+        """What an `Estimator` needs of the request; outlives it."""
+        return measure(self.fields.get("system", b""), self.messages, self.toolset.offered.values())
+
+    @property
+    def input_tokens_estimate(self) -> int:
+        """Before any model has been heard of; `tokens.Estimator` knows better."""
+        return tokens(self.size)
+
+    def __repr__(self) -> str:
+        return f"MessagesRequest(model={self.model!r}, messages={len(self.messages)})"  # prompts are nobody's business
+
+
+def decode_messages(body: bytes, *, counting: bool = False, structure: Structure = STRUCTURE) -> MessagesRequest:
+    """Decode the body of `POST /v1/messages`, or with `counting` of `/v1/messages/count_tokens`, which has no
+    `max_tokens` (0 then).
+
+    Raises `InvalidRequest`, whose message names the path of what is wrong (`messages.3.content.0.type: Field
+    required`), and `StructureTooLarge` before more is opened than `structure` allows.
+    """
+    opened = objects.open_body(body, structure)
+    fields = opened.fields
+    reading = Reading(structure)
+    try:
+        return MessagesRequest(
+            model=_model(fields, structure),
+            max_tokens=0 if counting else _max_tokens(fields),
+            stream=objects.boolean(fields, "stream"),
+            system=read_content(objects.given(fields, "system"), "system", reading),
+            messages=_messages(fields, reading),
+            tools=read_tools(objects.given(fields, "tools"), structure),
+            opened=opened,
+            structure=structure,
+        )
+    except RecursionError:
+        raise InvalidRequest(objects.TOO_DEEP) from None
+
+
+def _model(fields: Fields, structure: Structure) -> str:
+    model = objects.string(fields, "model")
+    structure.check_model(model)
+    if not model:
+        raise InvalidRequest("model: String should have at least 1 character")
+    return model
+
+
+def _max_tokens(fields: Fields) -> int:
+    asked = objects.integer(fields, "max_tokens")
+    if asked is None:
+        raise InvalidRequest("max_tokens: Field required")
+    return asked
+
+
+def _messages(fields: Fields, reading: Reading) -> Sequence[Message]:
+    value = objects.given(fields, "messages")
+    if value is None:
+        raise InvalidRequest("messages: Field required")
+    messages = read_messages(value, reading)
+    if not messages:
+        raise InvalidRequest("messages: at least one message is required")
+    return messages
+
+
+def _holds_image(block: Block) -> bool:
+    if block.source is not None and block.type == "document":
+        content = objects.objects_in(block.source.get("content"))
+        return any(objects.read_string(each.get("type")) == "image" for each in content)
+    return block.type == "image" or any(map(_holds_image, block.inner))

@@ -1,0 +1,174 @@
+"""Resolve: from the body of a request to the call that the rules decide on.
+
+The name that the client asks for is not the model that answers, so a decision needs both, and both need the body.  It
+is read here once, decoded once, and looked up in the model table; what comes after reads `exchange.call`.  The layer
+sits behind authentication (nobody unknown makes us read 32 MiB) and before policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from types import MappingProxyType
+
+from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
+from asgi_llmgate.asgi import Body, Uploads, local_path, refuse
+from asgi_llmgate.asgi.upload_limits import MEMORY, MIN_RATE, TIMEOUT
+from asgi_llmgate.errors import GateError, NotFound
+from asgi_llmgate.exchange import Asked, Call, Exchange, Target
+from asgi_llmgate.protocol.forwarded_request import decode_forwarded
+from asgi_llmgate.protocol.messages.request import decode_messages
+from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
+from asgi_llmgate.routing import ModelTable
+from asgi_llmgate.routing.routes import ROUTES, Route, Routes, find
+from asgi_llmgate.rule_variables import LIST_CLAIMS, facts
+
+BODY_LIMIT = 32 * 2**20
+
+LARGE = 2**20
+"""Bytes from which a body is decoded in a thread."""
+
+
+class Resolver:
+    """Turns a request into a call.
+
+    `routes` says what each path under the mount is, `body_limit` is in bytes, `uploads` how slow bodies may be and what
+    all of them may hold, `structure` what is in one, `list_claims` as in PolicyMiddleware: a row's condition sees the
+    claims that a rule sees.
+    """
+
+    def __init__(
+        self,
+        models: ModelTable,
+        *,
+        routes: Routes = ROUTES,
+        body_limit: int = BODY_LIMIT,
+        uploads: Uploads | None = None,
+        structure: Structure = STRUCTURE,
+        list_claims: Sequence[str] = LIST_CLAIMS,
+    ) -> None:
+        self._uploads = uploads or Uploads()
+        self._models = models
+        self._routes = routes
+        self._body_limit = body_limit
+        self._structure = structure
+        self._list_claims = tuple(list_claims)
+
+    async def resolve(self, scope: Scope, body: Body) -> None:
+        """Set `exchange.call` where the request is a call to a model.
+
+        Raises what reading the body raises, InvalidRequest and StructureTooLarge for what is in it, and NotFound for a
+        model that no row names.
+        """
+        path = local_path(scope)
+        found = find(self._routes, path)
+        if found is None:
+            return
+        route, _ = found
+        exchange = Exchange.of(scope)
+        exchange.wire = route.wire
+        decode = _DECODERS.get(route.kind)
+        if decode is None or not route.allows(scope["method"]):
+            return
+        headers = exchange.headers
+        asked = await _decoded(partial(decode, structure=self._structure), await body.read())
+        call = exchange.call = Call(
+            asked=asked,
+            candidates=(),
+            session_id=headers.get("x-claude-code-session-id", ""),
+            agent_id=headers.get("x-claude-code-agent-id", ""),
+            request_class=headers.get("x-claude-code-request-class", ""),
+            operation=route.operation(path),
+        )
+        call.candidates = self._candidates(route, asked, scope, exchange)
+
+    def body(self, scope: Scope, receive: Receive) -> Body:
+        """The request's body, to be dropped in the end."""
+        return Body(receive, limit=self._body_limit, headers=Exchange.of(scope).headers, uploads=self._uploads)
+
+    def _candidates(self, route: Route, asked: Asked, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
+        """A passthrough goes to its own backend alone; if it names a model, then to one that the table has there."""
+        if route.backend and not asked.model:
+            return (Target(route.backend, self._models.providers[route.backend], ""),)
+        known = facts(scope, exchange, self._list_claims) if self._models.conditional else None
+        found = self._models.resolve(asked.model, known)
+        if not route.backend:
+            return found
+        there = tuple(target for target in found if target.backend == route.backend)
+        if not there:
+            raise NotFound(f"model: {asked.model[:128]}")
+        return there
+
+
+async def _decoded(decode: Callable[[bytes], Asked], body: bytes) -> Asked:
+    """A large body is decoded beside the event loop, which has its turn between two steps of the work.  One body at a
+    time, or the loop would wait for several."""
+    if len(body) < LARGE:
+        return decode(body)
+    return await asyncio.get_running_loop().run_in_executor(_thread(os.getpid()), decode, body)
+
+
+@cache
+def _thread(process: int) -> ThreadPoolExecutor:
+    """One for each process: a forked one has none of its parent's threads."""
+    return ThreadPoolExecutor(1, thread_name_prefix="llmgate-decode")
+
+
+_DECODERS: Mapping[str, Callable[..., Asked]] = MappingProxyType(
+    {
+        "messages": decode_messages,
+        "count_tokens": partial(decode_messages, counting=True),
+        "completions": partial(decode_forwarded, needs_model=True),
+        "passthrough": partial(decode_forwarded, needs_model=False),
+    }
+)
+"""The kinds of routes whose body is a call to a model."""
+
+
+class ResolveMiddleware:
+    """The Resolver as a layer.  What it cannot make sense of is answered here, in the Anthropic envelope.
+
+    A body may be silent for `body_timeout` seconds, and 20 seconds behind a rate of `body_min_rate` bytes per second;
+    `body_memory` bytes are held at once, of all requests that this layer sees until they end.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        models: ModelTable,
+        routes: Routes = ROUTES,
+        body_limit: int = BODY_LIMIT,
+        body_timeout: float = TIMEOUT,
+        body_min_rate: float = MIN_RATE,
+        body_memory: int = MEMORY,
+        structure: Structure = STRUCTURE,
+        list_claims: Sequence[str] = LIST_CLAIMS,
+    ) -> None:
+        self.app = app
+        uploads = Uploads(timeout=body_timeout, min_rate=body_min_rate, memory=body_memory)
+        self._resolver = Resolver(
+            models,
+            routes=routes,
+            body_limit=body_limit,
+            uploads=uploads,
+            structure=structure,
+            list_claims=list_claims,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        scope, _ = Exchange.enter(scope)
+        body = self._resolver.body(scope, receive)
+        try:
+            try:
+                await self._resolver.resolve(scope, body)
+            except GateError as error:
+                return await refuse(scope, body.rest, send, error)
+            return await self.app(scope, body.receive, send)
+        finally:
+            body.drop()

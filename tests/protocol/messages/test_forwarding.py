@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from asgi_llmgate.errors import (
+    CredentialRefused,
+    Failed,
+    Overloaded,
+    QuotaExhausted,
+    RequestRejected,
+    Throttled,
+    UnknownModel,
+    row_for,
+)
+from asgi_llmgate.exchange import Usage
+from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, native_error
+from asgi_llmgate.testing.grammar import check_stream
+
+MESSAGE: dict[str, Any] = {
+    "id": "msg_01",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-opus-5-5",
+    "content": [{"type": "text", "text": "Hi"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 30, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 10, "output_tokens": 4},
+}
+JUDGED = {"safeguard_results": [{"type": "dangerous_tool_use", "status": {"type": "unsupported"}}]}
+START = {**MESSAGE, "content": [], "stop_reason": None, "usage": {**MESSAGE["usage"], "output_tokens": 1}}
+EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": START},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "ping"},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi there"}},
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": MESSAGE["usage"],
+    },
+    {"type": "message_stop"},
+]
+
+
+def answered(events: Iterable[Any], *, stream: bool = True) -> tuple[MessagesForwarder, bytes]:
+    answer = MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9)
+    for event in events:
+        answer.step(event if isinstance(event, bytes) else json.dumps(event).encode())
+    answer.finish()
+    return answer, answer.take()
+
+
+def test_events_are_handed_on_as_they_came() -> None:
+    answer, data = answered(EVENTS)
+    lines = [line for line in data.decode().split("\n") if line]
+    assert [json.loads(line.removeprefix("data: ")) for line in lines[1::2]] == EVENTS
+    assert lines[::2] == [f"event: {event['type']}" for event in EVENTS]
+    assert check_stream(data)["content"] == [{"type": "text", "text": "Hi there"}]
+    assert (answer.started, answer.done, answer.error) == (True, True, None)
+    assert answer.usage == Usage(input=100, output=4, cache_read=60, cache_creation=10)
+    assert (answer.answer.id, answer.answer.model, answer.answer.finish_reasons) == (
+        "msg_01",
+        "claude-opus-5-5",
+        ("end_turn",),
+    )
+
+
+def calling(kind: str, name: str) -> dict[str, Any]:
+    return {"type": kind, "id": "toolu_1", "name": name, "input": {}}
+
+
+def test_the_tools_that_it_calls_are_named_each_once() -> None:
+    text, *blocks = [
+        {"type": "text", "text": ""},
+        calling("tool_use", "Read"),
+        calling("server_tool_use", "web_search"),
+        {"type": "web_search_tool_result", "tool_use_id": "toolu_1", "content": []},
+        calling("tool_use", "Read"),
+        {"type": "tool_use", "name": None},
+    ]
+    starts = [{"type": "content_block_start", "index": n, "content_block": block} for n, block in enumerate(blocks)]
+    untold = {"type": "content_block_start", "index": 9}
+    answer, _ = answered([EVENTS[0], *starts, untold, *EVENTS[1:]])
+    assert (answer.answer.tools, answer.error) == (("Read", "web_search"), None)
+    whole = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
+    whole.whole(json.dumps({**MESSAGE, "content": [text, *blocks]}).encode())
+    assert whole.answer.tools == answer.answer.tools
+
+
+def test_a_delta_may_hold_a_content_of_another_kind() -> None:
+    compacted = {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "So far:"}}
+    answer, data = answered([*EVENTS[:3], compacted, *EVENTS[3:]])
+    assert json.dumps(compacted).encode() in data
+    assert answer.error is None
+
+
+def test_an_event_that_is_new_is_handed_on_too() -> None:
+    new = {"type": "block_of_the_future", "x": 1, "content_block": {"type": "named", "name": {"first": "x"}}}
+    end = {**EVENTS[5], "delta": {**EVENTS[5]["delta"], **JUDGED}}
+    answer, data = answered([*EVENTS[:2], new, *EVENTS[2:5], end, EVENTS[6]])
+    assert json.dumps(JUDGED)[1:-1].encode() in data
+    assert b'event: block_of_the_future\ndata: {"type": "block_of_the_future", "x": 1, ' in data
+    assert answer.error is None
+
+
+def test_the_counts_of_the_end_hold() -> None:
+    end = {**EVENTS[5], "usage": {"input_tokens": 31, "cache_read_input_tokens": 60, "output_tokens": 5}}
+    assert answered([*EVENTS[:5], end, EVENTS[6]])[0].usage == Usage(input=91, output=5, cache_read=60)
+    end = {**EVENTS[5], "usage": {"output_tokens": 5}}
+    known = Usage(input=100, output=5, cache_read=60, cache_creation=10)
+    assert answered([*EVENTS[:5], end, EVENTS[6]])[0].usage == known
+
+
+def test_of_a_stream_that_is_cut_what_went_out_is_estimated() -> None:
+    answer, data = answered(EVENTS[:4])
+    assert data.endswith(b'"request_id":"req_1"}\n\n')
+    assert b"message_stop" not in data
+    assert check_stream(data)["error"]["type"] == "api_error"
+    assert (answer.usage.input, answer.usage.estimated) == (100, True)
+    assert answer.usage.output > 4
+    assert answered([])[0].usage == Usage(input=9, output=0, estimated=True)
+
+
+def test_an_error_is_told_in_our_words() -> None:
+    said = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "req_theirs"}
+    answer, data = answered([*EVENTS[:2], said, *EVENTS[2:]])
+    assert isinstance(answer.error, Overloaded)
+    assert b"req_theirs" not in data
+    assert check_stream(data)["error"]["type"] == "overloaded_error"
+    credential = {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}
+    assert isinstance(answered([credential])[0].error, CredentialRefused)
+
+
+@pytest.mark.parametrize("event", [b"{", b'{"a":1}', b'{"type":"a\\n\\ndata: x"}', b"[DONE]"])
+def test_what_is_no_event_ends_the_answer(event: bytes) -> None:
+    answer, data = answered([*EVENTS[:2], event, *EVENTS[2:]])
+    assert answer.error is not None
+    assert data.count(b"event: ") == 3
+    assert (
+        check_stream(data)["error"]["message"] == "the model server sent something that is not an event of Anthropic's"
+    )
+
+
+def test_silence_is_filled_with_comments() -> None:
+    answer = MessagesForwarder(stream=True, request_id="req_1", input_estimate=9)
+    answer.ping()
+    assert answer.take() == b": ping\n\n"
+    assert not answer.started
+
+
+def test_a_message_is_handed_on_as_it_came() -> None:
+    answer = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
+    document = json.dumps({**MESSAGE, **JUDGED}, indent=1).encode()
+    answer.whole(document)
+    assert answer.take() == document
+    assert answer.usage == Usage(input=100, output=4, cache_read=60, cache_creation=10)
+    assert answer.answer.finish_reasons == ("end_turn",)
+
+
+@pytest.mark.parametrize(("stream", "document"), [(False, b"<html>"), (False, b"{}"), (True, b'{"type":"message"}')])
+def test_what_is_no_message_is_a_failure(stream: bool, document: bytes) -> None:
+    answer = MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9)
+    answer.whole(document)
+    assert answer.done
+    assert row_for(answer.error).status == 502  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message", "error", "told"),
+    [
+        (400, "invalid_request_error", "max_tokens: 200000 > 64000", RequestRejected, None),
+        (400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum", RequestRejected, None),
+        (400, "invalid_request_error", "Your credit balance is too low", QuotaExhausted, "no quota"),
+        (401, "authentication_error", "invalid x-api-key", CredentialRefused, "own credential"),
+        (403, "permission_error", "Your API key does not have permission", CredentialRefused, "own credential"),
+        (404, "not_found_error", "model: claude-9", UnknownModel, None),
+        (429, "rate_limit_error", "This request would exceed your limit", Throttled, None),
+        (500, "api_error", "Internal server error", Failed, None),
+        (529, "overloaded_error", "Overloaded", Overloaded, None),
+    ],
+)
+def test_an_error_keeps_its_status_and_its_words_but_where_it_is_ours(
+    status: int, kind: str, message: str, error: type[Exception], told: str | None
+) -> None:
+    body = json.dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_x"}).encode()
+    found = native_error(status, body, {"retry-after": "7", "x-should-retry": "true"})
+    assert isinstance(found, error)
+    if told is None:
+        assert (row_for(found).status, row_for(found).anthropic, found.told) == (status, kind, message)
+        assert found.should_retry is True
+    else:
+        assert told in found.message
+        assert found.should_retry is False
+
+
+def test_an_error_of_somebody_in_front_is_as_everywhere() -> None:
+    assert row_for(native_error(502, b"<html>Bad Gateway</html>", {})).status == 529
+
+
+def test_an_error_is_redacted() -> None:
+    body = b'{"type":"error","error":{"type":"invalid_request_error","message":"key sk-ant-api03-abcdefgh is odd"}}'
+    assert "abcdefgh" not in native_error(400, body, {}).told
+
+
+def test_an_end_without_a_count_leaves_the_estimate() -> None:
+    events = [{**event, "usage": None} if event["type"] == "message_delta" else event for event in EVENTS]
+    answer, data = answered(events)
+    assert data.endswith(b'message_stop"}\n\n')
+    assert answer.usage.input == 100
+    assert answer.usage.estimated
+
+
+def test_events_for_a_client_that_waits_for_a_message_are_a_failure() -> None:
+    answer = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
+    answer.step(b'{"type":"ping"}')
+    assert answer.done
+    assert row_for(answer.error).status == 502  # type: ignore[arg-type]

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.servers.capabilities import Lack, fitted, lacks
+from asgi_llmgate.protocol.servers.corrections import Corrections, corrections
+from asgi_llmgate.protocol.servers.dialects import DIALECTS
+
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "lacking"),
+    [
+        (400, "Invalid content type. image_url is only supported by certain models.", {"images"}),
+        (400, "openai/gpt-oss-20b is not a multimodal model", {"images"}),
+        (400, "At most 0 image(s) may be provided in one prompt.", {"images"}),
+        (500, "image input is not supported - hint: if this is unexpected, you may need the mmproj", {"images"}),
+        (400, "this model is missing data required for image input", {"images"}),
+        (404, "No endpoints found that support image input", {"images"}),
+        (400, "Failed to deserialize: messages[3]: unknown variant `image_url`, expected `text`", {"images"}),
+        (400, "Invalid value: 'file'. Supported values are: 'text', 'image_url'.", {"documents"}),
+        (400, "This model does not support file content types.", {"documents"}),
+        (400, "Unknown part type: file", {"documents"}),
+        (400, "System message must be at the beginning.", {"mid_system"}),
+        (
+            400,
+            "After the optional system message, conversation roles must alternate user/assistant/user/...",
+            {"mid_system", "same_role_twice"},
+        ),
+        (
+            400,
+            "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+            {"json_schema"},
+        ),
+        (400, "This response_format type is unavailable now", {"json_schema"}),
+    ],
+)
+def test_what_a_model_says_that_it_lacks(status: int, error: str, lacking: set[Lack]) -> None:
+    body = json.dumps({"error": {"message": error}})
+    [(span, found)] = lacks(status, body)
+    assert found == lacking
+    assert body[slice(*span)] in error
+    assert [correction.learnt for correction in corrections(status, body)] == [Corrections(lacking=frozenset(lacking))]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, "Unsupported image format: image/tiff"),
+        (400, "The image is larger than 20 MB"),
+        (400, "You uploaded an unsupported image. Please make sure your image is valid."),
+        (400, "Invalid schema for response_format 'answer': 'not' is not permitted."),
+        (429, "This model does not support images"),
+        (400, "bad request: " + "x" * 400 + "the user says that this model does not support images"),
+    ],
+    ids=["a format", "a size", "one image", "one schema", "another status", "a quoted request"],
+)
+def test_what_says_nothing_about_the_model(status: int, error: str) -> None:
+    assert list(lacks(status, error)) == []
+
+
+def test_a_conversation_is_written_as_for_a_dialect_that_lacks_it(translate: Any) -> None:
+    lacking = frozenset[Lack]({"images", "documents", "mid_system", "same_role_twice", "json_schema"})
+    schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    told = translate(
+        more={"learnt": Corrections(lacking=lacking)},
+        messages=[{"role": "user", "content": [IMAGE, PDF]}, {"role": "system", "content": "Mind the gap."}],
+        output_config={"format": {"type": "json_schema", "schema": schema}},
+    )
+    assert [message["role"] for message in told.messages] == ["system", "user"]
+    assert "Mind the gap." in str(told.messages[1])
+    assert "response_format" not in told.body
+    assert not {"image_url", "file"}.intersection(part["type"] for part in told.messages[1]["content"])
+    assert {name.rpartition(".")[2] for name in told.dropped} >= {"image", "document", "format"}
+
+
+def test_a_gateway_that_refuses_what_it_cannot_do_refuses_it(translate: Any) -> None:
+    with pytest.raises(InvalidRequest, match="image: not supported here"):
+        translate(
+            more={"learnt": Corrections(lacking=frozenset({"images"}))},
+            options={"strict": True},
+            messages=[{"role": "user", "content": [IMAGE]}],
+        )
+
+
+def test_a_dialect_that_lacks_nothing_is_the_row_itself() -> None:
+    assert fitted(DIALECTS["openai"], frozenset()) is DIALECTS["openai"]
+    assert fitted(DIALECTS["openai"], frozenset({"images"})) is fitted(DIALECTS["openai"], frozenset({"images"}))

@@ -1,0 +1,290 @@
+"""What is kept of an answer is bounded, whatever the answer is made of; what goes out is not kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from asgi_llmgate.errors import Broken, GateError, ResponseTooLarge
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
+from asgi_llmgate.protocol.chat.metadata import LONGEST
+from asgi_llmgate.protocol.chat.tool_calls import CALL, LONGEST_ID, LONGEST_NAME, MOST
+from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
+from asgi_llmgate.protocol.rawjson.arrays import MOST as MOST_ELEMENTS
+from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
+from asgi_llmgate.protocol.sse import SSEReader
+from asgi_llmgate.protocol.token_usage import Meter
+from asgi_llmgate.protocol.translation.response import BLOCKS
+from tests.protocol.answers import PLAN, call, calls, chunk, completion
+from tests.work import peak
+
+LIMIT = 30_000
+MOST_HELD = 10 * LIMIT
+"""The limit, what a piece of it becomes on its way, and the interpreter's own."""
+
+TOTAL = 30 * LIMIT
+WORDS = "all work and no play makes Jack a dull boy, " * 90
+TAGGED = replace(PLAN, think_tags=True)
+
+
+def event(data: Any) -> bytes:
+    return f"data: {json.dumps(data)}\n\n".encode()
+
+
+def said(**delta: Any) -> bytes:
+    return event(chunk(**delta))
+
+
+OPENED = event(calls(call(0, id="call_1", name="Write", args='{"a":"')))
+WAITING = event(calls(call(1, id="call_2", name="Read", args='{"a":"')))
+
+
+def endless(*pieces: bytes, before: bytes = b"") -> Iterator[bytes]:
+    """Pieces without an end, as far as a test goes."""
+    yield before
+    sent = 0
+    while sent < TOTAL:
+        for piece in pieces:
+            sent += len(piece)
+            yield piece
+
+
+def numbered(make: Callable[[int], bytes]) -> Iterator[bytes]:
+    sent = number = 0
+    while sent < TOTAL:
+        piece = make(number)
+        sent, number = sent + len(piece), number + 1
+        yield piece
+
+
+PASSING: dict[str, Callable[[], Iterator[bytes]]] = {
+    "text": lambda: endless(said(content=WORDS)),
+    "thinking": lambda: endless(said(reasoning=WORDS)),
+    "a refusal": lambda: endless(said(refusal=WORDS)),
+    "white space": lambda: endless(said(content=" " * 4000)),
+    "line breaks after a tag": lambda: endless(said(content="\n" * 4000), before=said(content="<think>")),
+    "thinking in tags that nearly end": lambda: endless(said(content="</think" * 500), before=said(content="<think>")),
+    "comments": lambda: endless(b": " + WORDS.encode() + b"\n"),
+    "keep-alives": lambda: endless(b"data: null\n\n" * 400),
+    "other fields": lambda: endless(b"event: a\nid: 1\nretry: 9\n" * 200),
+    "empty events": lambda: endless(b"data:\n\n" * 400),
+    "line ends": lambda: endless(b"\r\n" * 4000),
+    "usage": lambda: endless(event(chunk(content=WORDS, usage={"prompt_tokens": 5, "completion_tokens": 6}))),
+    "reasons": lambda: endless(event(chunk(content=WORDS, finish=""))),
+    "blocks": lambda: endless(said(content="a"), said(reasoning="b")),
+    "other choices": lambda: endless(event({"choices": [{"index": 1, "delta": {"content": WORDS}}]})),
+}
+"""What may go on for ever: nothing of it need be kept."""
+
+KEPT: dict[str, Callable[[], Iterator[bytes]]] = {
+    "arguments": lambda: endless(event(calls(call(0, args=WORDS))), before=OPENED),
+    "arguments in small pieces": lambda: endless(event(calls(call(0, args="ab" * 9))), before=OPENED),
+    "arguments of a call that waits": lambda: endless(event(calls(call(1, args=WORDS))), before=OPENED + WAITING),
+    "arguments as an object": lambda: endless(event(calls(call(0, args={"a": WORDS}))), before=OPENED),
+    "arguments of many calls": lambda: numbered(lambda n: event(calls(call(n, name="A", args='{"a":"' + WORDS)))),
+    "arguments without a name": lambda: endless(event(calls(call(0, args=WORDS)))),
+    "a call of the old kind": lambda: endless(event(chunk(function_call={"name": "A", "arguments": WORDS}))),
+    "text behind a call": lambda: endless(said(content=WORDS), before=OPENED),
+    "text behind a call in small pieces": lambda: endless(said(content="ab" * 9), before=OPENED),
+    "text and thinking behind a call": lambda: endless(said(content="a"), said(reasoning="b"), before=OPENED),
+    "ids": lambda: numbered(lambda n: event(calls(call(n, id=f"{n}" * 5000, name="A", args="{}")))),
+    "an id": lambda: endless(event(calls(call(0, id="a" * (LONGEST_ID + 1), name="A")))),
+    "a name": lambda: endless(event(calls(call(0, name="a" * (LONGEST_NAME + 1))))),
+    "a name in pieces": lambda: numbered(lambda n: event(calls(call(0, name="ab"[n % 2])))),
+    "calls": lambda: numbered(lambda n: event(calls(call(n, id=f"c{n}", name="A", args="{}")))),
+    "a line": lambda: endless(b"ab" * 5, before=b"data: "),
+    "a comment": lambda: endless(b"ab" * 5, before=b": "),
+    "a line in large pieces": lambda: endless(WORDS.encode(), before=b"data: "),
+    "an event of many lines": lambda: endless(b"data: ab\n" * 9, before=b"data: {\n"),
+    "an event of empty lines": lambda: endless(b"data:\n" * 9, before=b"data: {\n"),
+}
+"""What has to be kept before anybody can say what it is."""
+
+NUMBER = 50_000
+OPENED_WHOLE: dict[str, Any] = {
+    "choices": {"choices": [{}] * NUMBER},
+    "choices that are lists": {"choices": [[]] * NUMBER},
+    "calls": calls(*[{}] * NUMBER),
+    "calls that are lists": calls(*[[]] * NUMBER),  # type: ignore[list-item]
+    "calls of a message": completion(tool_calls=[{}] * NUMBER),
+    "parts": chunk(content=[{}] * NUMBER),
+    "parts of thinking": chunk(content=[{"type": "thinking", "thinking": [{}] * NUMBER}]),
+    "details of reasoning": chunk(reasoning_details=[{}] * NUMBER),
+}
+"""What would be large in memory if it was opened."""
+
+
+def carry(pieces: Iterator[bytes], carrier: ResponseHandler, retained: BufferLimit, *, limit: int = LIMIT) -> None:
+    """What an app does with a stream; a stream that has ended is not read on."""
+    reader = SSEReader(max_event=max(limit, 4 * 2**20), retained=retained)
+    try:
+        for piece in pieces:
+            for data in reader.feed(piece):
+                carrier.step(data)
+            if carrier.done:
+                return
+            if not isinstance(carrier, Translated) or carrier.started:
+                take(carrier)
+    except GateError as error:
+        carrier.fail(error)
+
+
+def take(carrier: ResponseHandler) -> None:
+    with suppress(AssertionError):  # a Message is not there before its end
+        carrier.take()
+
+
+def translated(retained: BufferLimit, *, stream: bool) -> Translated:
+    return Translated(TAGGED, stream=stream, request_id="req_1", retained=retained)
+
+
+@pytest.mark.parametrize("shape", PASSING)
+def test_what_has_gone_out_is_not_kept(shape: str) -> None:
+    retained = BufferLimit(LIMIT)
+    carrier = translated(retained, stream=True)
+    assert peak(lambda: carry(PASSING[shape](), carrier, retained)) < MOST_HELD
+    assert carrier.error is None
+    assert retained.size == 0
+
+
+@pytest.mark.parametrize("shape", PASSING)
+def test_what_is_handed_on_is_not_kept(shape: str) -> None:
+    carrier = ChatForwarder(stream=True, request_id="req_1", input_estimate=1)
+    assert peak(lambda: carry(PASSING[shape](), carrier, BufferLimit(LIMIT))) < MOST_HELD
+    assert carrier.error is None
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("shape", KEPT)
+def test_what_has_to_be_kept_has_a_cap(shape: str, stream: bool) -> None:
+    retained = BufferLimit(LIMIT)
+    carrier = translated(retained, stream=stream)
+    pieces = list(KEPT[shape]())
+    most = MOST_HELD + 10 * max(map(len, pieces))
+    assert peak(lambda: carry(iter(pieces), carrier, retained)) < most
+    assert isinstance(carrier.error, Broken)
+    assert retained.size <= LIMIT
+    if stream:
+        assert b"event: error" in carrier.take()
+
+
+@pytest.mark.parametrize("shape", ["text", "thinking", "a refusal", "blocks"])
+def test_a_message_that_is_put_together_has_a_cap(shape: str) -> None:
+    retained = BufferLimit(LIMIT)
+    carrier = translated(retained, stream=False)
+    assert peak(lambda: carry(PASSING[shape](), carrier, retained)) < MOST_HELD
+    assert isinstance(carrier.error, ResponseTooLarge)
+    with pytest.raises(ResponseTooLarge, match=f"too large: more than {LIMIT} bytes"):
+        carrier.take()
+
+
+@pytest.mark.parametrize("shape", [shape for shape in KEPT if "argument" in shape or "behind" in shape])
+def test_arguments_that_are_handed_on_are_not_kept(shape: str) -> None:
+    carrier = ChatForwarder(stream=True, request_id="req_1", input_estimate=1)
+    pieces = list(KEPT[shape]())[: 2 * MOST]
+    assert peak(lambda: carry(iter(pieces), carrier, BufferLimit(LIMIT))) < MOST_HELD
+
+
+def test_calls_one_after_the_other_are_kept_one_at_a_time() -> None:
+    retained = BufferLimit(500_000)
+    carrier = translated(retained, stream=True)
+    arguments = json.dumps({"a": WORDS})
+    pieces = (event(calls(call(n, id=f"c{n}", name="A", args=arguments))) for n in range(300))
+    carry(pieces, carrier, retained)
+    assert carrier.error is None
+    assert 300 * len(arguments) > 500_000 > retained.size > 300 * CALL
+
+
+def test_a_whole_answer_up_to_the_limit_is_told() -> None:
+    retained = BufferLimit(LIMIT)
+    carrier = translated(retained, stream=False)
+    carrier.whole(json.dumps(completion(content="a" * (LIMIT - 3000), tool_calls=[call(0, id="c", name="A")])).encode())
+    assert len(json.loads(carrier.take())["content"][0]["text"]) == LIMIT - 3000
+
+
+def test_blocks_have_a_number() -> None:
+    carrier = translated(BufferLimit(), stream=True)
+    for _ in range(BLOCKS // 2):
+        carrier.step(event(chunk(content="a", reasoning="b"))[6:-2])
+    assert carrier.error is None
+    carrier.step(event(chunk(content="a", reasoning="b"))[6:-2])
+    assert isinstance(carrier.error, Broken)
+
+
+@pytest.mark.parametrize("length", [LONGEST_ID, 5000])
+def test_an_id_that_carries_a_signature_comes_back_as_it_is(length: int) -> None:
+    carrier = translated(BufferLimit(), stream=False)
+    name = "call_1__thought__" + "A" * (length - 17)
+    carrier.whole(json.dumps(completion("tool_calls", tool_calls=[call(0, id=name, name="A", args="{}")])).encode())
+    assert json.loads(carrier.take())["content"][0]["id"] == name
+
+
+@pytest.mark.parametrize("wire", ["translated", "handed on"])
+def test_what_a_server_says_about_itself_is_cut(wire: str) -> None:
+    make: dict[str, Callable[[], ResponseHandler]] = {
+        "translated": lambda: translated(BufferLimit(), stream=True),
+        "handed on": lambda: ChatForwarder(stream=True, request_id="req_1", input_estimate=1),
+    }
+    carrier = make[wire]()
+    long = "x" * 9999
+    named = [call(0, name=long[:LONGEST_NAME], args="{}")]
+    carrier.step(json.dumps({**chunk(finish=long, tool_calls=named), "id": long, "model": long}).encode())
+    carrier.step(b"[DONE]")
+    answer = carrier.answer
+    assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == LONGEST
+
+
+def test_what_a_server_on_the_client_s_wire_says_about_itself_is_cut() -> None:
+    long, carrier = "x" * 9999, MessagesForwarder(stream=True, request_id="req_1", input_estimate=1)
+    carrier.step(json.dumps({"type": "message_start", "message": {"id": long, "model": long}}).encode())
+    for number in range(MOST + 5):
+        block = {"type": "tool_use", "name": f"{number}{long}"}
+        carrier.step(json.dumps({"type": "content_block_start", "content_block": block}).encode())
+        carrier.take()
+    carrier.step(json.dumps({"type": "message_delta", "delta": {"stop_reason": long}}).encode())
+    answer = carrier.answer
+    assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == LONGEST
+    assert len(answer.tools) == MOST
+
+
+def test_a_message_of_too_many_blocks_is_not_opened() -> None:
+    document = json.dumps({"type": "message", "content": [{}] * NUMBER}).encode()
+    carrier = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
+    assert peak(lambda: carrier.whole(document)) < 3 * len(document)
+    assert isinstance(carrier.error, Broken)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("shape", OPENED_WHOLE)
+def test_a_list_of_too_many_elements_is_not_opened(shape: str, stream: bool) -> None:
+    carrier, document = translated(BufferLimit(), stream=stream), json.dumps(OPENED_WHOLE[shape]).encode()
+    carrier.step(b'{"choices":[]}')  # the measure is made once
+    assert peak(lambda: carrier.step(document) if stream else carrier.whole(document)) < 5 * len(document)
+    assert isinstance(carrier.error, Broken)
+
+
+def test_a_large_message_is_handed_on() -> None:
+    blocks = [{"type": "tool_use", "name": f"A{number}", "input": {"a": WORDS}} for number in range(MOST_ELEMENTS)]
+    assert MOST_ELEMENTS == MOST
+    carrier = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
+    carrier.whole(json.dumps({"type": "message", "content": blocks}).encode())
+    assert carrier.error is None
+    assert len(carrier.answer.tools) == MOST_ELEMENTS
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "audio/mpeg"])
+@pytest.mark.parametrize("piece", [b"ab" * 9, b"x" * 4000], ids=["small pieces", "large pieces"])
+def test_what_is_read_along_has_a_cap(kind: str, piece: bytes) -> None:
+    meter = Meter(kind, limit=LIMIT)
+
+    def read() -> None:
+        for part in endless(piece, before=b"data: "):
+            meter.feed(part)
+
+    assert peak(read) < MOST_HELD

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from asgi_llmgate.protocol.servers.corrections import NOTHING, Corrections
+from asgi_llmgate.upstream.correction_store import LASTING, CorrectionStore
+from asgi_llmgate.upstream.expiring_cache import MOST
+
+SHORT = Corrections(max_output_tokens=50)
+
+
+def test_a_lesson_is_about_one_model_and_lasts_for_a_while() -> None:
+    clock = [100.0]
+    lessons = CorrectionStore(now=lambda: clock[0])
+    lessons.keep("a", SHORT)
+    assert (lessons.about("a"), lessons.about("b")) == (SHORT, NOTHING)
+    clock[0] += LASTING - 1
+    assert lessons.about("a") == SHORT
+    clock[0] += 1
+    assert lessons.about("a") == NOTHING
+
+
+def test_a_new_lesson_makes_all_of_them_last() -> None:
+    clock = [0.0]
+    lessons = CorrectionStore(now=lambda: clock[0])
+    lessons.keep("a", SHORT)
+    clock[0] = LASTING - 1
+    lessons.keep("a", Corrections(max_images=1))
+    clock[0] = LASTING + 1
+    assert lessons.about("a") == Corrections(max_output_tokens=50, max_images=1)
+
+
+def test_of_too_many_models_the_oldest_is_forgotten() -> None:
+    lessons = CorrectionStore()
+    for number in range(MOST + 1):
+        lessons.keep(f"m{number}", SHORT)
+    assert (lessons.about("m0"), lessons.about("m1"), lessons.about(f"m{MOST}")) == (NOTHING, SHORT, SHORT)

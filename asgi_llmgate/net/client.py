@@ -93,8 +93,8 @@ class HTTPClient:
     ) -> HTTPResponse:
         """Send a request; the answer, whose head is there and whose body is not, must be closed.
 
-        Raises ConnectionRefused, Unreachable, MaybeSent, TimedOut, Broken; CredentialUnavailable for a Secret that no header
-        can hold.  Cancelled, it closes the connection at once.
+        Raises ConnectionRefused, Unreachable, MaybeSent, TimedOut, Broken, and CredentialUnavailable for a Secret that
+        no header can hold.  Cancelled, it closes the connection at once.
 
         What is raised brings no frame of the transport along: secrets are plain there, and a traceback may be shown
         with its variables.

@@ -23,7 +23,7 @@ from asgi_llmgate.protocol.messages.forwarding import native_error
 from asgi_llmgate.protocol.servers.context_window import UNCOUNTED, Count, count
 from asgi_llmgate.protocol.servers.corrections import Correction, Corrections, corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.servers.refusals import upstream_error
+from asgi_llmgate.protocol.servers.upstream_errors import upstream_error
 from asgi_llmgate.protocol.translation.request import Options
 from asgi_llmgate.upstream.correction_store import CorrectionStore
 from asgi_llmgate.upstream.outgoing import Headers, Outgoing

@@ -19,7 +19,7 @@ from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.error_bodies import anthropic_error, openai_error
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, native_error
 from asgi_llmgate.protocol.response_handlers import Translated
-from asgi_llmgate.protocol.servers.refusals import reported_error, upstream_error
+from asgi_llmgate.protocol.servers.upstream_errors import reported_error, upstream_error
 from asgi_llmgate.protocol.token_usage import Meter, read_usage
 from asgi_llmgate.protocol.translation.tokenizers import read_count, read_prompt
 from tests.protocol.answers import PLAN

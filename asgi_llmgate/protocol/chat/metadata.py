@@ -8,7 +8,7 @@ from dataclasses import replace
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, Counts, is_given, usage_of
-from asgi_llmgate.protocol.servers.refusals import reported_error
+from asgi_llmgate.protocol.servers.upstream_errors import reported_error
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 from asgi_llmgate.protocol.translation.response_text import BYTES_PER_TOKEN
 

@@ -32,7 +32,7 @@ from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import UNREADABLE
 from asgi_llmgate.protocol.redaction import redacted
-from asgi_llmgate.protocol.servers.refusals import OURS, reported_error, upstream_error
+from asgi_llmgate.protocol.servers.upstream_errors import OURS, reported_error, upstream_error
 from asgi_llmgate.protocol.token_usage import read_usage
 from asgi_llmgate.protocol.translation.response_text import BYTES_PER_TOKEN
 

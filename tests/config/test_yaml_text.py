@@ -245,4 +245,4 @@ def test_no_other_module_reads_yaml() -> None:
     package = Path(asgi_llmgate.__file__).parent
     files = [*package.rglob("*.py"), *(package.parent / "integrations").rglob("*.py")]
     imports = re.compile(r"^\s*(import|from) (yaml|ruamel)\b", re.MULTILINE)
-    assert [file.name for file in files if imports.search(file.read_text("utf-8"))] == ["yamltext.py"]
+    assert [file.name for file in files if imports.search(file.read_text("utf-8"))] == ["yaml_text.py"]

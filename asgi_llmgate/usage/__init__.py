@@ -1,4 +1,4 @@
-"""What happened: one record per request, and where it goes."""
+"""Usage records: one record per request, and the sinks that it is sent to."""
 
 from __future__ import annotations
 

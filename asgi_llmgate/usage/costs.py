@@ -1,8 +1,10 @@
-"""The cost of a call: by the row of the model table if that has prices, else by the catalogue of genai-prices.
+"""The cost of a call in US dollars.
 
-https://github.com/pydantic/genai-prices lists what 47 providers ask for some 2,000 models.  It is looked at only for a
-provider that it knows by name: a model of one's own that is called `gpt-oss-120b` has no list price.  Its prices are
-those of the installed version; nothing is fetched.  Looking one up takes some 50 microseconds, once per call.
+The prices of the model table's row come first (routing/prices.py).  Without them the catalogue of genai-prices is
+asked, if the settings name it: https://github.com/pydantic/genai-prices lists the prices of some 2,000 models of 47
+vendors.  It is used only for a vendor that it knows by name: a self-hosted model called `gpt-oss-120b` has no list
+price.  Prices are those of the installed version; nothing is downloaded.  One look-up takes about 50 microseconds, once
+per call.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange, Usage
 
 Catalogue = Callable[[str, str, Usage], float | None]
-"""The cost at a provider, of a model, for this usage; None where the provider or the model is not known."""
+"""(vendor, model, usage) -> cost in US dollars; None if the vendor or the model is not in the catalogue."""
 
-_REMEMBERED = 1024
+_MAX_UNKNOWN = 1024
+"""Pairs of vendor and model that are kept as unknown."""
 
 
 class Costs:
-    """The cost of an exchange that has ended, in US dollars, None where it is not known."""
+    """Calculates the cost of an exchange that has ended: US dollars, or None if it is not known."""
 
     def __init__(self, catalogue: Catalogue | None = None) -> None:
         self._catalogue = catalogue
@@ -30,38 +33,42 @@ class Costs:
             return None
         if target.price is not None:
             started, ended = exchange.sent_at, exchange.ended_at
+            # A price per GPU hour needs the duration, and no token counts.
             return target.price(usage, None if started is None or ended is None else ended - started)
         if self._catalogue is None or usage is None:
             return None
         found = self._catalogue(target.provider, target.model, usage)
+        # The model that was sent may be an alias; the response often names the model behind it.
         if found is None and exchange.answer is not None and exchange.answer.model not in ("", target.model):
             found = self._catalogue(target.provider, exchange.answer.model, usage)
         return found
 
 
 def genai_prices() -> Catalogue:
-    """The catalogue; its import takes a tenth of a second.  Raises SettingsError where it is not installed."""
+    """Load the catalogue of genai-prices, which takes about 0.1 s.  Raises SettingsError if it is not installed."""
     try:
         import genai_prices as library
     except ImportError:
         raise SettingsError("needs genai-prices", hint="pip install 'asgi-llmgate[prices]'") from None
 
+    # An unknown model costs the library a search through its whole list; the result is kept.
     unknown: set[tuple[str, str]] = set()
 
-    def cost(provider: str, model: str, usage: Usage) -> float | None:
+    def calculate(provider: str, model: str, usage: Usage) -> float | None:
         if (provider, model) in unknown:
             return None
-        used = library.Usage(
+        counts = library.Usage(
             input_tokens=usage.input,
             output_tokens=usage.output,
             cache_read_tokens=usage.cache_read,
             cache_write_tokens=usage.cache_creation,
         )
         try:
-            return float(library.calc_price(used, model, provider_id=provider).total_price)
-        except (LookupError, ValueError):  # not known; or numbers that no model server should report
-            if len(unknown) < _REMEMBERED:
+            return float(library.calc_price(counts, model, provider_id=provider).total_price)
+        # LookupError: not in the catalogue.  ValueError: token counts that contradict each other.
+        except (LookupError, ValueError):
+            if len(unknown) < _MAX_UNKNOWN:
                 unknown.add((provider, model))
             return None
 
-    return cost
+    return calculate

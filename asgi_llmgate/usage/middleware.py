@@ -31,7 +31,7 @@ from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
 from asgi_llmgate.protocol.error_bodies import error_event
 from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Cost, Field, UsageRecord
 from asgi_llmgate.usage.sinks import Sink, Sinks
-from asgi_llmgate.usage.tracebacks import stack
+from asgi_llmgate.usage.tracebacks import format_traceback
 
 log = logging.getLogger("llmgate")
 
@@ -110,7 +110,7 @@ class UsageMiddleware:
         if isinstance(error, GateError):
             return error
         name = type(error).__qualname__
-        log.error("request %s: %s\n%s", exchange.request_id, name, stack(error))
+        log.error("request %s: %s\n%s", exchange.request_id, name, format_traceback(error))
         return InternalError("internal error", detail=name)
 
     async def _mend(self, scope: Scope, exchange: Exchange, passage: Passage, failure: GateError) -> bool:
@@ -142,8 +142,8 @@ class UsageMiddleware:
         try:
             record = UsageRecord.of(exchange, self._fields, self._cost)
         except Exception as error:
-            log.error("request %s: its record is not complete\n%s", exchange.request_id, stack(error))
-            record = UsageRecord.bare(exchange)
+            log.error("request %s: its record is not complete\n%s", exchange.request_id, format_traceback(error))
+            record = UsageRecord.minimal(exchange)
         self._sinks.emit(record)
 
 

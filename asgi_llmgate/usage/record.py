@@ -1,14 +1,15 @@
-"""What is written down about one request.
+"""The usage record: what is written down about one request.
 
-A UsageRecord is built once, when the answer ends, from what the layers left in the Exchange.  Its attributes are short
-words for Python; the names that leave the process stand beside them and are those of OpenTelemetry's conventions for
+A UsageRecord is built once, when the response ends, from what the layers have put into the Exchange.  Its attributes
+have short Python names.  The names that leave the process stand beside them and follow OpenTelemetry's conventions for
 generative AI, version 1.41 (https://github.com/open-telemetry/semantic-conventions/tree/v1.41.1/docs/gen-ai), so that a
-log line, a span and a row of the ledger say the same thing with the same word.
+log line, a span and a row of the ledger use the same names.
 
-A fact that is not known is absent: it keeps its default and is left out of the flat form.  Never in a record:
-prompts, completions, tokens, keys, query strings, and claims that nobody has asked for.  Text that comes from outside
-is clipped and cleaned, because a sink should not have to think about a user agent of 10 kB, or one that turns the
-terminal of its reader red: no control characters, and nothing that hides or turns around what stands beside it.
+A value that is not known keeps its default and is left out of the flat form.  A record never contains prompts,
+completions, tokens, keys, query strings, or claims that are not in `usage.fields`.
+
+Texts that come from outside are cut to a maximum length, and characters that are invisible or change the text beside
+them are replaced.  A sink can therefore write a value as it is: no user agent of 10 kB, no terminal escape sequence.
 """
 
 from __future__ import annotations
@@ -29,38 +30,45 @@ from msgspec import field
 from asgi_llmgate.exchange import Call, Exchange, Usage
 
 Field = Callable[[Exchange], object]
-"""A fact of the operator's own choice, such as the claim `jwt.team`.  What it raises means: not known here."""
+"""Reads a value that the operator wants in each record, such as the claim `jwt.team`.  If it raises, the value is left
+out of that record."""
 
 Cost = Callable[[Exchange], float | None]
-"""US dollars of a call that has ended, None where they are not known."""
+"""Returns the cost of an exchange that has ended in US dollars, None if it is not known."""
 
 Value = str | int | float | bool | list[str]
+"""What a record can hold as a value of `fields`."""
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
-_UNSEEN = re.compile(
+_UNSAFE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     r"\U000e0000-\U000e007f]"
 )
-"""Line breaks of any kind, terminal escapes, what has no width, bidirectional overrides, halves of characters."""
+"""Control characters (line breaks, terminal escapes), characters without width, bidirectional overrides (U+202A and
+following), lone surrogates, tag characters (U+E0000)."""
 
-_NAME = re.compile(r"[\w.:/+=@-]*")
+_IDENTIFIER = re.compile(r"[\w.:/+=@-]*")
 
+# Limits of what one record holds: characters of a text, of a path or an error message, and items of a list.
 _SHORT = 128
 _LONG = 256
-_ITEMS = 16
+_MAX_ITEMS = 16
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One request, as it ended.
+    """One request and its response, after the response has ended.
 
-    `time` is when it ended, RFC 3339 in UTC with milliseconds.  `duration_ms`, `ttft_ms` (until the first token of the
-    answer was there) and `upstream_ms` (from sending the call until the end) are milliseconds.  `input_tokens` holds
-    all input, cached tokens included, and `output_tokens` includes `reasoning_tokens`; all are None where nobody has
-    said, and `estimated` marks numbers that we had to guess.  `request_model` is the model that was sent,
-    `client_model` the one that was asked for.  `tools` are the names of the tools that the answer calls, each once.
-    `error_type` is the name of the class in errors.py, `error` and `detail` are its `message` and `detail`: our own
-    words.  `fields` are the operator's own.
+    `time` is the end, RFC 3339 in UTC with milliseconds.  Durations are milliseconds: `duration_ms` of the whole
+    exchange, `ttft_ms` from the client's request to the first token of the response, `upstream_ms` from sending the
+    upstream request to the end.
+
+    `input_tokens` counts all input including cached tokens, `output_tokens` includes `reasoning_tokens`.  Both are None
+    if the model server reported no usage; `estimated` is True if the gateway estimated them.
+
+    `request_model` is the model that was sent, `client_model` the one that the client asked for.  `tools` are the names
+    of the tools that the response calls, each once.  `error_type` is the class name in errors.py, `error` and `detail`
+    are the `message` and `detail` of that error.  `fields` are the operator's own values (`usage.fields`).
     """
 
     time: str
@@ -116,43 +124,44 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     @classmethod
     def of(cls, exchange: Exchange, fields: Mapping[str, Field] = NO_FIELDS, cost: Cost | None = None) -> UsageRecord:
         """The record of an exchange that has ended (`ended_at` is set)."""
-        facts = _bare(exchange)
-        facts["fields"] = _chosen(exchange, fields) if fields else NO_FIELDS
-        facts["trace_id"], facts["span_id"] = current_trace()
+        values = _request_values(exchange)
+        values["fields"] = _read_fields(exchange, fields) if fields else NO_FIELDS
+        values["trace_id"], values["span_id"] = current_trace()
         identity = exchange.identity
-        facts["subject"], facts["issuer"] = clip(identity.subject), clip(identity.issuer)
+        values["subject"], values["issuer"] = clip(identity.subject), clip(identity.issuer)
         if exchange.call is not None:
-            facts |= _asked(exchange.call)
+            values |= _call_values(exchange.call)
         if exchange.target is not None:
-            facts |= _called(exchange)
+            values |= _target_values(exchange)
         if exchange.usage is not None:
-            facts |= _used(exchange.usage)
+            values |= _usage_values(exchange.usage)
         if cost is not None and (dollars := cost(exchange)) is not None:
-            facts["cost_usd"] = round(dollars, 9)
+            # The ledger stores billionths of a dollar, so further digits would make the two differ.
+            values["cost_usd"] = round(dollars, 9)
         if exchange.decision is not None:
-            facts["policy_rule"] = clip(exchange.decision.rule)
-            facts["policy_dry_run"] = _clip_all(exchange.decision.dry_run)
+            values["policy_rule"] = clip(exchange.decision.rule)
+            values["policy_dry_run"] = _clip_all(exchange.decision.dry_run)
         if exchange.dropped:
-            facts["dropped"] = _clip_all(exchange.dropped)
-        return cls(**facts)
+            values["dropped"] = _clip_all(exchange.dropped)
+        return cls(**values)
 
     @classmethod
-    def bare(cls, exchange: Exchange) -> UsageRecord:
-        """What is true of any request: for a record where `of` has failed on somebody's unforeseen value."""
-        return cls(**_bare(exchange))
+    def minimal(cls, exchange: Exchange) -> UsageRecord:
+        """The values that every request has.  Used when `of` has raised, so that there is a record in any case."""
+        return cls(**_request_values(exchange))
 
     def flat(self) -> dict[str, Any]:
-        """The record as one level of JSON values under the names that leave the process, without absent facts."""
+        """The record as a dict of JSON values under the names that leave the process.  Unknown values are left out."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         found |= found.pop("fields", {})
         return found
 
 
 NAMES = frozenset(UsageRecord.__struct_encode_fields__)
-"""The names that a record has of its own; an operator's field cannot have one of them."""
+"""The names of a record's own values.  A name in `usage.fields` must be none of these."""
 
 
-def _bare(exchange: Exchange) -> dict[str, Any]:
+def _request_values(exchange: Exchange) -> dict[str, Any]:
     ended = exchange.ended_at if exchange.ended_at is not None else time.monotonic()
     return {
         "time": _timestamp(exchange.started_at + ended - exchange.started),
@@ -171,7 +180,7 @@ def _bare(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _asked(call: Call) -> dict[str, Any]:
+def _call_values(call: Call) -> dict[str, Any]:
     asked = call.asked
     return {
         "client_model": clip(asked.model),
@@ -183,10 +192,10 @@ def _asked(call: Call) -> dict[str, Any]:
     }
 
 
-def _called(exchange: Exchange) -> dict[str, Any]:
+def _target_values(exchange: Exchange) -> dict[str, Any]:
     target, answer = exchange.target, exchange.answer
     assert target is not None
-    facts = {
+    values = {
         "operation": exchange.call.operation if exchange.call is not None else "",
         "provider": target.provider,
         "request_model": clip(target.model),
@@ -196,14 +205,14 @@ def _called(exchange: Exchange) -> dict[str, Any]:
         "upstream_ms": _ms(exchange.sent_at, exchange.ended_at),
     }
     if answer is not None:
-        facts["response_model"] = clip(answer.model)
-        facts["response_id"] = clip(_named(answer.id))
-        facts["finish_reasons"] = _clip_all(map(_named, answer.finish_reasons))
-        facts["tools"] = _clip_all(answer.tools)
-    return facts
+        values["response_model"] = clip(answer.model)
+        values["response_id"] = clip(_identifier(answer.id))
+        values["finish_reasons"] = _clip_all(map(_identifier, answer.finish_reasons))
+        values["tools"] = _clip_all(answer.tools)
+    return values
 
 
-def _used(usage: Usage) -> dict[str, Any]:
+def _usage_values(usage: Usage) -> dict[str, Any]:
     return {
         "input_tokens": usage.input,
         "output_tokens": usage.output,
@@ -214,44 +223,46 @@ def _used(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _chosen(exchange: Exchange, fields: Mapping[str, Field]) -> dict[str, Value]:
+def _read_fields(exchange: Exchange, fields: Mapping[str, Field]) -> dict[str, Value]:
     found = {}
     for name, read in fields.items():
-        with suppress(Exception):  # a refused caller has no claims: that is no news
-            if (value := _value(read(exchange))) is not None:
+        # A refused caller has no claims, so that an expression over them fails; this is normal and not logged.
+        with suppress(Exception):
+            if (value := _convert_field(read(exchange))) is not None:
                 found[name] = value
     return found
 
 
-def _value(value: object) -> Value | None:
-    """A claim as a record can hold it: a scalar or a list of texts.  Objects are nobody's label."""
+def _convert_field(value: object) -> Value | None:
+    """The value as a record can hold it: a scalar or a list of texts.  None for everything else, such as an object."""
     match value:
         case str():
             return clip(value)
         case bool() | int():
             return value
         case float():
-            return value if math.isfinite(value) else None
+            return value if math.isfinite(value) else None  # JSON has no NaN and no infinity
         case list() | tuple():
             return list(_clip_all(str(item) for item in value if isinstance(item, (str, int))))
         case _:
             return None
 
 
-def _named(text: str) -> str:
-    """An id or a reason of a model server, if it is one: what else it says may be what it was sent."""
-    return text if _NAME.fullmatch(text) else "other"
+def _identifier(text: str) -> str:
+    """A response id or a finish reason; "other" if it is not one word, because it might quote the prompt."""
+    return text if _IDENTIFIER.fullmatch(text) else "other"
 
 
 def clip(text: str, limit: int = _SHORT) -> str:
-    """The text, cut to `limit` characters and without control characters; both are visible."""
+    """The text, cut to `limit` characters ("…" at the end), with U+FFFD for each unsafe character."""
     if not text.isprintable():
-        text = _UNSEEN.sub("\ufffd", text[: limit + 1])
+        # Cut first: the regular expression would otherwise walk over megabytes.
+        text = _UNSAFE.sub("\ufffd", text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _clip_all(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(clip(text) for text, _ in zip(texts, range(_ITEMS), strict=False))
+    return tuple(clip(text) for text, _ in zip(texts, range(_MAX_ITEMS), strict=False))
 
 
 def _ms(start: float | None, end: float | None) -> float | None:
@@ -263,10 +274,8 @@ def _timestamp(seconds: float) -> str:
 
 
 def current_trace() -> tuple[str, str]:
-    """Trace id and span id of the span that is current here, in hex; empty texts without one.
-
-    A host that traces has imported OpenTelemetry's API long ago; for one that does not, we do not import it.
-    """
+    """Trace id and span id of the current span, in hex; two empty texts if there is none."""
+    # A host that traces has imported OpenTelemetry's API already.  If it has not, there is no reason to load it.
     api = sys.modules.get("opentelemetry.trace")
     if api is None:
         return "", ""

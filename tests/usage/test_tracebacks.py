@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asgi_llmgate.usage.tracebacks import stack
+from asgi_llmgate.usage.tracebacks import format_traceback
 
 PROMPT = "the secret prompt"
 
@@ -60,7 +60,7 @@ def noted() -> None:
 def test_classes_and_places_are_named_but_messages_are_not(function: Callable[[], None], classes: list[str]):
     with pytest.raises(Exception) as caught:
         function()
-    text = stack(caught.value)
+    text = format_traceback(caught.value)
     assert PROMPT not in text
     assert f"in {function.__name__}" in text
     assert [line for line in text.splitlines() if line.startswith("builtins.")] == classes
@@ -69,4 +69,4 @@ def test_classes_and_places_are_named_but_messages_are_not(function: Callable[[]
 def test_a_circle_of_causes_ends():
     first, second = ValueError(), KeyError()
     first.__cause__, second.__cause__ = second, first
-    assert stack(first).count("builtins.") == 2
+    assert format_traceback(first).count("builtins.") == 2

@@ -24,7 +24,7 @@ from asgi_llmgate.usage.ledger.journal import Journal, Segment
 from asgi_llmgate.usage.ledger.rows import decode, encode
 from asgi_llmgate.usage.ledger.schema import NewerSchema
 from asgi_llmgate.usage.record import UsageRecord
-from asgi_llmgate.usage.tracebacks import stack
+from asgi_llmgate.usage.tracebacks import format_traceback
 
 log = logging.getLogger("llmgate")
 
@@ -222,7 +222,7 @@ def keep_draining(
             return make().run(news, stop, linger)
         except Exception as error:
             status.thread_fails(error)
-            log.debug("%s", stack(error))
+            log.debug("%s", format_traceback(error))
         pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
         if stop.is_set():
             return None

@@ -1,40 +1,30 @@
-"""What is measured of a call: the metrics, by the names that leave the process, and their values for a record.
+"""The metrics that are written: names, units, labels and buckets.  measurements.py takes their values from records.
 
-    metric                                    kind       unit     of
+    metric                                    kind       unit     value
     ----------------------------------------  ---------  -------  ------------------------------------------------------
-    llmgate.requests                          counter    1        every record
-    llmgate.denials                           counter    1        what was refused here, by reason
-    llmgate.cost                              counter    {USD}    calls whose price is known
-    gen_ai.client.token.usage                 histogram  {token}  input and output of a call, by gen_ai.token.type
-    gen_ai.client.operation.duration          histogram  s        from sending a call until its end
-    gen_ai.server.request.duration            histogram  s        from the client's request until its end
-    gen_ai.server.time_to_first_token         histogram  s        from the client's request until the first token
-    gen_ai.server.time_per_output_token       histogram  s        each token after the first, of a whole answer
+    llmgate.requests                          counter    1        every usage record
+    llmgate.denials                           counter    1        requests that the gateway refused, by reason
+    llmgate.cost                              counter    {USD}    cost of a call, if its price is known
+    gen_ai.client.token.usage                 histogram  {token}  input and output tokens of a call, by
+    gen_ai.token.type
+    gen_ai.client.operation.duration          histogram  s        from sending the upstream request to the end
+    gen_ai.server.request.duration            histogram  s        from the client's request to the end
+    gen_ai.server.time_to_first_token         histogram  s        from the client's request to the first token
+    gen_ai.server.time_per_output_token       histogram  s        mean time of each token after the first
 
-Names, units and bucket boundaries are those of OpenTelemetry's conventions for generative AI, version 1.41
-(https://github.com/open-telemetry/semantic-conventions/blob/v1.41.1/docs/gen-ai/gen-ai-metrics.md).  What was renamed
-after it is not released; LATEST has the names of the conventions' migration guide.
-
-The values of a label are few, whatever callers send: models are those of the model table, what the operator chooses has
-room for ROOM values, and everything beyond is OTHER.
+Names, units and bucket boundaries follow OpenTelemetry's conventions for generative AI, version 1.41
+(https://github.com/open-telemetry/semantic-conventions/blob/v1.41.1/docs/gen-ai/gen-ai-metrics.md).  Later renamings
+are not released yet; LATEST contains the names of the conventions' migration guide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
-
-from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.usage.record import NAMES, UsageRecord
 
 Semconv = Literal["1.41", "latest", "both"]
 
-OTHER = "_OTHER"
-"""A value that is not told apart, spelled as the conventions do for HTTP methods."""
-
-ROOM = 100
-"""Values that a label may have when nobody has listed them."""
-
+# Bucket boundaries as the conventions list them.
 _SECONDS = tuple(0.01 * 2**power for power in range(14))
 _TOKENS = tuple(4.0**power for power in range(14))
 _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -47,13 +37,12 @@ _CALL = (
     "gen_ai.response.model",
     "llmgate.backend",
 )
-_GATE = ("gen_ai.provider.name", "gen_ai.request.model")
-
-Labels = dict[str, str | int]
+_REQUEST = ("gen_ai.provider.name", "gen_ai.request.model")
 
 
 class Metric(NamedTuple):
-    """`labels` are those that a value may have, beside the operator's own; `buckets` only a histogram has."""
+    """One metric.  `labels` are the names of its labels without the operator's own ones; a label may be absent from a
+    value.  `buckets` are the upper bounds of a histogram; a metric without buckets is a counter."""
 
     name: str
     unit: str
@@ -66,7 +55,7 @@ REQUESTS = Metric(
     "llmgate.requests",
     "1",
     "Requests, as they ended.",
-    ("llmgate.outcome", "llmgate.reason", "http.response.status_code", *_GATE),
+    ("llmgate.outcome", "llmgate.reason", "http.response.status_code", *_REQUEST),
 )
 DENIALS = Metric("llmgate.denials", "1", "Requests that were refused here.", ("llmgate.reason",))
 COST = Metric("llmgate.cost", "{USD}", "What calls have cost, where the price is known.", _CALL)
@@ -103,10 +92,10 @@ PER_TOKEN = Metric(
 )
 
 METRICS = (REQUESTS, DENIALS, COST, TOKENS, DURATION, SERVED, FIRST_TOKEN, PER_TOKEN)
-"""All of 1.41."""
+"""The metrics of version 1.41, and the gateway's own."""
 
 
-def _counter(name: str, description: str) -> Metric:
+def _token_counter(name: str, description: str) -> Metric:
     return Metric(f"gen_ai.client.inference.usage.{name}", "{token}", description, (*_CALL, "gen_ai.token.modality"))
 
 
@@ -118,141 +107,32 @@ OUTPUT = Metric(
     "gen_ai.client.inference.operation.output_tokens", "{token}", "Output tokens per operation.", _CALL, _TOKENS
 )
 SPENT = {
-    "input_tokens": _counter("input_tokens", "Input tokens spent."),
-    "output_tokens": _counter("output_tokens", "Output tokens spent."),
-    "cache_read_tokens": _counter("cache_read.input_tokens", "Input tokens read from a cache."),
-    "cache_creation_tokens": _counter("cache_write.input_tokens", "Input tokens written to a cache."),
-    "reasoning_tokens": _counter("reasoning.output_tokens", "Output tokens spent on reasoning."),
+    "input_tokens": _token_counter("input_tokens", "Input tokens spent."),
+    "output_tokens": _token_counter("output_tokens", "Output tokens spent."),
+    "cache_read_tokens": _token_counter("cache_read.input_tokens", "Input tokens read from a cache."),
+    "cache_creation_tokens": _token_counter("cache_write.input_tokens", "Input tokens written to a cache."),
+    "reasoning_tokens": _token_counter("reasoning.output_tokens", "Output tokens spent on reasoning."),
 }
-"""Attribute of the record -> its counter."""
+"""Attribute of the usage record -> the counter of its tokens."""
 
 RENAMED = {DURATION: (INFERENCE,), TOKENS: (INPUT, OUTPUT, *SPENT.values())}
-"""Metric of 1.41 -> what stands for it in the latest conventions."""
+"""Metric of version 1.41 -> the metrics that replace it in the latest conventions."""
 
 LATEST = tuple(each for metric in METRICS for each in RENAMED.get(metric, (metric,)))
 
 ATTRIBUTES = {"gen_ai.usage.cache_creation.input_tokens": "gen_ai.usage.cache_write.input_tokens"}
-"""Span attribute of 1.41 -> its name in the latest conventions."""
+"""Span attribute of version 1.41 -> its name in the latest conventions."""
 
 
 def metrics_of(semconv: Semconv) -> tuple[Metric, ...]:
-    """The metrics that are written under a version of the conventions."""
+    """The metrics that are written for this setting of `usage.otel.semconv`."""
     if semconv == "both":
         return tuple(dict.fromkeys(METRICS + LATEST))
     return METRICS if semconv == "1.41" else LATEST
 
 
-class Vocabulary:
-    """The values of one label: those that are known, or the first ROOM that come."""
-
-    def __init__(self, known: Collection[str] | None = None) -> None:
-        self._words = set(known or ())
-        self._open = known is None
-
-    def __call__(self, word: str) -> str:
-        if word in self._words:
-            return word
-        if not self._open or len(self._words) >= ROOM:
-            return OTHER
-        self._words.add(word)
-        return word
-
-
-class Measures:
-    """Turns records into values of metrics.
-
-    `models` are the models that may be a label, None for the first ROOM; `labels` are names of `fields` of the record
-    that every metric gets as labels.  Raises SettingsError for a label that is none of the operator's own `fields`.
-    """
-
-    def __init__(
-        self,
-        semconv: Semconv = "1.41",
-        *,
-        models: Collection[str] | None = None,
-        labels: Sequence[str] = (),
-        fields: Collection[str] | None = None,
-    ) -> None:
-        for index, label in enumerate(labels):
-            if label in NAMES or (fields is not None and label not in fields):
-                raise SettingsError(
-                    f"no field is named {label!r}",
-                    path=f"labels[{index}]",
-                    hint="a label is one of usage.fields, such as team: jwt.team",
-                )
-            if any(label in metric.labels for metric in metrics_of("both")):
-                raise SettingsError("the metrics have this label already", path=f"labels[{index}]")
-        self.metrics = tuple(metric._replace(labels=metric.labels + tuple(labels)) for metric in metrics_of(semconv))
-        self._old, self._new = semconv != "latest", semconv != "1.41"
-        self._models = Vocabulary(models)
-        self._answering = Vocabulary()
-        self._labels = {label: Vocabulary() for label in labels}
-
-    def of(self, record: UsageRecord) -> Iterator[tuple[Metric, float, Labels]]:
-        """The values of a record.  Labels that do not apply are absent."""
-        own: Labels = {label: words(_text(record.fields[label])) for label, words in self._labels.items()
-                       if label in record.fields}  # fmt: skip
-        gate: Labels = {"llmgate.outcome": record.outcome, "http.response.status_code": record.status, **own}
-        if record.reason:
-            gate["llmgate.reason"] = record.reason
-        model = self._models(record.request_model) if record.request_model else ""
-        if record.provider:
-            gate["gen_ai.provider.name"] = record.provider
-        if model:
-            gate["gen_ai.request.model"] = model
-        yield REQUESTS, 1, gate
-        if record.outcome == "refused":
-            yield DENIALS, 1, {"llmgate.reason": record.reason, **own}
-        if record.upstream_ms is not None:
-            yield from self._of_call(record, record.upstream_ms, self._call(record, model) | own)
-
-    def _call(self, record: UsageRecord, model: str) -> Labels:
-        call: Labels = {"gen_ai.provider.name": record.provider, "llmgate.backend": record.backend}
-        if record.operation:
-            call["gen_ai.operation.name"] = record.operation
-        if model:
-            call["gen_ai.request.model"] = model
-        if record.response_model:
-            call["gen_ai.response.model"] = OTHER if model == OTHER else self._answering(record.response_model)
-        return call
-
-    def _of_call(self, record: UsageRecord, upstream_ms: float, call: Labels) -> Iterator[tuple[Metric, float, Labels]]:
-        timed = {**call, "error.type": record.error_type} if record.error_type else call
-        if self._old:
-            yield DURATION, upstream_ms / 1000, timed
-        if self._new:
-            yield INFERENCE, upstream_ms / 1000, timed
-        yield SERVED, record.duration_ms / 1000, timed
-        if record.ttft_ms is not None and record.outcome == "ok":
-            yield FIRST_TOKEN, record.ttft_ms / 1000, call
-            if (record.output_tokens or 0) > 1:
-                rest = (record.duration_ms - record.ttft_ms) / 1000
-                yield PER_TOKEN, rest / ((record.output_tokens or 0) - 1), call
-        if record.cost_usd is not None:
-            yield COST, record.cost_usd, call
-        if record.input_tokens is not None and record.output_tokens is not None:
-            yield from self._tokens(record, record.input_tokens, record.output_tokens, call)
-
-    def _tokens(
-        self, record: UsageRecord, sent: int, received: int, call: Labels
-    ) -> Iterator[tuple[Metric, float, Labels]]:
-        if self._old:
-            yield TOKENS, sent, {**call, "gen_ai.token.type": "input"}
-            yield TOKENS, received, {**call, "gen_ai.token.type": "output"}
-        if self._new:
-            yield INPUT, sent, call
-            yield OUTPUT, received, call
-            spent = {**call, "gen_ai.token.modality": "unknown"}
-            for attribute, metric in SPENT.items():
-                yield metric, getattr(record, attribute), spent
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
 def attribute_names(semconv: Semconv) -> Mapping[str, tuple[str, ...]]:
-    """Attribute of 1.41 -> the names under which it is written, for those that were renamed."""
+    """Span attribute of version 1.41 -> the names that it is written under, for the attributes that were renamed."""
     if semconv == "1.41":
         return {}
     return {old: (old, new) if semconv == "both" else (new,) for old, new in ATTRIBUTES.items()}

@@ -1,16 +1,18 @@
-"""OpenTelemetry: spans and metrics of a call, by the API alone; the SDK, and where it all goes, is the host's business.
+"""OpenTelemetry: spans and metrics of a call.
+
+Only OpenTelemetry's API is used.  The SDK and the exporters belong to the host.
 
     span                       kind    from ... to                                        made by
-    -------------------------  ------  -------------------------------------------------  -------------------------
-    POST /llm/v1/messages      SERVER  the request until its last message has left        ServerSpan (serverspan.py)
-    chat gpt-4o-mini           CLIENT  one call to a model server until its record        OpenTelemetry.call
+    -------------------------  ------  -------------------------------------------------  --------------------------
+    POST /llm/v1/messages      SERVER  the request until its last message has left        ServerSpan (server_span.py)
+    chat gpt-4o-mini           CLIENT  one upstream request until the record of its call  OpenTelemetry.call
 
-`OpenTelemetry` is a sink: when the record is written, which is before the last message leaves, the metrics are counted,
-the client span ends with all that is known of the answer, and the server span gets what the gateway knows beside HTTP.
-Later it would be too late, because the instrumentation ends the server span with that message.
+`OpenTelemetry` is a sink.  The record is written before the last message leaves; at this moment the metrics are
+counted, the client span gets its attributes and ends, and the server span gets what the gateway knows beyond HTTP.
+Later would be too late, because the instrumentation ends the server span with the last message.
 
-What never reaches a span: prompts and answers, tokens and keys, messages of errors, claims that are not in
-`usage.fields`.  To the model server goes `traceparent` and nothing else of the context: baggage is the company's own.
+A span never contains prompts, completions, tokens, keys, messages of errors, or claims that are not in `usage.fields`.
+The model server gets `traceparent` and no other part of the context, because baggage may hold internal data.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from asgi_llmgate._version import __version__
 from asgi_llmgate.errors import GateError, UpstreamError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.usage.metrics import Measures, Metric, Semconv, attribute_names
+from asgi_llmgate.usage.measurements import Measurements
+from asgi_llmgate.usage.metrics import Metric, Semconv, attribute_names
 from asgi_llmgate.usage.record import UsageRecord, clip
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -44,7 +47,7 @@ SERVER_SPAN: Mapping[str, str] = {
     "policy.dry_run": "policy.dry_run",
     "llmgate.client.model": "llmgate.client.model",
 }
-"""Name in the record -> attribute of the server span, which has the operator's own fields, too."""
+"""Name in the usage record -> attribute of the server span.  The names in `usage.fields` are added."""
 
 CLIENT_SPAN = frozenset(
     {
@@ -68,22 +71,28 @@ CLIENT_SPAN = frozenset(
         "error.type",
     }
 )
-"""What the client span gets when it ends, by the same names.  At its start, where samplers decide, it has
-gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model, server.address, server.port, llmgate.backend."""
+"""Attributes that the client span gets at its end; a usage record has them under the same names.
+
+At its start, when samplers decide, the span has gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model,
+server.address, server.port and llmgate.backend.
+"""
 
 TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+"""Attribute in seconds, from sending the upstream request."""
 
+# Outcomes whose spans have the status ERROR.  A refusal or a client that has left is not a failure of this server.
 _FAILED = frozenset({"error", "upstream_error", "upstream_truncated", "shutdown"})
 
 _trace_context = TraceContextTextMapPropagator()
 
 
 class OpenTelemetry:
-    """A sink for records, and what follows calls (`UsageMiddleware(..., sinks=[telemetry], tracing=telemetry)`).
+    """A sink that writes metrics and ends spans, and the `tracing` that begins them:
+    `UsageMiddleware(..., sinks=[telemetry], tracing=telemetry)`.
 
-    `semconv` chooses the names of the conventions.  `models` and `labels` bound the labels of the metrics (metrics.py).
-    Without `traceparent` model servers are told nothing of the trace.  The providers are the global ones by default;
-    they may be set after this is made.
+    `semconv` chooses the version of the conventions.  `models`, `labels` and `fields` are those of Measurements.  With
+    `traceparent=False` upstream requests carry no trace.  The providers are the global ones by default; these may be
+    set after this object is made.
     """
 
     def __init__(
@@ -97,20 +106,22 @@ class OpenTelemetry:
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
     ) -> None:
-        self._measures = Measures(semconv, models=models, labels=labels, fields=fields)
+        self._measurements = Measurements(semconv, models=models, labels=labels, fields=fields)
         self._renamed = attribute_names(semconv)
         self._traceparent = traceparent
         schema = SCHEMA_URL if semconv == "1.41" else None
         self._tracer = trace.get_tracer("asgi_llmgate", __version__, tracer_provider, schema_url=schema)
         meter = metrics.get_meter("asgi_llmgate", __version__, meter_provider, schema_url=schema)
-        self._write = {metric.name: _instrument(meter, metric) for metric in self._measures.metrics}
-        self._calls: dict[str, Span] = {}
-        """The open client spans by request id: every request ends in a record, and that ends its span."""
+        self._write = {metric.name: _instrument(meter, metric) for metric in self._measurements.metrics}
+        # The open client spans by request id.  Every request ends with a record, which ends its span.
+        self._client_spans: dict[str, Span] = {}
 
     def call(self, exchange: Exchange, address: tuple[str, int]) -> AbstractContextManager[RawHeaders]:
-        before = self._calls.pop(exchange.request_id, None)
-        if before is not None:  # its answer was read and not passed on: the call is made again, in other words
-            _fail(before, "RequestRejected")
+        """Begin the client span of one upstream request to `address`.  The context manager gives the headers to
+        send."""
+        previous = self._client_spans.pop(exchange.request_id, None)
+        if previous is not None:  # the model server rejected that request, and this is a retry with a correction
+            _fail(previous, "RequestRejected")
         target = exchange.target
         assert target is not None
         operation, model = exchange.call.operation if exchange.call is not None else "", clip(target.model)
@@ -122,26 +133,28 @@ class OpenTelemetry:
             "server.port": address[1],
             "llmgate.backend": target.backend,
         }
-        if not (operation and model):  # a passthrough that nobody has a word for, or that names no model
+        # On a passthrough the operation may be unknown, and the request may name no model.
+        if not (operation and model):
             attributes = {name: value for name, value in attributes.items() if value}
         name = f"{operation or 'call'} {model}".rstrip()
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
-        self._calls[exchange.request_id] = span
+        self._client_spans[exchange.request_id] = span
         return _Sending(self, exchange.request_id, span)
 
     def emit(self, record: UsageRecord) -> None:
-        call = self._calls.pop(record.request_id, None)
+        """Count the metrics and end the client span of this record's call."""
+        client = self._client_spans.pop(record.request_id, None)
         server = trace.get_current_span()
-        recording = server.is_recording() or (call is not None and call.is_recording())
+        recording = server.is_recording() or (client is not None and client.is_recording())
         flat = record.flat() if recording else {}
         if server.is_recording():
             server.set_attributes({SERVER_SPAN[name]: value for name, value in flat.items() if name in SERVER_SPAN})
             server.set_attributes(dict(record.fields))
             if record.outcome in _FAILED:
                 server.set_status(StatusCode.ERROR)
-        if call is not None:
-            self._end(call, record, flat)
-        for metric, value, labels in self._measures.of(record):
+        if client is not None:
+            self._end(client, record, flat)
+        for metric, value, labels in self._measurements.of(record):
             self._write[metric.name](value, labels)
 
     def _end(self, span: Span, record: UsageRecord, flat: Mapping[str, Any]) -> None:
@@ -150,6 +163,7 @@ class OpenTelemetry:
             if old in known:
                 known |= dict.fromkeys(names, known.pop(old))
         if record.stream and record.ttft_ms is not None and record.upstream_ms is not None:
+            # ttft_ms counts from the client's request; the attribute counts from the upstream request.
             until_sent = record.duration_ms - record.upstream_ms
             known[TO_FIRST_CHUNK] = max(record.ttft_ms - until_sent, 0) / 1000
         span.set_attributes(known)
@@ -165,7 +179,8 @@ class OpenTelemetry:
 
 
 class _Sending:
-    """The span is current while the call is sent, so that a client that the host has instrumented comes below it."""
+    """Makes the client span the current one while the request is sent, so that spans of an instrumented HTTP client are
+    its children.  Ends the span if sending raises a GateError."""
 
     __slots__ = ("_id", "_span", "_telemetry", "_token")
 
@@ -181,7 +196,7 @@ class _Sending:
     ) -> None:
         current.detach(self._token)
         if isinstance(error, GateError):
-            self._telemetry._calls.pop(self._id, None)
+            self._telemetry._client_spans.pop(self._id, None)
             if isinstance(error, UpstreamError) and error.status:
                 self._span.set_attribute("http.response.status_code", error.status)
             _fail(self._span, type(error).__name__)
@@ -194,7 +209,7 @@ def _fail(span: Span, error_type: str) -> None:
 
 
 def _instrument(meter: metrics.Meter, metric: Metric) -> Any:
-    """What takes a value and its labels."""
+    """A function that takes a value and its labels."""
     if metric.buckets:
         return meter.create_histogram(
             metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=list(metric.buckets)

@@ -1,14 +1,14 @@
-"""Prometheus: the metrics of metrics.py in prometheus-client's registry, and an app to be scraped.
+"""Prometheus: the metrics of metrics.py in the registry of prometheus-client, and an app that Prometheus scrapes.
 
-Names are those that OpenTelemetry's own exporter to Prometheus makes of the conventions' (dots become underscores, a
-unit in seconds and `total` are added), so that one dashboard does for both:
+Names are those that OpenTelemetry's own exporter to Prometheus produces, so that one dashboard works for both: dots
+become underscores, `_seconds` is added for the unit and `_total` for counters.
 
     gen_ai.client.operation.duration    gen_ai_client_operation_duration_seconds
     llmgate.requests                    llmgate_requests_total
 
-Under several workers (gunicorn, uvicorn --workers) each counts for itself and a scrape reaches one of them.  With
-PROMETHEUS_MULTIPROC_DIR set before the process starts, they count in files of that directory and every scrape sees all
-(https://prometheus.github.io/client_python/multiprocess/).
+With several worker processes (gunicorn, uvicorn --workers) each counts for itself, and a scrape reaches one of them.
+With PROMETHEUS_MULTIPROC_DIR set before the processes start, they count in files of that directory, and every scrape
+shows the sum (https://prometheus.github.io/client_python/multiprocess/).
 """
 
 from __future__ import annotations
@@ -28,20 +28,23 @@ from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import refuse, refuse_other, respond, run_lifespan
 from asgi_llmgate.errors import MethodNotAllowed, SettingsError
 from asgi_llmgate.exchange import read_headers
-from asgi_llmgate.usage.metrics import Measures, Metric
+from asgi_llmgate.usage.measurements import Measurements
+from asgi_llmgate.usage.metrics import Metric
 from asgi_llmgate.usage.record import UsageRecord
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that prometheus-client reads at import."""
 
+# A registry takes each metric once.  A second gateway with the same registry uses the metrics of the first.
 _registering = threading.Lock()
 _registered: WeakKeyDictionary[CollectorRegistry, tuple[tuple[str, ...], dict[str, Any]]] = WeakKeyDictionary()
 
 
 class Prometheus:
-    """A sink that counts in a registry, by default the one of the process, which a /metrics of the host shows already.
+    """A sink that counts in a registry: by default the global one, which a host's own /metrics may already show.
 
-    `models`, `labels` and `fields` are those of Measures.  Several gateways may count in one registry.  Raises
-    SettingsError where they do not have the same `labels`, and for labels that Prometheus cannot have.
+    `models`, `labels` and `fields` are those of Measurements.  Several gateways may count in one registry.  Raises
+    SettingsError if they have different `labels`, and for labels that Prometheus cannot have.
     """
 
     def __init__(
@@ -52,29 +55,33 @@ class Prometheus:
         fields: Collection[str] | None = None,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
-        self._measures = Measures(models=models, labels=labels, fields=fields)
-        _check(labels, self._measures.metrics)
-        self._labels = {metric.name: metric.labels for metric in self._measures.metrics}
+        self._measurements = Measurements(models=models, labels=labels, fields=fields)
+        _check_labels(labels, self._measurements.metrics)
+        self._labels = {metric.name: metric.labels for metric in self._measurements.metrics}
         with _registering:
             if registry not in _registered:
-                _registered[registry] = tuple(labels), _register(self._measures.metrics, registry)
+                _registered[registry] = tuple(labels), _register(self._measurements.metrics, registry)
             known, self._metrics = _registered[registry]
         if known != tuple(labels):
-            raise SettingsError("another gateway of this process counts with other labels", path="labels")
+            raise SettingsError(
+                "another gateway in this process uses the same registry with other labels",
+                path="labels",
+                hint="give all gateways of a process the same labels",
+            )
 
     def emit(self, record: UsageRecord) -> None:
-        for metric, value, labels in self._measures.of(record):
+        """Count the metrics of this record."""
+        for metric, value, labels in self._measurements.of(record):
+            # prometheus-client wants a value for every label; an absent one is an empty text there.
             child = self._metrics[metric.name].labels(*[labels.get(label, "") for label in self._labels[metric.name]])
             (child.observe if metric.buckets else child.inc)(value)
 
 
 class PrometheusApp:
-    """An app to be mounted (`mount(app, "/metrics", PrometheusApp())`) that shows a registry to whoever asks.
+    """An ASGI app that shows a registry, to be mounted: `mount(app, "/metrics", PrometheusApp())`.
 
-    Who may ask is for the network, or for a layer in front of it, to say.  It writes in a thread: the files of many
-    workers are many milliseconds, and streams are open meanwhile (prometheus-client's own ASGI app does it in the event
-    loop, and names its headers in a way that HTTP/2 forbids).  Raises SettingsError where PROMETHEUS_MULTIPROC_DIR is
-    not a directory.
+    It checks no credentials; restrict access by the network, or by a layer in front of it.  Raises SettingsError if
+    PROMETHEUS_MULTIPROC_DIR is not a directory.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -97,6 +104,8 @@ class PrometheusApp:
         if method not in ("GET", "HEAD"):
             await refuse(scope, receive, send, MethodNotAllowed("GET, HEAD"))
             return
+        # In a thread, because reading the files of many workers takes many milliseconds while streams are open.
+        # prometheus-client's own ASGI app does it in the event loop, and its header names are not valid in HTTP/2.
         write, kind = choose_encoder(read_headers(scope).get("accept", ""))
         body = await asyncio.to_thread(write, self._registry)
         headers = [(b"content-type", kind.encode("ascii")), (b"cache-control", b"no-store")]
@@ -110,20 +119,24 @@ class PrometheusApp:
 
 
 def metric_name(metric: Metric) -> str:
-    """Without `_total`, which the client adds."""
+    """The name in Prometheus, without `_total`, which prometheus-client adds."""
     return label_name(metric.name) + ("_seconds" if metric.unit == "s" else "")
 
 
 def label_name(name: str) -> str:
+    """The name of a label in Prometheus."""
     return name.replace(".", "_").replace("-", "_")
 
 
-def _check(labels: Sequence[str], metrics: Sequence[Metric]) -> None:
+def _check_labels(labels: Sequence[str], metrics: Sequence[Metric]) -> None:
+    # "le" is the label of a histogram's buckets; names with two underscores in front are reserved.
     taken = {"le", *(label_name(label) for metric in metrics for label in metric.labels if label not in labels)}
     for index, label in enumerate(labels):
         name = label_name(label)
         if name in taken or name.startswith("__"):
-            raise SettingsError(f"Prometheus cannot have {name!r} as one more label", path=f"labels[{index}]")
+            raise SettingsError(
+                f"{name!r} cannot be a further label in Prometheus: it is reserved or in use", path=f"labels[{index}]"
+            )
         taken.add(name)
 
 

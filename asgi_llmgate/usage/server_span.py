@@ -1,15 +1,15 @@
-"""The server span, by opentelemetry-instrumentation-asgi, wrapped so that it fits an LLM's streams and keeps secrets.
+"""The server span, made by opentelemetry-instrumentation-asgi, adapted to streams and to secrets.
 
-The instrumentation by itself makes a span of each message (104 for a stream of 100 chunks), names spans by whatever
-path is asked, writes the query string down, and the message of an exception with it.  Here:
+The instrumentation alone makes one span per message (104 for a stream of 100 chunks), uses any requested path as the
+name of a span, and records the query string and the messages of exceptions.  Here:
 
-- messages have no spans, and a name is one of the routes;
-- it sees the request without its query string, which the app gets nevertheless;
-- what the app raises goes around it: the record has named its class by then (otel.py);
-- credentials are not captured even where the host asks for all headers.
+- messages have no spans, and the name contains a path only if it is one of the gateway's routes;
+- the instrumentation sees a scope without the query string; the app gets the original scope;
+- an exception of the app is raised after the instrumentation has returned, so that its message is not recorded; the
+  usage record has set `error.type` by then (otel.py);
+- headers with credentials are not captured, even if the host captures all headers.
 
-Where the host is instrumented already, its span is current when a request comes in.  Then that is the server span, and
-none is made here.
+If the host is instrumented already, its span is current when a request arrives.  Then no second one is made.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from asgi_llmgate.routing.routes import ROUTES, Routes, find
 
 _CREDENTIALS = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"]
 
+# Other methods would make the number of span names unbounded.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_PASSAGE = "llmgate.passage"
-"""Where in the scope that the instrumentation sees the original one is, and room for what the app raises."""
+_ORIGINAL = "llmgate.original"
+"""Key of an _Original in the scope that the instrumentation sees."""
 
 
 class ServerSpan:
-    """A span around each HTTP request to `app`, named after one of the `routes`, where the request is for one."""
+    """An ASGI middleware that makes a server span for each HTTP request, named by method and route."""
 
     def __init__(
         self,
@@ -46,8 +47,8 @@ class ServerSpan:
         self.app = app
         self._routes = routes
         self._instrumented = OpenTelemetryMiddleware(
-            self._inside,
-            default_span_details=self._details,
+            self._call_app,
+            default_span_details=self._name_and_attributes,
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             http_capture_headers_sanitize_fields=[
@@ -61,32 +62,35 @@ class ServerSpan:
         if scope["type"] != "http" or _is_traced():
             await self.app(scope, receive, send)
             return
-        passage = _Passage(scope)
-        await self._instrumented({**scope, "query_string": b"", _PASSAGE: passage}, receive, send)
-        if passage.raised is not None:
-            raise passage.raised
+        original = _Original(scope)
+        await self._instrumented({**scope, "query_string": b"", _ORIGINAL: original}, receive, send)
+        if original.raised is not None:
+            raise original.raised
 
-    async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passage: _Passage = scope[_PASSAGE]
+    async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        original: _Original = scope[_ORIGINAL]
         try:
-            await self.app(passage.scope, receive, send)
+            await self.app(original.scope, receive, send)
         except Exception as error:
             trace.get_current_span().set_status(trace.StatusCode.ERROR)
-            passage.raised = error
+            original.raised = error
 
-    def _details(self, scope: Scope) -> tuple[str, dict[str, Any]]:
+    def _name_and_attributes(self, scope: Scope) -> tuple[str, dict[str, Any]]:
         method = scope["method"] if scope["method"] in _METHODS else "HTTP"
         path = local_path(scope)
         found = find(self._routes, path)
         if found is None:
             return method, {}
+        # The route with its mount and without the id: /llm/v1/models/{id}.
         route = scope["path"].rstrip("/")
         if item := found[1]:
             route = route.removesuffix(item) + "{id}"
         return f"{method} {route}", {"http.route": route}
 
 
-class _Passage:
+class _Original:
+    """The scope that the app gets, and the exception that it raised."""
+
     __slots__ = ("raised", "scope")
 
     def __init__(self, scope: Scope) -> None:
@@ -95,5 +99,6 @@ class _Passage:
 
 
 def _is_traced() -> bool:
+    """Whether a span of this process is current.  A remote one is the caller's, from `traceparent`."""
     context = trace.get_current_span().get_span_context()
     return context.is_valid and not context.is_remote

@@ -363,7 +363,7 @@ async def test_no_span_is_kept_after_its_request(gate: Any, collector: Collector
     exchange = Exchange(target=Target("main", "openai", "m"))
     with telemetry.call(exchange, ("h", 1)):
         pass
-    assert len(telemetry._calls) == 1
+    assert len(telemetry._client_spans) == 1
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         with pytest.raises(ZeroDivisionError), Exchange.of(scope).tracing.call(exchange, ("h", 1)):
@@ -371,7 +371,7 @@ async def test_no_span_is_kept_after_its_request(gate: Any, collector: Collector
 
     exchange.request_id = "other"
     await call(UsageMiddleware(app, sinks=[telemetry], tracing=telemetry), scope={"llmgate": exchange})
-    assert "other" not in telemetry._calls
+    assert "other" not in telemetry._client_spans
 
 
 async def test_the_chosen_fields_are_on_the_server_span_and_labels_of_metrics(gate: Any, collector: Collector) -> None:
@@ -505,7 +505,7 @@ async def test_a_trace_that_is_not_sampled_costs_nothing_and_harms_nothing(full_
 
     usage = UsageMiddleware(app, sinks=[telemetry], tracing=telemetry)
     assert (await call(ServerSpan(usage, tracer_provider=provider))).status == 204
-    assert telemetry._calls == {}
+    assert telemetry._client_spans == {}
     ((name, value),) = headers
     assert name == b"traceparent"
     assert int(value[-2:], 16) & 1 == 0
@@ -527,7 +527,7 @@ def test_a_label_must_be_a_field(gate: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         gate(usage={"fields": {"team": "jwt.team"}, "otel": {"labels": ["team", "user"]}})
     assert str(caught.value) == (
-        "usage.otel.labels[1]: no field is named 'user' (a label is one of usage.fields, such as team: jwt.team)"
+        "usage.otel.labels[1]: no field is named 'user' (a label is a name in usage.fields, such as team: jwt.team)"
     )
 
 

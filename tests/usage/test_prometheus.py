@@ -16,7 +16,8 @@ from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.usage import UsageRecord
-from asgi_llmgate.usage.metrics import METRICS, OTHER, ROOM
+from asgi_llmgate.usage.measurements import MAX_LABEL_VALUES, OTHER
+from asgi_llmgate.usage.metrics import METRICS
 from asgi_llmgate.usage.prometheus import Prometheus, PrometheusApp, metric_name
 from tests.usage.processes import Folder, gunicorn
 
@@ -97,29 +98,29 @@ async def test_a_price_is_counted_where_it_is_known(full_exchange: Any) -> None:
 async def test_labels_have_few_values_whatever_callers_send(full_exchange: Any) -> None:
     registry = CollectorRegistry()
     sink = Prometheus(registry=registry, models=["gpt-4o-mini"], labels=["team"], fields=["team"])
-    for number in range(ROOM * 3):
+    for number in range(MAX_LABEL_VALUES * 3):
         exchange = full_exchange(headers={"user-agent": f"agent {number}"})
         exchange.target = type(exchange.target)("main", "openai", f"model-{number}")
         exchange.answer = type(exchange.answer)(f"model-{number}", f"id-{number}", ("stop",))
         sink.emit(UsageRecord.of(exchange, {"team": lambda _, number=number: f"team-{number}"}))
     found = await scrape(registry)
     series = found["llmgate_requests_total"]
-    assert len(series) == ROOM + 1
+    assert len(series) == MAX_LABEL_VALUES + 1
     assert {dict(labels)["gen_ai_request_model"] for labels in series} == {OTHER}
     assert {dict(labels)["gen_ai_response_model"] for labels in found["gen_ai_client_token_usage_sum"]} == {OTHER}
     other = [value for labels, value in series.items() if dict(labels)["team"] == OTHER]
-    assert other == [ROOM * 2]
+    assert other == [MAX_LABEL_VALUES * 2]
 
 
 async def test_a_model_that_answers_under_ever_new_names_has_room_for_some(full_exchange: Any) -> None:
     registry = CollectorRegistry()
     sink = Prometheus(registry=registry, models=["gpt-4o-mini"])
-    for number in range(ROOM * 2):
+    for number in range(MAX_LABEL_VALUES * 2):
         exchange = full_exchange()
         exchange.answer = type(exchange.answer)(f"dated-{number}", "id", ("stop",))
         sink.emit(UsageRecord.of(exchange))
     found = (await scrape(registry))["gen_ai_server_request_duration_seconds_count"]
-    assert len(found) == ROOM + 1
+    assert len(found) == MAX_LABEL_VALUES + 1
 
 
 @pytest.mark.parametrize(
@@ -156,16 +157,23 @@ def test_two_gateways_of_a_process_count_together_and_must_agree_on_labels(full_
     assert total == [2]
     with pytest.raises(SettingsError) as caught:
         Prometheus(registry=registry, labels=["team"], fields=["team"])
-    assert str(caught.value) == "labels: another gateway of this process counts with other labels"
+    assert str(caught.value) == (
+        "labels: another gateway in this process uses the same registry with other labels "
+        "(give all gateways of a process the same labels)"
+    )
 
 
 @pytest.mark.parametrize(
     ("labels", "place", "words"),
     [
-        (["team", "le"], "labels[1]", "Prometheus cannot have 'le' as one more label"),
-        (["__name"], "labels[0]", "Prometheus cannot have '__name' as one more label"),
-        (["a.b", "a-b"], "labels[1]", "Prometheus cannot have 'a_b' as one more label"),
-        (["llmgate_reason"], "labels[0]", "Prometheus cannot have 'llmgate_reason' as one more label"),
+        (["team", "le"], "labels[1]", "'le' cannot be a further label in Prometheus: it is reserved or in use"),
+        (["__name"], "labels[0]", "'__name' cannot be a further label in Prometheus: it is reserved or in use"),
+        (["a.b", "a-b"], "labels[1]", "'a_b' cannot be a further label in Prometheus: it is reserved or in use"),
+        (
+            ["llmgate_reason"],
+            "labels[0]",
+            "'llmgate_reason' cannot be a further label in Prometheus: it is reserved or in use",
+        ),
         (["llmgate.reason"], "labels[0]", "the metrics have this label already"),
         (["status"], "labels[0]", "no field is named 'status'"),
         (["nobody"], "labels[0]", "no field is named 'nobody'"),

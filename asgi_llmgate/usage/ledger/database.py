@@ -32,7 +32,7 @@ from asgi_llmgate.usage.ledger.schema import (
     usage_series,
     usage_tools,
 )
-from asgi_llmgate.usage.metrics import OTHER
+from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
 DRIVERS = {

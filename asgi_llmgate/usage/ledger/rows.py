@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from asgi_llmgate.usage.ledger.schema import DIMENSIONS, GRAINS, NANO, PLAIN, SUMS, TEXTS
-from asgi_llmgate.usage.metrics import OTHER
+from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
 Row = dict[str, Any]

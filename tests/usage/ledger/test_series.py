@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asgi_llmgate.page.filters import Query
 from asgi_llmgate.page.queries import Numbers
 from asgi_llmgate.usage.ledger import Database, parse_url, rows
-from asgi_llmgate.usage.metrics import OTHER
+from asgi_llmgate.usage.measurements import OTHER
 from tests.usage.ledger.stored import NOON, Stored, record
 
 DAY = 86400

@@ -1,11 +1,9 @@
-"""Who calls: bearer tokens of the company's identity providers."""
+"""Authentication: verifies the callers' bearer tokens, which identity providers have issued."""
 
 from asgi_llmgate.auth.explanation import explain
 from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline
 from asgi_llmgate.auth.middleware import JWTAuthMiddleware, Session
-from asgi_llmgate.auth.providers.jwt_provider import Introspection, JWTProvider
-from asgi_llmgate.auth.providers.metadata import metadata_url, protected_resource
-from asgi_llmgate.auth.providers.named import (
+from asgi_llmgate.auth.providers.factories import (
     auth0,
     cognito,
     entra,
@@ -16,8 +14,11 @@ from asgi_llmgate.auth.providers.named import (
     kubernetes,
     okta,
     pingone,
+    provider,
 )
-from asgi_llmgate.auth.providers.presets import PRESETS, provider
+from asgi_llmgate.auth.providers.jwt_provider import Introspection, JWTProvider
+from asgi_llmgate.auth.providers.metadata import metadata_url, protected_resource
+from asgi_llmgate.auth.providers.presets import PRESETS
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.verifier import Verifier
 

@@ -1,8 +1,7 @@
-"""Claims of a token whose signature is good: are they for us, now, and from whom.
+"""Validates the claims of a token whose signature is good, and makes the identity of them.
 
-Dates, audience and required values are judged by joserfc's JWTClaimsRegistry, or with `profile="rfc9068"` by Authlib's
-of RFC 9068.  A registry reports whatever it meets first in the token's own order, so it is shown the claims in ours:
-dates before everything else, because a token that has expired is renewed and one for somebody else is not.
+joserfc's JWTClaimsRegistry checks dates, audience and required values (RFC 7519 section 4.1); with `profile="rfc9068"`
+Authlib's registry for RFC 9068 does.
 """
 
 from __future__ import annotations
@@ -23,28 +22,31 @@ from asgi_llmgate.exchange import Identity
 log = logging.getLogger("llmgate.auth")
 
 _DATES = {"exp": reasons.EXPIRED, "nbf": reasons.NOT_YET, "iat": reasons.FROM_FUTURE}
+# Claims whose type the registries check when they are there.
 _TYPED = ("sub", "jti")
 _TYPED_RFC9068 = ("auth_time", "amr")
 _ESSENTIAL: Any = {"essential": True}
-_RFC9068 = ("exp", "aud", "sub", "client_id", "iat", "jti")
+_REQUIRED_RFC9068 = ("exp", "aud", "sub", "client_id", "iat", "jti")
 """What RFC 9068 section 2.2 requires beside `iss`."""
 
 _RFC9068_TYPES = ("at+jwt", "application/at+jwt")
 
 
-class ClaimsCheck:
-    """One provider's demands on claims, made ready once.  `now`: Unix seconds."""
+class ClaimsValidator:
+    """Validates claims as one provider's settings ask for.  `now`: the time in Unix seconds."""
 
     def __init__(self, provider: JWTProvider, now: Callable[[], float]) -> None:
         self._provider = provider
         strict = provider.profile == "rfc9068"
         registry = _registry(strict)
-        required = {*provider.required_claims, *(_RFC9068 if strict else ())}
+        required = {*provider.required_claims, *(_REQUIRED_RFC9068 if strict else ())}
         if provider.max_lifetime is not None:
             required |= {"exp", "iat"}
         dates = {name: _ESSENTIAL for name in _DATES if name in required}
         others: dict[str, Any] = {name: _ESSENTIAL for name in required if name not in (*_DATES, "aud")}
         others |= {name: _one_of(values) for name, values in provider.required_values.items()}
+        # Three registries and not one: a registry reports the first problem in the token's own order of claims.  An
+        # expired token is worth renewing and one for another audience is not, so dates come first.
         self._dates = registry(lambda: int(now()), int(provider.leeway), **dates)
         self._audience = registry(**({} if provider.audiences == "none" else {"aud": _one_of(provider.audiences)}))
         self._others = registry(**others)
@@ -53,37 +55,40 @@ class ClaimsCheck:
         self._required_scopes = tuple(provider.required_scopes)
         self._sources = tuple((name, _reader(source)) for name, source in {**CLAIM_MAP, **provider.claim_map}.items())
 
-    def judge(self, header: Json | None, claims: Json) -> Identity:
-        """Who the claims speak of.  Without a header they came from the provider itself, and no `typ` is asked for.
+    def validate(self, header: Json | None, claims: Json) -> Identity:
+        """The identity that the claims describe.
+
+        `header` is the JWT's; None for the response of an introspection, which has no `typ` to check.
 
         Raises TokenRefused, errors.MissingScope.
         """
         _validate(self._dates, _DATES, claims)
         self._check_lifetime(claims)
         _validate(self._audience, ("aud",), claims)
-        meant = self._mapped(claims)
-        if self._provider.client_ids and meant.get("client") not in self._provider.client_ids:
+        mapped = self._map(claims)
+        if self._provider.client_ids and mapped.get("client") not in self._provider.client_ids:
             raise TokenRefused(Check.AUDIENCE, reasons.WRONG_CLIENT)
         _validate(self._others, self._other_names, claims)
-        if "cnf" in claims:  # RFC 8705, RFC 9449: good only with a proof, which nobody here would look at
+        # RFC 8705, RFC 9449: such a token is valid only with a proof of possession, which is not checked here.
+        if "cnf" in claims:
             raise TokenRefused(Check.TYPE, reasons.BOUND)
         is_access_token = self._provider.access_token
         if (header is not None and header.get("typ", "").lower() not in self._types) or (
             is_access_token is not None and not is_access_token(header or {}, claims)
         ):
             raise TokenRefused(Check.TYPE, reasons.NOT_ACCESS_TOKEN)
-        scopes = meant.get("scopes")
+        scopes = mapped.get("scopes")
         for scope in self._required_scopes:
             if not isinstance(scopes, list) or scope not in scopes:
                 raise reasons.missing_scope(scope, self._required_scopes)
-        if _left_out_groups(claims):
+        if _has_distributed_groups(claims):
             log.info("a token of %s has too many groups to list them; rules on groups deny", self._provider.name)
-        subject = meant.get("person")
+        subject = mapped.get("person")
         return Identity(
             subject=subject if isinstance(subject, str) else "",
             issuer=claims["iss"],
             provider=self._provider.name,
-            claims=MappingProxyType({**claims, **meant}),
+            claims=MappingProxyType({**claims, **mapped}),
         )
 
     def _check_lifetime(self, claims: Json) -> None:
@@ -91,12 +96,10 @@ class ClaimsCheck:
         if longest is not None and claims["exp"] > claims["iat"] + int(longest):
             raise TokenRefused(Check.DATES, reasons.LIVES_TOO_LONG)
 
-    def _mapped(self, claims: Json) -> dict[str, Any]:
-        """What the claims mean, under the names of the claim map.
-
-        Who calls and what they may do is read from here: a claim of the token's own that only has such a name, because
-        somebody mapped a profile field to it, must not speak for `azp` or `sub`.
-        """
+    def _map(self, claims: Json) -> dict[str, Any]:
+        """The values that the claim map finds, by its names: `person`, `client`, `scopes`, ..."""
+        # Subject, client and scopes are read from this result only.  A token may have a claim that is called `person`
+        # or `client` by chance, such as a mapped profile field; it must not take the place of `sub` or `azp`.
         found = {name: value for name, read in self._sources if (value := read(claims)) is not None}
         if isinstance(scopes := found.get("scopes"), str):
             found["scopes"] = scopes.split()  # RFC 6749 section 3.3
@@ -104,10 +107,11 @@ class ClaimsCheck:
 
 
 def _validate(registry: JWTClaimsRegistry, names: Iterable[str], claims: Json) -> None:
+    """Run the registry over those claims, in the order of `names`.  Raises TokenRefused."""
     try:
         registry.validate({name: claims[name] for name in names if name in claims})
     except MissingClaimError as error:
-        raise _missing(error.claim.split(",")[0]) from None
+        raise _missing(error.claim.split(",")[0]) from None  # Authlib lists all that are missing
     except ExpiredTokenError:
         raise TokenRefused(Check.DATES, reasons.EXPIRED, renewable=True) from None
     except InvalidClaimError as error:
@@ -123,10 +127,10 @@ def _invalid(name: str, value: Any) -> TokenRefused:
     if name in _DATES and isinstance(value, (int, float)) and not isinstance(value, bool):
         return TokenRefused(Check.DATES, _DATES[name])
     if name in _DATES or name in _TYPED:
-        return TokenRefused(Check.SHAPE, reasons.MALFORMED, hint=f"{name} is of the wrong kind")
+        return TokenRefused(Check.SHAPE, reasons.MALFORMED, hint=f"{name} is of the wrong type")
     if name == "aud":
         return TokenRefused(Check.AUDIENCE, reasons.WRONG_AUDIENCE)
-    if value in (None, "", [], {}):
+    if value in (None, "", [], {}):  # the registries call an essential claim without a value invalid
         return _missing(name)
     return TokenRefused(Check.CLAIMS, reasons.unaccepted_claim(name))
 
@@ -135,23 +139,30 @@ def _one_of(values: Iterable[str]) -> Any:
     return {"essential": True, "values": list(values)}
 
 
-def _left_out_groups(claims: Json) -> bool:
-    """Whether the groups are somewhere else (OpenID Connect Core section 5.6.2), as Entra does it with over 200."""
-    elsewhere = claims.get("_claim_names")
-    return isinstance(elsewhere, dict) and "groups" in elsewhere
+def _has_distributed_groups(claims: Json) -> bool:
+    """Whether the groups are not in the token but at a URL (OpenID Connect Core section 5.6.2).
+
+    Entra does this for a person with more than 200 groups.
+    """
+    distributed = claims.get("_claim_names")
+    return isinstance(distributed, dict) and "groups" in distributed
 
 
 def _registry(strict: bool) -> type[JWTClaimsRegistry]:
     if not strict:
         return JWTClaimsRegistry
-    from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims  # not every start needs Authlib's OAuth side
+    # Imported here because most deployments do not need Authlib's OAuth modules.
+    from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims
 
     registry: type[JWTClaimsRegistry] = JWTAccessTokenClaims.registry_cls
     return registry
 
 
 def _reader(source: str | Callable[[Json], Any]) -> Callable[[Json], Any]:
-    """A function of the claims for `a`, `a|b` and `a.b.c`; a name with dots in it that is there counts first."""
+    """A function that reads `source` from claims: `a`, `a|b` (the first that is there) or `a.b.c` (nested).
+
+    A claim whose name contains the dots, such as `https://acme.com/roles`, comes before a nested one.
+    """
     if not isinstance(source, str):
         return source
     names = source.split("|")

@@ -1,8 +1,7 @@
-"""Tokens that only their provider can read: it is asked about each (RFC 7662).
+"""Token introspection (RFC 7662): the provider is asked whether a token is good.
 
-This is the other verifier beside trust.py, behind the same interface; claims are then held against the same demands.
-What a provider says counts until the token expires, and for `cache_ttl` at the most, because a token that was withdrawn
-in the meantime is what introspection is for.  Who may ask next is in questions.py.
+This is the other ProviderVerifier beside JWTVerifier.  It is for opaque tokens, which only their provider can read, and
+for providers whose keys are not published.  The claims of the response go through the same checks as those of a JWT.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from hashlib import sha256
 from typing import Any
 
 from asgi_llmgate.auth import reasons
-from asgi_llmgate.auth.claims import ClaimsCheck
-from asgi_llmgate.auth.introspection_queue import Questions, TooMany
-from asgi_llmgate.auth.jws import Unverified
+from asgi_llmgate.auth.claims import ClaimsValidator
+from asgi_llmgate.auth.introspection_queue import IntrospectionBusy, IntrospectionQueue
+from asgi_llmgate.auth.jws import UnverifiedToken
 from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.exchange import Identity, Secret
@@ -26,51 +25,59 @@ from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, form_of
 log = logging.getLogger("llmgate.auth")
 
 
-class Introspected:
-    """A JWTProvider that is asked about its tokens.  `now`: Unix seconds."""
+class IntrospectionVerifier:
+    """Verifies a provider's tokens by asking the provider.  `now`: the time in Unix seconds."""
 
+    # No key takes part, so no change of keys ends a result early: it counts until `exp` or for `cache_ttl`.
     generation = 0
-    """What a provider said once is not taken back by keys that change."""
 
     def __init__(self, provider: JWTProvider, fetch: Fetch, *, now: Callable[[], float]) -> None:
         assert provider.introspection is not None
         self.provider = provider
         self.keys = self
         self.only_opaque = provider.introspection.tokens == "opaque"
-        self._how = provider.introspection
+        self._introspection = provider.introspection
         self._fetch = fetch
-        self._claims = ClaimsCheck(provider, now)
+        self._claims = ClaimsValidator(provider, now)
         self._flight: SingleFlight[dict[str, Any] | str] = SingleFlight()
-        self._questions = PerLoop(Questions, _nothing_to_close)
+        self._queues = PerLoop(IntrospectionQueue, _do_nothing)
 
-    async def verify(self, token: Unverified, *, client: str = "", known: bool = False) -> Identity:
-        """Whom the token identifies.  Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope."""
+    async def verify(self, token: UnverifiedToken, *, client: str = "", known: bool = False) -> Identity:
+        """The identity that the token stands for.  See ProviderVerifier.
+
+        Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope.
+        """
         digest = sha256(token.text.encode()).digest()
-        said = await self._flight.run(digest, lambda: self._ask(Secret(token.text), client, known))
-        if isinstance(said, str):
-            raise reasons.introspection_unavailable(detail=said)
-        if said.get("active") is not True:
+        response = await self._flight.run(digest, lambda: self._introspect(Secret(token.text), client, known))
+        if isinstance(response, str):
+            raise reasons.introspection_unavailable(detail=response)
+        # RFC 7662 section 2.2: a boolean.  A provider that sends the text "true" is not believed.
+        if response.get("active") is not True:
             raise TokenRefused(Check.ACTIVE, reasons.INACTIVE, renewable=True)
-        issuer = said.get("iss", self.provider.issuers[0])
+        # `iss` is optional in the response.  Without it, the token belongs to the provider that was asked.
+        issuer = response.get("iss", self.provider.issuers[0])
         if issuer not in self.provider.issuers:
             raise TokenRefused(Check.ISSUER, reasons.WRONG_ISSUER)
-        return self._claims.judge(None, {**said, "iss": issuer})
+        return self._claims.validate(None, {**response, "iss": issuer})
 
-    async def _ask(self, token: Secret, client: str, known: bool) -> dict[str, Any] | str:
-        """What the provider says, or why it says nothing.  Does not raise: it is one object for all who wait."""
+    async def _introspect(self, token: Secret, client: str, known: bool) -> dict[str, Any] | str:
+        """The provider's response, or as a text why there is none.
+
+        A failure is returned and not raised: all requests that wait for this token would raise the one object.
+        """
         try:
-            async with self._questions.get().turn(client, known=known):
-                return await self._how.client.ask(self._how.url, form_of(token=token), self._fetch)
-        except TooMany as error:
+            async with self._queues.get().turn(client, known=known):
+                return await self._introspection.client.ask(self._introspection.url, form_of(token=token), self._fetch)
+        except IntrospectionBusy as error:
             return f"{self.provider.name}: {error}"
         except (OAuthError, OAuthUnavailable) as error:
             log.warning("a token could not be introspected at %s: %s", self.provider.name, error)
             return f"{self.provider.name}: {error}"
 
     async def aclose(self) -> None:
-        """Forget the queue of this event loop."""
-        await self._questions.aclose()
+        """Forget the queue of the running event loop."""
+        await self._queues.aclose()
 
 
-async def _nothing_to_close(questions: Questions) -> None:
-    """Whoever waits in it waits in the loop that ends."""
+async def _do_nothing(queue: IntrospectionQueue) -> None:
+    """A queue has nothing to close: the requests that wait in it belong to the loop that ends."""

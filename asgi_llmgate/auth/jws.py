@@ -1,8 +1,6 @@
-"""Reading a compact JWS (RFC 7515 section 7.1) before anything in it is believed.
+"""Parses a compact JWS (RFC 7515 section 7.1), strictly and with limits, before anything in it is verified.
 
-joserfc would read it too, but forgives what an attacker may use: of duplicate members the last one wins, UTF-16 is
-JSON, NaN is a number, `crit` may be a number (which raises TypeError).  So the segments are read here, strictly and
-within bounds, and joserfc is handed exactly the objects that the decision is made on; there is no second reading.
+joserfc then verifies the signature of exactly these objects; nothing is parsed a second time.
 """
 
 from __future__ import annotations
@@ -23,20 +21,21 @@ from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 
 MAX_HEADER = 8192
-"""Characters of the first segment; real ones with an `x5c` chain in them stay under it."""
+"""Characters of the first segment.  Real headers stay under it, even with an `x5c` certificate chain."""
 
 MAX_DEPTH = 32
-"""Objects and arrays within one another; whoever walks the claims later need not be afraid of them."""
+"""Levels of objects and arrays, so that later code may walk the claims recursively."""
 
 _OPAQUE = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 section 2.1, b64token."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Unverified:
-    """A token that has been read and not yet judged.
+class UnverifiedToken:
+    """A token that has been parsed and not yet verified.
 
-    `text` is the token, `signed` joserfc's form of it; one that is no JWT has neither `signed` nor anything to read.
+    `text` is the whole token, `signed` is joserfc's form of it.  An opaque token has no `signed`, and its header and
+    claims are empty.
     """
 
     text: str
@@ -54,19 +53,20 @@ class Unverified:
         return self.header.get("kid")
 
 
-def read_token(token: str, *, limit: int, opaque: bool = False) -> Unverified:
-    """The token's parts.  Raises TokenRefused when it is no compact JWS of a JSON object.
+def read_token(token: str, *, limit: int, opaque: bool = False) -> UnverifiedToken:
+    """The token's parts.  Raises TokenRefused when it is not a compact JWS whose payload is a JSON object.
 
-    `limit`: characters that a token may have; `opaque`: one that is not of three parts is taken unread.
+    `limit`: the most characters that a token may have.  `opaque`: whether a token that does not have three parts is
+    accepted without being parsed.
     """
     if len(token) > limit:
         raise _malformed("longer than auth.max_token_size")
     segments = token.split(".", 5)
     if opaque and len(segments) != 3:
         if _OPAQUE.fullmatch(token) is None:
-            raise _malformed("it has characters that no token has")
-        return Unverified(token, {}, {}, None)
-    if len(segments) == 5:
+            raise _malformed("it has characters that a token cannot have")
+        return UnverifiedToken(token, {}, {}, None)
+    if len(segments) == 5:  # RFC 7516 section 7.1: a compact JWE
         raise TokenRefused(Check.SHAPE, reasons.ENCRYPTED)
     if len(segments) == 1:
         raise TokenRefused(Check.SHAPE, reasons.OPAQUE)
@@ -79,39 +79,50 @@ def read_token(token: str, *, limit: int, opaque: bool = False) -> Unverified:
         header = dict(_header(head))
         payload = urlsafe_b64decode(body)
         claims = _json_object(payload)
-        urlsafe_b64decode(signature)
+        urlsafe_b64decode(signature)  # only to find out whether it can be decoded
     except (ValueError, RecursionError):
         raise _malformed("not base64url of JSON objects") from None
     signed = jws.CompactSignature(header, payload)
     signed.segments = {"header": head, "payload": body, "signature": signature}
-    return Unverified(token, header, claims, signed)
+    return UnverifiedToken(token, header, claims, signed)
 
 
 @lru_cache(maxsize=64)
 def _header(segment: bytes) -> Mapping[str, Any]:
-    """The header, read and checked.  It is the same in all tokens that one key signs, and a tenth of what one costs."""
+    """The header, parsed and checked.
+
+    Cached, because it is the same in all tokens that one key signs, and takes a tenth of the time for a token.
+    """
     header = _json_object(urlsafe_b64decode(segment))
     _check_header(header)
     return header
 
 
 def _check_header(header: dict[str, Any]) -> None:
-    """Members that must be texts are; `crit` (RFC 7515 4.1.11) and `b64` (RFC 7797) ask for what we do not do."""
+    """Check the members' types.  `crit` (RFC 7515 section 4.1.11) and `b64` (RFC 7797) are not supported.
+
+    Raises TokenRefused.
+    """
     if not isinstance(header.get("alg"), str):
         raise _malformed("the header has no alg")
     if "crit" in header or header.get("b64", True) is not True:
         raise _malformed("the header asks for an extension (crit, b64)")
     if not all(isinstance(header.get(name, ""), str) for name in ("kid", "typ", "cty")):
-        raise _malformed("a header member is not a text")
+        raise _malformed("kid, typ or cty in the header is not a text")
 
 
 def _json_object(data: bytes) -> dict[str, Any]:
-    """A JSON object in UTF-8 without duplicate members, numbers out of range, lone surrogates or endless nesting."""
+    """Parse a JSON object in UTF-8.
+
+    Raises ValueError or RecursionError, also for duplicate members, numbers out of range, lone surrogates, and more
+    than MAX_DEPTH levels.
+    """
     found = _strict.decode(data.decode())
     if not isinstance(found, dict):
         raise ValueError("not an object")
     if b"\\u" in data:
-        msgspec.json.decode(data)  # refuses the escaped half of a surrogate pair, which json lets pass
+        msgspec.json.decode(data)  # raises for an escaped lone surrogate, which json accepts
+    # Counting brackets is cheap and an upper bound of the depth, so the walk is seldom needed.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _is_deeper(found, MAX_DEPTH):
         raise ValueError("too deep")
     return found
@@ -138,6 +149,8 @@ def _finite(text: str) -> float:
     return number
 
 
+# joserfc's own parser accepts more than is safe: of duplicate members the last one wins, UTF-16 is JSON, and NaN is a
+# number.
 _strict = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_float=_finite, parse_constant=_finite)
 
 

@@ -1,7 +1,7 @@
-"""One provider at work: its keys, and what it demands of a token that names it as issuer.
+"""Verifies the JWTs of one provider: the signature by its keys, then the claims.
 
-Everything cryptographic is joserfc's.  What is decided here is which one key and which algorithm it is asked about, so
-that a token costs at most one signature.
+joserfc does all cryptography.  This module chooses the one key and the one algorithm that joserfc tries, so that a
+token costs at most one signature check.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
 from asgi_llmgate.auth import reasons
-from asgi_llmgate.auth.claims import ClaimsCheck
-from asgi_llmgate.auth.jws import Unverified
+from asgi_llmgate.auth.claims import ClaimsValidator
+from asgi_llmgate.auth.jws import UnverifiedToken
 from asgi_llmgate.auth.keys.cache import FileKeys, FixedKeys, KeyStore, Load, RemoteKeys
 from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY, BadKeySet, read_keys
 from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline, discovery_url, load_discovered, load_url
@@ -29,64 +29,78 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 
 class JWTVerifier:
-    """A JWTProvider with its keys.  `now`: Unix seconds; `clock`: seconds that never go back."""
+    """Verifies a provider's tokens by its keys.  `now`: the time in Unix seconds; `clock`: monotonic seconds.
+
+    Raises SettingsError when the keys are written in the settings and are no JWKS.
+    """
 
     def __init__(
         self, provider: JWTProvider, fetch: Fetch, *, now: Callable[[], float], clock: Callable[[], float]
     ) -> None:
         self.provider = provider
         ca_file = provider.jwks.ca_file if isinstance(provider.jwks, URL) else None
+        # A CA belongs to a whole client, so a provider with a CA of its own has a client of its own.
         self._client = HTTPClient(ca_file=str(ca_file)) if ca_file else None
-        self.keys = _open(provider, self._client.fetch if self._client else fetch, clock)
-        self._claims = ClaimsCheck(provider, now)
+        self.keys = _key_store(provider, self._client.fetch if self._client else fetch, clock)
+        self._claims = ClaimsValidator(provider, now)
         self._algorithms = frozenset(provider.algorithms)
 
-    async def verify(self, token: Unverified, *, client: str = "", known: bool = False) -> Identity:
-        """Whom the token identifies.  Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope."""
+    async def verify(self, token: UnverifiedToken, *, client: str = "", known: bool = False) -> Identity:
+        """The identity that the token stands for.  See ProviderVerifier.
+
+        Raises TokenRefused, errors.KeysUnavailable, errors.MissingScope.
+        """
         provider = self.provider
+        # Before any key is looked for: the list is the provider's, not the token's (RFC 8725 section 3.1).
         if token.algorithm not in self._algorithms:
             raise TokenRefused(Check.ALGORITHM, reasons.BAD_ALGORITHM)
         keys = await self.keys.find(token.kid)
         key = keys.pick(token.kid, token.algorithm, without_kid=provider.tokens_without_kid)
-        if not _signs_for(key, token.claims, provider):
+        if not _may_sign_for_tenant(key, token.claims, provider):
             raise TokenRefused(Check.KEY, reasons.UNKNOWN_KEY, hint="the key is another tenant's")
-        if provider.never_verifies is not None and (words := provider.never_verifies(token.header, token.claims)):
-            raise TokenRefused(Check.SIGNATURE, words)
+        if provider.unverifiable_reason is not None and (
+            reason := provider.unverifiable_reason(token.header, token.claims)
+        ):
+            raise TokenRefused(Check.SIGNATURE, reason)
         assert token.signed is not None
-        if not _signature_is_good(token.signed, key):
+        if not _is_signature_valid(token.signed, key):
             raise TokenRefused(Check.SIGNATURE, reasons.BAD_SIGNATURE)
-        return self._claims.judge(token.header, token.claims)
+        return self._claims.validate(token.header, token.claims)
 
     async def aclose(self) -> None:
-        """Close the client that a CA file of the provider's own makes necessary."""
+        """Close the provider's own HTTP client, if it has one."""
         if self._client is not None:
             await self._client.aclose()
 
 
 def issuer_matches(template: str, claims: Mapping[str, object]) -> bool:
-    """Whether `iss` is the template with the token's own tenant in it (Microsoft's multi-tenant issuers)."""
+    """Whether `iss` is the template with the token's own tenant in it (Microsoft's multi-tenant issuers).
+
+    https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-the-issuer
+    """
     tenant = claims.get("tid")
+    # Only a GUID: another text could turn the template into a different issuer.
     if not isinstance(tenant, str) or _GUID.fullmatch(tenant) is None:
         return False
     return template.replace(TENANT, tenant) == claims.get("iss")
 
 
-def _signs_for(key: jwk.Key, claims: Mapping[str, object], provider: JWTProvider) -> bool:
-    """Behind a multi-tenant issuer each key says for which issuer it signs, and that must be the token's."""
+def _may_sign_for_tenant(key: jwk.Key, claims: Mapping[str, object], provider: JWTProvider) -> bool:
+    """Whether the key's `issuer` is the token's.  Only multi-tenant key sets have this member; others pass."""
     if not any(TENANT in issuer for issuer in provider.issuers):
         return True
-    signs_for = key.get("issuer")
-    return isinstance(signs_for, str) and (signs_for == claims["iss"] or issuer_matches(signs_for, claims))
+    key_issuer = key.get("issuer")
+    return isinstance(key_issuer, str) and (key_issuer == claims["iss"] or issuer_matches(key_issuer, claims))
 
 
-def _signature_is_good(signed: jws.CompactSignature, key: jwk.Key) -> bool:
+def _is_signature_valid(signed: jws.CompactSignature, key: jwk.Key) -> bool:
     try:
         return jws.validate_compact(signed, key, registry=JWS_REGISTRY)
     except (JoseError, ValueError, TypeError):
-        return False  # a header member of the wrong kind, a signature of impossible numbers
+        return False  # a header member of the wrong type, a signature whose numbers are out of range
 
 
-def _open(provider: JWTProvider, fetch: Fetch, clock: Callable[[], float]) -> KeyStore:
+def _key_store(provider: JWTProvider, fetch: Fetch, clock: Callable[[], float]) -> KeyStore:
     source = provider.jwks
     if isinstance(source, Inline):
         try:

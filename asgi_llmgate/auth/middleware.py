@@ -1,8 +1,7 @@
-"""The ASGI layer: who calls?
+"""ASGI middleware that verifies the caller's token and puts the identity into the exchange.
 
-It judges every http and websocket request alike and never looks at the path; what needs no caller is answered before it
-(asgi/front.py).  The verified claims go into the exchange, the token too, as a Secret, for those who exchange it; at
-the latest when the request is over it is dropped again.
+It treats all http and websocket requests alike and does not look at the path.  Requests that need no caller, such as
+health checks, get their response in asgi/front.py, before this middleware.
 """
 
 from __future__ import annotations
@@ -17,7 +16,13 @@ from asgi_llmgate.asgi import close_all, refuse
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.token_sources import Credential, TokenSources, has_api_key, require_same_origin, without_ours
+from asgi_llmgate.auth.token_sources import (
+    FoundToken,
+    TokenSources,
+    has_api_key,
+    require_same_origin,
+    without_gateway_headers,
+)
 from asgi_llmgate.auth.verifier import Verifier
 from asgi_llmgate.errors import NOT_SOON, Refusal, SettingsError
 from asgi_llmgate.exchange import Exchange, Identity, Secret
@@ -28,24 +33,25 @@ log = logging.getLogger("llmgate.auth")
 Mode = Literal["strict", "optional", "permissive", "off"]
 
 Session = Callable[[Scope], Awaitable[Identity | None]]
-"""Who is signed in to the host, by what its own session says about a request; None where nobody is."""
+"""The identity that the host's own session has for a request; None when nobody is signed in."""
 
 
 class JWTAuthMiddleware:
-    """Lets a request through to `app` when its bearer token is good, and says who it is in the exchange.
+    """Passes a request on to `app` if its bearer token is good, and sets `exchange.identity` and `exchange.token`.
 
-    providers          whose tokens are accepted
-    mode               strict: a good token or 401; optional: no token is anonymous, a bad one 401; permissive: refuses
-                       nobody and knows only those with a good token; off: looks at nothing
+    providers          the identity providers whose tokens are accepted
+    mode               strict: a request without a good token is a 401
+                       optional: a request without a token is anonymous, one with a bad token is a 401
+                       permissive: no request is refused; those without a good token are anonymous
+                       off: no token is read, every request is anonymous
     token_sources      where a token may be: authorization, x-api-key, cookie:NAME, header:NAME
-    cache_ttl          seconds that a good token is remembered at the most
+    cache_ttl          seconds that a verified token is cached at most
     max_token_size     characters
-    strip_credentials  take the credential headers out before `app`
+    strip_credentials  remove the headers that may hold a token before `app` sees the request
     resource_metadata  URL of the RFC 9728 document, for the challenge of a 401
-    session            asked when there is no token: whoever is signed in to the host calls as that person, on requests
-                       that no other site's page can have sent
-    client             for keys; without one it makes its own, which `aclose` closes
-    now                Unix seconds
+    session            called when there is no token; its identity is used, for same-origin requests only
+    client             fetches keys; borrowed.  Without one the middleware makes its own, which `aclose` closes
+    now                the time in Unix seconds
 
     Raises errors.SettingsError.
     """
@@ -68,9 +74,11 @@ class JWTAuthMiddleware:
         if mode not in ("strict", "optional", "permissive", "off"):
             raise SettingsError(f"no such mode: {mode!r}", path="auth.mode")
         if mode == "off":
-            log.warning("auth.mode is off: everybody may call, nobody is known")
+            log.warning("auth.mode is off: no token is checked, and every caller is anonymous")
         elif not providers and session is None:
-            raise SettingsError("no provider, so no token could ever be good", path="auth.providers")
+            raise SettingsError(
+                "no identity provider is configured, so no token can be verified", path="auth.providers"
+            )
         self.app = app
         self._mode = mode
         self._sources = TokenSources(token_sources)
@@ -97,15 +105,16 @@ class JWTAuthMiddleware:
                     return
                 log.info("would refuse: %s", error.message)
         try:
-            await self.app(self._inner(scope), receive, send)
+            await self.app(self._inner_scope(scope), receive, send)
         finally:
-            exchange.token = None
+            exchange.token = None  # the exchange may outlive the request, in a record that is still to be written
 
     async def _identify(self, scope: Scope, exchange: Exchange) -> None:
-        credential = None
+        """Find and verify the token, and set the identity.  Raises Refusal."""
+        found = None
         try:
-            credential = self._sources.find(scope)
-            if credential is None:
+            found = self._sources.find(scope)
+            if found is None:
                 if self._session is not None and (identity := await self._session(scope)) is not None:
                     require_same_origin(scope)
                     exchange.identity = identity
@@ -114,29 +123,28 @@ class JWTAuthMiddleware:
                     text = reasons.ONLY_API_KEY if has_api_key(scope["headers"]) else reasons.NO_TOKEN
                     raise TokenRefused(Check.CREDENTIAL, text)
                 return
-            exchange.identity = await self.verifier.verify(credential.token, exchange.client)
-            exchange.token = Secret(credential.token)
+            exchange.identity = await self.verifier.verify(found.token, exchange.client)
+            exchange.token = Secret(found.token)
         except TokenRefused as error:
-            raise self._addressed(error, credential) from None
+            raise self._adapt_to_client(error, found) from None
 
-    def _addressed(self, error: TokenRefused, credential: Credential | None) -> TokenRefused:
-        """The refusal in the form that this client can make most of.
-
-        Claude Code runs its apiKeyHelper again on a 401 without `x-should-retry: false`, but retries for minutes with a
-        token that is fixed, or when the helper's next one is no better.  A helper is recognised by the token being in
-        both headers.
-        """
-        if credential is not None and credential.by_helper:
+    def _adapt_to_client(self, error: TokenRefused, found: FoundToken | None) -> TokenRefused:
+        """The refusal, with the headers that this client needs: `x-should-retry`, `retry-after`, the challenge."""
+        # On a 401 without `x-should-retry: false`, Claude Code runs its apiKeyHelper again, which is what an expired
+        # token needs.  With a fixed token, or a helper whose next token is no better, it would retry for minutes.
+        if found is not None and found.from_helper:
             error.should_retry, error.retry_after = (None, None) if error.renewable else (False, NOT_SOON)
         if error.challenge is not None and self._metadata:
+            # "Bearer" alone takes its first parameter without a comma.
             error.challenge += self._metadata if "=" in error.challenge else self._metadata[1:]
         return error
 
-    def _inner(self, scope: Scope) -> Scope:
+    def _inner_scope(self, scope: Scope) -> Scope:
+        """The scope for `app`; the same object when no header has to go."""
         headers = scope["headers"]
-        kept = self._sources.without_credentials(headers) if self._strip else without_ours(headers)
+        kept = self._sources.without_credentials(headers) if self._strip else without_gateway_headers(headers)
         return scope if kept is headers else {**scope, "headers": kept}
 
     async def aclose(self) -> None:
-        """Close the connections that were opened here; a borrowed client stays as it is."""
+        """Close the connections that the middleware opened.  A borrowed client is not closed."""
         await close_all([self.verifier.aclose, *([] if self._borrowed else [self._client.aclose])])

@@ -1,7 +1,6 @@
-"""The checks that a token goes through, in their order, and the exact words for each that it does not pass.
+"""The checks that a token has to pass, in their order, and the reason that the caller reads when one fails.
 
-The words are for the caller, so they never hold a claim's value, a key's id or the token; they follow agentgateway's
-where it has any, because log searches and people know those.  `WWW-Authenticate` is RFC 6750 section 3's.
+A reason never contains a claim's value, the id of a key, or the token.  `WWW-Authenticate` follows RFC 6750 section 3.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from asgi_llmgate.errors import AuthenticationFailed, KeysUnavailable, MissingSc
 
 
 class Check(StrEnum):
-    """What is looked at, in this order; the first that fails decides."""
+    """The checks, in this order; the first that fails gives the reason."""
 
     CREDENTIAL = "credential"
     SHAPE = "shape"
@@ -29,6 +28,7 @@ class Check(StrEnum):
     SCOPE = "scope"
 
 
+# Where agentgateway has a reason for the same case, its text is used here: people and log searches know it.
 NO_TOKEN = "no bearer token found"  # noqa: S105
 ONLY_API_KEY = f"{NO_TOKEN} (a token in x-api-key counts only when auth.token_sources names it)"
 BAD_HEADER = "the authorization header is malformed"
@@ -54,9 +54,12 @@ NOT_ACCESS_TOKEN = "not an access token"  # noqa: S105
 
 
 class TokenRefused(AuthenticationFailed):
-    """A 401.  `check` is the check that failed; `renewable` says that a fresh token from the same place may pass.
+    """The token is missing or not accepted: a 401.
 
-    `hint` is for the operator alone: what usually causes this with the identity provider in question.
+    check      the check that failed
+    text       the reason, for the caller
+    hint       for the log only: what usually causes this with the identity provider in question
+    renewable  whether a new token from the same place may pass
     """
 
     should_retry: bool | None = False
@@ -68,8 +71,8 @@ class TokenRefused(AuthenticationFailed):
         self.renewable = renewable
         self.challenge = "Bearer" if text in (NO_TOKEN, ONLY_API_KEY) else 'Bearer error="invalid_token"'
 
-    def again(self) -> TokenRefused:
-        """The same refusal as a new exception, for a token that was refused a moment ago."""
+    def copy(self) -> TokenRefused:
+        """The same refusal as a new exception: one object that is raised twice would collect both tracebacks."""
         return TokenRefused(self.check, self.text, hint=self.detail, renewable=self.renewable)
 
 
@@ -82,7 +85,7 @@ def unaccepted_claim(name: str) -> str:
 
 
 def keys_unavailable(*, detail: str = "", retry_after: float | None = None) -> KeysUnavailable:
-    """503: whether the token is good cannot be said now."""
+    """The 503 for a token that cannot be verified now.  `detail` is for the log; `retry_after`: seconds."""
     error = KeysUnavailable("authentication unavailable: signing keys could not be fetched", detail=detail)
     if retry_after is not None:
         error.retry_after = max(1.0, retry_after)
@@ -90,12 +93,12 @@ def keys_unavailable(*, detail: str = "", retry_after: float | None = None) -> K
 
 
 def introspection_unavailable(*, detail: str) -> KeysUnavailable:
-    """The same where the provider would have to be asked about the token itself."""
+    """The 503 for a token that cannot be introspected now.  `detail` is for the log."""
     return KeysUnavailable("authentication unavailable: the identity provider could not be asked", detail=detail)
 
 
 def missing_scope(scope: str, required: tuple[str, ...]) -> MissingScope:
-    """403 with the challenge that names all the scopes needed (RFC 6750 section 3.1)."""
+    """The 403 for a token without `scope`; its challenge names all that are required (RFC 6750 section 3.1)."""
     error = MissingScope(f'authorization failed: the token lacks scope "{scope}"')
     error.challenge = f'Bearer error="insufficient_scope", scope="{" ".join(required)}"'
     return error

@@ -1,8 +1,7 @@
-"""Finding the bearer token in a request's headers (RFC 6750 section 2.1), where the settings say it may be.
+"""Finds the bearer token in a request's headers (RFC 6750 section 2.1), in the places that the settings allow.
 
-It is never looked for in the query: URLs end up in logs.  Every named header is read, because two different tokens in
-one request mean that somebody is mistaken about who calls, and that is refused rather than resolved.  Cookies, which a
-browser sends unasked, count only where no header has a token.
+All these places are read, and two different tokens in one request are a refusal: there is no safe choice between them.
+Cookies are read only if no header has a token.  The query is never read, because URLs end up in logs.
 """
 
 from __future__ import annotations
@@ -17,30 +16,39 @@ from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.errors import CrossSite, SettingsError
 
+# b64token of RFC 6750 section 2.1, and "=" anywhere, as some clients send it.
 _BEARER = re.compile(rb"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+")
-_OURS = b"x-llmgate-"
-"""Headers of this name are ours to set; a client that sends one is lying."""
+_GATEWAY_PREFIX = b"x-llmgate-"
+"""Only the gateway sets headers of this name; those that a client sends are dropped."""
 
-_DECIDING = frozenset({b"origin", b"host", b"sec-fetch-site", b"content-type"})
+# The headers that require_same_origin decides by.
+_SAME_ORIGIN_HEADERS = frozenset({b"origin", b"host", b"sec-fetch-site", b"content-type"})
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Credential:
-    """A token as it was sent.  `by_helper`: in both headers, as Claude Code sends what its apiKeyHelper printed."""
+class FoundToken:
+    """A token as the client sent it.
+
+    `from_helper` says that it is in `authorization` and in `x-api-key`: Claude Code sends it like this when it comes
+    from its apiKeyHelper.
+    """
 
     token: str
-    by_helper: bool
+    from_helper: bool
 
 
 class TokenSources:
-    """Where tokens are read: `authorization`, `x-api-key`, `cookie:NAME`, `header:NAME`.  Raises SettingsError."""
+    """The places where a token may be: `authorization`, `x-api-key`, `cookie:NAME`, `header:NAME`.
+
+    Raises SettingsError.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         if isinstance(names, str) or not names:
-            raise SettingsError("a list of places is needed", path="auth.token_sources")
+            raise SettingsError("a list with at least one place is needed", path="auth.token_sources")
         self._bearer = False
         self._headers: list[bytes] = []
         self._cookies: list[bytes] = []
@@ -62,8 +70,11 @@ class TokenSources:
                 )
         self._credentials = {b"authorization", b"x-api-key", *self._headers, *([b"cookie"] if self._cookies else [])}
 
-    def find(self, scope: Scope) -> Credential | None:
-        """The request's token, None without any.  Raises TokenRefused where that is not clear."""
+    def find(self, scope: Scope) -> FoundToken | None:
+        """The request's token; None when there is none.
+
+        Raises TokenRefused for a malformed header or two different tokens, CrossSite for a cookie of another site.
+        """
         sent: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             if name in self._credentials:
@@ -71,48 +82,53 @@ class TokenSources:
         if not sent:
             return None
         named = [sent[name] for name in self._headers if name in sent]
-        found = {_only(values, _TOKEN, 0) for values in named}
+        found = {_parse_single(values, _TOKEN, 0) for values in named}
         if self._bearer and b"authorization" in sent:
-            found.add(_only(sent[b"authorization"], _BEARER, 1))
+            found.add(_parse_single(sent[b"authorization"], _BEARER, 1))
+        # A browser adds cookies to every request by itself, so a token that was sent on purpose comes first.
         if not found and self._cookies and (found := self._in_cookies(sent.get(b"cookie", ()))):
             require_same_origin(scope)
         if len(found) > 1:
             raise _malformed("two sources hold different tokens")
-        return Credential(found.pop().decode("ascii"), _by_helper(sent)) if found else None
+        return FoundToken(found.pop().decode("ascii"), _is_from_helper(sent)) if found else None
 
     def _in_cookies(self, headers: Sequence[bytes]) -> set[bytes]:
-        """HTTP/2 may split the cookie header (RFC 9113 section 8.2.3)."""
+        """The tokens in the cookies of the configured names."""
         found = set()
+        # HTTP/2 may split the cookie header (RFC 9113 section 8.2.3).
         for pair in b";".join(headers).split(b";"):
             name, _, value = pair.strip().partition(b"=")
             if name in self._cookies and value:
-                found.add(_only([value.strip(b'"')], _TOKEN, 0))
+                found.add(_parse_single([value.strip(b'"')], _TOKEN, 0))
         return found
 
     def without_credentials(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
-        """The headers for an app that has no business with the caller's secrets."""
-        return [item for item in headers if item[0] not in self._credentials and not item[0].startswith(_OURS)]
+        """The headers without those that may hold a token, and without any `x-llmgate-*`."""
+        return [
+            item for item in headers if item[0] not in self._credentials and not item[0].startswith(_GATEWAY_PREFIX)
+        ]
 
 
 def has_api_key(headers: RawHeaders) -> bool:
-    """Whether there is an x-api-key, which is worth a hint where nothing else was found."""
+    """Whether there is an `x-api-key` header."""
     return any(name == b"x-api-key" for name, _ in headers)
 
 
-def without_ours(headers: RawHeaders) -> RawHeaders:
+def without_gateway_headers(headers: RawHeaders) -> RawHeaders:
     """The headers without any `x-llmgate-*`; the same object when there is none."""
-    if any(name.startswith(_OURS) for name, _ in headers):
-        return [item for item in headers if not item[0].startswith(_OURS)]
+    if any(name.startswith(_GATEWAY_PREFIX) for name, _ in headers):
+        return [item for item in headers if not item[0].startswith(_GATEWAY_PREFIX)]
     return headers
 
 
-def _only(values: Sequence[bytes], form: re.Pattern[bytes], group: int) -> bytes:
+def _parse_single(values: Sequence[bytes], form: re.Pattern[bytes], group: int) -> bytes:
+    """The token in a header's only value.  Raises TokenRefused when there are several, or it has another form."""
     if len(values) != 1 or (found := form.fullmatch(values[0])) is None:
-        raise _malformed("it is repeated, empty, of another scheme, or has characters that no token has")
+        raise _malformed("it is repeated, empty, of another scheme, or has characters that a token cannot have")
     return found[group]
 
 
-def _by_helper(sent: Mapping[bytes, Sequence[bytes]]) -> bool:
+def _is_from_helper(sent: Mapping[bytes, Sequence[bytes]]) -> bool:
     keys, bearers = sent.get(b"x-api-key", ()), sent.get(b"authorization", ())
     if len(keys) != 1 or len(bearers) != 1:
         return False
@@ -121,13 +137,15 @@ def _by_helper(sent: Mapping[bytes, Sequence[bytes]]) -> bool:
 
 
 def require_same_origin(scope: Scope) -> None:
-    """A browser adds cookies to whatever page asks, so a paid POST by cookie needs what no foreign page can fake.
+    """Check that a request with a cookie can not have been sent by a page of another site (CSRF).
 
-    A header that decides and is there twice decides nothing: one reader takes the first and another the last.
+    `Sec-Fetch-Site` decides (https://www.w3.org/TR/fetch-metadata/), in its absence `Origin`; a POST also needs the
+    content type `application/json`, which a page can send to another origin only after a CORS preflight.
 
     Raises CrossSite.
     """
-    names = [name for name, _ in scope["headers"] if name in _DECIDING]
+    # A header that is there twice is refused: one program reads the first value and another one the last.
+    names = [name for name, _ in scope["headers"] if name in _SAME_ORIGIN_HEADERS]
     headers = dict(scope["headers"])
     site = headers.get(b"sec-fetch-site", b"").lower()
     origin = headers.get(b"origin")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.auth import JWTProvider, TokenRefused
-from asgi_llmgate.auth.claims import ClaimsCheck
+from asgi_llmgate.auth.claims import ClaimsValidator
 from asgi_llmgate.errors import MissingScope
 from asgi_llmgate.exchange import Identity
 
@@ -17,7 +17,7 @@ NOW = 1_800_000_000
 def judge(claims: dict[str, Any], **options: Any) -> Identity:
     provider = JWTProvider(**{"issuers": ["x"], "audiences": ["llm"], "jwks": {"keys": []}, **options})
     complete = {"iss": "x", "aud": "llm", "exp": NOW + 60, **claims}
-    return ClaimsCheck(provider, lambda: NOW).judge({"alg": "RS256"}, complete)
+    return ClaimsValidator(provider, lambda: NOW).validate({"alg": "RS256"}, complete)
 
 
 @pytest.mark.parametrize(

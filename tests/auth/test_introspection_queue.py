@@ -13,15 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider, TokenRefused, Verifier, introspection_queue
-from asgi_llmgate.auth.introspection_queue import AT_ONCE, FOR_KNOWN, WAITING, Questions, TooMany
-from asgi_llmgate.auth.verifier import REMEMBERED
+from asgi_llmgate.auth.introspection_queue import (
+    MAX_CONCURRENT,
+    MAX_WAITING,
+    RESERVED_FOR_KNOWN,
+    IntrospectionBusy,
+    IntrospectionQueue,
+)
+from asgi_llmgate.auth.verifier import CACHE_SIZE
 from asgi_llmgate.errors import KeysUnavailable
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.testing.driver import Driver
 from tests.auth.conftest import NOW, Clock, Web
 from tests.auth.test_introspection import CLIENT, URL
 
-UNKNOWN = AT_ONCE - FOR_KNOWN
+UNKNOWN = MAX_CONCURRENT - RESERVED_FOR_KNOWN
 
 
 class SlowDesk:
@@ -104,9 +110,9 @@ async def test_callers_with_good_tokens_get_their_turn_among_attackers(
     attackers += attack(lambda token, client: ask(f"{token}-again", client), addresses, each // 3)
     await desk.answer(UNKNOWN + addresses + 20)
     assert [await task for task in good] == [f"good-{n}" for n in range(20)]
-    assert desk.most <= AT_ONCE
+    assert desk.most <= MAX_CONCURRENT
     waiting = sum(not task.done() for task in attackers)
-    assert waiting <= WAITING + AT_ONCE
+    assert waiting <= MAX_WAITING + MAX_CONCURRENT
 
 
 async def test_who_was_known_goes_first_also_from_the_attackers_own_address(
@@ -121,7 +127,7 @@ async def test_who_was_known_goes_first_also_from_the_attackers_own_address(
     asked = len(desk.asked)
     good = [ask(f"good-{n}", "10.0.0.1") for n in range(20)]
     await settled()
-    assert desk.asked[asked:] == [f"good-{n}" for n in range(FOR_KNOWN)]  # without waiting for anybody
+    assert desk.asked[asked:] == [f"good-{n}" for n in range(RESERVED_FOR_KNOWN)]  # without waiting for anybody
     await desk.answer(UNKNOWN + 20)
     assert [await task for task in good] == [f"good-{n}" for n in range(20)]
 
@@ -132,12 +138,12 @@ async def test_a_token_that_was_withdrawn_is_known_no_longer(
     first = ask("good-1", "")
     await desk.answer()
     assert await first == "good-1"
-    assert len(verifier_of._good) == 1
+    assert len(verifier_of._accepted) == 1
     clock.advance(10**6 + 301)
     second = ask("good-1", "")
     await desk.answer()
     assert await second is TokenRefused  # expired
-    assert len(verifier_of._good) == 0
+    assert len(verifier_of._accepted) == 0
 
 
 async def test_tokens_that_nobody_knows_drive_no_good_one_out_of_memory(
@@ -149,7 +155,7 @@ async def test_tokens_that_nobody_knows_drive_no_good_one_out_of_memory(
     asked = [ask(f"bad-{n}", "") for n in range(1000 + UNKNOWN)]
     await desk.answer()
     assert {await task for task in asked} == {TokenRefused}
-    assert len(verifier_of._bad) <= REMEMBERED // 10
+    assert len(verifier_of._rejected) <= CACHE_SIZE // 10
     before = len(desk.asked)
     assert await ask("good-1", "") == "good-1"
     assert len(desk.asked) == before
@@ -166,7 +172,7 @@ async def test_the_address_is_that_of_the_request(
     web: Web, provider: Callable[..., JWTProvider], desk: SlowDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shares: list[str] = []
-    monkeypatch.setattr(introspection_queue, "_share_of", lambda client: [shares.append(client), client][1])
+    monkeypatch.setattr(introspection_queue, "_fairness_key", lambda client: [shares.append(client), client][1])
 
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         assert Exchange.of(scope).identity.subject == "good-1"
@@ -212,16 +218,16 @@ ALIKE = [
 
 @pytest.mark.parametrize(("one", "other", "alike"), ALIKE)
 def test_addresses_that_one_subscriber_has_are_one(one: str, other: str, alike: bool) -> None:
-    assert (introspection_queue._share_of(one) == introspection_queue._share_of(other)) is alike
+    assert (introspection_queue._fairness_key(one) == introspection_queue._fairness_key(other)) is alike
 
 
 async def test_who_waits_too_long_is_told_so_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(introspection_queue, "PATIENCE", 0)
-    desk = Questions()
+    monkeypatch.setattr(introspection_queue, "MAX_WAIT", 0)
+    desk = IntrospectionQueue()
     for _ in range(UNKNOWN):
         await desk._wait("a", False)
     for _ in range(20):
-        with pytest.raises(TooMany, match="no turn within 0 seconds"):
+        with pytest.raises(IntrospectionBusy, match="no turn within 0 seconds"):
             await desk._wait("b", False)
     assert (desk._waiting, desk._unknown, desk._running) == (0, {}, UNKNOWN)
 
@@ -237,14 +243,14 @@ STEP = st.one_of(
 @given(st.lists(STEP, max_size=60), st.integers(1, 3), st.integers(0, 4))
 def test_whatever_callers_do_places_are_neither_lost_nor_doubled(steps: list[Any], at_once: int, waiting: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(introspection_queue, "AT_ONCE", at_once)
-        patch.setattr(introspection_queue, "FOR_KNOWN", at_once - 1)
-        patch.setattr(introspection_queue, "WAITING", waiting)
+        patch.setattr(introspection_queue, "MAX_CONCURRENT", at_once)
+        patch.setattr(introspection_queue, "RESERVED_FOR_KNOWN", at_once - 1)
+        patch.setattr(introspection_queue, "MAX_WAITING", waiting)
         asyncio.run(_whatever(steps, at_once, waiting))
 
 
 async def _whatever(steps: list[Any], at_once: int, waiting: int) -> None:
-    desk, doors, tasks = Questions(), [], []
+    desk, doors, tasks = IntrospectionQueue(), [], []
     inside = 0
 
     async def caller(client: str, known: bool, door: asyncio.Event) -> None:
@@ -256,7 +262,7 @@ async def _whatever(steps: list[Any], at_once: int, waiting: int) -> None:
                     await door.wait()
                 finally:
                     inside -= 1
-        except TooMany:
+        except IntrospectionBusy:
             pass
 
     for step, what, flag in steps:

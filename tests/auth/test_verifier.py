@@ -108,7 +108,7 @@ async def test_a_token_by_a_key_that_comes_later_is_good_then(
 
 
 async def test_memory_is_bounded(verifier: Any, forge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 20)
+    monkeypatch.setattr(module, "CACHE_SIZE", 20)
     judge = verifier()
     for number in range(30):
         await judge.verify(
@@ -116,13 +116,13 @@ async def test_memory_is_bounded(verifier: Any, forge: Any, monkeypatch: pytest.
         )
         with pytest.raises(TokenRefused):
             await judge.verify(forge.token({"x": number}, signature=b""))
-    assert (len(judge._good), len(judge._bad)) == (20, 2)
+    assert (len(judge._accepted), len(judge._rejected)) == (20, 2)
 
 
 async def test_what_was_used_last_stays(
     verifier: Any, forge: Any, monkeypatch: pytest.MonkeyPatch, signatures: Any
 ) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 2)
+    monkeypatch.setattr(module, "CACHE_SIZE", 2)
     judge = verifier()
     one, two, three = (forge.token(claims={"sub": name}) for name in ("one", "two", "three"))
     for token in (one, two, one, three, one):
@@ -133,7 +133,7 @@ async def test_what_was_used_last_stays(
 async def test_no_token_lies_about_in_memory(verifier: Any, forge: Any) -> None:
     judge, token = verifier(), forge.token()
     await judge.verify(token)
-    kept = repr(judge._good._known)
+    kept = repr(judge._accepted._entries)
     assert token not in kept
     assert "alice" not in kept
 
@@ -296,7 +296,7 @@ async def test_a_ca_file_of_the_providers_own_is_used_for_its_keys_alone(
 ) -> None:
     own = URL(JWKS_URL, ca_file=certifi.where())
     judge = verifier(provider(jwks=own), JWTProvider(issuers=["https://other.test"], audiences=["llm"]))
-    assert [trust._client is not None for trust in judge.trusts] == [True, False]
+    assert [trust._client is not None for trust in judge.provider_verifiers] == [True, False]
     await judge.aclose()
 
 

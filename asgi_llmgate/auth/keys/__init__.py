@@ -1,1 +1,1 @@
-"""Public keys of identity providers: where they come from, which of them are used, and the cache."""
+"""The public keys of identity providers: where they come from, which of them are used, and the cache."""

@@ -1,17 +1,17 @@
-"""Keeping a provider's keys at hand and fresh, without a task that runs in the background.
+"""Caches a provider's keys.  There is no background task: requests start the fetches.
 
-Time and need drive it, and only requests call:
+    the keys are ...                            a request ...
+    -----------------------------------------   ----------------------------------------------------------
+    fresh                                       uses them
+    stale                                       uses them, and starts a fetch that it does not wait for
+    older than MAX_AGE, or not fetched yet      waits for a fetch; when that fails, it gets a 503
+    fresh, but the token's kid is not listed    waits for a fetch; at most one of these in `cooldown` seconds
 
-    the keys are ...                                   then a request ...
-    ------------------------------------------------   ------------------------------------------------------
-    fresh                                              uses them
-    older than the soft limit                          uses them, and a fetch starts behind it
-    older than the hard limit, or not there yet        waits for a fetch; without success it is answered 503
-    fresh, but the token's kid is not listed           waits for a fetch, once per `cooldown` whoever asks
+The last row accepts tokens of a provider that starts to sign with a new key at once, as Keycloak does.  The cooldown
+keeps invented kids from causing fetches.
 
-The last row is what keeps people signed in when an identity provider signs with a new key at once (Keycloak does), and
-its cooldown what keeps random kids from becoming fetches.  Fetches are shared by all who wait; one that fails is tried
-again after a growing, jittered pause, and known keys stay in force meanwhile, up to the hard limit.
+All requests that wait share one fetch.  A fetch that fails is repeated after a growing pause with jitter; the known
+keys stay valid meanwhile, up to MAX_AGE.
 """
 
 from __future__ import annotations
@@ -24,43 +24,44 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from asgi_llmgate.auth.keys.key_set import NO_KEYS, BadKeySet, Keys, read_keys
-from asgi_llmgate.auth.keys.sources import Unfetchable
+from asgi_llmgate.auth.keys.sources import KeyFetchError
 from asgi_llmgate.auth.reasons import keys_unavailable
 from asgi_llmgate.concurrency.single_flight import SingleFlight
 from asgi_llmgate.errors import GateError
 
 log = logging.getLogger("llmgate.auth")
 
-SOFT_TTL = 300.0
-"""Seconds for which fetched keys are fresh, when the answer's Cache-Control does not say."""
+DEFAULT_TTL = 300.0
+"""Seconds for which fetched keys are fresh, when the response has no `Cache-Control: max-age`."""
 
-HARD_TTL = 86400.0
-"""Seconds after which known keys stop to count."""
+MAX_AGE = 86400.0
+"""Seconds after which known keys are no longer used."""
 
-MIN_SOFT_TTL, MAX_SOFT_TTL = 60.0, HARD_TTL - 3600
-"""Seconds within which Cache-Control is believed; an identity provider that is down for an hour never matters."""
+MIN_TTL, MAX_TTL = 60.0, MAX_AGE - 3600
+"""Bounds in seconds for `max-age`.  The upper one leaves an hour of failed fetches before MAX_AGE is reached."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds before a failed fetch is tried again: the first time, and at the most."""
+MIN_RETRY_DELAY, MAX_RETRY_DELAY = 1.0, 60.0
+"""Seconds before a failed fetch is repeated: the first time, and at most."""
 
 LOAD_TIMEOUT = 10.0
-"""Seconds for a fetch with all that belongs to it: discovery, redirects."""
+"""Seconds for one fetch, with discovery and redirects."""
 
 Load = Callable[[], Awaitable[tuple[Keys, float | None]]]
+"""Fetches the keys, and the seconds for which they are fresh.  Raises GateError, KeyFetchError."""
 
 
 class KeyStore(Protocol):
-    """Keys that may change.  `generation` rises when they do, so that what was verified with older ones is known."""
+    """Keys that may change.  `generation` is a number that rises when they do."""
 
     generation: int
 
     async def find(self, kid: str | None) -> Keys:
-        """The keys to look for `kid` in.  Raises errors.KeysUnavailable when there are none to be had."""
+        """The keys, among which `kid` may be.  Raises errors.KeysUnavailable when there are none."""
         ...
 
 
 class FixedKeys:
-    """Keys that are written in the settings."""
+    """Keys from the settings; they never change."""
 
     generation = 0
 
@@ -72,21 +73,25 @@ class FixedKeys:
 
 
 class FileKeys:
-    """Keys in a file, read again when it changes.  A file that is gone or broken leaves the last keys in force."""
+    """Keys in a file, which is read again when it changes.
+
+    While the file is missing or broken, the keys that were read last stay valid.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.generation = 0
         self._path = Path(path)
-        self._seen: tuple[int, ...] = ()
+        self._version: tuple[int, ...] = ()
         self._keys: Keys | None = None
         self._problem = ""
 
     async def find(self, kid: str | None) -> Keys:
         try:
             stat = self._path.stat()
-            seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if seen != self._seen:
-                self._seen = seen
+            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            if version != self._version:
+                # First, so that a broken file is not read again for every request.
+                self._version = version
                 self._keys = read_keys(self._path.read_bytes(), origin=str(self._path))
                 self.generation += 1
                 self._problem = ""
@@ -97,15 +102,16 @@ class FileKeys:
         return self._keys
 
     def _report(self, problem: str) -> None:
-        if problem != self._problem:  # once, not per request
+        if problem != self._problem:  # once per problem, not per request
             log.warning("%s", problem)
         self._problem = problem
 
 
 class RemoteKeys:
-    """Keys that `load` fetches.  See the module's table.
+    """Keys that `load` fetches, by the rules of the table above.
 
-    `cooldown`: seconds between two fetches for kids that are not listed.  `clock`: seconds that never go back.
+    `name` is the provider's, for the log.  `clock` gives monotonic seconds.  `cooldown` is the time in seconds between
+    two fetches for kids that are not listed.
     """
 
     def __init__(self, load: Load, *, name: str, clock: Callable[[], float], cooldown: float = 30.0) -> None:
@@ -116,78 +122,82 @@ class RemoteKeys:
         self._cooldown = cooldown
         self._flight: SingleFlight[None] = SingleFlight()
         self._keys = NO_KEYS
-        self._asked_at = self._fetched_at = self._stale_at = self._retry_at = self._ask_for_kid_at = float("-inf")
-        self._began_at = float("-inf")
+        # All times are those of `clock`.
+        self._started_at = self._retry_at = self._next_fetch_for_kid_at = float("-inf")
+        # Of the keys that are here: when their fetch started and ended, and when they are stale.
+        self._requested_at = self._fetched_at = self._stale_at = float("-inf")
         self._failures = 0
         self._problem = ""
 
     async def find(self, kid: str | None) -> Keys:
         now = self._clock()
-        if now >= self._fetched_at + HARD_TTL:
-            if now >= self._retry_at or self._flying:
+        if now >= self._fetched_at + MAX_AGE:
+            if now >= self._retry_at or self._is_fetching:
                 await self._refresh()
-            if now >= self._fetched_at + HARD_TTL:
+            if now >= self._fetched_at + MAX_AGE:
                 raise keys_unavailable(detail=self._problem, retry_after=self._retry_at - now)
         elif now >= self._stale_at and now >= self._retry_at:
-            self._flight.start(None, self._begin)
-        if kid is not None and self._is_news(kid, now):
-            if self._flying:
+            self._flight.start(None, self._start_fetch)
+        if kid is not None and self._is_new_kid(kid, now):
+            if self._is_fetching:
                 await self._refresh()
-            if self._is_news(kid, now) and self._may_ask(now):  # what flew may have been asked before there was the key
+            # The fetch that has just ended may have started before the provider had the key.
+            if self._is_new_kid(kid, now) and self._may_fetch_for_kid(now):
                 await self._refresh()
         return self._keys
 
-    def _is_news(self, kid: str, now: float) -> bool:
-        """Whether a kid that is not listed may have come since the provider was asked for the keys that we have."""
-        return kid not in self._keys.listed and self._asked_at < now
+    def _is_new_kid(self, kid: str, now: float) -> bool:
+        """Whether a kid is not listed, and may have been added after the known keys were requested."""
+        return kid not in self._keys.listed and self._requested_at < now
 
-    def _may_ask(self, now: float) -> bool:
-        """Whether a fetch may be made for an unlisted kid: one is under way already, or it is time."""
-        if self._flying:
+    def _may_fetch_for_kid(self, now: float) -> bool:
+        """Whether a kid that is not listed may wait for a fetch: one is running, or the cooldown is over."""
+        if self._is_fetching:
             return True
-        if now < self._ask_for_kid_at or now < self._retry_at:
+        if now < self._next_fetch_for_kid_at or now < self._retry_at:
             return False
-        self._ask_for_kid_at = now + self._cooldown
+        self._next_fetch_for_kid_at = now + self._cooldown
         return True
 
     async def _refresh(self) -> None:
-        await self._flight.run(None, self._begin)
+        await self._flight.run(None, self._start_fetch)
 
     @property
-    def _flying(self) -> bool:
-        """Whether a fetch is under way; not one that was left behind by a loop that stopped."""
-        return self._flight.is_flying(None) and self._clock() < self._began_at + LOAD_TIMEOUT
+    def _is_fetching(self) -> bool:
+        """Whether a fetch is running."""
+        # An event loop that has stopped leaves its fetch behind, unfinished; after LOAD_TIMEOUT it no longer counts.
+        return self._flight.is_flying(None) and self._clock() < self._started_at + LOAD_TIMEOUT
 
-    def _begin(self) -> Coroutine[Any, Any, None]:
-        """A fetch, which counts as under way from now on, and not only when its task has had its first turn."""
-        self._began_at = self._clock()
-        return self._fetch(self._began_at)
+    def _start_fetch(self) -> Coroutine[Any, Any, None]:
+        # Not inside the coroutine, which starts only when the event loop runs its task.
+        self._started_at = self._clock()
+        return self._fetch(self._started_at)
 
-    async def _fetch(self, asked_at: float) -> None:
-        """One fetch; does not raise.  What it brought, or that it failed, is in the fields."""
+    async def _fetch(self, started_at: float) -> None:
+        """One fetch.  Does not raise: success and failure are stored in the fields."""
         try:
             async with asyncio.timeout(LOAD_TIMEOUT):
                 keys, max_age = await self._load()
         except TimeoutError:
-            self._failed("no answer in time")
-        except (GateError, Unfetchable) as error:
+            self._failed(f"no response within {LOAD_TIMEOUT:g} seconds")
+        except (GateError, KeyFetchError) as error:
             self._failed(str(error))
         else:
-            self._asked_at = asked_at
+            self._requested_at = started_at
             self._succeeded(keys, max_age)
 
     def _succeeded(self, keys: Keys, max_age: float | None) -> None:
         now = self._clock()
         self._failures, self._problem = 0, ""
         self._fetched_at, self._retry_at = now, now
-        self._stale_at = now + (SOFT_TTL if max_age is None else min(max(max_age, MIN_SOFT_TTL), MAX_SOFT_TTL))
+        self._stale_at = now + (DEFAULT_TTL if max_age is None else min(max(max_age, MIN_TTL), MAX_TTL))
         if keys != self._keys:
             self._keys = keys
             self.generation += 1
 
     def _failed(self, problem: str) -> None:
-        pause = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
-        self._failures = min(self._failures + 1, 10)
+        pause = min(MIN_RETRY_DELAY * 2**self._failures, MAX_RETRY_DELAY) * random.uniform(0.75, 1.25)  # noqa: S311
+        self._failures = min(self._failures + 1, 10)  # 2 ** 10 is far over MAX_RETRY_DELAY already
         self._retry_at = self._clock() + pause
         self._problem = f"{self._name}: {problem}"
         log.warning("signing keys could not be fetched: %s", self._problem)

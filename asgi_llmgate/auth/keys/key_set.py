@@ -1,8 +1,6 @@
-"""A JWKS document (RFC 7517) as the keys in it that we would ever use.
+"""Reads a JWKS document (RFC 7517), and keeps the keys that may verify signatures.
 
-joserfc imports the keys; one odd key would make it drop the whole document, so they are imported one by one and what
-does not import, or is not fit to sign for us, is left out with a line in the log.  A key's `kid` is remembered even
-then: "this kid is absent" is what may cause a new fetch, and a key that is there but unusable is not absent.
+Keys that cannot be read or are not fit for signatures are left out, with a line in the log.
 """
 
 from __future__ import annotations
@@ -22,44 +20,54 @@ from asgi_llmgate.auth.reasons import Check, TokenRefused
 log = logging.getLogger("llmgate.auth")
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
-"""What a provider may sign with unless its settings say less.  HS* and none are never among them."""
+"""The algorithms that are accepted, unless a provider's settings allow fewer."""
+# Never HS*, whose secret would be the public key (RFC 8725 section 2.1), and never "none".
 
 MAX_KEYS = 1000
-"""Microsoft asks verifiers to be ready for that many; further ones are not read."""
+"""Keys that are read of one document; Microsoft asks verifiers to be ready for that many."""
 
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519", "Ed25519": "Ed25519"}
+# Members of private keys and shared secrets, RFC 7518 section 6.
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _MIN_RSA_BITS = 2048
 
 
 class _Algorithms(jws.JWSRegistry):
-    """joserfc's registry without the warning, once per token, that "EdDSA" has a newer name (RFC 9864)."""
+    """joserfc's registry of algorithms, without a warning per token."""
 
     def get_alg(self, name: str) -> Any:
+        # The base method warns that "EdDSA" has a newer name (RFC 9864), each time.
         return self.algorithms[name]
 
 
 JWS_REGISTRY = _Algorithms(algorithms=ALGORITHMS, strict_check_header=False)
-"""What joserfc is asked with; real tokens have header members of their vendors', so unknown ones pass."""
+"""The registry for joserfc's calls.  Unknown header members pass, because providers add members of their own."""
 
 
 class BadKeySet(ValueError):
-    """The document is no JWKS at all."""
+    """The document is not a JWKS.  The text says why."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Keys:
-    """The usable keys of one document, and the ids of all that it lists."""
+    """The keys of one document.
+
+    `listed` are the kids of all keys in it, usable or not: a kid that is not listed may cause a new fetch, and an
+    unusable key would not become usable by it.
+    """
 
     usable: tuple[jwk.Key, ...]
     by_kid: Mapping[str, jwk.Key]
     listed: frozenset[str]
 
     def pick(self, kid: str | None, algorithm: str, *, without_kid: bool) -> jwk.Key:
-        """The one key to try.  Raises TokenRefused.
+        """The one key to verify the signature with.
 
-        `without_kid`: a token that names no key may be tried with the only one of its type.
+        `kid` and `algorithm` are the token's.  `without_kid`: a token without a kid may be verified with the only key
+        that fits its algorithm.
+
+        Raises TokenRefused.
         """
         if kid is not None:
             key = self.by_kid.get(kid)
@@ -78,9 +86,9 @@ NO_KEYS = Keys((), {}, frozenset())
 
 
 def read_keys(document: bytes | Mapping[str, Any], *, origin: str) -> Keys:
-    """The keys of a JWKS document.  `origin` says in the log where it came from.
+    """The keys of a JWKS document.  `origin` names its source, for the log.
 
-    Raises BadKeySet when `document` is not an object with a list `keys`.
+    Raises BadKeySet when the document is not a JSON object with a list `keys`.
     """
     if isinstance(document, bytes):
         try:
@@ -101,7 +109,8 @@ def read_keys(document: bytes | Mapping[str, Any], *, origin: str) -> Keys:
             listed.add(kid)
         problem, key = _import(entry)
         if key is None or (isinstance(kid, str) and kid in by_kid):
-            log.log(_level(entry), "key %d of %s is not used: %s", place, origin, problem or "its kid was there before")
+            problem = problem or "an earlier key has the same kid"
+            log.log(_level(entry), "key %d of %s is not used: %s", place, origin, problem)
             continue
         usable.append(key)
         if isinstance(kid, str):
@@ -116,33 +125,37 @@ def _fits(key: jwk.Key, algorithm: str) -> bool:
 
 
 def _import(entry: Any) -> tuple[str, jwk.Key | None]:
-    """Why a JWK is not used, or the key."""
+    """The key, or why it is not used.
+
+    Keys are imported one by one: joserfc's KeySet would reject the whole document for one odd key.
+    """
     try:
-        problem = _unfit(entry)
+        problem = _find_problem(entry)
         return (problem, None) if problem else ("", jwk.import_key(entry, entry["kty"]))
-    except Exception as error:  # joserfc and cryptography raise a dozen kinds for a key that is none
+    except Exception as error:  # joserfc and cryptography raise many types for a broken key
         return f"it cannot be read ({type(error).__name__})", None
 
 
-def _unfit(entry: Any) -> str:
+def _find_problem(entry: Any) -> str:
+    """Why the key must not be used; "" when it may."""
     if not isinstance(entry, dict):
         return "not an object"
     if entry.get("kty") not in ("RSA", "EC", "OKP"):
-        return "a shared secret is no key to publish" if entry.get("kty") == "oct" else "unknown kty"
+        return "it is a shared secret, which must not be published" if entry.get("kty") == "oct" else "unknown kty"
     if not _PRIVATE.isdisjoint(entry):
-        return "it holds the PRIVATE key; whoever reads this document can sign tokens"
+        return "it contains the PRIVATE key; anyone who reads this document can sign tokens"
     if entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ("verify",)):
         return "not for signatures"
     if not isinstance(entry.get("kid", ""), str):
         return "its kid is not a text"
     if entry.get("alg", "RS256") not in ALGORITHMS:
-        return "its alg is none that is accepted"
+        return "its alg is not accepted"
     if entry["kty"] != "RSA":
         return "" if entry.get("crv") in _CURVES.values() else "unknown curve"
-    return _weak_rsa(entry.get("n"))
+    return _find_rsa_weakness(entry.get("n"))
 
 
-def _weak_rsa(modulus: Any) -> str:
+def _find_rsa_weakness(modulus: Any) -> str:
     try:
         n = base64_to_int(modulus)
     except (TypeError, ValueError):
@@ -164,16 +177,18 @@ _ROCA_RESIDUES = {prime: _powers_of_65537(prime) for prime in _ROCA_PRIMES}
 
 
 def has_roca_fingerprint(modulus: int) -> bool:
-    """Whether an RSA modulus looks like one of Infineon's broken generator, which can be factored (CVE-2017-15361).
+    """Whether an RSA modulus was probably made by Infineon's broken generator, and can be factored (CVE-2017-15361).
 
-    Its primes are powers of 65537 modulo many small primes, and so is their product; the fingerprint of
-    https://crocs.fi.muni.cz/public/papers/rsa_ccs17 section 2.3.  A good key has it once in some 2^27.
+    The fingerprint is that of https://crocs.fi.muni.cz/public/papers/rsa_ccs17 section 2.3; one in about 2^27 good keys
+    has it, too.
     """
+    # That generator's primes are powers of 65537 modulo many small primes, and so is the product of two of them.
     return all(modulus % prime in residues for prime, residues in _ROCA_RESIDUES.items())
 
 
 def _level(entry: Any) -> int:
-    """A published secret is somebody's emergency; a key for encryption is every day's business."""
+    """The log level for a key that is not used."""
+    # A published private key is an emergency; a key for encryption is normal.
     if isinstance(entry, dict) and not _PRIVATE.isdisjoint(entry):
         return logging.ERROR
     return logging.WARNING if isinstance(entry, dict) and entry.get("use", "sig") == "sig" else logging.DEBUG

@@ -1,8 +1,7 @@
-"""Where a provider's public keys come from: the settings themselves, a file, a URL, or OpenID Connect Discovery.
+"""Where a provider's public keys come from: the settings, a file, a URL, or OpenID Connect Discovery.
 
-These are values, compared and printed like any other; what keeps their keys fresh is in keycache.py.  Remote documents
-are read over https (http on the loopback interface only) and a redirect is followed only within its origin, so that
-whoever can answer for another host cannot hand us keys.
+The classes are plain values; cache.py keeps the keys of their documents fresh.  Documents are fetched over https, or
+over http from this machine, and redirects are followed only within the same origin.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ MAX_DOCUMENT = 1_000_000
 """Bytes of a JWKS or discovery document."""
 
 FETCH_TIMEOUT = 5.0
-"""Seconds for one of them, whole."""
+"""Seconds for one document, from the request to the end of the body."""
 
 _MAX_REDIRECTS = 3
 _MAX_AGE = re.compile(r'(?:^|[,\s])max-age\s*=\s*"?(\d{1,9})', re.IGNORECASE)
 
 
-class Unfetchable(Exception):
-    """The document could not be had, or is not what it should be.  The text is for the log."""
+class KeyFetchError(Exception):
+    """The document could not be fetched, or is not what it should be.  The text is for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +44,17 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that holds the JWKS, read again when it changes."""
+    """A file that contains the JWKS; it is read again when it changes."""
 
     path: str | Path
 
 
 @dataclass(frozen=True, slots=True)
 class URL:
-    """The JWKS's own address.
+    """The address of the JWKS itself.  Raises SettingsError unless it is protected (see require_https).
 
-    `token_file`: a bearer token to show there, read at each fetch (Kubernetes renews it in place); `ca_file`: the CA
-    that signed its certificate, when the system does not know it.
+    token_file  a file with a bearer token to send there; read for each fetch, because Kubernetes renews it in place
+    ca_file     the CA of the server's certificate, when the system does not trust it
     """
 
     url: str
@@ -71,7 +70,11 @@ class URL:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The `jwks_uri` of a discovery document; `url` is its address where it is not the standard one of the issuer."""
+    """The address that the discovery document has in `jwks_uri`.
+
+    `url` is the address of the discovery document; None: the standard one of the issuer.  Raises SettingsError unless
+    it is protected (see require_https).
+    """
 
     url: str | None = None
 
@@ -87,27 +90,32 @@ KeySource = Inline | File | URL | Discovery
 
 
 def require_https(url: str) -> None:
-    """Raises SettingsError unless the URL is https, or http to this machine."""
+    """Raises SettingsError unless the URL is https, or http to the loopback interface."""
     if not is_protected(url):
         raise SettingsError(f"keys are fetched over https (http only on this machine), not from {shown(url)!r}")
 
 
 def discovery_url(issuer: str) -> str:
-    """The standard address of an issuer's document: one trailing slash goes (OpenID Connect Discovery section 4)."""
+    """The standard address of an issuer's discovery document (OpenID Connect Discovery section 4)."""
+    # Section 4.1: one trailing slash of the issuer is removed first.
     return issuer.removesuffix("/") + "/.well-known/openid-configuration"
 
 
 async def load_url(source: URL, fetch: Fetch) -> tuple[Keys, float | None]:
-    """The keys, and the seconds for which the answer says that they are fresh.  Raises Unfetchable."""
+    """The keys, and the seconds of the response's `max-age`, if it has one.
+
+    Raises KeyFetchError, and GateError as `fetch` does.
+    """
     headers = [(b"authorization", _read_token(source.token_file))] if source.token_file else []
-    answer = await _get(source.url, fetch, headers)
+    response = await _get(source.url, fetch, headers)
     try:
-        keys = read_keys(answer.body, origin=shown(source.url))
+        keys = read_keys(response.body, origin=shown(source.url))
     except BadKeySet as error:
-        raise Unfetchable(f"{shown(source.url)} is no JWKS: {error}") from None
-    if not keys.usable:  # a slip of the server rather than its wish to lock everybody out
-        raise Unfetchable(f"{shown(source.url)} lists no key that can be used")
-    found = _MAX_AGE.search(answer.headers.get("cache-control", ""))
+        raise KeyFetchError(f"{shown(source.url)} is not a JWKS: {error}") from None
+    # Probably a mistake of the server.  An error keeps the known keys valid; an empty set would refuse every token.
+    if not keys.usable:
+        raise KeyFetchError(f"{shown(source.url)} lists no key that can be used")
+    found = _MAX_AGE.search(response.headers.get("cache-control", ""))
     return keys, float(found[1]) if found else None
 
 
@@ -115,49 +123,52 @@ def _read_token(path: str | Path) -> Secret:
     try:
         return Secret("Bearer " + Path(path).read_text("ascii").strip())
     except (OSError, ValueError) as error:
-        raise Unfetchable(f"{path} cannot be read: {type(error).__name__}") from None
+        raise KeyFetchError(f"{path} cannot be read: {type(error).__name__}") from None
 
 
 async def load_discovered(url: str, issuers: Sequence[str], fetch: Fetch) -> tuple[Keys, float | None]:
-    """The keys that the discovery document at `url` leads to.  It must speak for one of `issuers`, to the letter.
+    """The keys of the discovery document at `url`, and the seconds of `max-age`, if the response has one.
 
-    Raises Unfetchable.
+    The document's issuer must be one of `issuers`, character by character (OpenID Connect Discovery section 4.3).
+
+    Raises KeyFetchError, and GateError as `fetch` does.
     """
-    answer = await _get(url, fetch, ())
+    response = await _get(url, fetch, ())
     try:
-        document = msgspec.json.decode(answer.body, type=dict[str, Any])
+        document = msgspec.json.decode(response.body, type=dict[str, Any])
     except (ValueError, RecursionError):
-        raise Unfetchable(f"{shown(url)} is not a JSON object") from None
+        raise KeyFetchError(f"{shown(url)} is not a JSON object") from None
     if document.get("issuer") not in issuers:
-        raise Unfetchable(f"{shown(url)} is the document of another issuer: {ascii(document.get('issuer'))[:200]}")
+        raise KeyFetchError(f"{shown(url)} is the document of another issuer: {ascii(document.get('issuer'))[:200]}")
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str):
-        raise Unfetchable(f"{shown(url)} has no jwks_uri")
+        raise KeyFetchError(f"{shown(url)} has no jwks_uri")
     try:
         return await load_url(URL(jwks_uri), fetch)
     except SettingsError as error:
-        raise Unfetchable(f"{shown(url)}: {error}") from None
+        raise KeyFetchError(f"{shown(url)}: {error}") from None
 
 
 async def _get(url: str, fetch: Fetch, headers: Sequence[tuple[bytes, bytes | Secret]]) -> Fetched:
     for _ in range(1 + _MAX_REDIRECTS):
-        answer = await fetch(url, headers=headers, limit=MAX_DOCUMENT, timeout=FETCH_TIMEOUT)
-        if answer.status == 200:
-            return answer
-        if answer.status not in (301, 302, 303, 307, 308):
-            raise Unfetchable(f"{shown(url)} answered {answer.status}")
-        url = _redirected(url, answer.headers.get("location", ""))
-    raise Unfetchable(f"{shown(url)} redirects in circles")
+        response = await fetch(url, headers=headers, limit=MAX_DOCUMENT, timeout=FETCH_TIMEOUT)
+        if response.status == 200:
+            return response
+        if response.status not in (301, 302, 303, 307, 308):
+            raise KeyFetchError(f"{shown(url)} answered {response.status}")
+        url = _redirect_target(url, response.headers.get("location", ""))
+    raise KeyFetchError(f"{shown(url)} redirects more than {_MAX_REDIRECTS} times")
 
 
-def _redirected(url: str, location: str) -> str:
+def _redirect_target(url: str, location: str) -> str:
+    """Raises KeyFetchError unless the target has the same origin: another host must not be able to supply keys."""
     try:
         target = urljoin(url, location)
         if _origin(target) == _origin(url):
             return target
     except ValueError:
         pass
-    raise Unfetchable(f"{shown(url)} redirects to another origin")
+    raise KeyFetchError(f"{shown(url)} redirects to another origin")
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""Identity providers: what is known of each before it sends anything."""
+"""Identity providers: how one is described, the presets for the known ones, and the metadata about them."""

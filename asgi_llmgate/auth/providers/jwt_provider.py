@@ -1,6 +1,6 @@
-"""What is known of an identity provider before it sends anything: a frozen description, checked when it is made.
+"""The description of an identity provider: its issuers, its keys, and what its tokens must have.
 
-A verifier picks the provider by the token's unverified `iss` and then holds the token against that one alone.
+It is immutable and checked when it is made.  A token is verified by one provider only, the one that its `iss` names.
 """
 
 from __future__ import annotations
@@ -20,43 +20,46 @@ from asgi_llmgate.net.urls import is_protected, shown
 Json = Mapping[str, Any]
 
 TOKEN_TYPES = ("", "JWT", "at+jwt", "application/at+jwt")
-"""Header `typ` of an access token; "" stands for none, as Okta, Cognito and Kubernetes send it."""
+"""Accepted values of the header's `typ`; "" is for a token without one, as Okta, Cognito and Kubernetes send it."""
 
 CLAIM_MAP: Mapping[str, str | Callable[[Json], Any]] = MappingProxyType(
     {"scopes": "scope|scp", "client": "azp|appid|cid|client_id", "person": "sub"}
 )
-"""Names under which every provider's claims can be found alike, and where they come from.  Where there is something to
-be found, it stands in the place of a claim of that name."""
+"""Names that rules can use with every provider, and the claims that they are read from.
+
+A value that is found this way replaces a claim of that name.
+"""
 
 TENANT = "{tenantid}"
-"""Stands in an issuer of Microsoft's for the tenant that the token's own `tid` names."""
+"""The placeholder in Microsoft's multi-tenant issuers; it stands for the token's `tid`."""
 
 _OTHER_TYPES = ("ID", "Refresh", "Offline", "Logout")
-"""Keycloak's payload `typ` of what is no access token."""
+"""The values of Keycloak's claim `typ` that are not access tokens."""
 
 
 def is_access_token(header: Json, claims: Json) -> bool:
-    """Whether nothing says that the token is for something else: a sign-in (`nonce`), a security event, a refresh."""
-    return "nonce" not in claims and says_access_token(header, claims)
+    """Whether no claim says that the token has another purpose: a sign-in, a refresh, a security event."""
+    # An ID token contains the `nonce` of the sign-in (OpenID Connect Core section 2); an access token has none.
+    return "nonce" not in claims and is_access_token_by_type_claims(header, claims)
 
 
-def says_access_token(header: Json, claims: Json) -> bool:
-    """The same for a provider whose tokens say what they are (Keycloak's `typ`, Cognito's `token_use`)."""
+def is_access_token_by_type_claims(header: Json, claims: Json) -> bool:
+    """The same without regard to `nonce`, which Keycloak before version 25 also puts into access tokens."""
     return (
         claims.get("typ") not in _OTHER_TYPES
-        and claims.get("token_use", "access") == "access"
+        and claims.get("token_use", "access") == "access"  # Cognito's
         and "events" not in claims  # RFC 8417: security event tokens, logout tokens
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """How a provider is asked about tokens (RFC 7662).
+    """How a provider is asked about tokens (RFC 7662).  Raises SettingsError unless the URL is protected.
 
-    url     its introspection endpoint
-    client  who we are there
-    tokens  opaque: those that cannot be read here; all: its JWTs too, for providers that do not publish their keys, or
-            where a withdrawn token must stop to count
+    url     the introspection endpoint
+    client  the gateway's client id and secret there
+    tokens  opaque: only tokens that are not JWTs
+            all: JWTs as well, for providers that do not publish their keys, or because revoked tokens must be refused
     """
 
     url: str = field(repr=False)
@@ -72,30 +75,30 @@ class Introspection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JWTProvider:
-    """An identity provider whose JWTs are accepted.  Raises SettingsError when the description cannot work.
+    """An identity provider whose tokens are accepted.  Raises SettingsError when the description cannot work.
 
-    issuers             the exact values of `iss`; `{tenantid}` in one stands for the token's own `tid`
-    audiences           one of them must be in `aud`; "none" (then `client_ids` must be given) for tokens without one
-    jwks                where the keys come from; a plain mapping is taken as the document itself
-    name                what records call it; the first issuer when empty
-    algorithms          that it may sign with
-    leeway              seconds that clocks may differ
-    required_claims     that must be there and not be empty
-    required_values     claim -> the values of which it must have one
-    required_scopes     that the token must carry, else 403
-    client_ids          that the token may have been issued to; empty: any
-    token_types         accepted header `typ`; "" stands for none
-    claim_map           name -> where its value comes from: claim names in order of preference (`a|b`, `a.b.c` for a
-                        nested one) or a function of the claims; added to CLAIM_MAP
-    max_lifetime        seconds between `iat` and `exp` at the most
-    cooldown            seconds between two fetches that unlisted kids cause
-    access_token        says of header and claims whether this is an access token; None: any token will do
-    never_verifies      says of header and claims why such a token cannot be good, "" when it can: better words than
-                        "invalid signature" for what the provider signs in a way of its own
-    profile             "rfc9068": hold the token against RFC 9068 as well, by Authlib's claims
-    introspection       for tokens that only the provider can read
-    tokens_without_kid  whether a token that names no key is tried with the only one of its type
-    hints               for the operator, by failed check: what usually causes it with this provider
+    issuers              the accepted values of `iss`; `{tenantid}` in one stands for the token's own `tid`
+    audiences            one of them must be in `aud`; "none" for tokens without `aud`, which requires `client_ids`
+    jwks                 where the keys come from; a mapping is the JWKS document itself
+    name                 its name in records; default: the first issuer
+    algorithms           accepted signature algorithms
+    leeway               seconds that clocks may differ
+    required_claims      claims that must be there and not be empty
+    required_values      claim -> accepted values
+    required_scopes      scopes that the token must have; else 403
+    client_ids           clients that the token may have been issued to; empty: any
+    token_types          accepted values of the header's `typ`; "" for a token without one
+    claim_map            name -> where its value comes from: claim names in order of preference (`a|b`; `a.b.c` for a
+                         nested claim), or a function of the claims; added to CLAIM_MAP
+    max_lifetime         the most seconds between `iat` and `exp`
+    cooldown             seconds between two fetches of keys because of kids that are not listed
+    access_token         a function of header and claims: whether this is an access token; None: not checked
+    unverifiable_reason  a function of header and claims: why the gateway cannot verify such a token, "" if it can.  It
+                         is the reason that the caller reads in place of "invalid signature"
+    profile              "rfc9068": check the claims that RFC 9068 requires, too
+    introspection        how the provider is asked about tokens
+    tokens_without_kid   whether a token without a kid is verified with the only key that fits its algorithm
+    hints                failed check -> what usually causes it with this provider; for the log
     """
 
     issuers: Sequence[str]
@@ -113,7 +116,7 @@ class JWTProvider:
     max_lifetime: float | None = None
     cooldown: float = 30.0
     access_token: Callable[[Json, Json], bool] | None = is_access_token
-    never_verifies: Callable[[Json, Json], str] | None = None
+    unverifiable_reason: Callable[[Json, Json], str] | None = None
     profile: Literal["", "rfc9068"] = ""
     tokens_without_kid: bool = True
     introspection: Introspection | None = None
@@ -126,9 +129,9 @@ class JWTProvider:
             raise SettingsError("a provider needs an issuer", path="issuers")
         if not self.audiences or (self.audiences == "none" and not self.client_ids):
             raise SettingsError(
-                "a provider needs audiences, or any token of this issuer would open the door",
+                "a provider needs audiences: without them, any token of this issuer would be accepted",
                 path="audiences",
-                hint="where its tokens have no aud: audiences: none, and client_ids",
+                hint="if its tokens have no aud, set audiences: none, and client_ids",
             )
         if bad := [name for name in self.algorithms if name not in ALGORITHMS] or not self.algorithms:
             raise SettingsError(f"not accepted: {bad}", path="algorithms", hint="any of " + ", ".join(ALGORITHMS))
@@ -136,22 +139,23 @@ class JWTProvider:
             raise SettingsError("leeway, cooldown and max_lifetime are seconds, not negative")
         if isinstance(self.jwks, Mapping):
             object.__setattr__(self, "jwks", Inline(self.jwks))
-        asked_about = self.introspection is not None and self.introspection.tokens == "all"
-        if isinstance(self.jwks, Discovery) and self.jwks.url is None and not asked_about:
+        needs_no_keys = self.introspection is not None and self.introspection.tokens == "all"
+        if isinstance(self.jwks, Discovery) and self.jwks.url is None and not needs_no_keys:
             self._check_discovery()
+        # object.__setattr__ is how a frozen dataclass sets a field of its own.
         object.__setattr__(self, "name", self.name or self.issuers[0])
 
     def _check_list(self, name: str) -> None:
         value = getattr(self, name)
         if isinstance(value, str) and not (name == "audiences" and value == "none"):
-            raise SettingsError(f"{value!r} is a text, a list of texts is needed", path=name)
+            raise SettingsError(f"a list is needed, and {value!r} is a text", path=name)
 
     def _check_discovery(self) -> None:
         try:
             require_https(discovery_url(self.issuers[0]))
         except SettingsError:
             raise SettingsError(
-                f"the issuer {self.issuers[0]!r} is no https URL, so its keys cannot be discovered",
+                f"the issuer {self.issuers[0]!r} is not an https URL, so its keys cannot be discovered",
                 path="jwks",
-                hint="say where its keys are: jwks: {file: ...}, {url: ...} or {inline: ...}",
+                hint="set where its keys are: jwks: {file: ...}, {url: ...} or {inline: ...}",
             ) from None

@@ -1,4 +1,4 @@
-"""OAuth 2.0 Protected Resource Metadata (RFC 9728): where a client that was refused learns whom to ask for a token."""
+"""OAuth 2.0 Protected Resource Metadata (RFC 9728): tells a client which identity providers it can get a token from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 
 
 def protected_resource(resource: str, providers: Iterable[JWTProvider], *, name: str = "") -> dict[str, Any]:
-    """The document for a gateway whose base URL is `resource`; issuers that are no https URL are not listed."""
+    """The document for a gateway with the base URL `resource` (RFC 9728 section 2).
+
+    Issuers are listed if they are https URLs without a placeholder, as the RFC demands.
+    """
     providers = list(providers)
     scopes = sorted({scope for provider in providers for scope in provider.required_scopes})
     document: dict[str, Any] = {
@@ -25,8 +28,9 @@ def protected_resource(resource: str, providers: Iterable[JWTProvider], *, name:
 
 
 def metadata_url(resource: str) -> str:
-    """Where that document is: the well-known path goes between the host and the resource's own path (section 3.1)."""
-    from authlib.oauth2.rfc8414 import get_well_known_url  # not every start needs Authlib's OAuth side
+    """The document's URL: the well-known path stands between the host and the resource's own path (section 3.1)."""
+    # Imported here because most deployments do not need Authlib's OAuth modules.
+    from authlib.oauth2.rfc8414 import get_well_known_url
 
     locate: Callable[..., str] = get_well_known_url
     return locate(resource.rstrip("/"), external=True, suffix="oauth-protected-resource")

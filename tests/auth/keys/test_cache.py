@@ -16,7 +16,7 @@ from joserfc import jwk
 from asgi_llmgate.auth.keys import cache
 from asgi_llmgate.auth.keys.cache import FileKeys, RemoteKeys
 from asgi_llmgate.auth.keys.key_set import Keys, read_keys
-from asgi_llmgate.auth.keys.sources import Unfetchable
+from asgi_llmgate.auth.keys.sources import KeyFetchError
 from asgi_llmgate.errors import KeysUnavailable, Unreachable
 
 
@@ -138,7 +138,7 @@ async def test_an_identity_provider_that_does_not_answer_is_not_waited_for_for_e
     idp.gate = asyncio.Event()
     with pytest.raises(KeysUnavailable) as caught:
         await keys.find("old")
-    assert caught.value.detail == "test: no answer in time"
+    assert caught.value.detail == "test: no response within 0 seconds"
 
 
 async def test_it_recovers_by_itself(idp: IdP, keys: RemoteKeys, clock: Any) -> None:
@@ -228,7 +228,7 @@ async def test_an_answer_that_is_older_than_the_new_key_is_asked_for_again(idp: 
     keys = RemoteKeys(load, name="test", clock=clock, cooldown=30)
     if start != "cold":
         await keys.find("old")
-        clock.advance(cache.SOFT_TTL + 1 if start == "stale" else 1)
+        clock.advance(cache.DEFAULT_TTL + 1 if start == "stale" else 1)
     gate.clear()
     slow = asyncio.create_task(keys.find("another" if start == "unknown kid" else "old"))
     await settled()
@@ -257,7 +257,7 @@ async def test_a_failed_fetch_for_a_new_kid_keeps_the_keys_and_the_cooldown(
     idp: IdP, keys: RemoteKeys, clock: Any
 ) -> None:
     await keys.find("old")
-    idp.error = Unfetchable("no JWKS")
+    idp.error = KeyFetchError("no JWKS")
     clock.advance(1)
     for _ in range(50):
         assert "old" in (await keys.find("new")).by_kid

@@ -9,7 +9,7 @@ import pytest
 from asgi_llmgate.auth.keys.sources import (
     URL,
     Discovery,
-    Unfetchable,
+    KeyFetchError,
     discovery_url,
     load_discovered,
     load_url,
@@ -126,7 +126,7 @@ async def test_cache_control_is_read(cache_control: str, seconds: float | None, 
 )
 async def test_an_answer_that_is_no_key_set_is_a_failure(answer: Any, web: Any, published: Any) -> None:
     web.pages = {JWKS_URL: answer, "https://evil.test/jwks.json": published, "http://idp.test/jwks.json": published}
-    with pytest.raises(Unfetchable):
+    with pytest.raises(KeyFetchError):
         await load_url(URL(JWKS_URL), web.fetch)
     assert set(web.asked) == {JWKS_URL}
     assert len(web.asked) <= 4
@@ -146,7 +146,7 @@ async def test_a_token_file_is_read_at_each_fetch(web: Any, tmp_path: Path) -> N
     await load_url(source, web.fetch)
     assert web.shown == [[(b"authorization", b"Bearer first")], [(b"authorization", b"Bearer second")]]
     (tmp_path / "token").unlink()
-    with pytest.raises(Unfetchable):
+    with pytest.raises(KeyFetchError):
         await load_url(source, web.fetch)
 
 
@@ -177,7 +177,7 @@ async def test_discovery_leads_to_the_keys_also_at_another_origin(web: Any, publ
 )
 async def test_a_document_that_is_not_the_issuers_own_is_a_failure(document: Any, web: Any) -> None:
     web.pages[DOCUMENT_URL] = document
-    with pytest.raises(Unfetchable):
+    with pytest.raises(KeyFetchError):
         await load_discovered(DOCUMENT_URL, ["https://idp.test"], web.fetch)
     assert web.asked == [DOCUMENT_URL]
 

@@ -31,7 +31,8 @@ from asgi_llmgate.auth import (
     pingone,
     provider,
 )
-from asgi_llmgate.auth.providers.presets import FOR_GRAPH, PRESETS
+from asgi_llmgate.auth.providers.preset_checks import MICROSOFT_GRAPH_ONLY
+from asgi_llmgate.auth.providers.presets import PRESETS
 from asgi_llmgate.errors import KeysUnavailable, SettingsError
 
 NOW = 1_800_000_000
@@ -266,7 +267,7 @@ MISTAKES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("keycloak", {}, {"aud": "account"}, "wrong audience", "audience mapper"),
     ("keycloak", {}, {"typ": "ID", "aud": "llm"}, "not an access token", "send the access_token"),
     ("keycloak", {}, {"iss": "http://sso.acme.test/realms/acme"}, "wrong issuer", "host name"),
-    ("entra v2", {"nonce": "abc"}, {}, FOR_GRAPH, ""),
+    ("entra v2", {"nonce": "abc"}, {}, MICROSOFT_GRAPH_ONLY, ""),
     ("entra v2", {}, {"iss": V1}, "wrong issuer", "accessTokenAcceptedVersion"),
     ("entra v1", {}, {"iss": V2}, "wrong issuer", "accessTokenAcceptedVersion"),
     ("entra v2", {}, {"scp": ..., "roles": ...}, "not an access token", "ID token"),
@@ -283,7 +284,7 @@ MISTAKES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("cognito", {}, {"token_use": ...}, "not an access token", "access token"),
     ("kubernetes", {}, {"aud": ["https://kubernetes.default.svc"]}, "wrong audience", "projected"),
     ("github", {}, {"aud": "https://github.com/octo-org"}, "wrong audience", "asks for another audience"),
-    ("github", {}, {"repository_owner_id": "66"}, 'claim "repository_owner_id" has a value', "somebody else"),
+    ("github", {}, {"repository_owner_id": "66"}, 'claim "repository_owner_id" has a value', "another owner"),
     ("frontegg", {}, {"aud": "other"}, "wrong audience", "environment"),
     ("pingone", {}, {"iss": "https://auth.pingone.eu/e1/as"}, "wrong issuer", "region"),
     ("pingone", {}, {"aud": ["https://api.pingone.com"]}, "wrong audience", "resource"),
@@ -357,11 +358,11 @@ def test_microsoft_is_asked_for_unknown_kids_at_most_every_five_minutes() -> Non
     [
         (lambda: provider("okta", issuers=["https://acme.okta.com"], audiences=["x"]), "org authorization server"),
         (lambda: provider("auth0", issuers=["https://acme.auth0.com"], audiences=["x"]), "ends with a slash"),
-        (lambda: entra("common", audiences=["x"]), "anybody's tenant"),
+        (lambda: entra("common", audiences=["x"]), "every Microsoft tenant"),
         (lambda: github(audiences=["x"], owner_ids=[]), "every workflow in the world"),
         (lambda: provider("github", issuers=["https://token.actions.githubusercontent.com"], audiences=["x"]), "every"),
         (lambda: cognito("eu-central-1", POOL, client_ids=[]), "needs audiences"),
-        (lambda: provider("octa", issuers=["x"], audiences=["x"]), "no such preset"),
+        (lambda: provider("octa", issuers=["x"], audiences=["x"]), "unknown preset"),
         (lambda: keycloak("https://a", realm="b", audiences=[]), "needs audiences"),
         (lambda: provider("keycloak", issuers=[], audiences=["x"]), "needs an issuer"),
     ],
@@ -417,7 +418,7 @@ async def test_what_keeps_keys_away_is_said_too(web: Any, clock: Any, forge: Any
     with pytest.raises(KeysUnavailable) as caught:
         await Verifier([described], fetch=web.fetch, now=clock).verify(token)
     assert "answered 401" in caught.value.detail
-    assert "wants a service account's token" in caught.value.detail
+    assert "needs token_file, a service account's token" in caught.value.detail
 
 
 async def test_groups_that_entra_left_out_are_unknown_not_none(judge: Any, caplog: pytest.LogCaptureFixture) -> None:

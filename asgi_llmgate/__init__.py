@@ -18,7 +18,7 @@ from asgi_llmgate._version import __version__
 if TYPE_CHECKING:
     from asgi_llmgate.asgi import Draining, mount
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
-    from asgi_llmgate.config import describe
+    from asgi_llmgate.config.description import describe
     from asgi_llmgate.endpoints.app import TranslationApp
     from asgi_llmgate.errors import GateError, SettingsError
     from asgi_llmgate.exchange import Exchange, Identity
@@ -66,7 +66,7 @@ _HOMES = {
     "UsageMiddleware": "usage",
     "UsagePage": "page",
     "UsageRecord": "usage",
-    "describe": "config",
+    "describe": "config.description",
     "mount": "asgi",
     "parse_secret": "net",
 }

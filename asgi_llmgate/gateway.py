@@ -1,92 +1,158 @@
 """The gateway: the layers, in their order, as one ASGI app.
 
-    Front -> usage -> auth -> policy, slots (by claims alone) -> resolve -> policy -> limits -> app
+    Front -> usage -> auth -> policy, slots (by claims alone) -> resolve -> policy -> limits -> middleware -> endpoints
 
-`Gateway` decides nothing itself.  It nests the layers, opens the exchange that they share (a child of the host's,
-where the host runs layers of ours too), and closes at the end what they opened.  assembly/ makes one from settings.
+`Gateway` decides nothing itself.  It builds the layers and passes on to them what they share, opens the exchange (a
+child of the host's, where the host runs layers of ours too), and closes at the end what they opened.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
+from asgi_llmgate._types import ASGIApp, Layer, Receive, Scope, Send
 from asgi_llmgate.asgi import Close, Draining, Front, Health, close_all, local_path, run_lifespan
+from asgi_llmgate.config.errors import error_path
+from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.routing import ModelRow, ModelTable
+from asgi_llmgate.routing.resolve import ResolveMiddleware
 from asgi_llmgate.routing.routes import ROUTES, Routes, find
+from asgi_llmgate.rule_variables import LIST_CLAIMS
+from asgi_llmgate.upstream import Backend
+from asgi_llmgate.usage import UsageMiddleware
 
 if TYPE_CHECKING:
     from asgi_llmgate.auth import Session
-    from asgi_llmgate.config import Layer
     from asgi_llmgate.config.schema import Settings
+    from asgi_llmgate.rule_variables import Variable
     from asgi_llmgate.usage import Sink
+
+_NO_BACKENDS: Mapping[str, Backend] = MappingProxyType({})
+_NO_VARIABLES: Mapping[str, Variable] = MappingProxyType({})
 
 
 class Gateway:
-    """The layers around `app`, which answers (a TranslationApp as a rule).
-
-    `resolve` reads calls and finds their targets; `auth`, `policy`, `limits` and `usage` may each be left out.  What a
-    policy or limits layer can say without the body (its `before_body`, if it has one) is asked before `resolve`.
-    `routes` (the same as theirs) say in which envelope a refusal is told.
-    `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).  `health` is what
-    `/readyz` asks, beside `draining`, which is `app.draining` where the app has one.
-
-    At the end the gateway closes `app` and the layers that it has built, by their `aclose` where they have one, and
-    then calls `closing`, in order: all of them, whatever one of them raises.  What was given to a layer, such as a
-    client that several share or a sink, belongs to who made it: put its `aclose` or `close` into `closing`.
+    """The layers around the endpoints, which answer calls from `backends` (a TranslationApp).
 
         Gateway(
-            TranslationApp({"openai": Backend(base_url=..., api_key=...)}, models=table),
-            resolve=partial(ResolveMiddleware, models=table),
+            backends={"openai": Backend(base_url=..., api_key=...)},
+            models=[ModelRow("*", ("openai/gpt-5",))],
             auth=partial(JWTAuthMiddleware, providers=[...]),
             policy=partial(PolicyMiddleware, rules=[...]),
-            usage=partial(UsageMiddleware, sinks=[log := AccessLog()]),
-            closing=[log.close],
+            sinks=[AccessLog()],
         )
 
-    Raises SettingsError where `draining` is not the app's own.
+    What several layers need is given to the gateway, once:
+
+        backends     the model servers by name
+        models       the rows of the model table, or a ModelTable
+        routes       what each path under the mount is
+        client       the HTTP client for model servers and identity providers; by default the gateway makes one
+        list_claims  claims that are lists even where a token has a lone string
+        variables    further variables for rules: name -> function of (exchange, scope)
+        sinks        where usage records go
+        draining     ends the calls that are open when the server stops
+
+    A layer is a callable that takes an app: a middleware class with its options bound by `functools.partial`.  One that
+    has an option named like something in this list gets the gateway's.
+
+        resolve      reads calls and finds their targets
+        auth         who calls; None: anybody
+        policy       what they may do; None: everything
+        limits       how often; None: unlimited
+        usage        writes the usage records; without it a UsageMiddleware, where there are sinks
+        middleware   further layers, the outermost first, between `limits` and the endpoints
+        endpoints    makes the app that answers; partial(TranslationApp, debug=True) sets options of it
+        app          an ASGI app that answers instead of `endpoints` and `backends`
+
+    What a policy or limits layer can decide without the body (its `before_body`, if it has one) is decided before
+    `resolve`.  `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).
+    `/readyz` asks `health`, the `health` of each sink that has one, and `draining`.
+
+    At the end the gateway closes the layers that it has built and the sinks, by their `aclose` where they have one, its
+    own client, and then calls `closing`, in order: all of them, also when one raises.  A client that was given is not
+    closed: put its `aclose` into `closing`.
+
+    Raises SettingsError; for a layer's mistake with the name of the layer in its path.
     """
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: ASGIApp | None = None,
         *,
-        resolve: Layer,
+        models: ModelTable | Sequence[ModelRow],
+        backends: Mapping[str, Backend] = _NO_BACKENDS,
         routes: Routes = ROUTES,
+        client: HTTPClient | None = None,
+        list_claims: Sequence[str] = LIST_CLAIMS,
+        variables: Mapping[str, Variable] = _NO_VARIABLES,
+        sinks: Iterable[Sink] = (),
+        draining: Draining | None = None,
+        resolve: Layer = ResolveMiddleware,
         auth: Layer | None = None,
         policy: Layer | None = None,
         limits: Layer | None = None,
         usage: Layer | None = None,
+        middleware: Sequence[Layer] = (),
+        endpoints: Callable[..., ASGIApp] = TranslationApp,
         metadata: Mapping[str, Any] | None = None,
         health: Iterable[Callable[[], Health]] = (),
-        draining: Draining | None = None,
         closing: Iterable[Close] = (),
     ) -> None:
-        self._draining = _shared(draining, getattr(app, "draining", None))
-        ours = [app]
+        if app is not None and backends:
+            raise SettingsError("either an app or backends, not both", path="backends")
+        if not isinstance(models, ModelTable):
+            models = ModelTable(models, {name: backend.provider for name, backend in backends.items()})
+        self._draining = _shared_draining(draining, getattr(app, "draining", None))
+        own_client = HTTPClient() if client is None else None
+        sinks = tuple(sinks)
+        shared = _Shared(
+            {
+                "backends": backends,
+                "models": models,
+                "routes": routes,
+                "client": client or own_client,
+                "list_claims": tuple(list_claims),
+                "variables": variables,
+                "sinks": sinks,
+                "draining": self._draining,
+            },
+            may_differ=[name for name, value in (("client", client), ("sinks", sinks)) if not value],
+        )
+        built = [shared.build("endpoints", endpoints) if app is None else app]
+        for layer in reversed(middleware):
+            built.append(shared.build("middleware", layer, built[-1]))
         early: list[Layer] = []
-        for layer in (limits, policy):
-            if layer is not None:
-                app = layer(app)
-                ours.append(app)
-                if hasattr(app, "before_body"):
-                    early.append(app.before_body)
-        for layer in (resolve, *early, auth, usage):
-            if layer is not None:
-                app = layer(app)
-                ours.append(app)
-        self._health = tuple(health)
+        for path, optional in (("limits", limits), ("policy", policy)):
+            if optional is not None:
+                built.append(shared.build(path, optional, built[-1]))
+                if hasattr(built[-1], "before_body"):
+                    early.append(built[-1].before_body)
+        if usage is None and sinks:
+            usage = UsageMiddleware
+        layers = [("resolve", resolve), *[("", layer) for layer in early], ("auth", auth), ("usage", usage)]
+        for path, optional in layers:
+            if optional is not None:
+                built.append(shared.build(path, optional, built[-1]))
+        self._health = (*health, *_methods(sinks, "health"))
         document = None if metadata is None else lambda scope: metadata
-        self._app = Front(app, health=self.health, metadata=document)
-        self._routes = routes
-        closes = (getattr(each, "aclose", None) for each in reversed(ours))
-        self._closing: tuple[Close, ...] = (*filter(None, closes), *closing)
+        self._snapshot = Snapshot(Front(built[-1], health=self.health, metadata=document), routes)
+        self._closing: tuple[Close, ...] = (
+            *_methods(reversed(built), "aclose"),
+            *([] if own_client is None else [own_client.aclose]),
+            *_methods(sinks, "aclose"),
+            *closing,
+        )
 
     @classmethod
     def from_settings(
@@ -95,24 +161,28 @@ class Gateway:
         *,
         folder: str | os.PathLike[str] = ".",
         sinks: Iterable[Sink] = (),
+        middleware: Sequence[Layer] = (),
+        variables: Mapping[str, Variable] = _NO_VARIABLES,
         session: Session | None = None,
         closing: Iterable[Close] = (),
     ) -> Gateway:
         """The gateway that the settings describe; relative paths in them are relative to `folder`.
 
-        What a host adds: `sinks` that get each record too, `session` for callers who are signed in to it
-        (JWTAuthMiddleware), and `closing`, called when the gateway shuts down.  Raises SettingsError with the place of
-        the mistake.
+        What a host adds: `sinks` that get each record too, `middleware` and `variables` as above, `session` for callers
+        who are signed in to the host (JWTAuthMiddleware), and `closing`, called when the gateway shuts down.  Raises
+        SettingsError with the path of the mistake.
         """
-        from asgi_llmgate.config import assemble
+        from asgi_llmgate.config.build import make_parts
 
-        return cls(**assemble(settings, Path(folder), sinks=sinks, session=session, closing=closing))
+        parts = make_parts(settings, Path(folder), sinks=sinks, variables=variables, session=session)
+        parts["closing"] = [*parts["closing"], *closing]
+        return cls(**parts, middleware=middleware, variables=variables)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **added: Any) -> Gateway:
         """The gateway that a YAML file describes; relative paths in it are relative to its folder.
 
-        `added` are the `sinks`, `session` and `closing` of `from_settings`.
+        `added` are the `sinks`, `middleware`, `variables`, `session` and `closing` of `from_settings`.
         """
         from asgi_llmgate.config.schema import read_file
 
@@ -123,13 +193,14 @@ class Gateway:
             await run_lifespan(self, scope, receive, send)
             return
         self._draining.listen()
+        snapshot = self._snapshot  # once: a request ends under the settings that it began under
         if scope["type"] == "http":
             scope, exchange = Exchange.child(scope)
-            found = find(self._routes, local_path(scope))
+            found = find(snapshot.routes, local_path(scope))
             if found is not None:
                 exchange.wire = found[0].wire
         with self._draining.request():
-            await self._app(scope, receive, send)
+            await snapshot.app(scope, receive, send)
 
     def health(self) -> Health:
         """What `/readyz` says."""
@@ -141,7 +212,7 @@ class Gateway:
         )
 
     async def startup(self) -> None:
-        """Nothing has to be opened before the first request; here for those who drive a lifespan."""
+        """Does nothing: everything is opened by the first request that needs it.  For callers that run a lifespan."""
 
     async def shutdown(self) -> None:
         """End the calls of the running event loop that are still open, and close what belongs to it.
@@ -169,8 +240,48 @@ class Gateway:
         await self.shutdown()
 
 
-def _shared(draining: Draining | None, apps: Draining | None) -> Draining:
-    """The one that both go by.  Of two, one would wait for the streams and the other let them run."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is made from settings and never changes: the layers around the endpoints, and the routes."""
+
+    app: ASGIApp
+    routes: Routes
+
+
+class _Shared:
+    """The options that layers share, by name.
+
+    `may_differ` are those for which a layer may have a value of its own, because the gateway was given none.
+    """
+
+    def __init__(self, options: Mapping[str, Any], *, may_differ: Sequence[str]) -> None:
+        self._options = options
+        self._may_differ = may_differ
+
+    def build(self, path: str, make: Callable[..., ASGIApp], *arguments: ASGIApp) -> Any:
+        """Call `make` with the shared options that it has.
+
+        Raises SettingsError, also for a shared option that is bound already: a difference would not be noticed.
+        """
+        bound = getattr(make, "keywords", {})  # of a functools.partial
+        options = {}
+        with error_path(path):
+            for name in self._options.keys() & inspect.signature(make).parameters.keys():
+                if name not in bound:
+                    options[name] = self._options[name]
+                elif name not in self._may_differ:
+                    hint = f"leave it out here: the layers share the gateway's {name}"
+                    raise SettingsError("is given to the gateway and not to a layer", path=name, hint=hint)
+            return make(*arguments, **options)
+
+
+def _methods(objects: Iterable[Any], name: str) -> list[Callable[..., Any]]:
+    """The methods of this name, of those objects that have one."""
+    return [method for each in objects if (method := getattr(each, name, None)) is not None]
+
+
+def _shared_draining(draining: Draining | None, apps: Draining | None) -> Draining:
+    """The one that the gateway and its app share: of two, one would end the streams and the other let them run."""
     if draining is not None and apps is not None and draining is not apps:
         raise SettingsError("the app has another one", path="draining", hint="leave it out, or give the app the same")
     return draining or apps or Draining()

@@ -24,6 +24,9 @@ from asgi_llmgate.asgi import local_path
 from asgi_llmgate.cel import EvaluationError, Fields, Timestamp
 from asgi_llmgate.exchange import Call, Exchange, Target
 
+Variable = Callable[[Exchange, Scope], Any]
+"""The value of a further rule variable for one request: what JSON can hold."""
+
 LIST_CLAIMS = ("groups", "roles")
 """Claims that are lists by meaning; identity providers send a lone member as a string."""
 

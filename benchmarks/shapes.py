@@ -15,7 +15,7 @@ import tracemalloc
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from asgi_llmgate import Gateway, JWTAuthMiddleware, ModelRow, ModelTable, PolicyMiddleware, ResolveMiddleware
+from asgi_llmgate import Gateway, JWTAuthMiddleware, ModelRow, ModelTable, PolicyMiddleware
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.routing.routes import Route
 from asgi_llmgate.testing.driver import Reply, call
@@ -149,7 +149,7 @@ def make_gateway(idp: MockIdP) -> ASGIApp:
     models = ModelTable([ModelRow("*", ("a",))], {"a": "a"})
     return Gateway(
         _never,
-        resolve=partial(ResolveMiddleware, models=models, routes=_ROUTES),
+        models=models,
         auth=partial(JWTAuthMiddleware, providers=[idp.provider()]),
         policy=partial(PolicyMiddleware, rules=[RULE]),
         routes=_ROUTES,

@@ -36,9 +36,6 @@ from asgi_llmgate import (
     Gateway,
     HTTPClient,
     ModelRow,
-    ModelTable,
-    ResolveMiddleware,
-    TranslationApp,
     UsageMiddleware,
 )
 from asgi_llmgate.exchange import UNTRACED
@@ -100,14 +97,15 @@ def sampled(sampler: Any = None) -> dict[str, Any]:
 
 
 def gateway(*sinks: Sink, tracing: OpenTelemetry | None = None, span: dict[str, Any] | None = None) -> Gateway:
-    models = ModelTable([ModelRow("*", ("main/gpt-4o-mini",))], {"main": "openai"})
-    app = TranslationApp(
-        {"main": Backend(base_url="http://model.test/v1")}, models=models, client=HTTPClient(transport=Model())
-    )
     usage = partial(UsageMiddleware, sinks=sinks, tracing=tracing or UNTRACED)
     layer = usage if span is None else lambda inner: ServerSpan(usage(inner), **span)
     bare = not sinks and tracing is None and span is None
-    return Gateway(app, resolve=partial(ResolveMiddleware, models=models), usage=None if bare else layer)
+    return Gateway(
+        backends={"main": Backend(base_url="http://model.test/v1")},
+        models=[ModelRow("*", ("main/gpt-4o-mini",))],
+        client=HTTPClient(transport=Model()),
+        usage=None if bare else layer,
+    )
 
 
 class Forgetful:

@@ -53,15 +53,14 @@ async def make(serve: Callable[..., str]) -> Any:
 
     def made(rule: str = LAB, turn: Turn = HI, *limits: Limit) -> tuple[Gateway, Kept, ModelServer]:
         server = ModelServer([turn.always()])
-        models = ModelTable([ModelRow("*", ("openai/gpt-4o-mini",))], {"openai": "openai"})
         records = Kept()
         gateway = Gateway(
-            TranslationApp({"openai": Backend(base_url=serve(server) + "/v1")}, models=models),
-            resolve=partial(ResolveMiddleware, models=models),
+            backends={"openai": Backend(base_url=serve(server) + "/v1")},
+            models=[ModelRow("*", ("openai/gpt-4o-mini",))],
             auth=partial(JWTAuthMiddleware, providers=[IDP.provider()]),
             policy=partial(PolicyMiddleware, rules=[rule]),
             limits=partial(LimitMiddleware, limits=limits),
-            usage=partial(UsageMiddleware, sinks=[records]),
+            sinks=[records],
         )
         gateways.append(gateway)
         return gateway, records, server
@@ -197,12 +196,7 @@ async def test_a_gateway_may_be_shut_down_and_used_again(make: Any) -> None:
 
 async def test_a_gateway_by_itself_speaks_lifespan(serve: Callable[..., str]) -> None:
     closed: list[str] = []
-    models = ModelTable([], {})
-    gateway = Gateway(
-        TranslationApp({}, models=models),
-        resolve=partial(ResolveMiddleware, models=models),
-        closing=[lambda: closed.append("closed")],
-    )
+    gateway = Gateway(models=[], closing=[lambda: closed.append("closed")])
     sent: list[str] = []
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
 
@@ -220,12 +214,7 @@ async def test_a_gateway_by_itself_speaks_lifespan(serve: Callable[..., str]) ->
 async def test_ready_is_who_is_not_draining_and_whose_parts_are_not_broken() -> None:
     states = [Health(limping=("database",))]
     draining = Draining(after=0)
-    gateway = Gateway(
-        TranslationApp({}, models=ModelTable([], {}), draining=draining),
-        resolve=partial(ResolveMiddleware, models=ModelTable([], {})),
-        health=[lambda: states[0], Health],
-        draining=draining,
-    )
+    gateway = Gateway(models=[], health=[lambda: states[0], Health], draining=draining)
     reply = await call(gateway, "GET", "/readyz")
     assert (reply.status, reply.body) == (200, b"ok\nlimping: database\n")
     states[0] = Health(broken=("journal",))
@@ -269,11 +258,6 @@ async def test_a_shutdown_ends_the_calls_that_are_open(make: Any) -> None:
     assert (await call(gateway, "GET", "/readyz")).status == 200
 
 
-def closing_gateway(**options: Any) -> Gateway:
-    models = ModelTable([], {})
-    return Gateway(TranslationApp({}, models=models), resolve=partial(ResolveMiddleware, models=models), **options)
-
-
 async def test_each_close_has_its_turn_whatever_becomes_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
     closed: list[str] = []
 
@@ -296,7 +280,7 @@ async def test_each_close_has_its_turn_whatever_becomes_of_the_others(caplog: py
             closed.append("layer")
             raise ValueError
 
-    gateway = closing_gateway(usage=Layer, closing=[fails, works, fails_late, lambda: closed.append("last")])
+    gateway = Gateway(models=[], usage=Layer, closing=[fails, works, fails_late, lambda: closed.append("last")])
     for _ in range(2):
         await gateway.shutdown()
         assert closed == ["layer", "fails", "works", "fails", "last"]
@@ -315,7 +299,7 @@ async def test_a_cancelled_shutdown_closes_everything_too() -> None:
         await asyncio.sleep(0)
         closed.append("works")
 
-    task = asyncio.create_task(closing_gateway(closing=[hangs, works, lambda: closed.append("last")]).shutdown())
+    task = asyncio.create_task(Gateway(models=[], closing=[hangs, works, lambda: closed.append("last")]).shutdown())
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -332,20 +316,108 @@ async def test_what_a_layer_made_for_itself_is_closed_and_what_was_lent_to_it_is
         closed.append(client)
 
     monkeypatch.setattr(HTTPClient, "aclose", aclose)
-    lent, models = HTTPClient(), ModelTable([], {})
-    resolve = partial(ResolveMiddleware, models=models)
+    lent = HTTPClient()
     auth = partial(JWTAuthMiddleware, providers=[IDP.provider()])
-    await Gateway(TranslationApp({}, models=models), resolve=resolve, auth=auth).shutdown()
-    assert len(closed) == 2  # the app's, and the layer's
+    await Gateway(models=[], auth=auth).shutdown()
+    assert len(closed) == 1  # the gateway's, which the layers share
     closed.clear()
-    auth = partial(auth, client=lent)
-    await Gateway(TranslationApp({}, models=models, client=lent), resolve=resolve, auth=auth).shutdown()
+    await Gateway(models=[], auth=auth, client=lent).shutdown()
     assert closed == []
+    await Gateway(models=[], auth=partial(auth, client=lent)).shutdown()
+    assert len(closed) == 1
+    assert closed[0] is not lent
+    closed.clear()
+    app, middleware = TranslationApp({}, models=ModelTable([], {})), auth(lambda scope, receive, send: None)
+    await app.aclose()
+    await middleware.aclose()
+    assert len(closed) == 2  # alone, each has one of its own
 
 
 async def test_a_gateway_and_its_app_end_calls_by_one_object() -> None:
+    models = ModelTable([], {})
+    app = TranslationApp({}, models=models)
     with pytest.raises(SettingsError, match=r"^draining: the app has another one"):
-        closing_gateway(draining=Draining())
+        Gateway(app, models=models, draining=Draining())
+    Gateway(app, models=models, draining=app.draining)
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"resolve": partial(ResolveMiddleware, models=ModelTable([], {}))}, "resolve.models"),
+        ({"policy": partial(PolicyMiddleware, rules=["true"], list_claims=["groups"])}, "policy.list_claims"),
+        ({"limits": partial(LimitMiddleware, limits=[], list_claims=["groups"])}, "limits.list_claims"),
+        ({"endpoints": partial(TranslationApp, routes={})}, "endpoints.routes"),
+        ({"sinks": [Kept()], "usage": partial(UsageMiddleware, sinks=[])}, "usage.sinks"),
+        ({"client": HTTPClient(), "auth": partial(JWTAuthMiddleware, providers=[], client=None)}, "auth.client"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_layers_share_is_not_given_to_one_of_them(options: dict[str, Any], path: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{path}: is given to the gateway and not to a layer"):
+        Gateway(models=[], **options)
+
+
+class Noting:
+    """A layer, or an app, that notes what it was made with, and that it was called."""
+
+    seen: list[Any]
+
+    def __init__(self, app: Any, *, name: str, client: Any, list_claims: Any, variables: Any) -> None:
+        self._app, self._name = app, name
+        self.seen.append((name, client, list_claims, variables))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.seen.append(self._name)
+        await self._app(scope, receive, send)
+
+
+async def test_middleware_stands_between_limits_and_endpoints_and_shares_what_the_layers_share() -> None:
+    seen = Noting.seen = []
+    client, variables = HTTPClient(), {"team": lambda exchange, scope: "core"}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append("app")
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    limits = partial(LimitMiddleware, limits=[Limit("two", "'all'", requests="2/day")])
+    gateway = Gateway(
+        app,
+        models=ModelTable([], {}),
+        client=client,
+        list_claims=["teams"],
+        variables=variables,
+        limits=limits,
+        middleware=[partial(Noting, name="outer"), partial(Noting, name="inner")],
+    )
+    assert seen == [(name, client, ("teams",), variables) for name in ("inner", "outer")]
+    seen.clear()
+    assert [(await call(gateway, "GET", "/x")).status for _ in range(3)] == [204, 204, 429]
+    assert seen == ["outer", "inner", "app"] * 2
+
+
+async def test_a_sink_of_the_gateways_is_asked_how_it_is_and_closed_and_none_has_to_have_that() -> None:
+    class Sink(Kept):
+        closed = 0
+
+        def health(self) -> Health:
+            return Health(broken=("disk",))
+
+        async def aclose(self) -> None:
+            self.closed += 1
+
+    sink, plain = Sink(), Kept()
+    async with Gateway(models=[], sinks=[sink, plain]) as gateway:
+        assert (await call(gateway, "GET", "/readyz")).body == b"not ready: disk\n"
+        assert (await call(gateway, "GET", "/v1/models")).status == 200
+    assert sink.closed == 1
+    assert [len(sink), len(plain)] == [1, 1]
+
+
+def test_an_app_has_its_own_backends() -> None:
+    with pytest.raises(SettingsError, match=r"^backends: either an app or backends, not both"):
+        Gateway(TranslationApp({}, models=ModelTable([], {})), models=[], backends={"o": Backend(base_url="http://o")})
 
 
 RESOURCE = "https://apps.acme.test/llm"

@@ -52,8 +52,8 @@ APPS: dict[str, Callable[[], Any]] = {
     "limits": lambda: LIMITS(app()),
     "usage": lambda: USAGE(app()),
     "front": lambda: Front(app()),
-    "a gateway": lambda: Gateway(app(), resolve=RESOLVE, auth=AUTH, policy=POLICY, limits=LIMITS, usage=USAGE),
-    "a gateway in a host": lambda: mount(host, "/llm", Gateway(app(), resolve=RESOLVE)),
+    "a gateway": lambda: Gateway(models=NONE, auth=AUTH, policy=POLICY, limits=LIMITS, usage=USAGE),
+    "a gateway in a host": lambda: mount(host, "/llm", Gateway(models=NONE)),
     "the usage page": lambda: UsagePage("sqlite:///none.db", page_auth=lambda scope: True),
     "metrics": lambda: PrometheusApp(CollectorRegistry()),
 }

@@ -28,7 +28,6 @@ from asgi_llmgate import (
     Gateway,
     ModelRow,
     ModelTable,
-    ResolveMiddleware,
     TranslationApp,
     UsageMiddleware,
 )
@@ -154,9 +153,11 @@ class Watched:
         telemetry = OpenTelemetry("both", tracer_provider=tracer, meter_provider=meter)
         sinks = [*self.logs, self.ledger, Prometheus(registry=self.registry), telemetry]
         return Gateway(
-            TranslationApp(backends, models=table, routes=routes, client=client, debug=True),
-            resolve=partial(ResolveMiddleware, models=table, routes=routes),
+            backends=backends,
+            models=table,
             routes=routes,
+            client=client,
+            endpoints=partial(TranslationApp, debug=True),
             usage=lambda app: ServerSpan(
                 UsageMiddleware(app, sinks=sinks, tracing=telemetry),
                 routes=routes,

@@ -32,8 +32,6 @@ from asgi_llmgate import (
     ModelTable,
     PolicyMiddleware,
     ResolveMiddleware,
-    TranslationApp,
-    UsageMiddleware,
 )
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.routing.routes import ROUTES, Route
@@ -166,27 +164,22 @@ async def caller() -> Caller:
         [ModelRow("native*", ("native/m",)), ModelRow("m*", ("openai/m",))], {"openai": "o", "native": "a"}
     )
     client, sink, draining = HTTPClient(transport=Server()), Forgets(), Draining()
-    app = TranslationApp(
-        {
-            "openai": Backend(base_url="http://model.test/v1"),
-            "native": Backend(base_url="http://model.test/v1", dialect=DIALECTS["anthropic"]),
-        },
-        models=models,
-        routes=ROUTES_HERE,
-        client=client,
-        draining=draining,
-    )
     return Caller(
         Gateway(
-            app,
+            backends={
+                "openai": Backend(base_url="http://model.test/v1"),
+                "native": Backend(base_url="http://model.test/v1", dialect=DIALECTS["anthropic"]),
+            },
+            models=models,
             routes=ROUTES_HERE,
-            resolve=partial(ResolveMiddleware, models=models, routes=ROUTES_HERE, body_limit=100_000),
-            auth=partial(JWTAuthMiddleware, providers=[IDP.provider()], client=client),
+            client=client,
+            resolve=partial(ResolveMiddleware, body_limit=100_000),
+            auth=partial(JWTAuthMiddleware, providers=[IDP.provider()]),
             policy=partial(PolicyMiddleware, rules=['jwt.team != "outside"']),
             limits=partial(
                 LimitMiddleware, limits=[Limit("none", "jwt.team", requests="1/hour", when='jwt.team == "busy"')]
             ),
-            usage=partial(UsageMiddleware, sinks=[sink]),
+            sinks=[sink],
             draining=draining,
         ),
         sink,

@@ -21,8 +21,6 @@ from asgi_llmgate import (
     JWTProvider,
     ModelRow,
     ModelTable,
-    ResolveMiddleware,
-    TranslationApp,
     UsageMiddleware,
     mount,
 )
@@ -79,11 +77,12 @@ def gateway(client: HTTPClient) -> Any:
     routes = {**ROUTES, "/v1/chat/completions": Route("completions"), "/v1/embeddings": Route("passthrough", "m")}
     provider = JWTProvider(issuers=["https://idp.test"], audiences=["llm"], jwks=IDP.jwks)
     made = Gateway(
-        TranslationApp(backends, models=table, routes=routes, client=client),
-        resolve=partial(ResolveMiddleware, models=table, routes=routes),
+        backends=backends,
+        models=table,
         routes=routes,
-        auth=partial(JWTAuthMiddleware, providers=[provider], client=client),
-        usage=partial(UsageMiddleware, sinks=[]),
+        client=client,
+        auth=partial(JWTAuthMiddleware, providers=[provider]),
+        usage=UsageMiddleware,
     )
     return mount(lambda scope, receive, send: asyncio.sleep(0), "/llm", made)
 

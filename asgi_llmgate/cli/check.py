@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from asgi_llmgate.auth import explain
-from asgi_llmgate.config import describe, http_client, token_providers
+from asgi_llmgate.config.auth import token_providers
+from asgi_llmgate.config.backends import http_client
+from asgi_llmgate.config.description import describe
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.gateway import Gateway
 

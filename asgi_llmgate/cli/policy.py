@@ -13,7 +13,9 @@ import click
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.cel import Expression, explain
-from asgi_llmgate.config import model_row, policy_layer
+from asgi_llmgate.config.backends import model_row
+from asgi_llmgate.config.errors import error_path
+from asgi_llmgate.config.policy import policy_layer
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import InternalError, SettingsError
@@ -113,7 +115,8 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
         settings = read_settings({"backends": {}, "models": [], "policy": written})
     else:
         raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
-    layer = policy_layer(settings.policy, folder)(_nowhere)
+    with error_path("policy"):
+        layer = policy_layer(settings.policy, folder)(_nowhere, list_claims=settings.policy.list_claims)
     assert isinstance(layer, PolicyMiddleware)
     table = _table(settings)
 

@@ -130,7 +130,7 @@ def _ledger_settings(settings: Settings) -> LedgerSettings:
 
 
 def _ledger(settings: Settings, config: str) -> Ledger:
-    from asgi_llmgate.config import make_ledger
+    from asgi_llmgate.config.usage import make_ledger
 
     return make_ledger(_ledger_settings(settings), Path(config).parent)
 

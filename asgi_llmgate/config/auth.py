@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from asgi_llmgate._types import Layer
 from asgi_llmgate.auth import (
     URL,
     Discovery,
@@ -23,26 +25,23 @@ from asgi_llmgate.auth import (
 )
 from asgi_llmgate.auth.keys.sources import KeySource
 from asgi_llmgate.config import schema as shape
-from asgi_llmgate.config.checks import Layer, at, bound, inside, require_readable, require_url
+from asgi_llmgate.config.checks import inside, require_readable, require_url
 from asgi_llmgate.config.credentials import oauth_client
+from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.net import HTTPClient
 
 
 def token_providers(settings: shape.Settings, folder: Path) -> list[JWTProvider]:
     """Those whose tokens are accepted, `auth.providers`.  Raises SettingsError."""
     providers = []
     for index, described in enumerate(settings.auth.providers):
-        with at(f"auth.providers[{index}]"):
+        with error_path(f"auth.providers[{index}]"):
             providers.append(_provider(described, folder))
     return providers
 
 
-def auth_layer(
-    auth: shape.Auth, providers: Sequence[JWTProvider], client: HTTPClient, session: Session | None
-) -> Layer:
-    return bound(
-        "auth",
+def auth_layer(auth: shape.Auth, providers: Sequence[JWTProvider], session: Session | None) -> Layer:
+    return partial(
         JWTAuthMiddleware,
         providers=providers,
         mode=auth.mode,
@@ -52,7 +51,6 @@ def auth_layer(
         strip_credentials=True,
         resource_metadata=metadata_url(auth.protected_resource.url) if auth.protected_resource else None,
         session=session,
-        client=client,
     )
 
 
@@ -60,7 +58,7 @@ def metadata(auth: shape.Auth, providers: Sequence[JWTProvider]) -> Mapping[str,
     resource = auth.protected_resource
     if resource is None:
         return None
-    with at("auth.protected_resource.url"):
+    with error_path("auth.protected_resource.url"):
         require_url(resource.url, "https://apps.acme.test/llm")
     return protected_resource(resource.url.rstrip("/"), providers, name=resource.name)
 
@@ -70,7 +68,7 @@ def _provider(described: shape.Provider, folder: Path) -> JWTProvider:
     issuer, issuers = options.pop("issuer"), options.pop("issuers")
     options["jwks"] = _keys(described.jwks, folder)
     if (asked := described.introspection) is not None:
-        with at("introspection"):
+        with error_path("introspection"):
             options["introspection"] = Introspection(asked.url, oauth_client(asked, folder), asked.tokens)
     for name in ("required_values", "required_scopes", "client_ids", "profile"):
         options[name] = options[name] or None  # left out, a preset's own counts

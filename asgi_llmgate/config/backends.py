@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from asgi_llmgate.config import schema as shape
-from asgi_llmgate.config.checks import at, require_url
+from asgi_llmgate.config.checks import require_url
 from asgi_llmgate.config.credentials import credential
+from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.policy import condition
@@ -26,7 +27,7 @@ def http_client(net: shape.Net, folder: Path) -> HTTPClient:
     def path(name: str | None) -> str | None:
         return None if name is None else str(folder / name)
 
-    with at("net"):
+    with error_path("net"):
         return HTTPClient(
             proxy=net.proxy,
             ca_file=path(net.ca_file),
@@ -39,17 +40,17 @@ def make_backend(
     name: str, backend: shape.Backend, settings: shape.Settings, client: HTTPClient, folder: Path
 ) -> Backend:
     path = f"backends.{name}"
-    with at(f"{path}.dialect"):
+    with error_path(f"{path}.dialect"):
         overrides = dict(backend.dialect) if isinstance(backend.dialect, dict) else {"base": backend.dialect}
         dialect = derive(overrides.pop("base", "openai"), overrides)
-    with at(f"{path}.base_url"):
+    with error_path(f"{path}.base_url"):
         require_url(backend.base_url)
-    with at(f"{path}.api_key"):
+    with error_path(f"{path}.api_key"):
         api_key = credential(backend.api_key, client, folder)
         if api_key is not None and api_key.needs_token and settings.auth.mode == "off":
             raise SettingsError("auth.mode is off, so callers have no token to exchange", path="token_exchange")
     translation = settings.translation
-    with at(path):
+    with error_path(path):
         return Backend(
             base_url=backend.base_url,
             provider=backend.provider or dialect.name,
@@ -71,7 +72,7 @@ def make_backend(
 
 def model_row(row: shape.Model, path: str) -> ModelRow:
     """A row of `models`, which stands at `path`.  Raises SettingsError."""
-    with at(f"{path}.when"):
+    with error_path(f"{path}.when"):
         when = None if row.when is None else condition(row.when)
     given = (row.prices,) if isinstance(row.prices, shape.Prices) else row.prices
     return ModelRow(

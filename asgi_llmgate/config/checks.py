@@ -1,41 +1,14 @@
-"""What every section needs: each mistake keeps its path, and what cannot be opened later is found now."""
+"""Checks of several sections: URLs, files that must be readable, folders that must be writable."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from asgi_llmgate._types import ASGIApp
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.urls import shown
-
-Layer = Callable[[ASGIApp], ASGIApp]
-"""What puts a layer in front of an app: a middleware class with its options, `partial(JWTAuthMiddleware, ...)`."""
-
-
-@contextlib.contextmanager
-def at(path: str) -> Iterator[None]:
-    """Puts the place in front of the path that a SettingsError already has."""
-    try:
-        yield
-    except SettingsError as error:
-        if error.path.startswith(path):
-            raise
-        joined = f"{path}.{error.path}".rstrip(".") if not error.path.startswith("[") else path + error.path
-        raise SettingsError(error.message, path=joined, hint=error.hint) from None
-
-
-def bound(path: str, middleware: Callable[..., ASGIApp], **options: Any) -> Layer:
-    """A layer with its options bound, whose mistakes are in a section of the settings."""
-
-    def layer(app: ASGIApp) -> ASGIApp:
-        with at(path):
-            return middleware(app, **options)
-
-    return layer
 
 
 @contextlib.contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.config import schema as shape
-from asgi_llmgate.config.checks import Layer, at, bound, extra, require_writable
+from asgi_llmgate.config.checks import extra, require_writable
+from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.policy import field
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.routes import Routes
@@ -19,37 +22,41 @@ if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Ledger
 
 
-def usage_layer(settings: shape.Settings, sinks: list[Sink], models: ModelTable, routes: Routes) -> Layer:
+def usage_layer(settings: shape.Settings, models: ModelTable) -> tuple[Layer, list[Sink]]:
+    """What writes usage records, and the sinks of metrics and spans.  Raises SettingsError."""
+    sinks: list[Sink] = []
     usage, fields = settings.usage, _fields(settings.usage.fields, settings.policy.list_claims)
     bounds: dict[str, Any] = {"models": models.models(), "fields": fields}
-    options: dict[str, Any] = {
-        "sinks": sinks,
-        "fields": fields,
-        "cost": _costs(settings),
-    }
+    options: dict[str, Any] = {"fields": fields, "cost": _costs(settings)}
     if usage.prometheus:
         prometheus = shape.PrometheusSettings() if usage.prometheus is True else usage.prometheus
-        with at("usage.prometheus"), extra("prometheus"):
+        with error_path("usage.prometheus"), extra("prometheus"):
             from asgi_llmgate.usage.prometheus import Prometheus
 
             sinks.append(Prometheus(labels=prometheus.labels, **bounds))
     if not usage.otel:
-        return bound("usage", UsageMiddleware, **options)
+        return partial(UsageMiddleware, **options), sinks
     otel = shape.Otel() if usage.otel is True else usage.otel
-    with at("usage.otel"), extra("otel"):
+    with error_path("usage.otel"), extra("otel"):
         from asgi_llmgate.usage.otel import OpenTelemetry
         from asgi_llmgate.usage.server_span import ServerSpan
 
         telemetry = OpenTelemetry(otel.semconv, labels=otel.labels, traceparent=otel.traceparent, **bounds)
     sinks.append(telemetry)
-    layer = bound("usage", UsageMiddleware, tracing=telemetry, **options)
-    return (lambda app: ServerSpan(layer(app), routes=routes)) if otel.server_span else layer
+    layer: Layer = partial(UsageMiddleware, tracing=telemetry, **options)
+    if not otel.server_span:
+        return layer, sinks
+
+    def in_a_span(app: ASGIApp, *, sinks: Sequence[Sink], routes: Routes) -> ASGIApp:
+        return ServerSpan(layer(app, sinks=sinks), routes=routes)
+
+    return in_a_span, sinks
 
 
 def _fields(fields: Mapping[str, str], list_claims: Sequence[str]) -> Mapping[str, Field]:
     made = {}
     for name, text in fields.items():
-        with at(f"usage.fields.{name}"):
+        with error_path(f"usage.fields.{name}"):
             made[name] = field(text, list_claims)
     return made
 
@@ -57,16 +64,16 @@ def _fields(fields: Mapping[str, str], list_claims: Sequence[str]) -> Mapping[st
 def _costs(settings: shape.Settings) -> Cost | None:
     """Nothing is counted where nothing has a price."""
     if settings.usage.prices is not None:
-        with at("usage.prices"):
+        with error_path("usage.prices"):
             return Costs(genai_prices())
     return Costs() if any(row.prices for row in settings.models) else None
 
 
 def make_ledger(settings: shape.LedgerSettings, folder: Path) -> Ledger:
     """The ledger that a section of the settings describes.  Raises SettingsError."""
-    with at("usage.ledger"), extra("ledger"):
+    with error_path("usage.ledger"), extra("ledger"):
         from asgi_llmgate.usage.ledger import Ledger, parse_url
-    with at("usage.ledger.url"):
+    with error_path("usage.ledger.url"):
         url = parse_url(settings.url, folder)
     journal = folder / settings.journal
     require_writable(journal, "usage.ledger.journal")

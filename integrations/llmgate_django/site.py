@@ -80,9 +80,7 @@ def build(site: Site) -> Gateway:
     if site.ledger:
         from llmgate_django.ledger import DjangoLedger
 
-        ledger = DjangoLedger(thread)
-        sinks.append(ledger)
-        closing.append(ledger.aclose)
+        sinks.append(DjangoLedger(thread))
     if site.session or site.ledger:
         closing.append(thread.aclose)
     return Gateway.from_settings(site.settings, folder=site.folder, sinks=sinks, session=session, closing=closing)

@@ -18,7 +18,6 @@ from asgi_llmgate import (
     Gateway,
     ModelRow,
     ModelTable,
-    ResolveMiddleware,
     SettingsError,
     TranslationApp,
 )
@@ -116,9 +115,8 @@ async def gate(serve: Serve) -> Any:
         spy = Spy(server)
         if native:
             inner, models = app(serve(server) + "/v1", "openai")
-            resolve = partial(ResolveMiddleware, models=models)
             spy = Spy(inner)
-            native_server = Gateway(spy, resolve=resolve, closing=[inner.aclose])
+            native_server = Gateway(spy, models=models, closing=[inner.aclose])
         outer, _ = app(serve(native_server if native else spy) + "/v1", "anthropic" if native else "openai", "sk-ours")
         apps.append(outer)
         return Spy(outer), spy, server

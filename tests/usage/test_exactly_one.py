@@ -22,9 +22,6 @@ from asgi_llmgate import (
     ModelRow,
     ModelTable,
     PolicyMiddleware,
-    ResolveMiddleware,
-    TranslationApp,
-    UsageMiddleware,
 )
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
@@ -177,17 +174,14 @@ class Raising:
 
 
 def _gateway(base_url: str, sink: Any, **layers: Any) -> Gateway:
-    models = ModelTable([ModelRow("*", ("main/gpt-4o-mini",))], {"main": "openai"})
-    app = TranslationApp({"main": Backend(base_url=base_url)}, models=models)
     return Gateway(
         **{
-            "app": app,
-            "resolve": partial(ResolveMiddleware, models=models),
+            "backends": {"main": Backend(base_url=base_url)},
+            "models": ModelTable([ModelRow("*", ("main/gpt-4o-mini",))], {"main": "openai"}),
             "auth": partial(JWTAuthMiddleware, providers=[IDP.provider()]),
             "policy": partial(PolicyMiddleware, rules=["true"]),
             "limits": partial(LimitMiddleware, limits=[]),
-            "usage": partial(UsageMiddleware, sinks=[sink]),
-            "closing": [app.aclose],
+            "sinks": [sink],
             **layers,
         }
     )
@@ -196,10 +190,10 @@ def _gateway(base_url: str, sink: Any, **layers: Any) -> Gateway:
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 @pytest.mark.parametrize("layer", ["auth", "resolve", "policy", "limits", "app"])
 async def test_an_exception_in_any_layer_is_a_500_and_one_record(sink: Any, layer: str, stream: bool) -> None:
-    broken = Raising(None) if layer == "app" else Raising
+    options: dict[str, Any] = {"app": Raising(None), "backends": {}} if layer == "app" else {layer: Raising}
     body = {"model": "claude-x", "max_tokens": 50, "messages": [HELLO], "stream": stream}
     headers = {"authorization": f"Bearer {IDP.mint()}"}
-    async with _gateway("http://127.0.0.1:1/v1", sink, **{layer: broken}) as gateway:
+    async with _gateway("http://127.0.0.1:1/v1", sink, **options) as gateway:
         reply = await call(gateway, "POST", "/v1/messages", json=body, headers=headers)
     assert reply.status == 500
     assert (sink.only().outcome, sink.only().reason, sink.only().detail) == ("error", "Internal", "ValueError")

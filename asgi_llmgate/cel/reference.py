@@ -1,14 +1,16 @@
-"""`engine: celpy`: celpy's own InterpretedRunner behind the same interface, to compare with or to fall back on.
+"""`engine: celpy`: celpy's InterpretedRunner behind the interface of `Expression`, to compare with or to fall back on.
 
-The start-up checks are still ours.  What celpy does otherwise remains: it is two hundred times slower and has no
-budget, compares no int with a double, takes a string for a list of its characters, calls `true == 1` true, and
-`!has(x.y.z)` true when `y` is missing.  `tests/cel/test_reference.py` holds the list.
+The checks at start are the same as for `Expression`.  celpy evaluates differently: it is two hundred times slower and
+has no budget, compares no int with a double, takes a string for a list of its characters, and finds `true == 1` true,
+and `!has(x.y.z)` true when `y` is missing.  `tests/cel/test_reference.py` has the list.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -32,13 +34,14 @@ class ReferenceExpression:
         self.source = source
         self.references = checked.references
         self.cautions = checked.cautions
-        _silence()
+        _install_filter()
         self._runner = celpy.InterpretedRunner(_environment(), parse(source))
 
     def evaluate(self, activation: Mapping[str, Any]) -> Any:
         """The value as a plain bool; anything else, and any error, is an EvaluationError."""
         try:
-            value = self._runner.evaluate(self._context(activation))
+            with _unlogged():
+                value = self._runner.evaluate(self._context(activation))
         except EvaluationError:
             raise
         except Exception as error:  # celpy's messages hold the whole activation
@@ -77,7 +80,27 @@ def _environment() -> celpy.Environment:
     return cast(celpy.Environment, SimpleNamespace(package=None, annotations=dict(celpy.googleapis)))
 
 
-def _silence() -> None:
-    """celpy logs operands and activations, which are claims."""
-    for name in ("celpy.Evaluator", "celpy.NameContainer", "celpy.celpy.evaluation", "celpy.celpy.celtypes"):
-        logging.getLogger(name).disabled = True
+_LOGGERS = ("celpy.Evaluator", "celpy.NameContainer", "celpy.celpy.evaluation", "celpy.celpy.celtypes")
+
+_evaluating = threading.local()
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep celpy from logging in this thread: its records contain operands and whole activations, which are claims."""
+    _evaluating.here = True
+    try:
+        yield
+    finally:
+        _evaluating.here = False
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return not getattr(_evaluating, "here", False)
+
+
+def _install_filter() -> None:
+    # The one change to loggers of the process, made only where `engine: celpy` asks for it.  What the host evaluates
+    # with celpy is logged as before.
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_is_not_ours)  # adds a filter once

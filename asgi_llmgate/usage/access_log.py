@@ -1,12 +1,12 @@
-"""One line per request, as JSON or logfmt, on the logger `llmgate.access`.
+"""The access log: one line per request, as JSON or logfmt, on the logger `llmgate.access`.
 
-A line is ASCII without control characters, whatever the request said: quotes, line breaks, terminal escapes, U+2028
-and the bidirectional overrides leave as `\\uXXXX`, and no value can forge a field beside it.  It is shorter than 4096
-bytes, which is what a pipe takes in one piece (PIPE_BUF, pipe(7)), so lines of several workers do not mix.
+A line is ASCII without control characters, whatever the request contained: quotes, line breaks, terminal escapes,
+U+2028 and the bidirectional overrides are written as `\\uXXXX`, and no value can forge a field beside it.  A line is
+shorter than 4096 bytes, which a pipe takes in one piece (PIPE_BUF, pipe(7)), so lines of several workers do not mix.
 
-A host that has set up logging gets the lines where it wants them.  One that has not (uvicorn by itself: no handler, no
-INFO) gets them on stdout, through a handler that is added at the first record, when the host has had its chance.  Hosts
-with a formatter of their own find the values in `record.llmgate`.
+Where the host has set up logging, its handlers get the lines.  Where it has not (uvicorn by itself has no handler for
+the root logger), they are written to standard output.  No logger of the host is changed: no handler is added, no level
+is set.  A formatter of the host finds the values in `record.llmgate`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import logging
 import re
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
@@ -34,39 +33,53 @@ LINE_LIMIT = 4096
 
 Render = Callable[[Mapping[str, Any]], str]
 
-_BARE = re.compile(r"[!#-<>-\[\]-~]+")
-"""What logfmt may leave unquoted: printable ASCII but blank, quote, equals sign and backslash."""
-
-_adopting = threading.Lock()
+_UNQUOTED = re.compile(r"[!#-<>-\[\]-~]+")
+"""What logfmt may leave unquoted: printable ASCII without blank, quote, equals sign and backslash."""
 
 
 class AccessLog:
-    """A sink that writes lines.
+    """A sink that writes one line for each record.
 
-    With `file` they go to that file only (logfile.py), past the host's logging.
+    With `file`, lines go to that file only, and not through `logging`.  Without, they go to the logger
+    `llmgate.access`; while no handler would get them there, they go to standard output, unless `stdout` is False.
     """
 
-    def __init__(self, format: Literal["json", "logfmt"] = "json", file: str | Path | None = None) -> None:
+    # `stdout` is True by default: an access log that is lost because nobody called logging.basicConfig() is found
+    # missing on the day it is needed.  `logging` does the same for warnings (`logging.lastResort`, on stderr).
+    def __init__(
+        self, format: Literal["json", "logfmt"] = "json", file: str | Path | None = None, *, stdout: bool = True
+    ) -> None:
         self._render: Render = to_json if format == "json" else to_logfmt
         self._logger: logging.Logger | None = None
         self._file = None if file is None else LogFile(file)
+        self._stdout = _Stdout() if stdout and file is None else None
 
     def emit(self, record: UsageRecord) -> None:
+        """Write the line of one record."""
         if self._file is not None:
             self._file.write(bounded(record.flat(), self._render))
             return
-        logger = self._logger or self._adopt()
-        if logger.isEnabledFor(logging.INFO):
+        # Not before the first record: logging.config disables the loggers that exist when it is called.
+        logger = self._logger = self._logger or logging.getLogger(LOGGER)
+        if not _is_wanted(logger):
+            return
+        handler: logging.Logger | _Stdout | None = logger if logger.hasHandlers() else self._stdout
+        if handler is not None:
             flat = record.flat()
-            logger.info(bounded(flat, self._render), extra={"llmgate": flat})
+            line = bounded(flat, self._render)
+            # Logger.info would ask the root's level, which is WARNING unless it was set, and drop the line.
+            handler.handle(
+                logger.makeRecord(LOGGER, logging.INFO, __file__, 0, line, (), None, extra={"llmgate": flat})
+            )
 
     def health(self) -> Health:
-        """For `/readyz`: whether lines wait or get lost.  Handlers of the host's own are the host's to watch."""
+        """For `/readyz`: whether lines wait or get lost.  Handlers of the host are not looked at."""
+        failing = False
         if self._file is not None:
             self._file.retry()
             failing = self._file.failing
-        else:
-            failing = any(isinstance(each, _Stdout) and each.failing for each in logging.getLogger(LOGGER).handlers)
+        elif self._stdout is not None:
+            failing = self._stdout.failing
         return Health(limping=("access log",) if failing else ())
 
     def close(self) -> None:
@@ -74,31 +87,18 @@ class AccessLog:
         if self._file is not None:
             self._file.close()
 
-    def _adopt(self) -> logging.Logger:
-        with _adopting:
-            self._logger = ready_logger()
-        return self._logger
 
-
-def ready_logger() -> logging.Logger:
-    """The logger, audible: with a handler of ours where the host has none, at INFO where the host has set no level.
-
-    The root's level is not the host's word on us, since it is WARNING by default; that of `llmgate` is.
-    """
-    logger = logging.getLogger(LOGGER)
-    if not logger.hasHandlers():
-        logger.addHandler(_Stdout())
-        logger.propagate = False  # a root handler that appears later would double each line
-    if logger.level == logging.getLogger("llmgate").level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
-    return logger
+def _is_wanted(logger: logging.Logger) -> bool:
+    """Whether the levels of `llmgate.access` and `llmgate` let INFO pass; the root's level does not count."""
+    level = logger.level or logging.getLogger("llmgate").level
+    return level <= logging.INFO and logger.manager.disable < logging.INFO
 
 
 class _Stdout(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stdout` is at that moment, as logging's own last resort does for stderr.
+    """Writes to what `sys.stdout` is at that moment.  Belongs to no logger.
 
-    Where that fails the log says so once, and once more when it works again; logging itself would print a traceback for
-    each line.
+    When writing fails, the log says so once, and once more when it works again; `logging` itself would print a
+    traceback for each line.
     """
 
     def __init__(self) -> None:
@@ -155,4 +155,4 @@ def _quoted(value: Any) -> str:
         value = ",".join(value)
     elif not isinstance(value, str):
         return str(value).lower()  # numbers, true, false
-    return value if _BARE.fullmatch(value) else encode_basestring_ascii(value)
+    return value if _UNQUOTED.fullmatch(value) else encode_basestring_ascii(value)

@@ -1,8 +1,7 @@
-"""A file of lines that are written while requests wait: a disk that is full must cost neither a request nor a traceback
-for each.
+"""A log file that is written while requests wait: a full disk must not fail a request, nor log a traceback for each.
 
-Lines that cannot be written wait in memory, up to KEPT of them, and are written in their order once that is possible;
-further ones are lost and counted.  The log says once that it fails, and once that it works again.
+Lines that cannot be written wait in memory, up to MAX_WAITING of them, and are written in their order once that is
+possible; further ones are lost and counted.  The log says once that writing fails, and once that it works again.
 """
 
 from __future__ import annotations
@@ -11,115 +10,126 @@ import errno
 import logging
 import os
 import threading
-import weakref
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
 log = logging.getLogger("llmgate")
 
-KEPT = 1000
-"""Lines of 4 KiB at the most."""
+MAX_WAITING = 1000
+"""Lines, each of at most 4 KiB."""
 
 
 class LogFile:
-    """Appends to the file at `path`, which is opened at the first line and again whenever it has been moved away, as
-    logrotate does.  Its methods do not raise OSError.  `lost` counts lines."""
+    """Appends lines to the file at `path`.
+
+    The file is opened at the first line, and again whenever it has been moved away, as logrotate does.  The methods do
+    not raise OSError.  `failing` says whether the last line could not be written, `lost` counts lines.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
         self._descriptor = -1
-        self._place: tuple[int, int] | None = None
-        self._kept: deque[bytes] = deque()
+        self._opened: tuple[int, int] | None = None  # device and inode
         self._torn = False
-        self._lock = threading.Lock()
-        self.failing = False
-        self.lost = 0
-        _alive.add(self)
+        self._processes = {os.getpid(): _Process()}
+
+    @property
+    def failing(self) -> bool:
+        return self._of_this_process().failing
+
+    @property
+    def lost(self) -> int:
+        return self._of_this_process().lost
 
     def write(self, line: str) -> None:
-        """One line in ASCII, without its end."""
-        with self._lock:
-            if len(self._kept) < KEPT:
-                self._kept.append(line.encode("ascii") + b"\n")
+        """Append one line of ASCII, given without its line break."""
+        process = self._of_this_process()
+        with process.lock:
+            if len(process.waiting) < MAX_WAITING:
+                process.waiting.append(line.encode("ascii") + b"\n")
             else:
-                self.lost += 1
-            self._try()
+                process.lost += 1
+            self._write_waiting(process)
 
     def retry(self) -> None:
-        """Write what waits, if that is possible now."""
-        with self._lock:
-            if self._kept:
-                self._try()
+        """Write the lines that wait, if that is possible now."""
+        process = self._of_this_process()
+        with process.lock:
+            if process.waiting:
+                self._write_waiting(process)
 
     def close(self) -> None:
-        """Write what waits, or count it as lost.  A later line opens the file again."""
+        """Write the lines that wait, or count them as lost.  A later line opens the file again."""
         self.retry()
-        with self._lock:
-            if self._kept:
-                self.lost += len(self._kept)
-                log.error("%d lines of the access log could not be written", len(self._kept))
-                self._kept.clear()
-            self._let_go()
+        process = self._of_this_process()
+        with process.lock:
+            if process.waiting:
+                process.lost += len(process.waiting)
+                log.error("%d lines of the access log could not be written", len(process.waiting))
+                process.waiting.clear()
+            self._close_descriptor()
 
-    def _try(self) -> None:
+    def _of_this_process(self) -> _Process:
+        # A fork copies the waiting lines, which the parent writes, and the lock, which a thread of the parent may hold.
+        # os.register_at_fork would tell of a fork at once, but a hook can never be taken back from the host's process.
+        found = self._processes.get(os.getpid())
+        return found or self._processes.setdefault(os.getpid(), _Process())
+
+    def _write_waiting(self, process: _Process) -> None:
         try:
             self._open()
-            while self._kept:
-                self._append_first()
+            while process.waiting:
+                self._append_first(process.waiting)
         except OSError as error:
-            if not self.failing:
+            if not process.failing:
                 log.error("the access log cannot be written (%s); its lines wait in memory", error.strerror)
-            self.failing = True
+            process.failing = True
         else:
-            if self.failing:
-                log.warning("the access log can be written again; %d lines were lost", self.lost)
-            self.failing = False
+            if process.failing:
+                log.warning("the access log can be written again; %d lines were lost", process.lost)
+            process.failing = False
 
     def _open(self) -> None:
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
             found = None
-        if found is not None and (found.st_dev, found.st_ino) == self._place:
+        if found is not None and (found.st_dev, found.st_ino) == self._opened:
             return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        opened = os.open(self._path, flags, 0o666)  # before the old one is closed: there may be no other to be had
-        self._let_go()
+        # Opened before the old one is closed: there may be no other descriptor to be had.
+        opened = os.open(self._path, flags, 0o666)
+        self._close_descriptor()
         found = os.fstat(opened)
-        self._descriptor, self._place, self._torn = opened, (found.st_dev, found.st_ino), False
+        self._descriptor, self._opened, self._torn = opened, (found.st_dev, found.st_ino), False
 
-    def _append_first(self) -> None:
-        """The whole line.  Half of one that came before is ended first: the file is not ours alone to cut."""
-        data = b"\n" + self._kept[0] if self._torn else self._kept[0]
+    def _append_first(self, waiting: deque[bytes]) -> None:
+        """Write the first line that waits.  Raises OSError if not all of it could be written."""
+        # Half of a line that was written before is ended first; other processes may have appended since, so the file
+        # cannot be cut.
+        data = b"\n" + waiting[0] if self._torn else waiting[0]
         written = os.write(self._descriptor, data)
         if written != len(data):
             self._torn = True
             if written == len(data) - 1:
-                self._kept[0] = b""  # but for its end
+                waiting[0] = b""  # only the line break is missing
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._torn = False
-        self._kept.popleft()
+        waiting.popleft()
 
-    def _let_go(self) -> None:
-        if self._place is not None:
+    def _close_descriptor(self) -> None:
+        if self._opened is not None:
             with suppress(OSError):
                 os.close(self._descriptor)
-        self._place = None
+        self._opened = None
 
-    def _forget(self) -> None:
-        """In the child of a fork: what waits is the parent's to write."""
-        self._lock = threading.Lock()
-        self._kept.clear()
+
+class _Process:
+    """What belongs to one process, and not to those that are forked from it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiting: deque[bytes] = deque()
         self.failing = False
-
-
-_alive: weakref.WeakSet[LogFile] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for file in list(_alive):
-        file._forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+        self.lost = 0

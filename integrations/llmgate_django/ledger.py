@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -42,29 +41,32 @@ class DjangoLedger:
 
     def __init__(self, thread: DatabaseThread) -> None:
         self._thread = thread
-        self._waiting: deque[Record] = deque()
-        self._lock = threading.Lock()
-        self._busy = False
-        self._failing = False
+        self._processes = {os.getpid(): _Process()}
         self.lost = 0
-        _alive.add(self)
 
     def emit(self, record: Record) -> None:
-        with self._lock:
-            if len(self._waiting) >= LIMIT:
+        process = self._of_this_process()
+        with process.lock:
+            if len(process.waiting) >= LIMIT:
                 self.lost += 1
                 return
-            self._waiting.append(record)
-            idle, self._busy = not self._busy, True
+            process.waiting.append(record)
+            idle, process.busy = not process.busy, True
         if idle:
             self._start()
 
     async def aclose(self) -> None:
-        """Insert what is waiting, and say so where that is not possible."""
+        """Insert the records that wait, and log how many could not be inserted."""
         with suppress(Exception):  # the error was logged when the first try failed
             await self._thread.asynchronous(self._drain)()
-        if missing := len(self._waiting) + self.lost:
+        if missing := len(self._of_this_process().waiting) + self.lost:
             log.error("%d usage records did not reach the database; the access log has them", missing)
+
+    def _of_this_process(self) -> _Process:
+        # A fork copies the waiting records, which the parent inserts, and the lock, which a thread of it may hold.
+        # os.register_at_fork would tell of a fork at once, but a hook can never be taken back from the host's process.
+        found = self._processes.get(os.getpid())
+        return found or self._processes.setdefault(os.getpid(), _Process())
 
     def _start(self) -> None:
         try:
@@ -73,38 +75,45 @@ class DjangoLedger:
             self._failed(error)
 
     def _drain(self) -> None:
-        while batch := self._next():
+        process = self._of_this_process()
+        while batch := self._next_batch(process):
             insert(batch)
-            with self._lock:
+            with process.lock:
                 for _ in batch:
-                    self._waiting.popleft()
+                    process.waiting.popleft()
 
-    def _next(self) -> list[Record]:
-        with self._lock:
-            return list(islice(self._waiting, BATCH))
+    def _next_batch(self, process: _Process) -> list[Record]:
+        with process.lock:
+            return list(islice(process.waiting, BATCH))
 
     def _done(self, drained: Future[None]) -> None:
         if (error := drained.exception()) is not None:
             self._failed(error)
             return
-        with self._lock:
-            self._failing = False
-            self._busy = again = bool(self._waiting)
+        process = self._of_this_process()
+        with process.lock:
+            process.failing = False
+            process.busy = again = bool(process.waiting)
         if again:
             self._start()
 
     def _failed(self, error: BaseException) -> None:
-        with self._lock:
-            told, self._failing = self._failing, True
-            self._busy = False
-        if not told:
+        process = self._of_this_process()
+        with process.lock:
+            logged, process.failing = process.failing, True
+            process.busy = False
+        if not logged:
             log.error("usage records wait, the database fails", exc_info=error)
 
-    def _forget(self) -> None:
-        """Start anew in the child of a fork: what waits is the parent's to write."""
-        self._waiting.clear()
-        self._lock = threading.Lock()
-        self._busy = self._failing = False
+
+class _Process:
+    """What belongs to one process, and not to those that are forked from it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiting: deque[Record] = deque()
+        self.busy = False
+        self.failing = False
 
 
 def insert(records: Sequence[Record]) -> None:
@@ -149,16 +158,6 @@ def _clean(value: Any) -> Any:
         case _:
             return value
 
-
-_alive: weakref.WeakSet[DjangoLedger] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for ledger in list(_alive):
-        ledger._forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 COLUMNS: tuple[models.Field[Any, Any], ...] = tuple(
     column for column in UsageRecord._meta.concrete_fields if not column.primary_key

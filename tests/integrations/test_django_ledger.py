@@ -191,7 +191,6 @@ async def test_the_child_of_a_fork_has_a_thread_of_its_own_and_no_records_of_its
     ledger = DjangoLedger(thread)
     ledger.emit(record(1))
     monkeypatch.setattr(os, "getpid", lambda: 0)
-    ledger_module._after_fork()
     ledger.emit(record(2))  # the parent's thread is not there to write it
     await ledger.aclose()
     assert [each.request_id async for each in UsageRecord.objects.all()] == ["req_2"]

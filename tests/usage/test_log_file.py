@@ -68,13 +68,13 @@ def test_lines_wait_while_they_cannot_be_written_and_come_in_their_order(
 def test_a_full_device_costs_nothing_but_lines_that_are_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(log_file, "KEPT", 50)
+    monkeypatch.setattr(log_file, "MAX_WAITING", 50)
     sink = AccessLog("json", "/dev/full")
     for each in range(200):
         sink.emit(record(f"r{each}"))
     assert sink.health() == Health(limping=("access log",))
     assert sink._file is not None
-    assert (sink._file.lost, len(sink._file._kept)) == (150, 50)
+    assert (sink._file.lost, len(sink._file._of_this_process().waiting)) == (150, 50)
     assert [entry.message for entry in caplog.records] == [
         "the access log cannot be written (No space left on device); its lines wait in memory"
     ]
@@ -163,12 +163,20 @@ print("limping", *sink.health().limping, file=sys.stderr)
     ]
 
 
-def test_a_forked_child_leaves_the_waiting_lines_to_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the test runner has threads
+def test_a_forked_child_leaves_the_waiting_lines_to_its_parent(tmp_path: Path) -> None:
     file = LogFile(tmp_path / "missing" / "access.log")
     file.write("the parent's")
-    file._lock.acquire()  # another thread is writing at the moment of the fork
-    log_file._after_fork()
-    (tmp_path / "missing").mkdir()
-    file.write("the child's")
-    file.close()
+    with file._of_this_process().lock:  # another thread is writing at the moment of the fork
+        child = os.fork()
+        if child == 0:
+            try:
+                (tmp_path / "missing").mkdir()
+                file.write("the child's")
+                file.close()
+            finally:
+                os._exit(0)
+    os.waitpid(child, 0)
     assert lines(tmp_path / "missing" / "access.log") == ["the child's"]
+    file.close()
+    assert lines(tmp_path / "missing" / "access.log") == ["the child's", "the parent's"]

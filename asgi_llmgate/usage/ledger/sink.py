@@ -79,7 +79,7 @@ class Ledger:
         self._thread: threading.Thread | None = None
         self._stop: threading.Event
         self._reset()
-        _alive.add(self)
+        _forget_after_fork(self)
 
     def emit(self, record: UsageRecord) -> None:
         line = encode(record)
@@ -180,11 +180,21 @@ class Ledger:
 
 
 _alive: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_registered = False
+
+
+def _forget_after_fork(ledger: Ledger) -> None:
+    """Have `ledger.forget()` called in every process that is forked from this one."""
+    global _registered
+    _alive.add(ledger)
+    # A process id compared at the next record, as the access log does it, would not do: the child has copies of the
+    # journal's descriptors, and keeps a dead parent's segments locked until it closes them.  Importing this module
+    # registers nothing; the first ledger does.
+    if not _registered:
+        _registered = True
+        os.register_at_fork(after_in_child=_after_fork)
 
 
 def _after_fork() -> None:
     for ledger in list(_alive):
         ledger.forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -2,15 +2,14 @@
 
 celpy's own runners are slow (0.2 ms for an ordinary rule), unbounded (11 seconds for two nested `exists` over 200
 groups), unsafe across threads (CompiledRunner) and let negative rules pass on any error.  So this is a runner of our
-own, at celpy's documented extension point: `celpy.Environment(runner_class=Expression)` takes it too.
+own, with the interface of celpy's: `celpy.Environment(runner_class=Expression)` takes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import celpy
 import lark
 
 from asgi_llmgate.cel.compiler import Compiler
@@ -20,16 +19,21 @@ from asgi_llmgate.cel.runtime.values import FIRST_VARIABLE, Frame
 from asgi_llmgate.cel.syntax.grammar import parse
 from asgi_llmgate.cel.warnings import CompileWarning
 
+if TYPE_CHECKING:
+    import celpy
+
 BUDGET = 20_000
 """Steps of one evaluation, roughly a millisecond or two; see `macros.py` for what is counted."""
 
 
-class Expression(celpy.Runner):
+class Expression:
     """A compiled expression.
 
     `references` are the dotted names that it reads (`jwt.team`, `llm.model`); a variable used whole is there by its own
     name.  `cautions` is what deserves a warning.
     """
+
+    tree_node_class = lark.Tree  # celpy.Environment asks its runner class for it
 
     def __init__(
         self,

@@ -12,11 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, cast
-
-import celpy
-from celpy import celtypes
-from celpy.adapter import json_to_cel
+from typing import TYPE_CHECKING, Any, cast
 
 from asgi_llmgate.cel.errors import EvaluationError
 from asgi_llmgate.cel.expression import compile_rule
@@ -25,11 +21,17 @@ from asgi_llmgate.cel.runtime.times import format_timestamp
 from asgi_llmgate.cel.runtime.values import Timestamp
 from asgi_llmgate.cel.syntax.grammar import parse
 
+if TYPE_CHECKING:
+    import celpy
+
 
 class ReferenceExpression:
     """As `Expression`, evaluated by celpy."""
 
     def __init__(self, source: str, *, roots: Fields) -> None:
+        # celpy is imported where it is used: it and what it needs are 54 modules, for an engine that few settings name.
+        import celpy
+
         checked = compile_rule(source, roots=roots)
         self.source = source
         self.references = checked.references
@@ -39,6 +41,8 @@ class ReferenceExpression:
 
     def evaluate(self, activation: Mapping[str, Any]) -> Any:
         """The value as a plain bool; anything else, and any error, is an EvaluationError."""
+        from celpy import celtypes
+
         try:
             with _unlogged():
                 value = self._runner.evaluate(self._context(activation))
@@ -52,6 +56,8 @@ class ReferenceExpression:
 
     def _context(self, activation: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the variables, as celpy wants them, that the expression reads; converting is not cheap."""
+        from celpy import celtypes
+
         context: dict[str, Any] = {}
         for reference in sorted(self.references):
             name, *names = reference.split(".", 2)
@@ -65,6 +71,9 @@ class ReferenceExpression:
 
 
 def _convert(value: Any) -> Any:
+    from celpy import celtypes
+    from celpy.adapter import json_to_cel
+
     if isinstance(value, Mapping):
         return celtypes.MapType({celtypes.StringType(key): _convert(member) for key, member in value.items()})
     if isinstance(value, Timestamp):
@@ -75,8 +84,11 @@ def _convert(value: Any) -> Any:
 
 
 def _environment() -> celpy.Environment:
-    """All that a runner reads of an Environment.  A real one would lower the process's recursion limit and claim the
-    parser that the host's own celpy may need in another shape."""
+    """All that a runner reads of an Environment."""
+    # A real one would lower the recursion limit of the process, and shape the parser that the host's own use of celpy
+    # may need in another shape.
+    import celpy
+
     return cast(celpy.Environment, SimpleNamespace(package=None, annotations=dict(celpy.googleapis)))
 
 

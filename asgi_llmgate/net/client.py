@@ -3,6 +3,9 @@
 It calls `httpx.AsyncBaseTransport.handle_async_request` and has no httpx.AsyncClient in between: what that adds
 (cookies, redirects, authentication flows, decoding) is not wanted here, and costs more than the rest of a request.  The
 transport is the seam: users put one of their own in its place, and `httpx.MockTransport` in their tests.
+
+httpx and aiohttp, 160 modules, are imported by the first request and not with this module: what only checks tokens, or
+only builds a gateway, does without.  `Gateway.startup` imports them before the first request comes.
 """
 
 from __future__ import annotations
@@ -11,9 +14,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_llmgate._version import __version__
 from asgi_llmgate.concurrency.per_loop import PerLoop
@@ -21,10 +22,13 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
-from asgi_llmgate.net.errors import ERRORS, before_answer
 from asgi_llmgate.net.headers import UNSENDABLE, is_header_value
+from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.response import HTTPResponse
-from asgi_llmgate.net.transport import Proxies, SharedTransport, dialled, tls_context
+from asgi_llmgate.net.tls import tls_context
+
+if TYPE_CHECKING:
+    import httpx
 
 RawHeaders = Iterable[tuple[bytes, bytes | Secret]]
 """A value that nobody else may see is a Secret until the request is made."""
@@ -81,12 +85,17 @@ class HTTPClient:
         client_key: str | None = None,
         limit: int = 1000,
     ) -> None:
-        self._is_default = transport is None
+        self._transports: PerLoop[httpx.AsyncBaseTransport]
+        if transport is None:
+            self._transports = PerLoop(_default(proxy, ca_file, client_cert, client_key, limit), _close)
+            return
+        import httpx
+
         if isinstance(transport, httpx.AsyncBaseTransport):
             borrowed = transport
-            self._transports = PerLoop[httpx.AsyncBaseTransport](lambda: borrowed, _leave_open)
+            self._transports = PerLoop(lambda: borrowed, _leave_open)
         else:
-            self._transports = PerLoop(transport or _default(proxy, ca_file, client_cert, client_key, limit), _close)
+            self._transports = PerLoop(transport, _close)
 
     async def open(
         self, method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts
@@ -101,14 +110,14 @@ class HTTPClient:
         """
         transport = self._transports.get()
         deadline = Deadline(timeouts)
-        dialled.set(False)
         try:
             with deadline:
                 response = await transport.handle_async_request(_request(method, url, headers, content, timeouts))
         except Exception as error:
             deadline.close()
-            known = isinstance(error, ERRORS)
-            failure = before_answer(error, dialled=self._dialled()) if known else _without_frames(error)
+            from asgi_llmgate.net.errors import ERRORS, before_answer
+
+            failure = before_answer(error) if isinstance(error, ERRORS) else _without_frames(error)
         except BaseException:
             deadline.close()
             raise
@@ -118,9 +127,6 @@ class HTTPClient:
             raise failure
         finally:
             del failure  # it would hold this frame, and this frame it
-
-    def _dialled(self) -> bool | None:
-        return dialled.get() if self._is_default else None
 
     async def fetch(
         self,
@@ -137,11 +143,15 @@ class HTTPClient:
 
         Raises what `open` raises; the status is for the caller to judge.
         """
+        import httpx
+
         timeouts = Timeouts(connect=timeout, pool=timeout, first_byte=timeout, idle=timeout, total=timeout)
         try:
             target = httpx.URL(url)
         except httpx.InvalidURL as error:
-            raise before_answer(error, dialled=None) from None
+            from asgi_llmgate.net.errors import before_answer
+
+            raise before_answer(error) from None
         async with await self.open(method, target, headers, content, timeouts) as answer:
             is_success = 200 <= answer.status < 300
             body = await (answer.read(limit) if is_success else answer.prefix(min(limit, _MOST_OF_A_REFUSAL)))
@@ -157,7 +167,13 @@ def _default(
 ) -> Callable[[], httpx.AsyncBaseTransport]:
     tls = tls_context(ca_file, client_cert, client_key)
     proxies = Proxies(proxy)
-    return lambda: SharedTransport(tls=tls, proxies=proxies, limit=limit)
+
+    def make() -> httpx.AsyncBaseTransport:
+        from asgi_llmgate.net.transport import SharedTransport
+
+        return SharedTransport(tls=tls, proxies=proxies, limit=limit)
+
+    return make
 
 
 async def _close(transport: httpx.AsyncBaseTransport) -> None:
@@ -170,6 +186,8 @@ async def _leave_open(transport: httpx.AsyncBaseTransport) -> None:
 
 def _request(method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts) -> httpx.Request:
     """The only place where secrets are plain.  Raises CredentialUnavailable."""
+    import httpx
+
     return httpx.Request(
         method,
         url,

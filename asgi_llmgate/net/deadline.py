@@ -21,8 +21,7 @@ from functools import partial
 from types import TracebackType
 
 from asgi_llmgate.concurrency.cancellation import CancelScope
-from asgi_llmgate.errors import Phase
-from asgi_llmgate.net.errors import timed_out
+from asgi_llmgate.errors import Phase, TimedOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,19 @@ class Timeouts:
     first_byte: float | None = 600.0
     idle: float | None = 300.0
     total: float | None = None
+
+
+_WAITING_FOR: dict[Phase, str] = {
+    "pool": "a free connection to the upstream",
+    "connect": "a connection to the upstream",
+    "first_byte": "the upstream to begin its answer",
+    "idle": "the upstream to go on with its answer",
+    "total": "the upstream to finish its answer",
+}
+
+
+def timed_out(phase: Phase, detail: str = "") -> TimedOut:
+    return TimedOut(f"timed out waiting for {_WAITING_FOR[phase]}", phase=phase, detail=detail)
 
 
 class Deadline:

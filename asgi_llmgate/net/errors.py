@@ -17,7 +17,9 @@ from collections.abc import Iterator
 import aiohttp
 import httpx
 
-from asgi_llmgate.errors import Broken, ConnectionRefused, MaybeSent, Phase, TimedOut, Unreachable, UpstreamError
+from asgi_llmgate.errors import Broken, ConnectionRefused, MaybeSent, Phase, Unreachable, UpstreamError
+from asgi_llmgate.net.deadline import timed_out
+from asgi_llmgate.net.transport import is_new_connection
 
 ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 """What a transport may raise for the network's faults; anything else is a defect and is not caught."""
@@ -49,25 +51,11 @@ _UNREACHABLE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLError,), "the TLS handshake with the upstream failed"),
 )
 
-_WAITING_FOR: dict[Phase, str] = {
-    "pool": "a free connection to the upstream",
-    "connect": "a connection to the upstream",
-    "first_byte": "the upstream to begin its answer",
-    "idle": "the upstream to go on with its answer",
-    "total": "the upstream to finish its answer",
-}
 
-
-def timed_out(phase: Phase, detail: str = "") -> TimedOut:
-    return TimedOut(f"timed out waiting for {_WAITING_FOR[phase]}", phase=phase, detail=detail)
-
-
-def before_answer(error: Exception, *, dialled: bool | None) -> UpstreamError:
-    """For what was raised before the head of an answer had come.
-
-    `dialled`: whether a connection was being, or had been, opened for this request; None where that cannot be known.
-    """
+def before_answer(error: Exception) -> UpstreamError:
+    """For what was raised before the head of an answer had come."""
     cause = _cause(error)
+    dialled = is_new_connection(cause)
     name = type(cause).__name__
     if isinstance(cause, _TIMEOUTS):
         return timed_out(_phase(cause, dialled), name)

@@ -7,14 +7,14 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
-
-import httpx
+from typing import TYPE_CHECKING, Self
 
 from asgi_llmgate.errors import Broken, UpstreamError
 from asgi_llmgate.net.deadline import Deadline
 from asgi_llmgate.net.decoding import decoded
-from asgi_llmgate.net.errors import ERRORS, READ_ERRORS, in_answer
+
+if TYPE_CHECKING:
+    import httpx
 
 _CLOSING = 10.0
 """Seconds for a connection that is given up; a request may still be on its way to a server that reads no more."""
@@ -76,8 +76,12 @@ class HTTPResponse:
         except StopAsyncIteration:
             self._whole = True
             raise
-        except READ_ERRORS as error:
-            raise in_answer(error) from None
+        except Exception as error:
+            from asgi_llmgate.net.errors import READ_ERRORS, in_answer
+
+            if isinstance(error, READ_ERRORS):
+                raise in_answer(error) from None
+            raise
         self._begun = True
         return chunk
 
@@ -133,6 +137,8 @@ class HTTPResponse:
 
 
 async def _close(response: httpx.Response) -> None:
-    with suppress(TimeoutError, *ERRORS):  # there is nothing more to be had of it
+    from asgi_llmgate.net.errors import ERRORS
+
+    with suppress(TimeoutError, *ERRORS):  # the connection is given up; how that fails does not matter
         async with asyncio.timeout(_CLOSING):
             await response.aclose()

@@ -12,25 +12,13 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
-from contextvars import ContextVar
-from functools import lru_cache
-from typing import TYPE_CHECKING
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+from types import SimpleNamespace
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from asgi_llmgate.errors import SettingsError
-
-if TYPE_CHECKING:
-    from aiohttp.client import ClientTimeout
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.client_reqrep import ClientRequest
-    from aiohttp.tracing import Trace
-
-dialled: ContextVar[bool] = ContextVar("dialled", default=False)
-"""Set by the connector when it opens a connection for the request of this context, and not when it reuses one."""
+from asgi_llmgate.net.proxies import Proxies
 
 
 class SharedTransport(httpx.AsyncBaseTransport):
@@ -40,11 +28,12 @@ class SharedTransport(httpx.AsyncBaseTransport):
         self._proxies = proxies
         self._tls = tls
         self._session = aiohttp.ClientSession(
-            connector=_Connector(ssl=tls, limit=limit),
+            connector=aiohttp.TCPConnector(ssl=tls, limit=limit),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(),
             auto_decompress=False,
             trust_env=False,
+            trace_configs=[_trace()],
         )
         self._ways: dict[str | None, AiohttpTransport] = {}
         self._by_host: dict[tuple[str, bytes], AiohttpTransport] = {}
@@ -68,35 +57,36 @@ class SharedTransport(httpx.AsyncBaseTransport):
         return self._ways[proxy]
 
 
-class _Connector(aiohttp.TCPConnector):
-    async def _create_connection(
-        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
-    ) -> ResponseHandler:
-        dialled.set(True)
-        return await super()._create_connection(req, traces, timeout)
+def _trace() -> aiohttp.TraceConfig:
+    """Marks the exceptions of requests for `is_new_connection`."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(_note_new_connection)
+    trace.on_request_exception.append(_mark)
+    return trace
 
 
-class Proxies:
-    """Which proxy leads to a URL.  `setting` is `env` (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, in either case,
-    read now), `none`, or a proxy's URL, which then holds for every host."""
+async def _note_new_connection(
+    session: aiohttp.ClientSession, request: SimpleNamespace, parameters: aiohttp.TraceConnectionCreateStartParams
+) -> None:
+    request.is_new_connection = True
 
-    def __init__(self, setting: str) -> None:
-        self._fixed = None if setting in ("env", "none") else setting
-        self._environment = getproxies_environment() if setting == "env" else {}
-        for proxy in (self._fixed, *(self._environment.get(scheme) for scheme in ("http", "https", "all"))):
-            if proxy and httpx.URL(proxy).scheme not in ("http", "https"):
-                raise SettingsError(
-                    "only http:// and https:// proxies are supported",
-                    path="net.proxy",
-                    hint="env, none, or a proxy's URL",
-                )
 
-    def for_url(self, url: httpx.URL) -> str | None:
-        if self._fixed or not self._environment:
-            return self._fixed
-        if proxy_bypass_environment(url.netloc.decode("ascii"), self._environment):
-            return None
-        return self._environment.get(url.scheme) or self._environment.get("all")
+async def _mark(
+    session: aiohttp.ClientSession, request: SimpleNamespace, parameters: aiohttp.TraceRequestExceptionParams
+) -> None:
+    setattr(parameters.exception, _MARK, hasattr(request, "is_new_connection"))
+
+
+_MARK = "llmgate_is_new_connection"
+
+
+def is_new_connection(error: Exception) -> bool | None:
+    """Whether a connection was being opened, or had been, for the request that raised this error of aiohttp.
+
+    False: the connection had served an earlier request, or none had become free.  None: another transport's error.
+    """
+    found: bool | None = getattr(error, _MARK, None)
+    return found
 
 
 def _with_credentials(url: str) -> httpx.Proxy:
@@ -109,30 +99,3 @@ def _with_credentials(url: str) -> httpx.Proxy:
         return proxy
     credentials = b64encode(b":".join(proxy.raw_auth))
     return httpx.Proxy(proxy.url, headers={b"authorization": b"Basic " + credentials})
-
-
-@lru_cache
-def tls_context(ca_file: str | None, client_cert: str | None, client_key: str | None) -> ssl.SSLContext:
-    """Trusts what httpx trusts (certifi, or SSL_CERT_FILE), what the system trusts, and the authorities in `ca_file`.
-
-    Shared by the clients of a process: reading the authorities takes tens of milliseconds.  Raises SettingsError for a
-    file that cannot be used.
-    """
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    try:
-        if ca_file:
-            context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"{ca_file} cannot be used: {error}", path="net.ca_file") from None
-    try:
-        if client_cert:
-            context.load_cert_chain(client_cert, client_key, password=_no_password)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise SettingsError(f"{client_cert} cannot be used: {error}", path="net.client_cert") from None
-    return context
-
-
-def _no_password() -> str:
-    # Without this OpenSSL would ask for it on the terminal.
-    raise ValueError("the key is encrypted; only keys without a password are supported")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from types import MappingProxyType
-
-import httpx
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from asgi_llmgate.errors import InvalidRequest, SettingsError, UpstreamError
 from asgi_llmgate.exchange import Exchange, Secret
@@ -27,6 +27,9 @@ from asgi_llmgate.protocol.servers.upstream_errors import upstream_error
 from asgi_llmgate.protocol.translation.request import Options
 from asgi_llmgate.upstream.correction_store import CorrectionStore
 from asgi_llmgate.upstream.outgoing import Headers, Outgoing
+
+if TYPE_CHECKING:
+    import httpx
 
 ASKING = 5.0
 """Seconds for a question beside a call, such as how many tokens a prompt has."""
@@ -93,8 +96,8 @@ class Upstream:
         self._backend = backend
         self._client = client
         self._base = backend.base_url.rstrip("/")
-        where = httpx.URL(self._base)
-        self.address = (where.host, where.port or _PORTS.get(where.scheme, 0))
+        where = urlsplit(self._base)
+        self.address = (where.hostname or "", where.port or _PORTS.get(where.scheme, 0))
         key_header = backend.api_key.key_header if backend.api_key is not None else ""
         self._key_header = header_name(key_header or backend.dialect.key_header)
         self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
@@ -211,6 +214,8 @@ class Upstream:
         """Parsed once: the paths are the settings' own, and of queries a client has few."""
         url = self._urls.get((path, query))
         if url is None:
+            import httpx  # with the first call, as net/client.py does
+
             if len(self._urls) > _URLS:
                 self._urls.clear()
             try:

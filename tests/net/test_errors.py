@@ -253,7 +253,7 @@ async def test_what_a_users_own_transport_raises_is_understood(raised: Exception
 
 def test_messages_name_no_host() -> None:
     error = httpx.ConnectError("Cannot connect to host gpu-7.corp.internal:8000")
-    for failure in (before_answer(error, dialled=True), in_answer(error)):
+    for failure in (before_answer(error), in_answer(error)):
         assert "corp.internal" not in failure.message
 
 

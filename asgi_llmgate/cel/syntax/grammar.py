@@ -1,18 +1,19 @@
-"""Source text to syntax tree: celpy's grammar, in a parser of our own.
+"""Source text to syntax tree: cel-python's grammar, in a parser of our own.
 
-celpy keeps one parser for the whole process, shaped for whichever runner came first, and lowers the interpreter's
-recursion limit with each Environment; the host may use celpy as well.  So we take the grammar and leave the singleton.
-`tests/cel/syntax/test_grammar.py` pins the shapes of the tree that `compiler.py` relies on.
+The grammar is read as a file, and the package `celpy` is not imported: that would load 54 modules more (pendulum and
+dateutil for its own evaluation), and its parser is one for the whole process, shaped for whichever runner came first,
+which the host may need in another shape.  `tests/cel/syntax/test_grammar.py` pins the shapes of the tree that
+`compiler.py` relies on, and compares this parser with celpy's.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import re
-from importlib import resources
+from importlib.util import find_spec
 
 import lark
-from celpy.celparser import CELParser
 
 from asgi_llmgate.cel.errors import CompileError, Place
 
@@ -43,7 +44,7 @@ def parse(source: str) -> lark.Tree[lark.Token]:
 @functools.cache
 def _parser() -> lark.Lark:
     return lark.Lark(
-        resources.files("celpy").joinpath("cel.lark").read_text(encoding="utf-8"),
+        _read_grammar(),
         parser="lalr",
         start="expr",
         g_regex_flags=re.M,
@@ -54,9 +55,20 @@ def _parser() -> lark.Lark:
     )
 
 
+def _read_grammar() -> str:
+    # importlib.resources would import the package.
+    found = find_spec("celpy")
+    assert found is not None
+    assert found.loader is not None
+    folder = next(iter(found.submodule_search_locations or ()))
+    data: bytes = found.loader.get_data(os.path.join(folder, "cel.lark"))  # type: ignore[attr-defined]
+    return data.decode()
+
+
 def _word(token: lark.Token) -> lark.Token:
-    """celpy's choice between a name and `true`, `false`, `null`; its own new token has lost the place."""
-    return lark.Token.new_borrow_pos(CELParser.ambiguous_literals(token).type, str(token), token)
+    """`true` and `false` are literals and not names, as in celpy.celparser.CELParser.ambiguous_literals."""
+    kind = "BOOL_LIT" if token in ("true", "false") else token.type
+    return lark.Token.new_borrow_pos(kind, str(token), token)
 
 
 def _check_strings(source: str) -> None:

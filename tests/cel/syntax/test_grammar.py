@@ -8,8 +8,10 @@ from typing import Any
 
 import lark
 import pytest
+from celpy.celparser import CELParser
 
 from asgi_llmgate.cel import CompileError
+from asgi_llmgate.cel.syntax import grammar
 from asgi_llmgate.cel.syntax.grammar import MAX_SOURCE, parse
 from asgi_llmgate.cel.syntax.tree import unwrap
 
@@ -109,6 +111,15 @@ def test_an_unclosed_string_full_of_backslashes_is_refused_at_once() -> None:
 
 def test_comments_and_strings_may_hold_each_other() -> None:
     assert shape(parse("a // it's a comment\n == '// none'"))[0] == "relation"
+
+
+def test_literals_are_told_from_names_as_celpy_does_it() -> None:
+    words = ["true", "false", "null", "a", "truth", "TRUE", "in"]
+    ours = [grammar._word(lark.Token("IDENT", word)) for word in words]
+    assert ours == words
+    assert [token.type for token in ours] == [
+        CELParser.ambiguous_literals(lark.Token("IDENT", word)).type for word in words
+    ]
 
 
 PROCESS = """

@@ -1,0 +1,47 @@
+"""The TLS context of the default transport."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from functools import lru_cache
+
+import certifi
+
+from asgi_llmgate.errors import SettingsError
+
+
+@lru_cache
+def tls_context(ca_file: str | None, client_cert: str | None, client_key: str | None) -> ssl.SSLContext:
+    """Trusts what httpx trusts (certifi, or SSL_CERT_FILE), what the system trusts, and the authorities in `ca_file`.
+
+    Shared by the clients of a process: reading the authorities takes tens of milliseconds.  Raises SettingsError for a
+    file that cannot be used.
+    """
+    context = _default_context()
+    context.load_default_certs()
+    try:
+        if ca_file:
+            context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"{ca_file} cannot be used: {error}", path="net.ca_file") from None
+    try:
+        if client_cert:
+            context.load_cert_chain(client_cert, client_key, password=_no_password)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise SettingsError(f"{client_cert} cannot be used: {error}", path="net.client_cert") from None
+    return context
+
+
+def _default_context() -> ssl.SSLContext:
+    # What httpx.create_ssl_context() does; importing httpx would load 56 modules into every process with a gateway.
+    if file := os.environ.get("SSL_CERT_FILE"):
+        return ssl.create_default_context(cafile=file)
+    if folder := os.environ.get("SSL_CERT_DIR"):
+        return ssl.create_default_context(capath=folder)
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _no_password() -> str:
+    # Without this OpenSSL would ask for it on the terminal.
+    raise ValueError("the key is encrypted; only keys without a password are supported")

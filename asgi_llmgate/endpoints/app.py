@@ -24,7 +24,7 @@ from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
-from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.resolve import Resolver
@@ -123,7 +123,7 @@ class TranslationApp:
             await self._passthrough.answer(scope, exchange, asked, body.receive, send)
         elif isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
             tokens = await self._counter.count(exchange, asked, call.candidates[0], query=query)
-            await self._respond(scope, exchange, send, quote({"input_tokens": tokens}))
+            await self._respond(scope, exchange, send, to_json({"input_tokens": tokens}))
         else:
             await self._dispatch.answer(exchange, asked, body.receive, send, query=query)
 

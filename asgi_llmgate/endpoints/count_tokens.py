@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from asgi_llmgate.errors import UnknownModel, UpstreamError
 from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest
-from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.protocol.translation import tokenizers
 from asgi_llmgate.upstream import ExpiringCache, Upstream, anthropic_headers
@@ -53,7 +53,7 @@ class TokenCounter:
         carried over."""
         upstream = self._upstreams[target.backend]
         if upstream.dialect.native:
-            body = request.handed_on.rewritten({"model": quote(target.model)})
+            body = request.body_to_forward.replace_values({"model": to_json(target.model)})
             path = upstream.dialect.path + "/count_tokens"
             headers = anthropic_headers(exchange.headers)
             return tokenizers.read_count(await upstream.ask(path, body, exchange, headers=headers, query=query))

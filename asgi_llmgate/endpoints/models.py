@@ -11,7 +11,7 @@ from typing import Any
 from asgi_llmgate._types import Scope
 from asgi_llmgate.errors import NotFound
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.rule_variables import LIST_CLAIMS, facts
 
@@ -30,10 +30,10 @@ class ModelList:
         """The list, or one of its members, in the exchange's wire.  Raises NotFound for a name that is not on it."""
         shown = _SHAPES[Exchange.of(scope).wire]
         if not name:
-            return quote(shown[1]([shown[0](listed, text) for listed, text in self._listed(scope)]))
+            return to_json(shown[1]([shown[0](listed, text) for listed, text in self._listed(scope)]))
         for listed, text in self._listed(scope):
             if listed == name:
-                return quote(shown[0](listed, text))
+                return to_json(shown[0](listed, text))
         raise NotFound(f"model: {name[:100]}")
 
     def _listed(self, scope: Scope) -> Iterator[tuple[str, str]]:

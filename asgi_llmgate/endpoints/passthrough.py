@@ -16,7 +16,7 @@ from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingD
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
-from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.sse import MAX_EVENT
 from asgi_llmgate.protocol.token_usage import Meter
 from asgi_llmgate.upstream import Upstream
@@ -51,7 +51,7 @@ class Passthrough:
         upstream = self._upstreams[target.backend]
         body = request.opened.body
         if request.model:
-            body = request.opened.rewritten({"model": quote(target.model)})
+            body = request.opened.replace_values({"model": to_json(target.model)})
         headers = [(b"accept", exchange.headers.get("accept", "*/*").encode("latin-1")), *([_JSON] if body else [])]
         path, query = upstream_path(local_path(scope)), scope.get("query_string", b"").decode("latin-1")
         if any(name == "model" for name, _ in parse_qsl(query, keep_blank_values=True)):

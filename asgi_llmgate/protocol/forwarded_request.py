@@ -12,8 +12,9 @@ from functools import cached_property
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.members import check_members, check_one_model
-from asgi_llmgate.protocol.rawjson.objects import Fields, Opened
+from asgi_llmgate.protocol.rawjson.body import OpenedBody, open_body
+from asgi_llmgate.protocol.rawjson.members import check_members, check_no_other_models
+from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.token_estimate import IMAGE_TOKENS, Size, tokens
 
@@ -43,26 +44,26 @@ class ForwardedRequest:
     `opened.body` is what the client sent, `fields` are its values.
     """
 
-    def __init__(self, opened: Opened, structure: Structure = STRUCTURE) -> None:
+    def __init__(self, opened: OpenedBody, structure: Structure = STRUCTURE) -> None:
         self.opened = opened
         self.fields = opened.fields
-        self.model = objects.string(self.fields, "model") if objects.given(self.fields, "model") else ""
-        self.stream = objects.boolean(self.fields, "stream")
+        self.model = objects.require_str(self.fields, "model") if objects.get_raw(self.fields, "model") else ""
+        self.stream = objects.get_bool(self.fields, "stream")
         self.max_tokens = _max_tokens(self.fields)
         self._structure = structure
 
     @property
     def temperature(self) -> float | None:
-        value = objects.read(self.fields.get("temperature"))
+        value = objects.read_value(self.fields.get("temperature"))
         return float(value) if type(value) in (int, float) else None
 
     @cached_property
     def tool_names(self) -> Sequence[str]:
         """Of functions their names, of anything else its type."""
-        tools = objects.objects_in(self.fields.get("tools"), self._structure)
-        functions = objects.objects_in(self.fields.get("functions"), self._structure)
+        tools = objects.find_objects(self.fields.get("tools"), self._structure)
+        functions = objects.find_objects(self.fields.get("functions"), self._structure)
         found = [name for tool in tools for name in _names_of(tool)]
-        found += [objects.read_string(function.get("name")) for function in functions]
+        found += [objects.read_str(function.get("name")) for function in functions]
         return tuple(dict.fromkeys(found))
 
     @property
@@ -86,7 +87,7 @@ class ForwardedRequest:
     def _messages(self) -> Sequence[Fields]:
         """A server may read either."""
         both = (self.fields.get("messages"), self.fields.get("input"))
-        return [message for value in both for message in objects.objects_in(value, self._structure)]
+        return [message for value in both for message in objects.find_objects(value, self._structure)]
 
     @cached_property
     def _image_parts(self) -> Sequence[Fields]:
@@ -96,8 +97,8 @@ class ForwardedRequest:
     def _content(self, message: Fields) -> list[Fields]:
         """What a message holds; with Ollama its images are in a list of their own."""
         images = message.get("images")
-        own = [{"image": image} for image in objects.elements(images, self._structure)]
-        return own + objects.objects_in(message.get("content"), self._structure)
+        own = [{"image": image} for image in objects.read_elements(images, self._structure)]
+        return own + objects.find_objects(message.get("content"), self._structure)
 
     @property
     def _images(self) -> int:
@@ -117,13 +118,13 @@ def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = S
     Raises `InvalidRequest`, and `StructureTooLarge` before more is opened than `structure` allows.
     """
     if not body and not needs_model:
-        return ForwardedRequest(Opened(b"", {}, {}))
-    opened = objects.open_body(body, structure, numbers=needs_model)
+        return ForwardedRequest(OpenedBody(b"", {}, {}))
+    opened = open_body(body, structure, numbers=needs_model)
     check_members(opened, structure, _LISTS if needs_model else {})
     request = ForwardedRequest(opened, structure)
     structure.check_model(request.model)
     if request.model:
-        check_one_model(request.fields)
+        check_no_other_models(request.fields)
     elif needs_model:
         raise InvalidRequest("model: Field required")
     return request
@@ -131,7 +132,7 @@ def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = S
 
 def _max_tokens(fields: Fields) -> int:
     """The largest of all limits, for all choices together: which of them counts is the server's own affair."""
-    within = [(f"{name}.", objects.opened(fields.get(name)) or {}) for name in _LIMITS_WITHIN]
+    within = [(f"{name}.", objects.read_object(fields.get(name)) or {}) for name in _LIMITS_WITHIN]
     limits = [_integer(place, held, name) for place, held in [("", fields), *within] for name in _LIMITS]
     choices = [_integer("", fields, name, least=1) or 1 for name in _CHOICES]
     if max(choices) > _MOST_CHOICES:
@@ -141,18 +142,18 @@ def _max_tokens(fields: Fields) -> int:
 
 def _integer(place: str, fields: Fields, name: str, least: int = 0) -> int | None:
     try:
-        return objects.integer(fields, name, least)
+        return objects.get_int(fields, name, least)
     except InvalidRequest as wrong:
         raise InvalidRequest(place + wrong.message) from None
 
 
 def _names_of(tool: Fields) -> list[str]:
     """All that a server may take for a tool's name."""
-    places = (objects.opened(tool.get("function")), objects.opened(tool.get("custom")), tool)
-    names = [name for place in places if place is not None and (name := objects.read_string(place.get("name")))]
-    return names or [objects.read_string(tool.get("type"))]
+    places = (objects.read_object(tool.get("function")), objects.read_object(tool.get("custom")), tool)
+    names = [name for place in places if place is not None and (name := objects.read_str(place.get("name")))]
+    return names or [objects.read_str(tool.get("type"))]
 
 
 def _is_image(part: Fields) -> bool:
     """By its type, or by what it holds: some servers go by that where the type is left out."""
-    return objects.read_string(part.get("type")) in _IMAGES or not _IMAGES.isdisjoint(part)
+    return objects.read_str(part.get("type")) in _IMAGES or not _IMAGES.isdisjoint(part)

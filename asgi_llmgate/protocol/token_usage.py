@@ -18,7 +18,7 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.chat.chunks import Counts, usage_of
 from asgi_llmgate.protocol.chat.metadata import LONGEST
-from asgi_llmgate.protocol.rawjson.strings import UNREADABLE
+from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type
 
 _USAGE = b'"usage"'
@@ -63,7 +63,7 @@ def read_usage(raw: bytes) -> Usage | None:
     """The counts of a `usage` object; None where it counts nothing, or is something else."""
     try:
         counts = _counts.decode(raw)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return None
     if counts.input_tokens is None and counts.output_tokens is None:
         return usage_of(counts)
@@ -129,7 +129,7 @@ class Meter:
     def _read(self, data: bytes) -> None:
         try:
             document = _document.decode(data)
-        except UNREADABLE:
+        except DECODE_ERRORS:
             return
         inner = document.response or document.message or document
         self.answer = Answer((inner.model or "")[:LONGEST], (inner.id or "")[:LONGEST])

@@ -19,8 +19,8 @@ from dataclasses import replace
 
 from asgi_llmgate.net import HTTPResponse
 from asgi_llmgate.protocol.response_handlers import ResponseHandler
-from asgi_llmgate.protocol.servers.corrections import NOTHING, Corrections
-from asgi_llmgate.protocol.servers.quotations import may_be_quoted
+from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.quotations import may_come_from_request
 from asgi_llmgate.upstream.backend import Corrected, Upstream
 from asgi_llmgate.upstream.outgoing import Asking, Outgoing, write
 
@@ -40,11 +40,13 @@ class Attempt:
     def __init__(self, upstream: Upstream, asking: Asking) -> None:
         self._upstream = upstream
         self._asking = asking
-        self._known = upstream.lessons(asking.target.model)  # once: what others learn meanwhile is no effect of ours
-        self._own = NOTHING
+        self._known = upstream.corrections(
+            asking.target.model
+        )  # once: what others learn meanwhile is no effect of ours
+        self._own = NO_CORRECTIONS
         self._teaches = True
         self._rewrites = 0
-        self.outgoing = self._write(NOTHING)
+        self.outgoing = self._write(NO_CORRECTIONS)
 
     def carrier(self) -> ResponseHandler:
         """What carries the answer: to be made when the answer opens, since a correction changes what is expected."""
@@ -67,27 +69,27 @@ class Attempt:
 
     def answered(self) -> None:
         """The server has begun to answer in earnest, or has answered: keep what led to it.  May be repeated."""
-        lasting = self._own.lasting()
-        if self._teaches and lasting != NOTHING:
-            self._upstream.keep(self._asking.target.model, lasting)
+        shareable = self._own.shareable()
+        if self._teaches and shareable != NO_CORRECTIONS:
+            self._upstream.keep(self._asking.target.model, shareable)
         self._teaches = False
 
     async def _correct(self, answer: Corrected) -> bool:
         """Write the call anew; False where nothing that the refusal says makes a difference to it."""
-        if any(correction.learnt.repeats(self._own) for correction in answer.corrections):
+        if any(correction.changes.repeats(self._own) for correction in answer.corrections):
             self._teaches = False
         refused = plain = self.outgoing
-        if answer.counted.tokens:
-            self._asking = replace(self._asking, counted=answer.counted)
+        if answer.prompt_count.tokens:
+            self._asking = replace(self._asking, prompt_count=answer.prompt_count)
             plain = await self._rewrite(self._own)
         for correction in answer.corrections:
             if self._rewrites >= REWRITES:
                 break
-            own = self._own.adding(correction.learnt)
+            own = self._own.merge(correction.changes)
             self.outgoing = await self._rewrite(own)
             if self.outgoing.body not in (plain.body, refused.body):
                 self._own = own
-                self._teaches = self._teaches and not may_be_quoted(correction.said, refused.body)
+                self._teaches = self._teaches and not may_come_from_request(correction.phrases, refused.body)
                 return True
         self.outgoing = plain
         return plain.body != refused.body
@@ -99,6 +101,6 @@ class Attempt:
 
     def _write(self, own: Corrections) -> Outgoing:
         upstream = self._upstream
-        outgoing = write(self._asking, upstream.dialect, upstream.options, self._known.adding(own))
+        outgoing = write(self._asking, upstream.dialect, upstream.options, self._known.merge(own))
         self._asking.exchange.dropped[:] = outgoing.dropped
         return outgoing

@@ -20,8 +20,8 @@ from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net import CredentialSource, Fetched, HTTPClient, HTTPResponse, Timeouts, header_name, header_value
 from asgi_llmgate.net.client import RawHeaders
 from asgi_llmgate.protocol.messages.forwarding import native_error
-from asgi_llmgate.protocol.servers.context_window import UNCOUNTED, Count, count
-from asgi_llmgate.protocol.servers.corrections import Correction, Corrections, corrections
+from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
+from asgi_llmgate.protocol.servers.corrections import Correction, Corrections, find_corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.servers.upstream_errors import upstream_error
 from asgi_llmgate.protocol.translation.request import Options
@@ -79,11 +79,11 @@ def _require(path: str, check: Callable[[str], bytes], text: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """A refusal that says what to do about it: written anew with one of the `corrections`, the call may pass.
-    `counted` is what it says about this call's prompt."""
+    `prompt_count` is what it says about this call's prompt."""
 
     refusal: UpstreamError
     corrections: tuple[Correction, ...]
-    counted: Count = UNCOUNTED
+    prompt_count: PromptCount = NO_PROMPT_COUNT
 
 
 class Upstream:
@@ -101,16 +101,16 @@ class Upstream:
         key_header = backend.api_key.key_header if backend.api_key is not None else ""
         self._key_header = header_name(key_header or backend.dialect.key_header)
         self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
-        self._lessons = CorrectionStore()
+        self._corrections = CorrectionStore()
         self._urls: dict[tuple[str, str], httpx.URL] = {}
 
-    def lessons(self, model: str) -> Corrections:
+    def corrections(self, model: str) -> Corrections:
         """What this server has taught about a model of its."""
-        return self._lessons.about(model)
+        return self._corrections.about(model)
 
-    def keep(self, model: str, learnt: Corrections) -> None:
+    def keep(self, model: str, corrections: Corrections) -> None:
         """Spare other calls what one has found out."""
-        self._lessons.keep(model, learnt)
+        self._corrections.keep(model, corrections)
 
     async def send(
         self, outgoing: Outgoing, model: str, exchange: Exchange, more_headers: Iterable[tuple[bytes, bytes]] = ()
@@ -125,10 +125,10 @@ class Upstream:
             return answer
         error, content = await self._refusal(answer)
         text = content.decode("utf-8", "replace")
-        found = () if self.dialect.native else corrections(answer.status, text)
+        found = () if self.dialect.native else find_corrections(answer.status, text)
         if not found:
             raise copy(error)  # its traceback holds this frame, which holds the one that is copied
-        return Corrected(error, found, count(text))
+        return Corrected(error, found, read_prompt_count(text))
 
     async def pass_on(
         self,

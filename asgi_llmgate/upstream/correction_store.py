@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asgi_llmgate.protocol.servers.corrections import NOTHING, Corrections
+from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.upstream.expiring_cache import ExpiringCache
 
 LASTING = 3600.0
@@ -20,11 +20,11 @@ class CorrectionStore:
     """`now` gives seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._learnt = ExpiringCache[Corrections](now, LASTING)
+        self._by_model = ExpiringCache[Corrections](now, LASTING)
 
     def about(self, model: str) -> Corrections:
-        return self._learnt.get(model) or NOTHING
+        return self._by_model.get(model) or NO_CORRECTIONS
 
-    def keep(self, model: str, learnt: Corrections) -> None:
+    def keep(self, model: str, corrections: Corrections) -> None:
         """Add to what is known of the model; all of it lasts anew."""
-        self._learnt.put(model, learnt, Corrections.adding)
+        self._by_model.put(model, corrections, Corrections.merge)

@@ -21,7 +21,7 @@ from asgi_llmgate.protocol.messages.forwarding import VERSION, MessagesForwarder
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
-from asgi_llmgate.protocol.servers.context_window import UNCOUNTED, Count
+from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections import Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.request import Options, to_chat
@@ -43,29 +43,30 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One call for one target; `input_estimate` is the prompt's tokens, `query` the client's query string, `counted`
-    what the server said about the prompt when it refused the call, `retained` what is kept of the answer."""
+    """One call for one target; `input_estimate` is the prompt's tokens, `query` the client's query string,
+    `prompt_count` what the server said about the prompt when it refused the call, `retained` what is kept of the
+    answer."""
 
     exchange: Exchange
     request: MessagesRequest | ForwardedRequest
     target: Target
     input_estimate: int
     query: str = ""
-    counted: Count = UNCOUNTED
+    prompt_count: PromptCount = NO_PROMPT_COUNT
     retained: BufferLimit = field(default_factory=BufferLimit)
 
 
-def write(asking: Asking, dialect: Dialect, options: Options, learnt: Corrections) -> Outgoing:
+def write(asking: Asking, dialect: Dialect, options: Options, corrections: Corrections) -> Outgoing:
     """The call as a server should get it now, with all that it has taught.
 
     Raises InvalidRequest where the call cannot be carried over.
     """
     request = asking.request
     if isinstance(request, ForwardedRequest):
-        return _completion(asking, request, dialect, options, learnt)
+        return _completion(asking, request, dialect, options, corrections)
     if dialect.native:
         return _native(asking, request, options)
-    return _translated(asking, request, dialect, options, learnt)
+    return _translated(asking, request, dialect, options, corrections)
 
 
 def serves(native: bool, wire: Wire) -> bool:
@@ -74,7 +75,7 @@ def serves(native: bool, wire: Wire) -> bool:
 
 
 def _translated(
-    asking: Asking, request: MessagesRequest, dialect: Dialect, options: Options, learnt: Corrections
+    asking: Asking, request: MessagesRequest, dialect: Dialect, options: Options, corrections: Corrections
 ) -> Outgoing:
     exchange = asking.exchange
     chat = to_chat(
@@ -82,28 +83,28 @@ def _translated(
         target=asking.target,
         dialect=dialect,
         options=options,
-        learnt=learnt,
+        corrections=corrections,
         request_id=exchange.request_id,
         session_id=exchange.call.session_id if exchange.call else "",
         input_estimate=asking.input_estimate,
-        counted=asking.counted,
+        prompt_count=asking.prompt_count,
     )
     carrier = partial(
         Translated,
         chat.plan,
         stream=chat.stream,
         request_id=exchange.request_id,
-        local=chat.local,
+        local=chat.local_text,
         retained=asking.retained,
     )
-    return Outgoing(chat.body, carrier, dropped=chat.dropped, is_local=chat.local is not None)
+    return Outgoing(chat.body, carrier, dropped=chat.dropped, is_local=chat.local_text is not None)
 
 
 def _native(asking: Asking, request: MessagesRequest, options: Options) -> Outgoing:
-    changes = {"model": objects.quote(asking.target.model)}
-    changes.update((name, objects.quote(value)) for name, value in options.extra_body.items())
+    changes = {"model": objects.to_json(asking.target.model)}
+    changes.update((name, objects.to_json(value)) for name, value in options.extra_body.items())
     return Outgoing(
-        request.handed_on.rewritten(changes),
+        request.body_to_forward.replace_values(changes),
         partial(
             MessagesForwarder,
             stream=request.stream,
@@ -116,14 +117,14 @@ def _native(asking: Asking, request: MessagesRequest, options: Options) -> Outgo
 
 
 def _completion(
-    asking: Asking, request: ForwardedRequest, dialect: Dialect, options: Options, learnt: Corrections
+    asking: Asking, request: ForwardedRequest, dialect: Dialect, options: Options, corrections: Corrections
 ) -> Outgoing:
     body, shows_usage = completion_body(
         request,
         model=asking.target.model,
         dialect=dialect,
         options=options,
-        learnt=learnt,
+        corrections=corrections,
     )
     carrier = partial(
         ChatForwarder,

@@ -13,7 +13,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.protocol.translation.request import Chat, Options, to_chat
+from asgi_llmgate.protocol.translation.request import ChatRequest, Options, to_chat
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "translation.md").read_text("utf-8")
 
@@ -25,7 +25,7 @@ def names(paragraph: str) -> list[str]:
     return re.findall(r"`(\w+)`", found[1])
 
 
-def translated(**fields: Any) -> Chat:
+def translated(**fields: Any) -> ChatRequest:
     body = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}], **fields}
     return to_chat(
         decode_messages(json.dumps(body).encode()),
@@ -52,5 +52,5 @@ def test_what_is_refused_is_named(name: str) -> None:
 
 
 def test_what_is_answered_here_asks_nobody() -> None:
-    assert translated(max_tokens=0).local == ""
-    assert translated(tools=[{"type": "web_search_20250305", "name": "web_search"}]).local
+    assert translated(max_tokens=0).local_text == ""
+    assert translated(tools=[{"type": "web_search_20250305", "name": "web_search"}]).local_text

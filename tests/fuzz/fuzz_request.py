@@ -91,7 +91,7 @@ def target(data: bytes) -> None:
         )
     except InvalidRequest:
         return
-    if chat.local is None:
+    if chat.local_text is None:
         sent = json.loads(chat.body)
         assert complaint(sent) == ""
         names = [tool["function"]["name"] for tool in sent.get("tools", ())]

@@ -16,7 +16,7 @@ from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.chat.metadata import LONGEST
 from asgi_llmgate.protocol.chat.tool_calls import CALL, LONGEST_ID, LONGEST_NAME, MOST
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
-from asgi_llmgate.protocol.rawjson.arrays import MOST as MOST_ELEMENTS
+from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS
 from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.token_usage import Meter
@@ -270,12 +270,12 @@ def test_a_list_of_too_many_elements_is_not_opened(shape: str, stream: bool) -> 
 
 
 def test_a_large_message_is_handed_on() -> None:
-    blocks = [{"type": "tool_use", "name": f"A{number}", "input": {"a": WORDS}} for number in range(MOST_ELEMENTS)]
-    assert MOST_ELEMENTS == MOST
+    blocks = [{"type": "tool_use", "name": f"A{number}", "input": {"a": WORDS}} for number in range(MAX_ELEMENTS)]
+    assert MAX_ELEMENTS == MOST
     carrier = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
     carrier.whole(json.dumps({"type": "message", "content": blocks}).encode())
     assert carrier.error is None
-    assert len(carrier.answer.tools) == MOST_ELEMENTS
+    assert len(carrier.answer.tools) == MAX_ELEMENTS
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "audio/mpeg"])

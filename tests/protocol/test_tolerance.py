@@ -137,7 +137,7 @@ def test_a_wrong_value_anywhere_is_left_out_or_refused(
             options=Options(repair_tool_pairs=repair),
             request_id="r",
         )
-        assert chat.local is not None or json.loads(chat.body)["messages"]
+        assert chat.local_text is not None or json.loads(chat.body)["messages"]
 
 
 def test_the_whole_is_translated_as_it_stands() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from asgi_llmgate.protocol.servers.corrections import NOTHING, Corrections
+from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.upstream.correction_store import LASTING, CorrectionStore
 from asgi_llmgate.upstream.expiring_cache import MOST
 
@@ -11,11 +11,11 @@ def test_a_lesson_is_about_one_model_and_lasts_for_a_while() -> None:
     clock = [100.0]
     lessons = CorrectionStore(now=lambda: clock[0])
     lessons.keep("a", SHORT)
-    assert (lessons.about("a"), lessons.about("b")) == (SHORT, NOTHING)
+    assert (lessons.about("a"), lessons.about("b")) == (SHORT, NO_CORRECTIONS)
     clock[0] += LASTING - 1
     assert lessons.about("a") == SHORT
     clock[0] += 1
-    assert lessons.about("a") == NOTHING
+    assert lessons.about("a") == NO_CORRECTIONS
 
 
 def test_a_new_lesson_makes_all_of_them_last() -> None:
@@ -32,4 +32,4 @@ def test_of_too_many_models_the_oldest_is_forgotten() -> None:
     lessons = CorrectionStore()
     for number in range(MOST + 1):
         lessons.keep(f"m{number}", SHORT)
-    assert (lessons.about("m0"), lessons.about("m1"), lessons.about(f"m{MOST}")) == (NOTHING, SHORT, SHORT)
+    assert (lessons.about("m0"), lessons.about("m1"), lessons.about(f"m{MOST}")) == (NO_CORRECTIONS, SHORT, SHORT)

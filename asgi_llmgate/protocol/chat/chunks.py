@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.rawjson import arrays
-from asgi_llmgate.protocol.rawjson.strings import UNREADABLE, is_utf8, loads, repaired
+from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS, is_utf8, parse_or_none, repair
 
 _ABSENT = Raw(b"")
 
@@ -129,21 +129,21 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 def read_chunk(data: bytes) -> Chunk:
     """A chunk or a whole completion.  Raises `errors.Broken` for what is no JSON object."""
     if not is_utf8(data):
-        data = repaired(data)
+        data = repair(data)
     try:
         return _strict(data)
-    except UNREADABLE:
-        return _tolerant(repaired(data))
+    except DECODE_ERRORS:
+        return _tolerant(repair(data))
 
 
 def _strict(data: bytes) -> Chunk:
-    if len(data) > arrays.LARGE:
+    if len(data) > arrays.UNCHECKED_SIZE:
         choices = bytes(_outline.decode(data).choices)
-        for choice in arrays.elements(choices) if choices.startswith(b"[") else ():
+        for choice in arrays.read_elements(choices) if choices.startswith(b"[") else ():
             outline = _choice_outline.decode(choice)
             for delta in (outline.delta, outline.message):
                 if delta is not None:
-                    arrays.check(bytes(delta.tool_calls))
+                    arrays.check_length(bytes(delta.tool_calls))
     return _decoder.decode(data)
 
 
@@ -152,16 +152,16 @@ def _tolerant(data: bytes) -> Chunk:
     if len(data) > _MENDED:
         try:
             return _strict(data)
-        except UNREADABLE:
+        except DECODE_ERRORS:
             raise _not_a_completion() from None
-    value = loads(data)
+    value = parse_or_none(data)
     if isinstance(value, dict):
         for _ in range(min(_MISTAKES, 2 + _MENDED // len(data))):
             try:
                 return _decoder.decode(msgspec.json.encode(value))
             except msgspec.ValidationError as error:
                 _remove(value, str(error))
-            except UNREADABLE:
+            except DECODE_ERRORS:
                 break
     raise _not_a_completion()
 

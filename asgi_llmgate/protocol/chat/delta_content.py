@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from asgi_llmgate.protocol.chat.chunks import Delta
 from asgi_llmgate.protocol.rawjson import arrays
-from asgi_llmgate.protocol.rawjson.strings import UNREADABLE
+from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 
 Kind: TypeAlias = Literal["text", "thinking"]
 Passage: TypeAlias = tuple[Kind, bytes]
@@ -68,8 +68,8 @@ def _read_parts(value: bytes) -> list[_Part]:
     that no model writes."""
     if not value.startswith(b"["):
         return []
-    arrays.check(value)
+    arrays.check_length(value)
     try:
         return _parts.decode(value)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return []

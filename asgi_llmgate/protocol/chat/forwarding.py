@@ -19,8 +19,8 @@ from asgi_llmgate.protocol.chat.tool_calls import Call, Calls
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import quote
-from asgi_llmgate.protocol.rawjson.strings import describe
+from asgi_llmgate.protocol.rawjson.objects import to_json
+from asgi_llmgate.protocol.rawjson.strings import raw_text
 from asgi_llmgate.protocol.servers.corrections import Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
@@ -29,19 +29,19 @@ from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 
 
 def completion_body(
-    request: ForwardedRequest, *, model: str, dialect: Dialect, options: Options, learnt: Corrections
+    request: ForwardedRequest, *, model: str, dialect: Dialect, options: Options, corrections: Corrections
 ) -> tuple[bytes, bool]:
     """The client's body with what the gateway decides on in it; and whether the client gets the usage chunk."""
-    changes: dict[str, bytes] = {"model": quote(model)}
+    changes: dict[str, bytes] = {"model": to_json(model)}
     asked: dict[str, Any] = {}
     if request.stream:
-        asked = objects.read(objects.given(request.fields, "stream_options")) or {}
+        asked = objects.read_value(objects.get_raw(request.fields, "stream_options")) or {}
         if not isinstance(asked, dict):
             asked = {}
-        if dialect.include_usage and "stream_options" not in learnt.refused:
-            changes["stream_options"] = quote({**asked, "include_usage": True})
-    changes.update((name, quote(value)) for name, value in options.extra_body.items())
-    return request.opened.rewritten(changes), asked.get("include_usage") is True
+        if dialect.include_usage and "stream_options" not in corrections.refused_fields:
+            changes["stream_options"] = to_json({**asked, "include_usage": True})
+    changes.update((name, to_json(value)) for name, value in options.extra_body.items())
+    return request.opened.replace_values(changes), asked.get("include_usage") is True
 
 
 class ChatForwarder(Forwarder):
@@ -128,7 +128,7 @@ class ChatForwarder(Forwarder):
             self._note_call(None, None, delta.function_call)
 
     def _note_call(self, index: int | None, call_id: str | None, function: Function) -> None:
-        name, arguments = (function.name or "")[:LONGEST], describe(function.arguments)
+        name, arguments = (function.name or "")[:LONGEST], raw_text(function.arguments)
         call, is_new = self._calls.place(index, (call_id or "")[:LONGEST], name, arguments)
         if is_new:
             self._named.append(call)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from asgi_llmgate.protocol.chat.delta_content import Passage
-from asgi_llmgate.protocol.rawjson.strings import plain, quoted
+from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -39,7 +39,7 @@ class ThinkTags:
 
     def split(self, raw: bytes) -> Iterator[Passage]:
         """What is certain about the content so far.  Must be iterated."""
-        self._held += plain(raw)
+        self._held += unescape(raw)
         if self._phase == "BEFORE":
             begin = self._held.lstrip()
             if _OPEN.startswith(begin) and len(self._held) <= _BLANK:
@@ -60,7 +60,7 @@ class ThinkTags:
                 thought, rest = _split_overlap(thought)
             self._held = rest
             if thought:
-                yield "thinking", quoted(thought)
+                yield "thinking", escape(thought)
             if not end:
                 return
             self._phase = "TRAILING"
@@ -72,7 +72,7 @@ class ThinkTags:
         """What is held back, when no more can change what it is."""
         self.settled = True
         held, self._held = self._held, ""
-        return ("thinking" if self._phase == "INSIDE" else "text"), quoted(held)
+        return ("thinking" if self._phase == "INSIDE" else "text"), escape(held)
 
 
 def _split_overlap(text: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.messages.events import Emitter
 from asgi_llmgate.protocol.rawjson.brackets import BracketScanner
-from asgi_llmgate.protocol.rawjson.strings import object_in, plain, quoted
+from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape, unescape
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 
 MOST = 1024
@@ -73,7 +73,7 @@ class Call:
             return
         if self._keeps:
             self.arguments += arguments
-        elif self._whole is None and self._scanner.feed(plain(arguments)):
+        elif self._whole is None and self._scanner.feed(unescape(arguments)):
             self._whole = True
 
     def take(self) -> bytes:
@@ -83,13 +83,13 @@ class Call:
         return fresh
 
     def is_blank(self) -> bool:
-        return not plain(bytes(self.arguments)).strip()
+        return not unescape(bytes(self.arguments)).strip()
 
     def is_whole(self) -> bool:
         """Whether the arguments are a JSON object from end to end.  However often it is asked, each character is
         looked at once, and the object is read once."""
         if self._scanned < len(self.arguments):
-            fresh = plain(bytes(memoryview(self.arguments)[self._scanned :]))
+            fresh = unescape(bytes(memoryview(self.arguments)[self._scanned :]))
             self._scanned = len(self.arguments)
             if self._whole is not None:
                 self._whole = self._whole and not fresh.strip()  # nothing may follow
@@ -106,11 +106,11 @@ class Call:
         return self._is_object() if self._whole is None else self.is_whole()
 
     def _is_object(self) -> bool:
-        return object_in(bytes(self.arguments)) is not None
+        return embedded_object(bytes(self.arguments)) is not None
 
     def quote(self) -> bytes:
         """The call as raw text, for when it cannot be told as a call."""
-        return quoted(f"[tool call {self.name}: ") + bytes(self.arguments) + b"]"
+        return escape(f"[tool call {self.name}: ") + bytes(self.arguments) + b"]"
 
 
 class Calls:

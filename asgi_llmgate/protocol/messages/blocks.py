@@ -47,7 +47,7 @@ class Message(msgspec.Struct, frozen=True, eq=False):
     fields: Fields
 
 
-class Reading:
+class BlockReader:
     """Counts what is opened of one request, before it is looked at.  Raises `StructureTooLarge`."""
 
     def __init__(self, structure: Structure = STRUCTURE) -> None:
@@ -57,7 +57,7 @@ class Reading:
 
     def blocks(self, value: Raw, name: str) -> list[Fields]:
         """A list of content blocks."""
-        found = objects.objects(value, name)
+        found = objects.require_objects(value, name)
         self._blocks += len(found)
         self.structure.check_size("blocks", range(self._blocks), "messages")
         return found
@@ -73,9 +73,9 @@ class Reading:
             self._within -= 1
 
 
-def read_messages(value: Raw, reading: Reading | None = None) -> list[Message]:
-    reading = reading or Reading()
-    found = objects.objects(value, "messages")
+def read_messages(value: Raw, reading: BlockReader | None = None) -> list[Message]:
+    reading = reading or BlockReader()
+    found = objects.require_objects(value, "messages")
     reading.structure.check_size("messages", found)
     messages = []
     for index, fields in enumerate(found):
@@ -86,22 +86,22 @@ def read_messages(value: Raw, reading: Reading | None = None) -> list[Message]:
     return messages
 
 
-def _message(fields: Fields, reading: Reading) -> Message:
-    role = objects.string(fields, "role")
+def _message(fields: Fields, reading: BlockReader) -> Message:
+    role = objects.require_str(fields, "role")
     if role not in ROLES:
         raise InvalidRequest("role: Input should be 'user', 'assistant' or 'system'")
-    content = objects.given(fields, "content")
+    content = objects.get_raw(fields, "content")
     if content is None and role != "system":
         raise InvalidRequest("content: Field required")
     return Message(role, read_content(content, "content", reading), fields)
 
 
-def read_content(value: Raw | None, name: str, reading: Reading | None = None) -> Sequence[Block]:
+def read_content(value: Raw | None, name: str, reading: BlockReader | None = None) -> Sequence[Block]:
     """A string, a list of blocks, or nothing."""
-    reading = reading or Reading()
+    reading = reading or BlockReader()
     if value is None:
         return ()
-    if objects.opens_with(value) == objects.QUOTE:
+    if objects.first_byte(value) == objects.QUOTE:
         return (Block("text", {"text": value}),)
     blocks = []
     for index, fields in enumerate(reading.blocks(value, name)):
@@ -112,23 +112,23 @@ def read_content(value: Raw | None, name: str, reading: Reading | None = None) -
     return blocks
 
 
-def _block(fields: Fields, reading: Reading) -> Block:
-    kind = objects.string(fields, "type")
+def _block(fields: Fields, reading: BlockReader) -> Block:
+    kind = objects.require_str(fields, "type")
     match kind:
         case "text":
-            objects.text(fields, "text")
+            objects.require_raw_str(fields, "text")
             return Block(kind, fields)
         case "tool_result":
-            inner = reading.inner(objects.given(fields, "content"))
-            return Block(kind, fields, objects.string(fields, "tool_use_id"), inner)
+            inner = reading.inner(objects.get_raw(fields, "content"))
+            return Block(kind, fields, objects.require_str(fields, "tool_use_id"), inner)
         case "tool_use":
-            objects.text(fields, "name")
-            arguments = objects.given(fields, "input")
-            if arguments is not None and objects.opens_with(arguments) != objects.BRACE:
+            objects.require_raw_str(fields, "name")
+            arguments = objects.get_raw(fields, "input")
+            if arguments is not None and objects.first_byte(arguments) != objects.BRACE:
                 raise InvalidRequest("input: Input should be an object")
             if arguments is not None:
                 reading.structure.check_depth(bytes(arguments))
-            return Block(kind, fields, objects.string(fields, "id"))
+            return Block(kind, fields, objects.require_str(fields, "id"))
         case "image" | "document":
             return Block(kind, fields, source=_source(fields))
         case _:
@@ -136,11 +136,11 @@ def _block(fields: Fields, reading: Reading) -> Block:
 
 
 def _source(fields: Fields) -> Fields:
-    source = objects.opened(objects.given(fields, "source"))
+    source = objects.read_object(objects.get_raw(fields, "source"))
     if source is None:
         raise InvalidRequest("source: Input should be an object")
     try:
-        objects.text(source, "type")
+        objects.require_raw_str(source, "type")
     except InvalidRequest as wrong:
         raise wrong.at("source") from None
     return source

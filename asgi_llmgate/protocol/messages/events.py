@@ -21,7 +21,7 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.error_bodies import error_event
-from asgi_llmgate.protocol.rawjson.strings import object_in, quoted
+from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape
 
 SIGNATURE = "llmgate"
 """The `signature` of every thinking block that we make.  It says nothing but "not Anthropic's": such a block is
@@ -80,7 +80,7 @@ def usage_json(usage: Usage) -> bytes:
 
 
 def _ending(stop_reason: str, stop_sequence: str | None) -> bytes:
-    sequence = b"null" if stop_sequence is None else b'"%b"' % quoted(stop_sequence)
+    sequence = b"null" if stop_sequence is None else b'"%b"' % escape(stop_sequence)
     details = (
         b',"stop_details":{"type":"refusal","category":null,"explanation":null}' if stop_reason == "refusal" else b""
     )
@@ -116,7 +116,7 @@ class SSEEmitter:
         self._begun = True
         nothing = b'"stop_reason":null,"stop_sequence":null'
         usage = usage_json(Usage(input=input_tokens))
-        message = _MESSAGE % (quoted(message_id), quoted(model), b"[]", nothing, usage)
+        message = _MESSAGE % (escape(message_id), escape(model), b"[]", nothing, usage)
         self._event(b"message_start", b'"message":%b' % message)
 
     def text(self, raw: bytes) -> None:
@@ -131,7 +131,7 @@ class SSEEmitter:
         self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
 
     def tool_open(self, call_id: str, name: str) -> None:
-        block = b'"tool_use","id":"%b","name":"%b","input":{}' % (quoted(call_id), quoted(name))
+        block = b'"tool_use","id":"%b","name":"%b","input":{}' % (escape(call_id), escape(name))
         self._open("tool", block, b'"input_json_delta","partial_json"')
 
     def json(self, raw: bytes) -> None:
@@ -201,7 +201,7 @@ class MessageEmitter:
 
     def start(self, message_id: str, model: str, input_tokens: int) -> None:
         if self._head is None:
-            self._head = (quoted(message_id), quoted(model))
+            self._head = (escape(message_id), escape(model))
 
     def text(self, raw: bytes) -> None:
         self._kind = "text"
@@ -213,7 +213,7 @@ class MessageEmitter:
 
     def tool_open(self, call_id: str, name: str) -> None:
         self._kind = "tool"
-        self._call = (quoted(call_id), quoted(name))
+        self._call = (escape(call_id), escape(name))
 
     def json(self, raw: bytes) -> None:
         self._keep(raw)
@@ -230,7 +230,10 @@ class MessageEmitter:
         content = bytes(self._pieces)
         self._pieces.clear()
         if self._kind == "tool":
-            block = b'{"type":"tool_use","id":"%b","name":"%b","input":%b}' % (*self._call, object_in(content) or b"{}")
+            block = b'{"type":"tool_use","id":"%b","name":"%b","input":%b}' % (
+                *self._call,
+                embedded_object(content) or b"{}",
+            )
         elif self._kind == "thinking":
             block = b'{"type":"thinking","thinking":"%b","signature":"%b"}' % (content, SIGNATURE.encode())
         else:

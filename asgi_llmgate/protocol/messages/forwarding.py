@@ -30,9 +30,9 @@ from asgi_llmgate.protocol.chat.metadata import LONGEST
 from asgi_llmgate.protocol.chat.tool_calls import LONGEST_NAME, MOST
 from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import arrays
-from asgi_llmgate.protocol.rawjson.strings import UNREADABLE
+from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.redaction import redacted
-from asgi_llmgate.protocol.servers.upstream_errors import OURS, reported_error, upstream_error
+from asgi_llmgate.protocol.servers.upstream_errors import MESSAGES, reported_error, upstream_error
 from asgi_llmgate.protocol.token_usage import read_usage
 from asgi_llmgate.protocol.translation.response_text import BYTES_PER_TOKEN
 
@@ -92,10 +92,10 @@ def native_error(status: int, body: bytes, headers: Mapping[str, str], *, now: f
         return error
     try:
         said = _envelope.decode(body).error
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return error
     if kind := UnknownModel if status == 404 else _KINDS.get((type(error), said.type)):
-        error = kind(OURS[kind], detail=error.detail, status=status)
+        error = kind(MESSAGES[kind], detail=error.detail, status=status)
     error.told = redacted(said.message) or error.told
     if (retry := headers.get("x-should-retry")) is not None:
         error.should_retry = retry == "true"
@@ -134,7 +134,7 @@ class MessagesForwarder(Forwarder):
             return
         try:
             read = _event.decode(event)
-        except UNREADABLE:
+        except DECODE_ERRORS:
             read = _Event("")
         if not read.type.isidentifier():  # it becomes a line of its own
             self.fail(Broken("the model server sent something that is not an event of Anthropic's"))
@@ -151,9 +151,9 @@ class MessagesForwarder(Forwarder):
         try:
             message = _whole.decode(document)
             if message.content:
-                arrays.check(bytes(message.content))
+                arrays.check_length(bytes(message.content))
                 blocks = _blocks.decode(message.content) or []
-        except (*UNREADABLE, Broken):
+        except (*DECODE_ERRORS, Broken):
             message = _Whole()
         if message.type != "message" or self._stream:
             self.fail(Broken("the model server's answer is not what was asked for"))

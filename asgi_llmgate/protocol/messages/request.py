@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.protocol.messages.blocks import Block, Message, Reading, read_content, read_messages
-from asgi_llmgate.protocol.messages.size import measure
+from asgi_llmgate.protocol.messages.blocks import Block, BlockReader, Message, read_content, read_messages
+from asgi_llmgate.protocol.messages.size import measure_request
 from asgi_llmgate.protocol.messages.tool_search import Tool, Toolset, read_tools
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.members import check_members, check_one_model
-from asgi_llmgate.protocol.rawjson.objects import Fields, Opened
+from asgi_llmgate.protocol.rawjson.body import TOO_DEEP, OpenedBody, open_body
+from asgi_llmgate.protocol.rawjson.members import check_members, check_no_other_models
+from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.token_estimate import Size, tokens
 
@@ -37,7 +38,7 @@ class MessagesRequest:
         system: Sequence[Block],
         messages: Sequence[Message],
         tools: Sequence[Tool],
-        opened: Opened,
+        opened: OpenedBody,
         structure: Structure = STRUCTURE,
     ) -> None:
         self.model = model
@@ -52,17 +53,17 @@ class MessagesRequest:
         self._structure = structure
 
     @cached_property
-    def handed_on(self) -> Opened:
+    def body_to_forward(self) -> OpenedBody:
         """The body for a server that gets the client's own bytes.  Raises `InvalidRequest` where it could read
         something else in them than was decided on, and `StructureTooLarge`."""
         check_members(self.opened, self._structure)
-        check_one_model(self.fields)
+        check_no_other_models(self.fields)
         return self.opened
 
     @property
     def temperature(self) -> float | None:
         """As asked; None also for something that is no number."""
-        value = objects.read(self.fields.get("temperature"))
+        value = objects.read_value(self.fields.get("temperature"))
         return float(value) if type(value) in (int, float) else None
 
     @property
@@ -89,7 +90,7 @@ class MessagesRequest:
     @cached_property
     def size(self) -> Size:
         """What an `Estimator` needs of the request; outlives it."""
-        return measure(self.fields.get("system", b""), self.messages, self.toolset.offered.values())
+        return measure_request(self.fields.get("system", b""), self.messages, self.toolset.offered.values())
 
     @property
     def input_tokens_estimate(self) -> int:
@@ -107,26 +108,26 @@ def decode_messages(body: bytes, *, counting: bool = False, structure: Structure
     Raises `InvalidRequest`, whose message names the path of what is wrong (`messages.3.content.0.type: Field
     required`), and `StructureTooLarge` before more is opened than `structure` allows.
     """
-    opened = objects.open_body(body, structure)
+    opened = open_body(body, structure)
     fields = opened.fields
-    reading = Reading(structure)
+    reading = BlockReader(structure)
     try:
         return MessagesRequest(
             model=_model(fields, structure),
             max_tokens=0 if counting else _max_tokens(fields),
-            stream=objects.boolean(fields, "stream"),
-            system=read_content(objects.given(fields, "system"), "system", reading),
+            stream=objects.get_bool(fields, "stream"),
+            system=read_content(objects.get_raw(fields, "system"), "system", reading),
             messages=_messages(fields, reading),
-            tools=read_tools(objects.given(fields, "tools"), structure),
+            tools=read_tools(objects.get_raw(fields, "tools"), structure),
             opened=opened,
             structure=structure,
         )
     except RecursionError:
-        raise InvalidRequest(objects.TOO_DEEP) from None
+        raise InvalidRequest(TOO_DEEP) from None
 
 
 def _model(fields: Fields, structure: Structure) -> str:
-    model = objects.string(fields, "model")
+    model = objects.require_str(fields, "model")
     structure.check_model(model)
     if not model:
         raise InvalidRequest("model: String should have at least 1 character")
@@ -134,14 +135,14 @@ def _model(fields: Fields, structure: Structure) -> str:
 
 
 def _max_tokens(fields: Fields) -> int:
-    asked = objects.integer(fields, "max_tokens")
+    asked = objects.get_int(fields, "max_tokens")
     if asked is None:
         raise InvalidRequest("max_tokens: Field required")
     return asked
 
 
-def _messages(fields: Fields, reading: Reading) -> Sequence[Message]:
-    value = objects.given(fields, "messages")
+def _messages(fields: Fields, reading: BlockReader) -> Sequence[Message]:
+    value = objects.get_raw(fields, "messages")
     if value is None:
         raise InvalidRequest("messages: Field required")
     messages = read_messages(value, reading)
@@ -152,6 +153,6 @@ def _messages(fields: Fields, reading: Reading) -> Sequence[Message]:
 
 def _holds_image(block: Block) -> bool:
     if block.source is not None and block.type == "document":
-        content = objects.objects_in(block.source.get("content"))
-        return any(objects.read_string(each.get("type")) == "image" for each in content)
+        content = objects.find_objects(block.source.get("content"))
+        return any(objects.read_str(each.get("type")) == "image" for each in content)
     return block.type == "image" or any(map(_holds_image, block.inner))

@@ -12,7 +12,7 @@ from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.token_estimate import IMAGE_TOKENS, PDF_BYTES_PER_TOKEN, Size
 
 
-def measure(system: bytes, messages: Iterable[Message], tools: Iterable[Tool]) -> Size:
+def measure_request(system: bytes, messages: Iterable[Message], tools: Iterable[Tool]) -> Size:
     """The size of what a model will see: no thinking, and of tools those that are offered."""
     text = len(system)
     media = 0
@@ -43,6 +43,6 @@ def _media(kind: str, source: dict[str, Raw]) -> tuple[int, int]:
     data = len(source.get("data", b""))
     if kind == "image":
         return data, IMAGE_TOKENS
-    if objects.read_string(source["type"]) in ("text", "content"):
+    if objects.read_str(source["type"]) in ("text", "content"):
         return 0, 0
     return data, max(IMAGE_TOKENS, data * 3 // 4 // PDF_BYTES_PER_TOKEN)

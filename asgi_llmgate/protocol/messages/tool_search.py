@@ -70,7 +70,7 @@ class Toolset:
                 case "tool_result":
                     for inner in block.inner:
                         if inner.type == "tool_reference":
-                            self._load(objects.read_string(inner.fields.get("tool_name")))
+                            self._load(objects.read_str(inner.fields.get("tool_name")))
                 case "tool_addition":
                     try:
                         self._add(block.fields)
@@ -79,12 +79,12 @@ class Toolset:
                 case "tool_removal":
                     self._remove(block.fields)
                 case "tool_search_tool_result":
-                    found = objects.opened(block.fields.get("content")) or {}
+                    found = objects.read_object(block.fields.get("content")) or {}
                     for reference in objects.read_objects(found.get("tool_references")):
-                        self._load(objects.read_string(reference.get("tool_name")))
+                        self._load(objects.read_str(reference.get("tool_name")))
                 case "compaction" if not compacted:
                     changes = objects.read_objects(block.fields.get("tool_changes"))
-                    blocks = (Block(objects.read_string(change.get("type")), change) for change in changes)
+                    blocks = (Block(objects.read_str(change.get("type")), change) for change in changes)
                     self._follow(blocks, compacted=True)
 
     def _load(self, name: str) -> None:
@@ -94,10 +94,10 @@ class Toolset:
             self.offered[name] = self.declared[name]
 
     def _add(self, fields: Fields) -> None:
-        tool = objects.opened(fields.get("tool")) or {}
-        definition = objects.opened(tool.get("definition"))
+        tool = objects.read_object(fields.get("tool")) or {}
+        definition = objects.read_object(tool.get("definition"))
         if definition is None:
-            self._load(objects.read_string(tool.get("name")))
+            self._load(objects.read_str(tool.get("name")))
             return
         defined = read_tool(definition)
         if defined.kind == "function":
@@ -107,14 +107,14 @@ class Toolset:
             self.unsupported.append(defined)
 
     def _remove(self, fields: Fields) -> None:
-        name = objects.read_string((objects.opened(fields.get("tool")) or {}).get("name"))
+        name = objects.read_str((objects.read_object(fields.get("tool")) or {}).get("name"))
         if self.offered.pop(name, None) is None and name not in self.declared:
             self.unknown.add(name)
 
 
 def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool]:
     """The entries of `tools`."""
-    found = [] if value is None else objects.objects(value, "tools")
+    found = [] if value is None else objects.require_objects(value, "tools")
     structure.check_size("tools", found)
     tools = []
     for index, fields in enumerate(found):
@@ -128,9 +128,9 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool
 
 
 def read_tool(fields: Fields) -> Tool:
-    kind = objects.read_string(fields.get("type")) or "custom"
+    kind = objects.read_str(fields.get("type")) or "custom"
     if kind.startswith("tool_search_tool"):
         return Tool(kind, "search", False, fields)
     if kind != "custom" and "input_schema" not in fields:
-        return Tool(objects.read_string(fields.get("name")) or kind, "unsupported", False, fields)
-    return Tool(objects.string(fields, "name"), "function", objects.is_true(fields.get("defer_loading")), fields)
+        return Tool(objects.read_str(fields.get("name")) or kind, "unsupported", False, fields)
+    return Tool(objects.require_str(fields, "name"), "function", objects.is_true(fields.get("defer_loading")), fields)

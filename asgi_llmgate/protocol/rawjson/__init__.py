@@ -1,1 +1,1 @@
-"""JSON that is copied rather than parsed again: strings, objects and arrays as they stand on the wire."""
+"""JSON that is copied as bytes and parsed only where a decision needs it."""

@@ -1,8 +1,8 @@
-"""JSON that arrives in pieces, and where its end is.
+"""Finding the end of a JSON value that arrives in pieces.
 
-A piece of a tool call's arguments may be the last one, and then the next block may begin.  To read all that has come
-with every piece would be work that grows with its square: 40,000 pieces would stop everybody else for a second.  So
-each character is looked at once, here, and only to count brackets; whether it is good JSON is read when they match.
+After each piece of a tool call's arguments the caller asks whether the arguments are complete.  Parsing everything that
+has arrived each time would be quadratic: 40,000 pieces would block the event loop for a second.  So each character is
+looked at once, to count brackets; the caller parses only when every bracket has been closed.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ from __future__ import annotations
 import re
 
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_UNTIL_AN_OPEN_STRING = re.compile(r'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_BEFORE_OPEN_STRING = re.compile(r'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 
 
 class BracketScanner:
-    """Counts brackets outside of strings.  `feed` must get every character once."""
+    """Counts brackets outside of strings.  `feed` must get every character of the value once, in order."""
 
     __slots__ = ("_begun", "_depth", "_resume")
 
     def __init__(self) -> None:
         self._depth = 0
         self._begun = False
-        self._resume = ""  # what brings a string that is open back: its quote, and a backslash without what it escapes
+        # Put in front of the next piece while a string is open: its quote, and a backslash that escapes what follows.
+        # The rest of the open string is not needed again.
+        self._resume = ""
 
     def feed(self, text: str) -> bool:
-        """Whether something has come, and every bracket of it has been closed."""
+        """Take the next piece.  Returns whether something has arrived and every bracket has been closed."""
         text = self._resume + text
-        found = _UNTIL_AN_OPEN_STRING.match(text)
-        assert found is not None  # it may be empty
+        found = _BEFORE_OPEN_STRING.match(text)
+        assert found is not None  # the pattern also matches nothing
         closed, opened = text[: found.end()], text[found.end() :]
         escaped = (len(opened) - len(opened.rstrip("\\"))) % 2
         self._resume = opened[:1] + "\\" * escaped

@@ -24,7 +24,8 @@ from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.rawjson import objects as rawjson
-from asgi_llmgate.protocol.rawjson.objects import BRACE, BRACKET, Fields, Opened
+from asgi_llmgate.protocol.rawjson.body import TOO_DEEP, OpenedBody, check_name_lengths, locate_values
+from asgi_llmgate.protocol.rawjson.objects import BRACE, BRACKET, Fields
 from asgi_llmgate.protocol.rawjson.structure import Structure
 
 Kind = Literal["protocol", "labels", "own"]
@@ -100,7 +101,7 @@ _objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def check_members(opened: Opened, structure: Structure, lists: Mapping[str, str] = MappingProxyType({})) -> None:
+def check_members(opened: OpenedBody, structure: Structure, lists: Mapping[str, str] = MappingProxyType({})) -> None:
     """`lists`: members of the request that are lists, and which limit their elements have.
 
     Raises `InvalidRequest`, which tells the place, and `StructureTooLarge`.
@@ -108,23 +109,25 @@ def check_members(opened: Opened, structure: Structure, lists: Mapping[str, str]
     try:
         _Walk(len(opened.body), structure, lists).top(opened.fields)
     except RecursionError:  # of a decoder, which has less of the stack here than when the body was opened
-        raise InvalidRequest(rawjson.TOO_DEEP) from None
+        raise InvalidRequest(TOO_DEEP) from None
 
 
-def check_one_model(fields: Fields) -> None:
+def check_no_other_models(fields: Fields) -> None:
     """Refuse what names models beside the one that was decided on, or may.  Raises `InvalidRequest`.
 
     OpenRouter: https://openrouter.ai/docs/guides/routing/model-fallbacks; Anthropic:
     https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback; LiteLLM's `fallbacks` and their like.
     """
     for name in _OTHER_MODELS:
-        if rawjson.read(fields.get(name)):
+        if rawjson.read_value(fields.get(name)):
             raise InvalidRequest(f"{name}: other models than `model` cannot be asked for")
-    if rawjson.read(fields.get("extra_body")):  # LiteLLM hands it to OpenAI's SDK, which writes it over the request
+    if rawjson.read_value(
+        fields.get("extra_body")
+    ):  # LiteLLM hands it to OpenAI's SDK, which writes it over the request
         raise InvalidRequest("extra_body: an argument of SDKs; its members belong beside `model`")
 
 
-def folded(name: str) -> str:
+def fold_case(name: str) -> str:
     """Names that a reader without regard to case may take for one another are equal: Unicode's folding, and, for those
     who compare upper case, that of the letters' capitals."""
     return name.lower() if name.isascii() else name.upper().casefold()
@@ -196,7 +199,7 @@ class _Walk:
         try:
             objects = _objects(value)
         except msgspec.ValidationError:
-            elements = rawjson.elements(value, self._structure)
+            elements = rawjson.read_elements(value, self._structure)
             self._check_list(name, elements, depth)
             for index, element in enumerate(elements):
                 self._member(index, element, kind, depth)
@@ -225,13 +228,13 @@ class _Walk:
             return objects
         if kind != "own":
             for fields in objects:
-                rawjson.check_names(fields)
+                check_name_lengths(fields)
         members = sum(map(len, objects))
         if members > self._steps or members * _LONG > len(value):
             # Without white space the lengths tell; a walk would look at each member.
             self._left -= len(value)
             value = Raw(rawjson.compact(value))
-            objects = _objects(value) if rawjson.opens_with(value) == BRACKET else [_fields(value)]
+            objects = _objects(value) if rawjson.first_byte(value) == BRACKET else [_fields(value)]
             if _length_of_all(value, objects) == len(value):
                 return objects
         self._steps -= members
@@ -248,7 +251,7 @@ class _Walk:
             raise InvalidRequest("a name has U+0000 in it")
         if kind == "own":
             return
-        rawjson.check_names(fields)
+        check_name_lengths(fields)
         if not names.isascii():
             self._letters -= len(names)
             if self._letters < 0:
@@ -280,7 +283,7 @@ def _length(fields: Fields) -> int:
 
 def _length_of_all(value: Raw, objects: list[Fields]) -> int:
     """The same of the objects that `value` is, or is a list of."""
-    around = len(objects) + 1 if rawjson.opens_with(value) == BRACKET else 0
+    around = len(objects) + 1 if rawjson.first_byte(value) == BRACKET else 0
     return sum(map(_length, objects)) + around
 
 
@@ -289,7 +292,7 @@ def _step_over_all(text: bytes, objects: list[Fields]) -> None:
     at = 0
     for index, fields in enumerate(objects):
         try:
-            at = rawjson.step_over(text, text.index(b"{", at), fields, {})
+            at = locate_values(text, text.index(b"{", at), fields, {})
         except InvalidRequest as wrong:
             raise (_at(index, wrong) if is_list else wrong) from None
 
@@ -304,7 +307,7 @@ def _check_cases(fields: Fields, kind: Kind) -> None:
     for name in fields:
         if kind == "protocol" and name in PROTOCOL:
             continue
-        key = folded(name)
+        key = fold_case(name)
         if kind == "protocol" and key in PROTOCOL:
             raise InvalidRequest("a name in another case", told=f"{name[:64]}: names are in lower case: {key}")
         if key in seen:

@@ -1,212 +1,101 @@
-"""JSON that is copied rather than understood.
+"""Readers of JSON objects that have been opened one level.
 
-Most of a request is text, tool schemas and tool inputs that mean the same on both wires: an Anthropic text and an
-OpenAI content string are the same JSON string.  So a body is opened one level at a time into names and `msgspec.Raw`
-values, and what needs no change goes out as the bytes that it came as.  msgspec checks the grammar of what it skips
-(numbers, escapes, control characters) but neither UTF-8 nor repeated names; `open_body` does both, and before that it
-looks how much there is to open (`structure`).
+A request is opened one level at a time into names and `msgspec.Raw` values.  A `Raw` holds the bytes of a value as the
+client wrote it.  Most values mean the same on both wires (an Anthropic `text` and an OpenAI `content` are the same JSON
+string), so they are copied to the upstream request as those bytes and never parsed.
 
-Every reader here raises `InvalidRequest` whose message starts with the place.  A place is put together only on the way
-out of an error: the innermost reader says `text: Field required`, the loop around it adds `content.0.`, and so on.
+Three kinds of readers:
+
+    require_*   the value must be there and of the type; raises InvalidRequest
+    get_*       the value may be absent or null; of another type it is refused (get_raw takes any type)
+    read_*      the value is taken if it is of the type; anything else reads as an empty value
+
+Messages of `InvalidRequest` have Anthropic's wording and begin with the path of the value.  The path is built from the
+inside out: a reader here raises `text: Field required`, and each loop around it adds its part (`content.0.`) while the
+error passes (`InvalidRequest.at`).  No path is built while nothing is wrong.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
-from asgi_llmgate.protocol.rawjson.strings import is_utf8, repaired
+from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 
 Fields: TypeAlias = dict[str, Raw]
-"""A JSON object, opened one level."""
+"""A JSON object opened one level: its names, decoded, and its values, as bytes."""
 
 QUOTE, BRACE, BRACKET = b'"{['
-"""How a JSON string, object and array begin."""
+"""First byte of a JSON string, object and array."""
 
-_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
-_elements = msgspec.json.Decoder(list[Raw]).decode
-_string = msgspec.json.Decoder(str).decode
-_value = msgspec.json.Decoder().decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_decode_elements = msgspec.json.Decoder(list[Raw]).decode
+_decode_str = msgspec.json.Decoder(str).decode
+_decode_value = msgspec.json.Decoder().decode
 
-quote = msgspec.json.Encoder().encode
-"""Any value as compact JSON; a `str` as a JSON string."""
+to_json = msgspec.json.Encoder().encode
+"""Any value as compact JSON; a `str` becomes a JSON string with its quotes."""
 
-_OPEN = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
-_NAME = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+# Two patterns of one byte each: `re` finds a single byte ten times as fast as a set of two.
 _BRACE, _BRACKET = re.compile(rb"\{"), re.compile(rb"\[")
-"""Apart: the place of one byte is found ten times as fast as that of one of two."""
-_COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
+
 _ELEMENT = re.compile(r"`\$\[(\d+)\]")
+"""The index in msgspec's message about an element of a wrong type."""
 
-_LARGEST = 2**53 - 1
-_LONGEST_NAME = 256
-
-TOO_DEEP = "the request body is nested too deeply"
-
-
-class Opened(NamedTuple):
-    """A request body, opened: the bytes that `fields` are views of, and where in them each value starts."""
-
-    body: bytes
-    fields: Fields
-    starts: dict[str, int]
-
-    def rewritten(self, changes: Mapping[str, bytes]) -> bytes:
-        """The body with some values replaced, each where it stands; names that it has not come last.  Every other byte
-        is the client's own."""
-        pieces: list[bytes] = []
-        end = 0
-        for name in sorted(changes.keys() & self.starts.keys(), key=self.starts.__getitem__):
-            start = self.starts[name]
-            pieces += (self.body[end:start], changes[name])
-            end = start + len(self.fields[name])
-        last = self.body.rindex(b"}")
-        pieces.append(self.body[end:last])
-        added = [b"%s:%s" % (quote(name), value) for name, value in changes.items() if name not in self.starts]
-        if added:
-            pieces += (b"," if self.starts else b"", b",".join(added))
-        return b"".join((*pieces, self.body[last:]))
-
-    def __repr__(self) -> str:
-        return f"Opened({len(self.body)} bytes)"  # they are somebody's prompt
+_LARGEST_INTEGER = 2**53 - 1
+"""RFC 8259 section 6: every reader takes integers up to here for the same number."""
 
 
-def open_body(body: bytes, structure: Structure = STRUCTURE, *, numbers: bool = True) -> Opened:
-    """Open a request body.  Raises `StructureTooLarge` before more is opened than `structure` allows; `numbers` as in
-    its `check`.
-
-    The bytes in the result differ from `body` only where it held half a surrogate pair, which a client that cuts a text
-    in the middle of an emoji sends and no server takes: U+FFFD stands there then.
-    """
-    if not is_utf8(body):
-        raise InvalidRequest("the request body is not valid UTF-8")
-    structure.check(body, numbers=numbers)
-    try:
-        try:
-            fields = _fields(body)
-        except msgspec.DecodeError:
-            body = repaired(body)
-            fields = _fields(body)
-    except msgspec.ValidationError:
-        raise InvalidRequest("the request body is not a JSON object") from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"the request body is not valid JSON: {error}") from None
-    except RecursionError:
-        raise InvalidRequest(TOO_DEEP) from None
-    structure.check_size("names", fields, "the request body")
-    check_names(fields)
-    starts: dict[str, int] = {}
-    step_over(body, 0, fields, starts)
-    return Opened(body, fields, starts)
+def first_byte(value: bytes) -> int:
+    """The first byte of a JSON value, which tells its type: QUOTE, BRACE, BRACKET or another."""
+    return memoryview(value)[0]  # a Raw has no indexing of its own
 
 
-def step_over(text: bytes, at: int, fields: Fields, starts: dict[str, int]) -> int:
-    """Find where the value of each name of an object starts, and where the object ends.  Raises `InvalidRequest` for a
-    name that comes twice: msgspec keeps the last value, other readers the first, and what was decided on must be what
-    the server reads.
-
-    The values are known, so the walk steps over each by its length; where other bytes stand, the name comes again.
-    """
-    separator = _OPEN.match(text, at)
-    while separator is not None:
-        at = separator.end()
-        if (name := _NAME.match(text, at)) is None:
-            break
-        key, start = _string(name[1]), name.end()
-        value = fields[key]
-        if key in starts or not text.startswith(value, start):
-            raise InvalidRequest("a name is given more than once", told=f"{key[:64]}: given more than once")
-        starts[key] = start
-        at = start + len(value)
-        separator = _COMMA.match(text, at)
-    return text.index(b"}", at) + 1
+def is_true(value: Raw | None) -> bool:
+    """Whether a value is there and is `true`."""
+    return value is not None and bytes(value) == b"true"
 
 
-def check_names(fields: Fields) -> None:
-    """Whether the names are short enough to be a protocol's.  Raises `StructureTooLarge`.
-
-    Of a long one each letter would be looked at several times: escapes undone, and compared in another case.
-    """
-    if fields and max(map(len, fields)) > _LONGEST_NAME:
-        raise StructureTooLarge(f"a name has more than {_LONGEST_NAME} characters")
+def is_empty_str(string: bytes) -> bool:
+    """Whether a JSON string, with its quotes, is empty."""
+    return len(string) == 2
 
 
 def is_flat(array: Raw) -> bool:
-    """Whether there is no bracket in an array behind its own, not even in a string."""
+    """Whether an array has no `[` or `{` behind its first byte, not even inside a string."""
     return _BRACE.search(array) is None and _BRACKET.search(array, 1) is None
 
 
-def opens_with(value: bytes) -> int:
-    """The first byte, which tells the JSON type."""
-    return memoryview(value)[0]
-
-
-def given(fields: Fields, name: str) -> Raw | None:
-    """A value, or None when it is absent or null."""
-    value = fields.get(name)
-    return None if value is None or (len(value) == 4 and bytes(value) == b"null") else value
-
-
-def text(fields: Fields, name: str) -> Raw:
-    """A required string, with its quotes, as it came."""
+def require_raw_str(fields: Fields, name: str) -> Raw:
+    """A required string as JSON, with its quotes."""
     value = fields.get(name)
     if value is None:
         raise InvalidRequest(f"{name}: Field required")
-    if opens_with(value) != QUOTE:
+    if first_byte(value) != QUOTE:
         raise InvalidRequest(f"{name}: Input should be a valid string")
     return value
 
 
-def filled(fields: Fields, name: str) -> Raw | None:
-    """An optional string, as it came; None for an empty one and for anything that is no string."""
-    value = fields.get(name)
-    return None if value is None or opens_with(value) != QUOTE or is_blank(value) else value
-
-
-def string(fields: Fields, name: str) -> str:
-    """A required string, read."""
+def require_str(fields: Fields, name: str) -> str:
+    """A required string, decoded."""
     try:
-        return _string(fields[name])
+        return _decode_str(fields[name])
     except KeyError:
         raise InvalidRequest(f"{name}: Field required") from None
     except msgspec.ValidationError:
         raise InvalidRequest(f"{name}: Input should be a valid string") from None
 
 
-def integer(fields: Fields, name: str, least: int = 0) -> int | None:
-    """An optional integer, small enough for every reader to take it for the same (RFC 8259 section 6); None where it
-    is absent or null."""
-    value = given(fields, name)
-    if value is None:
-        return None
-    found = read(value)
-    if type(found) is not int:
-        raise InvalidRequest(f"{name}: Input should be a valid integer")
-    if not least <= found <= _LARGEST:
-        limit = f"greater than or equal to {least}" if found < least else f"less than or equal to {_LARGEST}"
-        raise InvalidRequest(f"{name}: Input should be {limit}")
-    return found
-
-
-def boolean(fields: Fields, name: str) -> bool:
-    """An optional boolean, false where it is absent or null."""
-    value = given(fields, name)
-    if value is not None and bytes(value) not in (b"true", b"false"):
-        raise InvalidRequest(f"{name}: Input should be a valid boolean")
-    return is_true(value)
-
-
-def objects(value: Raw, name: str) -> list[Fields]:
-    """A list of objects, each opened one level."""
+def require_objects(value: Raw, name: str) -> list[Fields]:
+    """A list of objects, each opened one level.  `name` is what messages call the list."""
     try:
-        return _objects(value)
+        return _decode_objects(value)
     except msgspec.ValidationError as error:
         place = _ELEMENT.search(str(error))
         if place is None:
@@ -214,64 +103,94 @@ def objects(value: Raw, name: str) -> list[Fields]:
         raise InvalidRequest(f"{name}.{place[1]}: Input should be an object") from None
 
 
-def opened(value: Raw | None) -> Fields | None:
-    """An object opened one level, or None for anything else."""
-    return None if value is None or opens_with(value) != BRACE else _fields(value)
+def get_raw(fields: Fields, name: str) -> Raw | None:
+    """A value of any type as JSON; None where it is absent or null."""
+    value = fields.get(name)
+    # The length first: `bytes()` copies, and a value may be megabytes of text.
+    return None if value is None or (len(value) == 4 and bytes(value) == b"null") else value
 
 
-def read_string(value: Raw | None) -> str:
-    """A string, or "" for anything else."""
-    return "" if value is None or opens_with(value) != QUOTE else _string(value)
+def get_int(fields: Fields, name: str, least: int = 0) -> int | None:
+    """An optional integer between `least` and 2**53 - 1; None where it is absent or null.
+
+    Raises InvalidRequest for another type and for a number out of that range.
+    """
+    value = get_raw(fields, name)
+    if value is None:
+        return None
+    found = read_value(value)
+    if type(found) is not int:  # not isinstance: a bool is an int
+        raise InvalidRequest(f"{name}: Input should be a valid integer")
+    if not least <= found <= _LARGEST_INTEGER:
+        limit = f"greater than or equal to {least}" if found < least else f"less than or equal to {_LARGEST_INTEGER}"
+        raise InvalidRequest(f"{name}: Input should be {limit}")
+    return found
+
+
+def get_bool(fields: Fields, name: str) -> bool:
+    """An optional boolean; false where it is absent or null.  Raises InvalidRequest for another type."""
+    value = get_raw(fields, name)
+    if value is not None and bytes(value) not in (b"true", b"false"):
+        raise InvalidRequest(f"{name}: Input should be a valid boolean")
+    return is_true(value)
+
+
+def read_raw_str(fields: Fields, name: str) -> Raw | None:
+    """A string as JSON, with its quotes; None for an empty string and for anything else."""
+    value = fields.get(name)
+    return None if value is None or first_byte(value) != QUOTE or is_empty_str(value) else value
+
+
+def read_str(value: Raw | None) -> str:
+    """A string, decoded; "" for anything else."""
+    return "" if value is None or first_byte(value) != QUOTE else _decode_str(value)
+
+
+def read_object(value: Raw | None) -> Fields | None:
+    """An object opened one level; None for anything else."""
+    return None if value is None or first_byte(value) != BRACE else _decode_fields(value)
 
 
 def read_objects(value: Raw | None) -> list[Fields]:
-    """A list of objects, or an empty one for anything else."""
+    """A list that holds objects only, each opened one level; an empty list for anything else."""
     try:
-        return [] if value is None else _objects(value)
+        return [] if value is None else _decode_objects(value)
     except msgspec.ValidationError:
         return []
 
 
-def elements(value: Raw | None, structure: Structure = STRUCTURE) -> list[Raw]:
-    """The elements of a list, or none of anything else.  Raises `StructureTooLarge`."""
-    if value is None or opens_with(value) != BRACKET:
+def read_elements(value: Raw | None, structure: Structure = STRUCTURE) -> list[Raw]:
+    """The elements of a list; none for anything else.  Raises StructureTooLarge."""
+    if value is None or first_byte(value) != BRACKET:
         return []
     structure.check_elements(bytes(value))
-    return _elements(value)
+    return _decode_elements(value)
 
 
-def objects_in(value: Raw | None, structure: Structure = STRUCTURE) -> list[Fields]:
-    """The objects in a list, whatever else is in it.  Raises `StructureTooLarge`."""
-    if value is None or opens_with(value) != BRACKET or _BRACE.search(value) is None:
+def find_objects(value: Raw | None, structure: Structure = STRUCTURE) -> list[Fields]:
+    """The objects in a list, each opened one level; other elements are skipped.  Raises StructureTooLarge."""
+    # A list without a brace is not opened at all: token ids are sent as lists of a million numbers.
+    if value is None or first_byte(value) != BRACKET or _BRACE.search(value) is None:
         return []
     try:
-        return _objects(value)
+        return _decode_objects(value)
     except msgspec.ValidationError:
-        return [fields for each in elements(value, structure) if (fields := opened(each)) is not None]
+        return [fields for each in read_elements(value, structure) if (fields := read_object(each)) is not None]
 
 
-def is_true(value: Raw | None) -> bool:
-    return value is not None and bytes(value) == b"true"
-
-
-def read(value: Raw | None) -> Any:
-    """The value itself; None when there is none, or it is a number that no machine holds."""
+def read_value(value: Raw | None) -> Any:
+    """Any value, decoded; None where it is absent, null, or a number out of the range of a 64-bit float."""
     try:
-        return None if value is None else _value(value)
+        return None if value is None else _decode_value(value)
     except msgspec.ValidationError:
         return None
 
 
-def is_blank(string: bytes) -> bool:
-    """Whether a JSON string is empty."""
-    return len(string) == 2
-
-
-def joined(strings: Sequence[bytes], separator: bytes) -> bytes:
-    """Several JSON strings as one; `separator` is escaped already."""
+def join_strs(strings: Sequence[bytes], separator: bytes) -> bytes:
+    """Several JSON strings as one.  `separator` is in escaped form (`rb"\\n"`)."""
     return strings[0] if len(strings) == 1 else b'"%s"' % separator.join([bytes(string)[1:-1] for string in strings])
 
 
 def compact(value: Raw) -> bytes:
-    """The same JSON without white space between its tokens; names keep their order, numbers their spelling."""
+    """The same JSON without white space between its tokens.  Names keep their order, numbers their spelling."""
     return msgspec.json.format(bytes(value), indent=-1)

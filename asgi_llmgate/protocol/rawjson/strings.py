@@ -1,10 +1,11 @@
-"""JSON strings as they stand on the wire.
+"""JSON strings in their escaped form.
 
-The text of an OpenAI `content` and of an Anthropic `text` is the same JSON string, so an answer's characters are copied
-as they came, escapes and all, and never decoded.  `raw` means, everywhere in this package: the escaped characters
-between the quotes, as bytes.  What is copied must be right to begin with.  The decoder checks escapes but not UTF-8
-inside what it skips, and refuses escaped lone surrogates, which servers do send when they cut an emoji in two:
-`repaired` mends both.
+The text of an OpenAI `content` and of an Anthropic `text` is the same JSON string, so the characters of a response are
+copied with their escapes and never decoded.  Everywhere in this package `raw` means the escaped characters between the
+quotes, as bytes.
+
+What is copied must be valid.  msgspec checks escapes but not UTF-8 in the values that it skips, and it refuses an
+escaped surrogate without its other half, which servers send when they cut an emoji in two.  `repair` corrects both.
 """
 
 from __future__ import annotations
@@ -15,46 +16,49 @@ import re
 
 import msgspec
 
-_HALF = re.compile(rb"\\u[dD](?:([89abAB])|[c-fC-F])[0-9a-fA-F]{2}")
-"""Half of a surrogate pair, the first half or the second, unless its backslash is itself escaped."""
-_MOST_HALVES = 20_000
-"""Where there are more, none is mended: a text is cut in the middle of an emoji now and then, not all the time."""
+_SURROGATE = re.compile(rb"\\u[dD](?:([89abAB])|[c-fC-F])[0-9a-fA-F]{2}")
+"""An escaped surrogate; group 1 is set for a first half.  Its backslash may itself be escaped (`_is_escaped`)."""
 
-_MOST_BACKSLASHES = 256
+_MAX_SURROGATES = 20_000
+"""A text with more is not repaired: texts are cut in the middle of an emoji now and then, not thousands of times."""
+
+_MAX_BACKSLASHES = 256
+"""Backslashes that are looked at in front of one character."""
 
 
 class _Object(msgspec.Struct):
-    """Any object: names that it does not have are read over, and nothing is made of them."""
+    """Any object: msgspec checks the members and builds nothing, since this struct has no fields."""
 
 
-_text = msgspec.json.Decoder(str)
-_object = msgspec.json.Decoder(_Object)
+_str_decoder = msgspec.json.Decoder(str)
+_object_decoder = msgspec.json.Decoder(_Object)
 
-UNREADABLE = (ValueError, RecursionError)
-"""What decoders raise for what they cannot read: another type or no JSON at all (msgspec.DecodeError), bytes that are
-no UTF-8, a number too long for Python (both ValueError), and lists in one another without end."""
+DECODE_ERRORS = (ValueError, RecursionError)
+"""What decoders raise: for another type or invalid JSON msgspec.DecodeError, which is a ValueError; for invalid UTF-8
+and for a number that is too long for Python other ValueErrors; for lists nested very deeply RecursionError."""
 
 _SLICE = 64 * 1024
-"""Bytes that are checked at a time: one emoji makes a text in memory four times as long as its bytes."""
+"""Bytes that are checked for UTF-8 at a time.  Python holds a text with one emoji in four bytes per character, so a
+whole body decoded at once could take four times its size."""
 
 
-def quoted(text: str) -> bytes:
-    """The raw form of `text`, without the quotes."""
+def escape(text: str) -> bytes:
+    """The raw form of a text: escaped, without quotes."""
     return msgspec.json.encode(text)[1:-1]
 
 
-def plain(raw: bytes) -> str:
-    """The text that a raw form stands for."""
-    return _text.decode(b'"%b"' % raw)
+def unescape(raw: bytes) -> str:
+    """The text of a raw form.  Raises msgspec.DecodeError."""
+    return _str_decoder.decode(b'"%b"' % raw)
 
 
-def nested(value: bytes) -> bytes:
-    """A JSON value written into a JSON string (raw form): `{"x":1}` gives `{\\"x\\":1}`."""
-    return quoted(value.decode())
+def escape_json(value: bytes) -> bytes:
+    """JSON as the raw form of a string that holds it: `{"x":1}` gives `{\\"x\\":1}`."""
+    return escape(value.decode())
 
 
 def is_utf8(data: bytes) -> bool:
-    """In pieces: one emoji makes the text of it four times as large."""
+    """Whether bytes are valid UTF-8.  Decodes at most _SLICE bytes at a time."""
     if data.isascii():
         return True
     try:
@@ -70,82 +74,83 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
-def repaired(data: bytes) -> bytes:
-    """JSON with U+FFFD in place of bytes that are no UTF-8 and of surrogates that have lost their other half."""
+def repair(data: bytes) -> bytes:
+    """JSON with U+FFFD in place of bytes that are not UTF-8, and of escaped surrogates without their other half."""
     text = data if is_utf8(data) else data.decode("utf-8", "replace").encode()
     pieces: list[bytes] = []
     end = 0
-    for start in _lost(text):
+    for start in _lone_surrogates(text):
         pieces += (text[end:start], rb"\ufffd")
         end = start + 6
     return b"".join((*pieces, text[end:])) if pieces else text
 
 
-def _lost(text: bytes) -> list[int]:
-    """Where the halves stand that have lost their other half."""
-    lost: list[int] = []
-    first = -1
-    """Where the second half would have to stand of a pair that has begun, or -1."""
-    for number, half in enumerate(_HALF.finditer(text)):
-        if number == _MOST_HALVES:
+def _lone_surrogates(text: bytes) -> list[int]:
+    """Offsets of the escaped surrogates without their other half; none where there are more than _MAX_SURROGATES."""
+    lone: list[int] = []
+    expected = -1  # where the second half of the pair that has begun must stand, or -1
+    for number, half in enumerate(_SURROGATE.finditer(text)):
+        if number == _MAX_SURROGATES:
             return []
         start = half.start()
         if _is_escaped(text, start):
             continue
         is_first = half[1] is not None
-        if first == start and not is_first:
-            first = -1
+        if expected == start and not is_first:
+            expected = -1
             continue
-        if first >= 0:
-            lost.append(first - 6)
+        if expected >= 0:
+            lone.append(expected - 6)  # six bytes: \uXXXX
         if is_first:
-            first = half.end()
+            expected = half.end()
         else:
-            first = -1
-            lost.append(start)
-    return lost if first < 0 else [*lost, first - 6]
+            expected = -1
+            lone.append(start)
+    return lone if expected < 0 else [*lone, expected - 6]
 
 
 def _is_escaped(text: bytes, at: int) -> bool:
-    """Whether an odd number of backslashes stands before a place.  So is what stands behind very many: JSON in JSON
-    doubles them each time."""
-    before = text[max(0, at - _MOST_BACKSLASHES) : at]
+    """Whether the character at an offset is escaped: an odd number of backslashes stands before it."""
+    before = text[max(0, at - _MAX_BACKSLASHES) : at]
     run = len(before) - len(before.rstrip(b"\\"))
-    return run % 2 == 1 or run == _MOST_BACKSLASHES
+    # JSON inside JSON doubles backslashes each time.  After a run this long the character counts as escaped, so that
+    # the whole run need not be walked again for each surrogate behind it.
+    return run % 2 == 1 or run == _MAX_BACKSLASHES
 
 
-def object_in(raw: bytes) -> bytes | None:
-    """The JSON object that a raw string holds, as JSON text; None when it holds anything else, or half of one.
+def embedded_object(raw: bytes) -> bytes | None:
+    """The JSON object that a raw string holds, as JSON; None where it holds anything else or an incomplete object.
 
-    Half surrogates inside it are mended: a client that reads the string itself takes them, a JSON decoder may not.
+    Lone surrogates in it are replaced: a client may accept them in a string, but a JSON decoder may not.
     """
     try:
-        text = plain(raw).strip().encode()
+        text = unescape(raw).strip().encode()
         if not text.startswith(b"{"):
             return None
         try:
-            _object.decode(text)
+            _object_decoder.decode(text)
         except msgspec.DecodeError:
-            text = repaired(text)
-            _object.decode(text)
+            text = repair(text)
+            _object_decoder.decode(text)
         return text
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return None
 
 
-def describe(value: msgspec.Raw) -> bytes:
-    """A JSON value as raw characters: a string is taken as it is, null is nothing, anything else is written out."""
+def raw_text(value: msgspec.Raw) -> bytes:
+    """Any JSON value in raw form: a string without its quotes, nothing for null, and anything else as JSON, escaped."""
     text = bytes(value)
     if text.startswith(b'"'):
         return text[1:-1]
     if not text or text == b"null":
         return b""
-    return nested(text)
+    return escape_json(text)
 
 
-def loads(data: bytes) -> object:
-    """Any JSON value, also one that the fast decoder refuses; None when it is no JSON at all."""
+def parse_or_none(data: bytes) -> object:
+    """Any JSON value, decoded by the standard library, which accepts more than msgspec (lone surrogates, NaN); None for
+    what is not JSON."""
     try:
         return json.loads(data)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return None

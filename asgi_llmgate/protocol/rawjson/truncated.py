@@ -1,7 +1,7 @@
-"""JSON that breaks off: the beginning of an error whose rest was not read, or never came.
+"""JSON that breaks off: the beginning of an error body whose rest was not read or did not arrive.
 
-What matters stands in front as a rule (`{"error": {"message": "...`).  So what is open at the end is closed, and of a
-member whose value is missing or a half number the value is null.
+The message of an error usually stands in front (`{"error": {"message": "...`).  So what is open at the end is closed;
+a member that has no value, or only the beginning of a number or a word, gets null.
 """
 
 from __future__ import annotations
@@ -10,39 +10,44 @@ import re
 from collections.abc import Iterator
 from string import ascii_letters, digits
 
-from asgi_llmgate.protocol.rawjson.strings import loads
+from asgi_llmgate.protocol.rawjson.strings import parse_or_none
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*+("?)|[{\[]|[}\]]')
-"""A string ends, if not in a quote, in front of half an escape."""
+"""A string or a bracket.  A string without its end stops before an incomplete escape; then group 1 is empty."""
 
 _HALF_VALUE = ascii_letters + digits + ".+-"
+"""Characters of an incomplete number, `true`, `false` or `null`."""
+
 _BETWEEN = " \t\r\n,"
 _CLOSING = {"{": "}", "[": "]"}
 
 
-def read(text: str) -> object:
-    """The value that a JSON text begins; None where it begins none.  Takes time in proportion to the text."""
-    open_ones: list[str] = []
-    begun = ""
+def parse_truncated(text: str) -> object:
+    """The value that a JSON text begins; None where it begins none.  Linear in the length of the text."""
+    open_brackets: list[str] = []
+    half_string = ""
     for token in _TOKEN.finditer(text):
         first = token[0][0]
         if first == '"':
             if not token[1]:
-                text, begun = text[: token.start()], token[0] + '"'
+                text, half_string = text[: token.start()], token[0] + '"'
                 break
         elif first in _CLOSING:
-            open_ones.append(_CLOSING[first])
-        elif open_ones:
-            open_ones.pop()
-    closing = "".join(reversed(open_ones))
-    values = (loads(f"{text}{closing}".encode()) for text in _completed(text, begun))
+            open_brackets.append(_CLOSING[first])
+        elif open_brackets:
+            open_brackets.pop()
+    closing = "".join(reversed(open_brackets))
+    values = (parse_or_none(f"{text}{closing}".encode()) for text in _completions(text, half_string))
     return next((value for value in values if value is not None), None)
 
 
-def _completed(text: str, begun: str) -> Iterator[str]:
-    """The ways to go on, up to the closing brackets.  `begun` is half a string at the end of the text: if it is a value
-    it stays, if it is a name it goes, since with a value it could take the place of another."""
-    yield text + begun
+def _completions(text: str, half_string: str) -> Iterator[str]:
+    """Texts to try, each to be followed by the closing brackets.
+
+    A string that is cut is kept if it is a value.  If it is a name it is removed: with a made-up value it could replace
+    an earlier member of that name.
+    """
+    yield text + half_string
     for rest in (text.rstrip(_BETWEEN), text.rstrip(_HALF_VALUE).rstrip(_BETWEEN)):
         for missing in ("", ":null", "null"):
             yield rest + missing

@@ -22,7 +22,7 @@ import msgspec
 
 from asgi_llmgate.protocol.servers.dialects import Dialect
 
-Lack: TypeAlias = Literal["images", "documents", "mid_system", "same_role_twice", "json_schema"]
+Capability: TypeAlias = Literal["images", "documents", "mid_system", "same_role_twice", "json_schema"]
 
 _STATUSES = frozenset({400, 404, 422, 500})
 """404 is OpenRouter's, 500 llama.cpp's."""
@@ -30,7 +30,7 @@ _STATUSES = frozenset({400, 404, 422, 500})
 _LOOK_AT = 400
 """Characters of an error that can teach a lack."""
 
-_SAID: Mapping[Lack, str] = MappingProxyType(
+_SAID: Mapping[Capability, str] = MappingProxyType(
     {
         "images": r"image_url is only supported by certain models"  # OpenAI
         r"|not a multimodal model|at most 0 image"  # vLLM
@@ -52,11 +52,11 @@ _SAID: Mapping[Lack, str] = MappingProxyType(
         r"|does(?: not|n't) support (?:json_schema|structured outputs?)\b",
     }
 )
-_PATTERNS: Mapping[Lack, re.Pattern[str]] = MappingProxyType(
+_PATTERNS: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
     {lack: re.compile(words, re.IGNORECASE | re.ASCII) for lack, words in _SAID.items()}
 )
 
-_WITHOUT: Mapping[Lack, Mapping[str, Any]] = MappingProxyType(
+_WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
     {
         "images": {"images": "none"},
         "documents": {"pdf": "none"},
@@ -67,23 +67,23 @@ _WITHOUT: Mapping[Lack, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def lacks(status: int, error_text: str) -> Iterable[tuple[tuple[int, int], frozenset[Lack]]]:
+def missing_capabilities(status: int, error_text: str) -> Iterable[tuple[tuple[int, int], frozenset[Capability]]]:
     """What the refusal says that the model does not have, each with the place of the words that say it."""
     if status not in _STATUSES:
         return ()
-    text, found = error_text[:_LOOK_AT], defaultdict[tuple[int, int], set[Lack]](set)
+    text, found = error_text[:_LOOK_AT], defaultdict[tuple[int, int], set[Capability]](set)
     for lack, pattern in _PATTERNS.items():
         if (match := pattern.search(text)) is not None:
             found[match.span()].add(lack)
-    return [(span, frozenset(lacking)) for span, lacking in found.items()]
+    return [(span, frozenset(missing)) for span, missing in found.items()]
 
 
-def fitted(dialect: Dialect, lacking: frozenset[Lack]) -> Dialect:
+def without_capabilities(dialect: Dialect, missing: frozenset[Capability]) -> Dialect:
     """The row for a model that lacks this."""
-    return _fitted(dialect, lacking) if lacking else dialect
+    return _fitted(dialect, missing) if missing else dialect
 
 
 @lru_cache(maxsize=1024)
-def _fitted(dialect: Dialect, lacking: frozenset[Lack]) -> Dialect:
-    columns = {column: value for lack in lacking for column, value in _WITHOUT[lack].items()}
+def _fitted(dialect: Dialect, missing: frozenset[Capability]) -> Dialect:
+    columns = {column: value for lack in missing for column, value in _WITHOUT[lack].items()}
     return msgspec.structs.replace(dialect, **columns)

@@ -18,25 +18,25 @@ from typing import NamedTuple
 MARGIN = 1.1
 """An estimate of the prompt may be this much too small."""
 
-LEAST = 1024
+MIN_OUTPUT_TOKENS = 1024
 """Tokens of answer that are asked for however long the prompt seems.  A prompt that leaves less room is too long."""
 
 
-class Count(NamedTuple):
-    """What a refusal says: the prompt's `tokens` (0: nothing), or with `is_least` that it has so many at least; the
-    `window` for prompt and answer together, and the `output` tokens that were asked for (0: not said)."""
+class PromptCount(NamedTuple):
+    """What a refusal says: the prompt's `tokens` (0: nothing), or with `is_lower_bound` that it has so many at
+    least; the `window` for prompt and answer together, and the `output` tokens that were asked for (0: not said)."""
 
     tokens: int = 0
-    is_least: bool = False
+    is_lower_bound: bool = False
     window: int = 0
     output: int = 0
 
     def estimate(self, guess: int) -> int:
         """The prompt's tokens, as far as is known."""
-        return max(self.tokens, guess) if self.is_least or not self.tokens else self.tokens
+        return max(self.tokens, guess) if self.is_lower_bound or not self.tokens else self.tokens
 
 
-UNCOUNTED = Count()
+NO_PROMPT_COUNT = PromptCount()
 
 _COUNTED = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL | re.ASCII)
@@ -50,7 +50,7 @@ _COUNTED = tuple(
         r" (?:completion|output)",
         # vLLM
         r"maximum context length is (?P<window>\d{1,9}) tokens.{0,40}?requested (?P<output>\d{1,9}) output tokens and"
-        r" your prompt contains (?P<is_least>at least )?(?P<tokens>\d{1,9}) input tokens",
+        r" your prompt contains (?P<is_lower_bound>at least )?(?P<tokens>\d{1,9}) input tokens",
         r"passed (?P<tokens>\d{1,9}) input (?P<unit>tokens|characters) and requested (?P<output>\d{1,9}) output tokens"
         r".{0,60}?only (?P<window>\d{1,9}) tokens",
         r"max_(?:completion_)?tokens=(?P<output>\d{1,9}) ?cannot be greater than max_model_len=(?:max_total_tokens=)?"
@@ -59,28 +59,28 @@ _COUNTED = tuple(
 )
 
 
-def sentence(text: str) -> re.Match[str] | None:
+def find_sentence(text: str) -> re.Match[str] | None:
     """Where a refusal says how large the window is, and how long the prompt."""
     return next((match for wording in _COUNTED if (match := wording.search(text)) is not None), None)
 
 
-def count(text: str) -> Count:
+def read_prompt_count(text: str) -> PromptCount:
     """What a refusal says about the prompt; UNCOUNTED when it is about something else."""
-    if (match := sentence(text)) is None:
-        return UNCOUNTED
+    if (match := find_sentence(text)) is None:
+        return NO_PROMPT_COUNT
     said = match.groupdict()
     tokens, tools, window, output = (int(said.get(name) or 0) for name in ("tokens", "tools", "window", "output"))
     further = window - output + 1
     if said.get("unit") == "characters":
-        return Count(further, True, window, output)
-    return Count(tokens + tools, bool(said.get("is_least")) or tokens == further, window, output)
+        return PromptCount(further, True, window, output)
+    return PromptCount(tokens + tools, bool(said.get("is_lower_bound")) or tokens == further, window, output)
 
 
-def room(window: int, estimate: int, counted: Count) -> int:
+def output_that_fits(window: int, estimate: int, counted: PromptCount) -> int:
     """The tokens of answer to ask for, with a prompt of about `estimate` tokens."""
-    if counted.tokens and not counted.is_least:
+    if counted.tokens and not counted.is_lower_bound:
         return max(window - counted.tokens, 1)
     longest = int(estimate * MARGIN)
     if counted.tokens >= longest:
-        return max((window - counted.tokens) // 4, LEAST)
-    return max(window - longest, LEAST)
+        return max((window - counted.tokens) // 4, MIN_OUTPUT_TOKENS)
+    return max(window - longest, MIN_OUTPUT_TOKENS)

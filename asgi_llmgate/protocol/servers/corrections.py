@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from asgi_llmgate.protocol.servers import context_window
-from asgi_llmgate.protocol.servers.capabilities import Lack, lacks
+from asgi_llmgate.protocol.servers.capabilities import Capability, missing_capabilities
 from asgi_llmgate.protocol.servers.dialects import EFFORTS, Effort
-from asgi_llmgate.protocol.servers.quotations import Phrase, phrases
+from asgi_llmgate.protocol.servers.quotations import Phrase, telling_phrases
 
 LEAST_OUTPUT = 1024
 LEAST_WINDOW = 4096
@@ -28,19 +28,19 @@ class Corrections:
     is what the model does not have, `efforts` are the only values of `reasoning_effort` that it knows,
     `max_tokens_field` what it wants in place of the other; the limits of tokens and images are each for one request."""
 
-    refused: frozenset[str] = frozenset()
-    lacking: frozenset[Lack] = frozenset()
+    refused_fields: frozenset[str] = frozenset()
+    missing: frozenset[Capability] = frozenset()
     efforts: tuple[Effort, ...] = ()
     max_tokens_field: str = ""
     max_output_tokens: int | None = None
     context_window: int | None = None
     max_images: int | None = None
 
-    def adding(self, more: Corrections) -> Corrections:
+    def merge(self, more: Corrections) -> Corrections:
         """Both.  Of two limits the smaller one."""
         return Corrections(
-            refused=self.refused | more.refused,
-            lacking=self.lacking | more.lacking,
+            refused_fields=self.refused_fields | more.refused_fields,
+            missing=self.missing | more.missing,
             efforts=more.efforts or self.efforts,
             max_tokens_field=more.max_tokens_field or self.max_tokens_field,
             max_output_tokens=_smaller(self.max_output_tokens, more.max_output_tokens),
@@ -50,9 +50,9 @@ class Corrections:
 
     def repeats(self, earlier: Corrections) -> bool:
         """Whether this complains again of what has been corrected already."""
-        return bool(self.refused & earlier.refused or self.lacking & earlier.lacking)
+        return bool(self.refused_fields & earlier.refused_fields or self.missing & earlier.missing)
 
-    def lasting(self) -> Corrections:
+    def shareable(self) -> Corrections:
         """What other calls may be spared."""
         output, window = self.max_output_tokens, self.context_window
         return replace(
@@ -62,15 +62,15 @@ class Corrections:
         )
 
 
-NOTHING = Corrections()
+NO_CORRECTIONS = Corrections()
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
     """One thing that a refusal says.  `said`: it is the request's own words if one of these phrases stands there."""
 
-    learnt: Corrections
-    said: tuple[Phrase, ...]
+    changes: Corrections
+    phrases: tuple[Phrase, ...]
 
 
 _Span = tuple[int, int]
@@ -119,17 +119,18 @@ _LOOK_AT = 4000
 """Characters of an error text that are searched."""
 
 
-def corrections(status: int, error_text: str) -> tuple[Correction, ...]:
+def find_corrections(status: int, error_text: str) -> tuple[Correction, ...]:
     """What a refusal says, in the order in which it says it: a server's own words come before what it quotes."""
-    found = list(lacks(status, error_text))
+    found = list(missing_capabilities(status, error_text))
     text = error_text[:_LOOK_AT]
-    lessons: list[_Found] = [(span, span, Corrections(lacking=lacking)) for span, lacking in found]
+    lessons: list[_Found] = [(span, span, Corrections(missing=missing)) for span, missing in found]
     if status in (400, 422):
         lessons += [*_fields(text), *_limits(text)]
     lessons.sort(key=lambda lesson: lesson[0])
-    first = {learnt: (sentence, telling) for sentence, telling, learnt in reversed(lessons)}
+    first = {corrections: (sentence, telling) for sentence, telling, corrections in reversed(lessons)}
     return tuple(
-        Correction(learnt, phrases(text, *place)) for learnt, place in sorted(first.items(), key=lambda item: item[1])
+        Correction(corrections, telling_phrases(text, *place))
+        for corrections, place in sorted(first.items(), key=lambda item: item[1])
     )
 
 
@@ -144,11 +145,11 @@ def _fields(text: str) -> Iterator[_Found]:
     for match in _REFUSED.finditer(text):
         name = next(group for group in match.group(1, 2, 5, 6) if group)
         telling = match.span("after" if match["after"] else "before")
-        yield match.span(), telling, Corrections(refused=frozenset({name.lower()}))
+        yield match.span(), telling, Corrections(refused_fields=frozenset({name.lower()}))
     for wording, field in _SAID_OTHERWISE:
         if (at := text.find(wording)) >= 0:
             span = at, at + len(wording)
-            yield span, span, Corrections(refused=frozenset({field}))
+            yield span, span, Corrections(refused_fields=frozenset({field}))
 
 
 def _limits(text: str) -> Iterator[_Found]:
@@ -157,8 +158,8 @@ def _limits(text: str) -> Iterator[_Found]:
         yield match.span(), match.span(number), Corrections(max_output_tokens=int(match[number]))
     if (match := _MOST_IMAGES.search(text)) is not None:
         yield match.span(), match.span(), Corrections(max_images=int(match[1]))
-    if (match := context_window.sentence(text)) is not None:
-        counted = context_window.count(text)
+    if (match := context_window.find_sentence(text)) is not None:
+        counted = context_window.read_prompt_count(text)
         if counted.tokens < counted.window:
             yield match.span(), match.span("window"), Corrections(context_window=counted.window)
 

@@ -36,6 +36,6 @@ _KNOWN = re.compile(
 """Lower-case."""
 
 
-def written_down(codes: str) -> str:
+def known_codes(codes: str) -> str:
     """Those of `codes` (lower-case, separated by blanks) that may be in a log, each once and in order."""
     return " ".join(dict.fromkeys(code for code in codes.split() if _KNOWN.fullmatch(code)))

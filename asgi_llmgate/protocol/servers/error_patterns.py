@@ -102,7 +102,7 @@ _CAPABILITIES = tuple(
 _COMMA_IN_NUMBER = re.compile(r"(?<=\d),(?=\d{3}\b)")
 
 
-def overflow(text: str, codes: str = "") -> str | None:
+def overflow_message(text: str, codes: str = "") -> str | None:
     """The message that says that the conversation does not fit, if that is what `text`, or an error code among `codes`,
     says; None otherwise."""
     words = _COMMA_IN_NUMBER.sub("", f"{text} {codes}".lower())
@@ -111,7 +111,7 @@ def overflow(text: str, codes: str = "") -> str | None:
         prompt, output, limit = numbers
         if prompt > limit:
             return f"prompt is too long: {prompt} tokens > {limit} maximum"
-        if 0 < output <= context_window.LEAST:  # less can hardly be asked for
+        if 0 < output <= context_window.MIN_OUTPUT_TOKENS:  # less can hardly be asked for
             return f"prompt is too long: {prompt} tokens > {limit - output} maximum"
         if output:
             return f"input length and `max_tokens` exceed context limit: {prompt} + {output} > {limit}"
@@ -120,7 +120,7 @@ def overflow(text: str, codes: str = "") -> str | None:
     return f"prompt is too long (capability_rejected: prompt_too_long): {text}"
 
 
-def capability(text: str) -> str | None:
+def capability_token(text: str) -> str | None:
     """The token of the feature that `text` refuses."""
     words = text.lower()
     return next((token for pattern, token in _CAPABILITIES if pattern.search(words)), None)
@@ -128,7 +128,7 @@ def capability(text: str) -> str | None:
 
 def _numbers(words: str) -> tuple[int, int, int] | None:
     """Tokens of the prompt, tokens of the answer (0 where nobody says), and the limit for both."""
-    counted = context_window.count(words)
+    counted = context_window.read_prompt_count(words)
     if counted.tokens:
         return counted.tokens, counted.output, counted.window
     if found := _IN_PARTS.search(words):

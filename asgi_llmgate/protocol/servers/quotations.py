@@ -16,7 +16,7 @@ from typing import TypeAlias
 Phrase: TypeAlias = tuple[bytes, ...]
 """Words in lower case."""
 
-LARGEST = 4 * 2**20
+MAX_SEARCHED = 4 * 2**20
 """Bytes of a request that are searched; a larger one teaches nothing."""
 
 _MOST_ESCAPES = 20_000
@@ -38,7 +38,7 @@ _PLAIN = bytes(ord(chr(code).lower()) if chr(code).isascii() and chr(code).isaln
 _FETCHED = re.compile(rb'"url"\s*:\s*"(?!data:)')
 
 
-def phrases(text: str, match: tuple[int, int], telling: tuple[int, int]) -> tuple[Phrase, ...]:
+def telling_phrases(text: str, match: tuple[int, int], telling: tuple[int, int]) -> tuple[Phrase, ...]:
     """What must not stand in the request for a sentence of a refusal to be the server's own.
 
     `match` is the sentence's place, `telling` that of its words without which it would say nothing (the complaint, the
@@ -60,9 +60,9 @@ def phrases(text: str, match: tuple[int, int], telling: tuple[int, int]) -> tupl
     return tuple(phrase for phrase in found if b"".join(phrase).strip(b"0123456789"))
 
 
-def may_be_quoted(said: Iterable[Phrase], request: bytes) -> bool:
+def may_come_from_request(said: Iterable[Phrase], request: bytes) -> bool:
     """Whether one of the phrases stands in a request, or was put into the server's mouth through it."""
-    if len(request) > LARGEST or request.count(b"\\u") + request.count(b"\\x") > _MOST_ESCAPES:
+    if len(request) > MAX_SEARCHED or request.count(b"\\u") + request.count(b"\\x") > _MOST_ESCAPES:
         return True
     if _FETCHED.search(request) is not None:  # what the address answers is repeated, too: "400, message='...'"
         return True

@@ -28,10 +28,10 @@ def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | 
     An HTTP date needs `now` (Unix seconds) to be understood.  Of several limits the ones that are used up count, else
     all; of those the one that takes longest.
     """
-    if (milliseconds := duration(headers.get("retry-after-ms", ""))) is not None:
+    if (milliseconds := parse_duration(headers.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
     after = headers.get("retry-after", "")
-    if (seconds := duration(after)) is not None:
+    if (seconds := parse_duration(after)) is not None:
         return seconds
     if now is not None and (date := _date(after)) is not None:
         return max(0.0, date - now)
@@ -40,10 +40,10 @@ def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | 
     if resets:
         return max(used_up or resets.values())
     found = _IN_TEXT.search(text)
-    return duration(found[1]) if found else None
+    return parse_duration(found[1]) if found else None
 
 
-def duration(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Seconds of a plain number or of Go's notation."""
     text = text.strip()
     if _DURATION.match(text):
@@ -62,5 +62,5 @@ def _date(text: str) -> float | None:
 
 def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, float]]:
     for name, value in headers.items():
-        if name.startswith(_RESET) and (wait := duration(value)) is not None:
+        if name.startswith(_RESET) and (wait := parse_duration(value)) is not None:
             yield name.removeprefix(_RESET), wait

@@ -35,10 +35,10 @@ from asgi_llmgate.errors import (
     UpstreamError,
 )
 from asgi_llmgate.protocol.rawjson import truncated
-from asgi_llmgate.protocol.rawjson.strings import loads, repaired
+from asgi_llmgate.protocol.rawjson.strings import parse_or_none, repair
 from asgi_llmgate.protocol.redaction import redacted
-from asgi_llmgate.protocol.servers.error_codes import written_down
-from asgi_llmgate.protocol.servers.error_patterns import capability, overflow
+from asgi_llmgate.protocol.servers.error_codes import known_codes
+from asgi_llmgate.protocol.servers.error_patterns import capability_token, overflow_message
 from asgi_llmgate.protocol.servers.retry_after import seconds_to_wait
 
 _LONGEST = 4000
@@ -138,7 +138,7 @@ _NAMES: Mapping[str, int] = MappingProxyType(
 """The status that a `type` or `code` stands for, where an error comes without one; found by the first name inside
 it."""
 
-OURS: Mapping[type[UpstreamError], str] = MappingProxyType(
+MESSAGES: Mapping[type[UpstreamError], str] = MappingProxyType(
     {
         CredentialRefused: "the gateway's own credential was refused by the model server",
         QuotaExhausted: "the gateway's upstream account has no quota",
@@ -198,12 +198,12 @@ def _make(
     kind: type[UpstreamError], status: int, said: _Said, headers: Mapping[str, str], now: float | None
 ) -> UpstreamError:
     text = redacted(said.text)
-    detail = f"upstream {status} {written_down(said.codes)}".rstrip()
+    detail = f"upstream {status} {known_codes(said.codes)}".rstrip()
     wait = seconds_to_wait(headers, said.text, now=now)
-    if kind in (RequestRejected, TooLarge, Failed) and (too_long := overflow(text, said.codes)) is not None:
+    if kind in (RequestRejected, TooLarge, Failed) and (too_long := overflow_message(text, said.codes)) is not None:
         return PromptTooLong(_without(text, too_long), told=too_long, detail=detail, status=status)
     if kind is TimedOut:
-        error: UpstreamError = TimedOut(OURS[TimedOut], phase="first_byte", detail=detail)
+        error: UpstreamError = TimedOut(MESSAGES[TimedOut], phase="first_byte", detail=detail)
         error.status = status
         return error
     message, told = _message(kind, text)
@@ -219,10 +219,10 @@ def _message(kind: type[UpstreamError], text: str) -> tuple[str, str]:
     """What we say ourselves, and what the caller is told."""
     if kind is UnknownModel:
         found = _MODEL.search(text)
-        return OURS[kind], f"model: {found[1] or found[2] or found[3]}" if found else OURS[kind]
-    ours = OURS[kind]
+        return MESSAGES[kind], f"model: {found[1] or found[2] or found[3]}" if found else MESSAGES[kind]
+    ours = MESSAGES[kind]
     if kind is RequestRejected and text:
-        token = capability(text)
+        token = capability_token(text)
         refused = f"capability_rejected: {token}" if token else ""
         return refused or ours, f"{refused}: {text}" if refused else text
     return ours, f"{ours}: {text}" if kind in _QUOTED and text else ours
@@ -230,7 +230,7 @@ def _message(kind: type[UpstreamError], text: str) -> tuple[str, str]:
 
 def _read(body: bytes) -> _Said | None:
     """What a body says, or the beginning of one; None for what is no JSON object."""
-    value = _parsed(repaired(body))
+    value = _parsed(repair(body))
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
@@ -240,8 +240,8 @@ def _read(body: bytes) -> _Said | None:
 
 
 def _parsed(text: bytes) -> object:
-    value = loads(text)
-    return truncated.read(text.decode()) if value is None else value
+    value = parse_or_none(text)
+    return truncated.parse_truncated(text.decode()) if value is None else value
 
 
 def _find(error: dict[str, Any], depth: int) -> _Said:

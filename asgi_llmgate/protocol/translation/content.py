@@ -14,7 +14,7 @@ from msgspec import Raw
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, read_content
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import Fields, quote
+from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
 from asgi_llmgate.protocol.translation.draft import Draft, named
 
 PLACE = "messages[].content[]."
@@ -49,7 +49,7 @@ def check(draft: Draft, block: Block) -> None:
 
 
 def is_text(part: bytes) -> bool:
-    return objects.opens_with(part) == objects.QUOTE
+    return objects.first_byte(part) == objects.QUOTE
 
 
 def kind_of(part: bytes) -> str:
@@ -68,7 +68,7 @@ def parts(draft: Draft, block: Block) -> list[bytes]:
     match block.type:
         case "text":
             text = block.fields["text"]
-            return [] if objects.is_blank(text) else [text]
+            return [] if objects.is_empty_str(text) else [text]
         case "image":
             return [_image(draft, block)]
         case "document":
@@ -90,8 +90,8 @@ def parts(draft: Draft, block: Block) -> list[bytes]:
 
 def told(block: Block) -> bytes:
     """A block that has no counterpart, as text."""
-    fields = {name: objects.read(value) for name, value in block.fields.items()}
-    return quote(f"[{block.type}] {quote(_without_noise(fields)).decode()}")
+    fields = {name: objects.read_value(value) for name, value in block.fields.items()}
+    return to_json(f"[{block.type}] {to_json(_without_noise(fields)).decode()}")
 
 
 def _without_noise(value: Any) -> Any:
@@ -108,7 +108,7 @@ def _file(fields: Fields) -> InvalidRequest:
 
 def _image(draft: Draft, block: Block) -> bytes:
     source = block.source or {}
-    kind = objects.read_string(source["type"])
+    kind = objects.read_str(source["type"])
     if kind == "file":
         raise _file(source)
     if draft.images_over > 0:
@@ -117,21 +117,21 @@ def _image(draft: Draft, block: Block) -> bytes:
     if kind == "base64" and draft.dialect.images != "none":
         return b'{"type":"image_url","image_url":{"url":%s}}' % _data_url(source)
     if kind == "url" and draft.dialect.images == "all":
-        return b'{"type":"image_url","image_url":{"url":%s}}' % objects.text(source, "url")
+        return b'{"type":"image_url","image_url":{"url":%s}}' % objects.require_raw_str(source, "url")
     draft.report.add(PLACE + "image")
-    return quote("[an image was here that this model cannot be shown]")
+    return to_json("[an image was here that this model cannot be shown]")
 
 
 def _data_url(source: Fields) -> bytes:
-    media_type, data = objects.text(source, "media_type"), objects.text(source, "data")
+    media_type, data = objects.require_raw_str(source, "media_type"), objects.require_raw_str(source, "data")
     return b'"data:%s;base64,%s"' % (bytes(media_type)[1:-1], memoryview(data)[1:-1])
 
 
 def _document(draft: Draft, block: Block) -> list[bytes]:
     source = block.source or {}
-    match objects.read_string(source["type"]):
+    match objects.read_str(source["type"]):
         case "text":
-            return [_titled(block, [objects.text(source, "data")])]
+            return [_titled(block, [objects.require_raw_str(source, "data")])]
         case "content":
             inner = _inside(draft, source.get("content"))
             texts = [part for part in inner if is_text(part)]
@@ -139,10 +139,10 @@ def _document(draft: Draft, block: Block) -> list[bytes]:
         case "file":
             raise _file(source)
         case "base64" if draft.dialect.pdf == "file":
-            name = objects.read_string(block.fields.get("title")) or "document.pdf"
-            return [b'{"type":"file","file":{"filename":%s,"file_data":%s}}' % (quote(name), _data_url(source))]
+            name = objects.read_str(block.fields.get("title")) or "document.pdf"
+            return [b'{"type":"file","file":{"filename":%s,"file_data":%s}}' % (to_json(name), _data_url(source))]
     draft.report.add(PLACE + "document")
-    return [quote(_missing(block, source))]
+    return [to_json(_missing(block, source))]
 
 
 def _inside(draft: Draft, content: Raw | None) -> list[bytes]:
@@ -159,31 +159,31 @@ def _inside(draft: Draft, content: Raw | None) -> list[bytes]:
 
 def _filled(block: Block, *names: str) -> list[bytes]:
     """The texts among some optional fields."""
-    return [value for name in names if (value := objects.filled(block.fields, name)) is not None]
+    return [value for name in names if (value := objects.read_raw_str(block.fields, name)) is not None]
 
 
 def _titled(block: Block, texts: list[bytes]) -> bytes:
-    return objects.joined([*_filled(block, "title", "context"), *texts], rb"\n")
+    return objects.join_strs([*_filled(block, "title", "context"), *texts], rb"\n")
 
 
 def _missing(block: Block, source: Fields) -> str:
-    name = objects.read_string(block.fields.get("title")) or objects.read_string(source.get("url")) or "untitled"
+    name = objects.read_str(block.fields.get("title")) or objects.read_str(source.get("url")) or "untitled"
     size = len(source.get("data", b"")) * 3 // 4000
     return f"[a document was here that this model cannot be shown: {name}" + (f", {size} kB]" if size else "]")
 
 
 def _search_result(draft: Draft, block: Block) -> bytes:
-    texts = [part for part in _inside(draft, objects.given(block.fields, "content")) if is_text(part)]
-    return objects.joined([*_filled(block, "title", "source"), *texts], rb"\n")
+    texts = [part for part in _inside(draft, objects.get_raw(block.fields, "content")) if is_text(part)]
+    return objects.join_strs([*_filled(block, "title", "source"), *texts], rb"\n")
 
 
 def _reference(draft: Draft, block: Block) -> bytes:
-    name = objects.read_string(block.fields.get("tool_name"))
+    name = objects.read_str(block.fields.get("tool_name"))
     tool = draft.request.toolset.declared.get(name)
     if tool is None:
         draft.report.add(PLACE + "tool_reference")
     line = f"Tool now available: {draft.names.upstream(name)}"
     if tool is None or draft.options.tool_references == "names":
-        return quote(line)
-    about = [objects.given(tool.fields, field) for field in ("description", "input_schema")]
-    return quote("\n".join([line, *(bytes(value).decode() for value in about if value is not None)]))
+        return to_json(line)
+    about = [objects.get_raw(tool.fields, field) for field in ("description", "input_schema")]
+    return to_json("\n".join([line, *(bytes(value).decode() for value in about if value is not None)]))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.translation import content
 from asgi_llmgate.protocol.translation.draft import Draft, named
 from asgi_llmgate.protocol.translation.tool_pairs import Turn, turns_of
@@ -41,7 +41,7 @@ def _system_texts(draft: Draft, content: Sequence[Block], place: str) -> list[by
             continue
         draft.report.unknown(place, block.fields, _TEXT)
         text = bytes(block.fields["text"])
-        if not text.startswith(BILLING) and not objects.is_blank(text):
+        if not text.startswith(BILLING) and not objects.is_empty_str(text):
             texts.append(text)
     return texts
 
@@ -72,7 +72,7 @@ class History:
 
     def write_system(self, texts: list[bytes]) -> None:
         if texts:
-            self.written.append(b'{"role":"%s","content":%s}' % (self._role, objects.joined(texts, _BLANK_LINE)))
+            self.written.append(b'{"role":"%s","content":%s}' % (self._role, objects.join_strs(texts, _BLANK_LINE)))
 
     def _say(self, parts: list[bytes]) -> None:
         """Say something as the user."""
@@ -100,7 +100,7 @@ class History:
 
     def _system(self, message: Message, *, is_last_word: bool) -> None:
         self._draft.report.unknown("messages[].", message.fields, _SYSTEM_MESSAGE)
-        if not is_last_word and objects.read_string(message.fields.get("clear_at")) == "next_user_message":
+        if not is_last_word and objects.read_str(message.fields.get("clear_at")) == "next_user_message":
             return
         said = [block for block in message.content if block.type not in _TOOL_CHANGES]
         texts = _system_texts(self._draft, said, content.PLACE)
@@ -108,7 +108,7 @@ class History:
             self._flush()
             self.write_system(texts)
         elif texts:
-            text = objects.joined(texts, _BLANK_LINE)
+            text = objects.join_strs(texts, _BLANK_LINE)
             self._say([b'"<system-reminder>\\n%s\\n</system-reminder>"' % bytes(text)[1:-1]])
 
     def _assistant(self, turn: Turn, *, thinking: bool) -> None:
@@ -131,24 +131,24 @@ class History:
 
     def _call(self, block: Block) -> bytes:
         content.check(self._draft, block)
-        arguments = objects.given(block.fields, "input")
+        arguments = objects.get_raw(block.fields, "input")
         return b'{"id":%s,"type":"function","function":{"name":%s,"arguments":%s}}' % (
             block.fields["id"],
-            quote(self._draft.names.upstream(objects.string(block.fields, "name"))),
-            b'"{}"' if arguments is None else quote(objects.compact(arguments).decode()),
+            to_json(self._draft.names.upstream(objects.require_str(block.fields, "name"))),
+            b'"{}"' if arguments is None else to_json(objects.compact(arguments).decode()),
         )
 
     def _thought(self, block: Block) -> list[bytes]:
         content.check(self._draft, block)
         if self._draft.dialect.reasoning_history == "drop":
             self._draft.report.add(content.PLACE + "thinking")
-        return [quote(thought)] if (thought := objects.read_string(block.fields.get("thinking"))) else []
+        return [to_json(thought)] if (thought := objects.read_str(block.fields.get("thinking"))) else []
 
     def _thinking_field(self, thoughts: list[bytes]) -> bytes:
         name = self._draft.dialect.reasoning_history
         if not thoughts or name == "drop":
             return b""
-        return b',"%s":%s' % (name.encode(), objects.joined(thoughts, rb"\n"))
+        return b',"%s":%s' % (name.encode(), objects.join_strs(thoughts, rb"\n"))
 
     def _spoken(self, parts: list[bytes]) -> list[bytes]:
         """An assistant message holds text only."""
@@ -181,13 +181,13 @@ class History:
                 lines.append(part)
             else:
                 name = f"attached {content.kind_of(part)} {len(attached) // 2 + 1}"
-                lines.append(quote(f"see {name}"))
-                attached += [quote(f"{name}: the output of a tool, not the user's words"), part]
-        return bytes(objects.joined(lines, rb"\n")) if lines else b'"(no output)"'
+                lines.append(to_json(f"see {name}"))
+                attached += [to_json(f"{name}: the output of a tool, not the user's words"), part]
+        return bytes(objects.join_strs(lines, rb"\n")) if lines else b'"(no output)"'
 
 
 def _assistant_message(texts: list[bytes], calls: list[bytes], thinking: bytes) -> bytes:
-    content = objects.joined(texts, rb"\n") if texts else b"null" if calls else b'""'
+    content = objects.join_strs(texts, rb"\n") if texts else b"null" if calls else b'""'
     tools = b',"tool_calls":[%s]' % b",".join(calls) if calls else b""
     return b'{"role":"assistant","content":%s%s%s}' % (content, thinking, tools)
 

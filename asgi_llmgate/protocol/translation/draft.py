@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest
-from asgi_llmgate.protocol.servers.context_window import Count
+from asgi_llmgate.protocol.servers.context_window import PromptCount
 from asgi_llmgate.protocol.servers.corrections import Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.tool_names import ToolNames
@@ -48,8 +48,8 @@ _LONGEST, _MOST = 80, 50
 
 class Report:
     """What was left out or changed, by name: `messages[].content[].cache_control`.  No indices, so that the names can
-    be counted.  They go into records, so a caller's word that could be any text is not among them: `named` says which
-    may, and names of tools are cut to a harmless alphabet and length."""
+    be counted.  They go into records, so a caller's word that could be any text is not among them: `named` says
+    which may, and names of tools are cut to a harmless alphabet and length."""
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}
@@ -79,7 +79,7 @@ def named(word: str) -> str:
 class Draft:
     """`body` holds the fields written so far, each as JSON.  `dialect` is the row for the target's model.
 
-    `counted` is what the upstream said about the prompt when it refused the request, `prefill` the text of a last
+    `prompt_count` is what the upstream said about the prompt when it refused the request, `prefill` the text of a last
     message that is the assistant's, `images_over` how many of the next images are too many for the model.
     """
 
@@ -87,9 +87,9 @@ class Draft:
     target: Target
     dialect: Dialect
     options: Options
-    learnt: Corrections
+    corrections: Corrections
     input_estimate: int
-    counted: Count
+    prompt_count: PromptCount
     names: ToolNames
     images_over: int = 0
     report: Report = field(default_factory=Report)

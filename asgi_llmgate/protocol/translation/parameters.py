@@ -7,7 +7,7 @@ from hashlib import sha256
 from msgspec import Raw
 
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import Fields, quote
+from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
 from asgi_llmgate.protocol.servers import context_window
 from asgi_llmgate.protocol.translation.draft import Draft
 from asgi_llmgate.protocol.translation.tools import allows_strict
@@ -25,24 +25,24 @@ def write_max_tokens(draft: Draft) -> int | None:
     limits = [
         draft.target.max_output_tokens,
         draft.options.max_output_tokens,
-        draft.learnt.max_output_tokens,
+        draft.corrections.max_output_tokens,
         _room(draft),
     ]
     asked = draft.request.max_tokens
     sent = max(min([asked, *(limit for limit in limits if limit)]), draft.dialect.min_output_tokens)
-    draft.body[draft.learnt.max_tokens_field or draft.dialect.max_tokens_field] = b"%d" % sent
+    draft.body[draft.corrections.max_tokens_field or draft.dialect.max_tokens_field] = b"%d" % sent
     return asked if sent > asked else None
 
 
 def _room(draft: Draft) -> int | None:
-    window = draft.learnt.context_window or draft.target.context_window
-    return context_window.room(window, draft.input_estimate, draft.counted) if window else None
+    window = draft.corrections.context_window or draft.target.context_window
+    return context_window.output_that_fits(window, draft.input_estimate, draft.prompt_count) if window else None
 
 
 def write_stops(draft: Draft) -> tuple[str, ...]:
     """Returns the stop sequences that mean something; all of them, also those the upstream does not take."""
-    value = objects.given(draft.request.fields, "stop_sequences")
-    asked = objects.read(value)
+    value = objects.get_raw(draft.request.fields, "stop_sequences")
+    asked = objects.read_value(value)
     if not isinstance(asked, list) or not all(isinstance(stop, str) for stop in asked):
         if value is not None:
             draft.report.add("stop_sequences")
@@ -52,16 +52,16 @@ def write_stops(draft: Draft) -> tuple[str, ...]:
     if len(sent) < len(stops):
         draft.report.add("stop_sequences")
     if sent:
-        draft.body["stop"] = quote(sent)
+        draft.body["stop"] = to_json(sent)
     return stops
 
 
 def write_sampling(draft: Draft) -> None:
     for name in _SAMPLING:
-        value = objects.given(draft.request.fields, name)
+        value = objects.get_raw(draft.request.fields, name)
         if value is None:
             continue
-        if name in draft.dialect.sampling and type(objects.read(value)) in (int, float):
+        if name in draft.dialect.sampling and type(objects.read_value(value)) in (int, float):
             draft.body[name] = bytes(value)
         else:
             draft.report.add(name)
@@ -73,7 +73,7 @@ def write_format(draft: Draft) -> bytes | None:
     if schema is None:
         return None
     if draft.dialect.response_format == "json_schema":
-        strict = b',"strict":true' if allows_strict(objects.read(schema)) else b""
+        strict = b',"strict":true' if allows_strict(objects.read_value(schema)) else b""
         draft.body["response_format"] = b'{"type":"json_schema","json_schema":{"name":"answer","schema":%s%s}}' % (
             schema,
             strict,
@@ -82,21 +82,21 @@ def write_format(draft: Draft) -> bytes | None:
     if draft.dialect.response_format == "json_object":
         draft.body["response_format"] = b'{"type":"json_object"}'
     draft.report.add("output_config.format")
-    return quote(
+    return to_json(
         "Answer with one JSON object, and nothing else, that matches this JSON schema:\n" + bytes(schema).decode()
     )
 
 
 def _schema(draft: Draft) -> Raw | None:
     """The schema in `output_config.format`, or in `output_format`, where the beta had it."""
-    config = objects.opened(objects.given(draft.request.fields, "output_config")) or {}
+    config = objects.read_object(objects.get_raw(draft.request.fields, "output_config")) or {}
     draft.report.unknown("output_config.", config, _OUTPUT_CONFIG)
-    asked = objects.given(config, "format") or objects.given(draft.request.fields, "output_format")
+    asked = objects.get_raw(config, "format") or objects.get_raw(draft.request.fields, "output_format")
     if asked is None:
         return None
-    fields = objects.opened(asked) or {}
-    schema = objects.given(fields, "schema")
-    if objects.read_string(fields.get("type")) == "json_schema" and objects.opened(schema) is not None:
+    fields = objects.read_object(asked) or {}
+    schema = objects.get_raw(fields, "schema")
+    if objects.read_str(fields.get("type")) == "json_schema" and objects.read_object(schema) is not None:
         return schema
     draft.report.add("output_config.format")
     return None
@@ -104,13 +104,13 @@ def _schema(draft: Draft) -> Raw | None:
 
 def write_user(draft: Draft, session_id: str) -> None:
     """Who asks, and in which conversation, both as hashes: the client's `user_id` names a device and a session."""
-    metadata: Fields = objects.opened(objects.given(draft.request.fields, "metadata")) or {}
+    metadata: Fields = objects.read_object(objects.get_raw(draft.request.fields, "metadata")) or {}
     draft.report.unknown("metadata.", metadata, _METADATA)
-    user = objects.read_string(metadata.get("user_id"))
+    user = objects.read_str(metadata.get("user_id"))
     if user and draft.dialect.user and draft.options.user_id == "hashed":
-        draft.body["user"] = quote(sha256(user.encode()).hexdigest())
+        draft.body["user"] = to_json(sha256(user.encode()).hexdigest())
     if session_id and draft.dialect.prompt_cache_key:
-        draft.body["prompt_cache_key"] = quote(sha256(session_id.encode()).hexdigest()[:32])
+        draft.body["prompt_cache_key"] = to_json(sha256(session_id.encode()).hexdigest()[:32])
 
 
 def write_stream(draft: Draft) -> None:
@@ -122,10 +122,10 @@ def write_stream(draft: Draft) -> None:
 
 def finish(draft: Draft) -> bytes:
     """The whole request: without what this upstream has refused before, with what the operator adds."""
-    for name in draft.learnt.refused:
+    for name in draft.corrections.refused_fields:
         if draft.body.pop(name, None) is not None:
             draft.report.add(name)
     for name, value in draft.options.extra_body.items():
-        draft.body[name] = quote(value)
-    pieces = [piece for name, value in draft.body.items() for piece in (b",", quote(name), b":", value)]
+        draft.body[name] = to_json(value)
+    pieces = [piece for name, value in draft.body.items() for piece in (b",", to_json(name), b":", value)]
     return b"".join((b"{", *pieces[1:], b"}"))

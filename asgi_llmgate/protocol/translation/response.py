@@ -57,7 +57,7 @@ from asgi_llmgate.protocol.chat.chunks import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.chat.metadata import Facts
 from asgi_llmgate.protocol.chat.tool_calls import Call, Calls
 from asgi_llmgate.protocol.messages.events import Emitter
-from asgi_llmgate.protocol.rawjson.strings import describe, plain, quoted
+from asgi_llmgate.protocol.rawjson.strings import escape, raw_text, unescape
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 from asgi_llmgate.protocol.translation.response_text import Prose
@@ -165,7 +165,7 @@ class Translator:
         self._is_local = True
         self.begin(out)
         if text:
-            out.text(quoted(text))
+            out.text(escape(text))
             out.close()
         out.finish("end_turn" if text else "max_tokens", None, self.usage)
         self._state = "done"
@@ -213,7 +213,7 @@ class Translator:
             self._add_to_call(None, None, delta.function_call, out)
 
     def _add_to_call(self, index: int | None, call_id: str | None, function: Function, out: Emitter) -> None:
-        arguments = describe(function.arguments)
+        arguments = raw_text(function.arguments)
         if self._prose.limited:
             return
         call, is_new = self._calls.place(index, call_id or "", function.name or "", arguments)
@@ -224,7 +224,7 @@ class Translator:
             self._tell(call, out)
             if self._queue and call.has_just_become_whole():
                 self._move_up(out)
-        elif call.closed and plain(arguments).strip():
+        elif call.closed and unescape(arguments).strip():
             raise Broken("the model server went on with a tool call that was complete")
 
     def _take(self, kind: Input, block: bytes | Call, out: Emitter) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from asgi_llmgate.protocol.chat.chunks import Delta
 from asgi_llmgate.protocol.chat.delta_content import Passage, content_of, reasoning_of, refusal_of
 from asgi_llmgate.protocol.chat.think_tags import ThinkTags
-from asgi_llmgate.protocol.rawjson.strings import plain, quoted
+from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 
 BYTES_PER_TOKEN = 4
@@ -72,14 +72,14 @@ class Prose:
         return admitted
 
     def _limit(self, raw: bytes, room: int) -> bytes:
-        text = plain(raw)
+        text = unescape(raw)
         self._room = max(0, room - len(text))
         if len(text) <= room:
             return raw
         self.limited = True
-        return quoted(text[:room])
+        return escape(text[:room])
 
 
 def _without(raw: bytes, prefill: str) -> bytes:
-    text = plain(raw)
-    return quoted(text.removeprefix(prefill)) if text.startswith(prefill) else raw
+    text = unescape(raw)
+    return escape(text.removeprefix(prefill)) if text.startswith(prefill) else raw

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from msgspec import Raw
 
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.dialects import EFFORTS, Effort
 from asgi_llmgate.protocol.translation.draft import Draft
 
@@ -38,18 +38,18 @@ class Thinking:
 
 def asked(draft: Draft) -> Thinking:
     """What the request says, with the values that make no sense reported and left out."""
-    fields = objects.opened(objects.given(draft.request.fields, "thinking")) or {}
+    fields = objects.read_object(objects.get_raw(draft.request.fields, "thinking")) or {}
     draft.report.unknown("thinking.", fields, _KNOWN)
-    way = objects.read_string(fields.get("type"))
+    way = objects.read_str(fields.get("type"))
     if way not in _WAYS:
         way = ""
-        if objects.given(draft.request.fields, "thinking") is not None:
+        if objects.get_raw(draft.request.fields, "thinking") is not None:
             draft.report.add("thinking")
-    budget = objects.read(fields.get("budget_tokens"))
+    budget = objects.read_value(fields.get("budget_tokens"))
     return Thinking(
         way=way,
         budget=budget if type(budget) is int else 0,
-        display=objects.read_string(fields.get("display")),
+        display=objects.read_str(fields.get("display")),
         effort=_effort(draft),
     )
 
@@ -63,10 +63,10 @@ def _effort(draft: Draft) -> Effort | None:
 
 
 def _effort_in(draft: Draft, output_config: Raw | None) -> Effort | None:
-    value = objects.given(objects.opened(output_config) or {}, "effort")
+    value = objects.get_raw(objects.read_object(output_config) or {}, "effort")
     if value is None:
         return None
-    effort = objects.read_string(value)
+    effort = objects.read_str(value)
     if effort in EFFORTS:
         return effort
     draft.report.add("output_config.effort")
@@ -76,7 +76,7 @@ def _effort_in(draft: Draft, output_config: Raw | None) -> Effort | None:
 def write(draft: Draft, thinking: Thinking, *, with_tools: bool) -> None:
     """Ask for it in the dialect's way."""
     dialect = draft.dialect
-    efforts = draft.learnt.efforts or dialect.efforts
+    efforts = draft.corrections.efforts or dialect.efforts
     if with_tools and dialect.tools_effort is not None:
         effort: Effort | None = _nearest(dialect.tools_effort, efforts)
     else:
@@ -108,24 +108,24 @@ def _nothing(draft: Draft, thinking: Thinking, effort: Effort | None) -> None:
 
 def _as_effort(draft: Draft, thinking: Thinking, effort: Effort | None) -> None:
     if effort is not None:
-        draft.body["reasoning_effort"] = quote(effort)
+        draft.body["reasoning_effort"] = to_json(effort)
 
 
 def _as_openrouter(draft: Draft, thinking: Thinking, effort: Effort | None) -> None:
     if thinking.way == "enabled" and thinking.budget and thinking.effort is None:
-        draft.body["reasoning"] = quote({"max_tokens": thinking.budget})
+        draft.body["reasoning"] = to_json({"max_tokens": thinking.budget})
     elif effort is not None:
-        draft.body["reasoning"] = quote({"effort": effort})
+        draft.body["reasoning"] = to_json({"effort": effort})
 
 
 def _as_template(draft: Draft, thinking: Thinking, effort: Effort | None) -> None:
     if thinking.way in ("enabled", "disabled"):
-        draft.body["chat_template_kwargs"] = quote({"enable_thinking": thinking.way == "enabled"})
+        draft.body["chat_template_kwargs"] = to_json({"enable_thinking": thinking.way == "enabled"})
 
 
 def _as_toggle(draft: Draft, thinking: Thinking, effort: Effort | None) -> None:
     if thinking.way in ("enabled", "disabled"):
-        draft.body["thinking"] = quote({"type": thinking.way})
+        draft.body["thinking"] = to_json({"type": thinking.way})
 
 
 _WRITERS: Mapping[str, Callable[[Draft, Thinking, Effort | None], None]] = {

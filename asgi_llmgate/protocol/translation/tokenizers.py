@@ -14,8 +14,8 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import quote
-from asgi_llmgate.protocol.rawjson.strings import UNREADABLE
+from asgi_llmgate.protocol.rawjson.objects import to_json
+from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.draft import Options
 from asgi_llmgate.protocol.translation.request import to_chat
@@ -45,21 +45,21 @@ _templated = msgspec.json.Decoder(_Templated)
 def prompt_of(request: MessagesRequest, *, target: Target, dialect: Dialect, options: Options) -> bytes:
     """The prompt of a call as the server there would get it.  Raises InvalidRequest."""
     chat = to_chat(request, target=target, dialect=dialect, options=options, request_id="", counting=True)
-    fields = objects.opened(Raw(chat.body)) or {}
+    fields = objects.read_object(Raw(chat.body)) or {}
     kept = {name: fields[name] for name in _PROMPT if name in fields}
-    return quote({**kept, "add_generation_prompt": True})
+    return to_json({**kept, "add_generation_prompt": True})
 
 
 def text_body(text: str) -> bytes:
     """A templated prompt for llama.cpp's `/tokenize`; the marks of the template are tokens of their own."""
-    return quote({"content": text, "add_special": True, "parse_special": True})
+    return to_json({"content": text, "add_special": True, "parse_special": True})
 
 
 def read_count(answer: bytes) -> int:
     """Raises Broken for what holds no count."""
     try:
         counted = _counted.decode(answer)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         counted = _Counted()
     count = counted.count if counted.count is not None else counted.input_tokens
     if counted.count is None and (tokens := bytes(counted.tokens)).startswith(b"["):
@@ -83,5 +83,5 @@ def read_prompt(answer: bytes) -> str:
     """Raises Broken for what is no templated prompt."""
     try:
         return _templated.decode(answer).prompt
-    except UNREADABLE:
+    except DECODE_ERRORS:
         raise Broken("the model server's answer is no prompt") from None

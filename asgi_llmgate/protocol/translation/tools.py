@@ -7,7 +7,7 @@ from typing import Any
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.tool_search import Tool
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import quote
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.translation.draft import Draft
 
 _FUNCTION = frozenset({"type", "name", "description", "input_schema", "defer_loading", "strict"})
@@ -59,10 +59,10 @@ def _report_unsupported(draft: Draft) -> None:
 
 
 def _function(draft: Draft, tool: Tool) -> bytes:
-    description = objects.filled(tool.fields, "description")
-    schema = objects.given(tool.fields, "input_schema") or _NO_SCHEMA
+    description = objects.read_raw_str(tool.fields, "description")
+    schema = objects.get_raw(tool.fields, "input_schema") or _NO_SCHEMA
     return b'{"type":"function","function":{"name":%s%s,"parameters":%s%s}}' % (
-        quote(draft.names.upstream(tool.name)),
+        to_json(draft.names.upstream(tool.name)),
         b',"description":%s' % description if description is not None else b"",
         schema,
         b',"strict":true' if _is_strict(draft, tool) else b"",
@@ -72,7 +72,7 @@ def _function(draft: Draft, tool: Tool) -> bytes:
 def _is_strict(draft: Draft, tool: Tool) -> bool:
     if not objects.is_true(tool.fields.get("strict")):
         return False
-    if draft.dialect.strict_tools and allows_strict(objects.read(tool.fields.get("input_schema"))):
+    if draft.dialect.strict_tools and allows_strict(objects.read_value(tool.fields.get("input_schema"))):
         return True
     draft.report.add("tools[].strict")
     return False
@@ -99,11 +99,11 @@ def allows_strict(schema: Any) -> bool:
 
 
 def _write_choice(draft: Draft) -> None:
-    choice = objects.opened(objects.given(draft.request.fields, "tool_choice"))
+    choice = objects.read_object(objects.get_raw(draft.request.fields, "tool_choice"))
     if choice is None:
         return
     draft.report.unknown("tool_choice.", choice, _CHOICE)
-    written = _choice(draft, objects.read_string(choice.get("type")), objects.read_string(choice.get("name")))
+    written = _choice(draft, objects.read_str(choice.get("type")), objects.read_str(choice.get("name")))
     if written is None:
         draft.report.add("tool_choice")
     else:
@@ -122,7 +122,7 @@ def _choice(draft: Draft, kind: str, name: str) -> bytes | None:
         if name not in draft.request.toolset.offered:
             return None
         if known == "named":
-            return b'{"type":"function","function":{"name":%s}}' % quote(draft.names.upstream(name))
+            return b'{"type":"function","function":{"name":%s}}' % to_json(draft.names.upstream(name))
         draft.report.add("tool_choice.name")
         kind = "any"
     if known == "none" and kind != "auto":

@@ -10,7 +10,7 @@ from asgi_llmgate.errors import Overloaded
 from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, completion_body
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
-from asgi_llmgate.protocol.servers.corrections import NOTHING, Corrections
+from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.protocol.translation.request import Options
 from tests.protocol.answers import call, calls, chunk, counted
@@ -18,10 +18,12 @@ from tests.protocol.answers import call, calls, chunk, counted
 HELLO = b'{"model": "gpt-4o",  "messages": [{"role": "user", "content": "hi"}]%b}'
 
 
-def sent(more: bytes = b"", learnt: Corrections = NOTHING, dialect: Any = DIALECTS["openai"], **extra: Any) -> Any:
+def sent(
+    more: bytes = b"", corrections: Corrections = NO_CORRECTIONS, dialect: Any = DIALECTS["openai"], **extra: Any
+) -> Any:
     request = decode_forwarded(HELLO % more, needs_model=True)
     options = Options(extra_body=extra)
-    return completion_body(request, model="qwen3", dialect=dialect, options=options, learnt=learnt)
+    return completion_body(request, model="qwen3", dialect=dialect, options=options, corrections=corrections)
 
 
 def test_only_what_the_gateway_decides_is_written_anew() -> None:
@@ -48,7 +50,10 @@ def test_usage_is_asked_for_in_every_stream(asked: bytes, options: Any, shows: b
 
 def test_usage_is_not_asked_for_where_that_is_refused() -> None:
     streamed = b',"stream":true'
-    assert b"stream_options" not in sent(streamed, learnt=Corrections(refused=frozenset({"stream_options"})))[0]
+    assert (
+        b"stream_options"
+        not in sent(streamed, corrections=Corrections(refused_fields=frozenset({"stream_options"})))[0]
+    )
     assert b"stream_options" not in sent(streamed, dialect=derive("vllm", {"include_usage": False}))[0]
 
 

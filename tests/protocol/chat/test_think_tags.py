@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_llmgate.protocol.chat.think_tags import ThinkTags
-from asgi_llmgate.protocol.rawjson.strings import plain, quoted
+from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 
 
 def split(*pieces: str) -> list[tuple[str, str]]:
@@ -11,15 +11,15 @@ def split(*pieces: str) -> list[tuple[str, str]]:
     tags = ThinkTags()
     passages = []
     for piece in pieces:
-        passages += [("text", quoted(piece))] if tags.settled else list(tags.split(quoted(piece)))
+        passages += [("text", escape(piece))] if tags.settled else list(tags.split(escape(piece)))
     if not tags.settled:
         passages.append(tags.rest())
     joined: list[tuple[str, str]] = []
     for kind, raw in passages:
         if joined and joined[-1][0] == kind:
-            joined[-1] = (kind, joined[-1][1] + plain(raw))
+            joined[-1] = (kind, joined[-1][1] + unescape(raw))
         elif raw:
-            joined.append((kind, plain(raw)))
+            joined.append((kind, unescape(raw)))
     return joined
 
 

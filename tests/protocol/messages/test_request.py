@@ -182,10 +182,10 @@ def test_an_image_is_seen_wherever_it_lies(decode: Any, block: Any, seen: bool) 
 def test_what_another_reader_could_read_differently_is_not_handed_on(decode: Any, fields: Any, told: str) -> None:
     request = decode(**fields)
     with pytest.raises(InvalidRequest) as refused:
-        request.handed_on  # noqa: B018
+        request.body_to_forward  # noqa: B018
     assert refused.value.told == told
     request = decode(tools=[{"name": "a", "input_schema": {"properties": {"Name": {}, "name": {}}}}])
-    assert request.handed_on is request.opened
+    assert request.body_to_forward is request.opened
 
 
 TWICE = [

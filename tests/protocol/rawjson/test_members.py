@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
-from asgi_llmgate.protocol.rawjson import members, objects
-from asgi_llmgate.protocol.rawjson.members import PROTOCOL, check_members, folded
+from asgi_llmgate.protocol.rawjson import body as body_module
+from asgi_llmgate.protocol.rawjson import members
+from asgi_llmgate.protocol.rawjson.body import locate_values, open_body
+from asgi_llmgate.protocol.rawjson.members import PROTOCOL, check_members, fold_case
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from tests.work import opcodes
 
 
 def check(body: bytes, structure: Structure = STRUCTURE) -> None:
-    check_members(objects.open_body(body), structure)
+    check_members(open_body(body), structure)
 
 
 TWICE = {
@@ -174,7 +176,7 @@ def test_a_name_that_a_reader_in_c_would_end_early_is_refused(body: bytes) -> No
 
 
 def test_the_protocols_names_are_their_own_foldings() -> None:
-    assert {folded(name) for name in PROTOCOL} == PROTOCOL
+    assert {fold_case(name) for name in PROTOCOL} == PROTOCOL
 
 
 def test_names_may_come_again_in_other_objects() -> None:
@@ -272,7 +274,7 @@ def test_the_work_on_repeated_names_grows_with_their_number_and_no_faster(
 
 def _refused(body: bytes) -> None:
     with contextlib.suppress(InvalidRequest):
-        check_members(objects.open_body(body), STRUCTURE)
+        check_members(open_body(body), STRUCTURE)
 
 
 LONG = "n" * 257
@@ -292,14 +294,14 @@ LONG_NAMES = {
 def test_a_name_too_long_for_a_protocol_is_refused_before_it_is_compared(
     body: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members, "folded", None)
-    unescaped = objects._string
+    monkeypatch.setattr(members, "fold_case", None)
+    unescaped = body_module._decode_str
 
     def read(name: bytes) -> str:
         assert len(name) < 257
         return unescaped(name)
 
-    monkeypatch.setattr(objects, "_string", read)
+    monkeypatch.setattr(body_module, "_decode_str", read)
     with pytest.raises(StructureTooLarge, match="a name has more than 256 characters"):
         check((body % name).encode())
 
@@ -317,9 +319,9 @@ def test_letters_beyond_ascii_are_compared_up_to_a_number_in_all_names_together(
     def counted(name: str) -> str:
         nonlocal compared
         compared += len(name)
-        return folded(name)
+        return fold_case(name)
 
-    monkeypatch.setattr(members, "folded", counted)
+    monkeypatch.setattr(members, "fold_case", counted)
     names = {f"{number}" + "ǰ" * 250: 1 for number in range(4_800 // objects)}
     with pytest.raises(StructureTooLarge, match="names of the request have too many letters"):
         check(json.dumps({"messages": [names] * objects}, ensure_ascii=False).encode())
@@ -346,8 +348,8 @@ SPACED = {
 @pytest.mark.parametrize("message", SPACED.values(), ids=SPACED)
 def test_white_space_costs_no_walk(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     many = ", ".join([message] * 500)
-    opened = objects.open_body(f'{{"messages": [{many}], "tool_choice": {message}}}'.encode())
-    monkeypatch.setattr(objects, "step_over", None)
+    opened = open_body(f'{{"messages": [{many}], "tool_choice": {message}}}'.encode())
+    monkeypatch.setattr(members, "locate_values", None)
     check_members(opened, STRUCTURE)
 
 
@@ -368,8 +370,8 @@ def test_objects_with_escaped_names_are_walked_over_up_to_a_number(name: str, mo
         walked += len(fields)
         return step_over(text, at, fields, starts)
 
-    step_over = objects.step_over
-    monkeypatch.setattr(objects, "step_over", counted)
+    step_over = locate_values
+    monkeypatch.setattr(members, "locate_values", counted)
     one = f'{{"{name}":1}}'
     check(f'{{"messages":[{",".join([one] * 19_000)}]}}'.encode())
     walked = 0

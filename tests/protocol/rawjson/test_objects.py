@@ -6,6 +6,7 @@ import pytest
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.body import open_body
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ from asgi_llmgate.protocol.rawjson import objects
 )
 def test_a_body_that_two_readers_could_read_differently_is_refused(body: bytes, complaint: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        objects.open_body(body)
+        open_body(body)
     assert re.search(complaint, refused.value.told)
 
 
@@ -51,7 +52,7 @@ def test_a_body_that_two_readers_could_read_differently_is_refused(body: bytes, 
     ids=["nested names are their own", "white space", "quotes in names and values", "nothing", "only white space"],
 )
 def test_each_value_is_found_where_it_stands(body: bytes) -> None:
-    opened = objects.open_body(body)
+    opened = open_body(body)
     assert opened.starts.keys() == opened.fields.keys()
     for name, start in opened.starts.items():
         assert body[start:].startswith(opened.fields[name])
@@ -71,7 +72,7 @@ def test_each_value_is_found_where_it_stands(body: bytes) -> None:
     ids=["one", "spaced", "two", "new", "new and old", "into nothing", "none"],
 )
 def test_what_is_not_rewritten_stays_as_it_came(body: bytes, changes: dict[str, bytes], expected: bytes) -> None:
-    assert objects.open_body(body).rewritten(changes) == expected
+    assert open_body(body).replace_values(changes) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,44 +86,44 @@ def test_what_is_not_rewritten_stays_as_it_came(body: bytes, changes: dict[str, 
     ids=["first half", "second half", "a whole one before", "an escaped backslash is no escape"],
 )
 def test_half_an_emoji_is_mended(sent: bytes, read: str) -> None:
-    assert objects.read(objects.open_body(sent).fields["a"]) == read
+    assert objects.read_value(open_body(sent).fields["a"]) == read
 
 
 def test_readers_say_what_is_wrong_and_where() -> None:
-    fields = objects.open_body(b'{"n":1,"s":"x","l":[{},2],"o":{},"e":"","z":null,"huge":1e999}').fields
+    fields = open_body(b'{"n":1,"s":"x","l":[{},2],"o":{},"e":"","z":null,"huge":1e999}').fields
     with pytest.raises(InvalidRequest, match=r"^q: Field required$"):
-        objects.text(fields, "q")
+        objects.require_raw_str(fields, "q")
     with pytest.raises(InvalidRequest, match=r"^n: Input should be a valid string$"):
-        objects.text(fields, "n")
+        objects.require_raw_str(fields, "n")
     with pytest.raises(InvalidRequest, match=r"^q: Field required$"):
-        objects.string(fields, "q")
+        objects.require_str(fields, "q")
     with pytest.raises(InvalidRequest, match=r"^n: Input should be a valid string$"):
-        objects.string(fields, "n")
+        objects.require_str(fields, "n")
     with pytest.raises(InvalidRequest, match=r"^n: Input should be a valid list$"):
-        objects.objects(fields["n"], "n")
+        objects.require_objects(fields["n"], "n")
     with pytest.raises(InvalidRequest, match=r"^l\.1: Input should be an object$"):
-        objects.objects(fields["l"], "l")
+        objects.require_objects(fields["l"], "l")
 
 
 def test_tolerant_readers_give_nothing_for_what_they_cannot_use() -> None:
-    fields = objects.open_body(b'{"n":1,"s":"x","l":[{},2],"o":{},"e":"","z":null,"huge":1e999}').fields
-    assert objects.given(fields, "z") is None
-    assert objects.given(fields, "q") is None
-    assert [objects.filled(fields, name) for name in ("q", "n", "e")] == [None, None, None]
-    assert bytes(objects.filled(fields, "s") or b"") == b'"x"'
-    assert objects.opened(fields["n"]) is None
-    assert objects.opened(fields["o"]) == {}
-    assert objects.read_string(fields["n"]) == ""
+    fields = open_body(b'{"n":1,"s":"x","l":[{},2],"o":{},"e":"","z":null,"huge":1e999}').fields
+    assert objects.get_raw(fields, "z") is None
+    assert objects.get_raw(fields, "q") is None
+    assert [objects.read_raw_str(fields, name) for name in ("q", "n", "e")] == [None, None, None]
+    assert bytes(objects.read_raw_str(fields, "s") or b"") == b'"x"'
+    assert objects.read_object(fields["n"]) is None
+    assert objects.read_object(fields["o"]) == {}
+    assert objects.read_str(fields["n"]) == ""
     assert objects.read_objects(None) == []
     assert objects.read_objects(fields["l"]) == []
-    assert objects.read(fields["huge"]) is None
-    assert objects.read(None) is None
+    assert objects.read_value(fields["huge"]) is None
+    assert objects.read_value(None) is None
 
 
 def test_json_is_made_compact_without_being_changed() -> None:
-    fields = objects.open_body(b'{"a": { "b" : 1.50 , "a" : [ 1 , "x  y" ] } }').fields
+    fields = open_body(b'{"a": { "b" : 1.50 , "a" : [ 1 , "x  y" ] } }').fields
     assert objects.compact(fields["a"]) == b'{"b":1.50,"a":[1,"x  y"]}'
 
 
 def test_an_opened_body_shows_nothing_of_itself() -> None:
-    assert repr(objects.open_body(b'{"prompt":"secret"}')) == "Opened(19 bytes)"
+    assert repr(open_body(b'{"prompt":"secret"}')) == "OpenedBody(19 bytes)"

@@ -8,17 +8,26 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from asgi_llmgate.protocol.rawjson import strings
-from asgi_llmgate.protocol.rawjson.strings import describe, is_utf8, loads, nested, object_in, plain, quoted, repaired
+from asgi_llmgate.protocol.rawjson.strings import (
+    embedded_object,
+    escape,
+    escape_json,
+    is_utf8,
+    parse_or_none,
+    raw_text,
+    repair,
+    unescape,
+)
 from tests.work import opcodes, peak
 
 
 @given(st.text(max_size=20))
 def test_quoting_and_reading_are_each_others_reverse(text: str) -> None:
-    assert plain(quoted(text)) == text
+    assert unescape(escape(text)) == text
 
 
 def test_a_nested_value_can_be_read_twice() -> None:
-    assert json.loads(json.loads(b'"%b"' % nested(b'{"x":"\\"\xc3\xa9"}'))) == {"x": '"é'}
+    assert json.loads(json.loads(b'"%b"' % escape_json(b'{"x":"\\"\xc3\xa9"}'))) == {"x": '"é'}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +46,7 @@ def test_a_nested_value_can_be_read_twice() -> None:
     ],
 )
 def test_halves_of_characters_are_mended_and_nothing_else(broken: bytes, mended: bytes) -> None:
-    assert repaired(broken) == mended
+    assert repair(broken) == mended
 
 
 _pieces = st.sampled_from(
@@ -49,7 +58,7 @@ _pieces = st.sampled_from(
 def test_a_text_is_mended_as_its_characters_would_be(raw: str) -> None:
     read = json.loads(f'"{raw}"')
     whole = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in read)
-    assert json.loads(b'"%b"' % repaired(raw.encode())) == whole
+    assert json.loads(b'"%b"' % repair(raw.encode())) == whole
 
 
 @pytest.mark.parametrize(
@@ -74,8 +83,8 @@ def test_mending_is_bounded_by_what_a_text_that_was_cut_needs(text: bytes) -> No
             looked += place.stop - place.start if place.stop is not None else 0
             return super().__getitem__(place)
 
-    assert repaired(text) == text
-    assert opcodes(lambda: strings._lost(Counted(text))) < 3_000_000
+    assert repair(text) == text
+    assert opcodes(lambda: strings._lone_surrogates(Counted(text))) < 3_000_000
     assert looked < 6_000_000
 
 
@@ -101,7 +110,7 @@ def test_utf8_is_recognised(data: bytes, yes: bool) -> None:
     ids=["object", "white space", "half a surrogate", "half", "two", "list", "nothing", "too deep"],
 )
 def test_an_object_in_a_string_is_found(raw: bytes, found: bytes | None) -> None:
-    assert object_in(raw) == found
+    assert embedded_object(raw) == found
 
 
 @pytest.mark.parametrize(
@@ -109,7 +118,7 @@ def test_an_object_in_a_string_is_found(raw: bytes, found: bytes | None) -> None
     [(b'"a\\n"', b"a\\n"), (b"null", b""), (b"", b""), (b'{"x":"y"}', rb"{\"x\":\"y\"}"), (b"1", b"1")],
 )
 def test_any_value_can_be_written_into_a_string(value: bytes, raw: bytes) -> None:
-    assert describe(Raw(value)) == raw
+    assert raw_text(Raw(value)) == raw
 
 
 @pytest.mark.parametrize(
@@ -118,7 +127,7 @@ def test_any_value_can_be_written_into_a_string(value: bytes, raw: bytes) -> Non
     ids=["json", "half", "no utf-8", "too deep", "too long a number"],
 )
 def test_what_is_no_json_is_none(data: bytes, value: object) -> None:
-    assert loads(data) == value
+    assert parse_or_none(data) == value
 
 
 @pytest.mark.parametrize("place", [0, 65_534, 65_535, 65_536, 131_071, 199_997])

@@ -204,7 +204,7 @@ def test_texts_to_embed_may_be_many_numbers_that_are_not_opened(value: Any, take
 
 
 def test_what_is_no_list_of_objects_is_not_opened_to_find_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_elements", None)
+    monkeypatch.setattr(objects, "_decode_elements", None)
     asked = decode_forwarded(json.dumps({"messages": [1] * 900, "tools": ["a"] * 9}).encode(), needs_model=False)
     assert (asked.message_count, asked.has_images, asked.tool_names) == (0, False, ())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_llmgate.protocol.rawjson.truncated import read
+from asgi_llmgate.protocol.rawjson.truncated import parse_truncated
 from tests.work import opcodes
 
 WHOLE = (
@@ -17,7 +17,7 @@ WHOLE = (
 
 @pytest.mark.parametrize("end", range(1, len(WHOLE) + 1))
 def test_every_beginning_of_an_error_is_read(end: int) -> None:
-    value: Any = read(WHOLE[:end])
+    value: Any = parse_truncated(WHOLE[:end])
     error = value.get("error")
     assert error is None or isinstance(error, dict)
     message = (error or {}).get("message")
@@ -51,7 +51,7 @@ def test_every_beginning_of_an_error_is_read(end: int) -> None:
     ],
 )
 def test_what_is_open_at_the_end_is_closed(text: str, value: object) -> None:
-    assert read(text) == value
+    assert parse_truncated(text) == value
 
 
 json_values = st.recursive(
@@ -64,7 +64,7 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(max_size=3), json_values, min_size=1), st.data())
 def test_the_beginning_of_any_object_is_an_object_with_its_first_members(value: dict[str, Any], data: Any) -> None:
     text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
-    found = read(text[: data.draw(st.integers(1, len(text)))])
+    found = parse_truncated(text[: data.draw(st.integers(1, len(text)))])
     assert isinstance(found, dict)
     assert list(found)[:-1] == list(value)[: max(len(found) - 1, 0)]
     assert all(found[name] == value[name] for name in list(found)[:-1])
@@ -72,5 +72,5 @@ def test_the_beginning_of_any_object_is_an_object_with_its_first_members(value: 
 
 @pytest.mark.parametrize("piece", ['"', "\\", '"a":', "[", "{", '{"', "]", "a", ",", '\\"', '"\\'])
 def test_the_work_is_in_proportion_to_the_text(piece: str) -> None:
-    once, fourfold = (opcodes(lambda size=size: read(piece * size)) for size in (2_000, 8_000))
+    once, fourfold = (opcodes(lambda size=size: parse_truncated(piece * size)) for size in (2_000, 8_000))
     assert fourfold <= 4.5 * once + 1000

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.protocol.servers.capabilities import Lack, fitted, lacks
-from asgi_llmgate.protocol.servers.corrections import Corrections, corrections
+from asgi_llmgate.protocol.servers.capabilities import Capability, missing_capabilities, without_capabilities
+from asgi_llmgate.protocol.servers.corrections import Corrections, find_corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -15,7 +15,7 @@ PDF = {"type": "document", "source": {"type": "base64", "media_type": "applicati
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "lacking"),
+    ("status", "error", "missing"),
     [
         (400, "Invalid content type. image_url is only supported by certain models.", {"images"}),
         (400, "openai/gpt-oss-20b is not a multimodal model", {"images"}),
@@ -41,12 +41,13 @@ PDF = {"type": "document", "source": {"type": "base64", "media_type": "applicati
         (400, "This response_format type is unavailable now", {"json_schema"}),
     ],
 )
-def test_what_a_model_says_that_it_lacks(status: int, error: str, lacking: set[Lack]) -> None:
+def test_what_a_model_says_that_it_lacks(status: int, error: str, missing: set[Capability]) -> None:
     body = json.dumps({"error": {"message": error}})
-    [(span, found)] = lacks(status, body)
-    assert found == lacking
+    [(span, found)] = missing_capabilities(status, body)
+    assert found == missing
     assert body[slice(*span)] in error
-    assert [correction.learnt for correction in corrections(status, body)] == [Corrections(lacking=frozenset(lacking))]
+    [correction] = find_corrections(status, body)
+    assert correction.changes == Corrections(missing=frozenset(missing))
 
 
 @pytest.mark.parametrize(
@@ -62,14 +63,14 @@ def test_what_a_model_says_that_it_lacks(status: int, error: str, lacking: set[L
     ids=["a format", "a size", "one image", "one schema", "another status", "a quoted request"],
 )
 def test_what_says_nothing_about_the_model(status: int, error: str) -> None:
-    assert list(lacks(status, error)) == []
+    assert list(missing_capabilities(status, error)) == []
 
 
 def test_a_conversation_is_written_as_for_a_dialect_that_lacks_it(translate: Any) -> None:
-    lacking = frozenset[Lack]({"images", "documents", "mid_system", "same_role_twice", "json_schema"})
+    missing = frozenset[Capability]({"images", "documents", "mid_system", "same_role_twice", "json_schema"})
     schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     told = translate(
-        more={"learnt": Corrections(lacking=lacking)},
+        more={"corrections": Corrections(missing=missing)},
         messages=[{"role": "user", "content": [IMAGE, PDF]}, {"role": "system", "content": "Mind the gap."}],
         output_config={"format": {"type": "json_schema", "schema": schema}},
     )
@@ -83,12 +84,14 @@ def test_a_conversation_is_written_as_for_a_dialect_that_lacks_it(translate: Any
 def test_a_gateway_that_refuses_what_it_cannot_do_refuses_it(translate: Any) -> None:
     with pytest.raises(InvalidRequest, match="image: not supported here"):
         translate(
-            more={"learnt": Corrections(lacking=frozenset({"images"}))},
+            more={"corrections": Corrections(missing=frozenset({"images"}))},
             options={"strict": True},
             messages=[{"role": "user", "content": [IMAGE]}],
         )
 
 
 def test_a_dialect_that_lacks_nothing_is_the_row_itself() -> None:
-    assert fitted(DIALECTS["openai"], frozenset()) is DIALECTS["openai"]
-    assert fitted(DIALECTS["openai"], frozenset({"images"})) is fitted(DIALECTS["openai"], frozenset({"images"}))
+    assert without_capabilities(DIALECTS["openai"], frozenset()) is DIALECTS["openai"]
+    assert without_capabilities(DIALECTS["openai"], frozenset({"images"})) is without_capabilities(
+        DIALECTS["openai"], frozenset({"images"})
+    )

@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_llmgate.protocol.servers.context_window import LEAST, UNCOUNTED, Count, count, room
-from asgi_llmgate.protocol.servers.error_patterns import overflow
+from asgi_llmgate.protocol.servers.context_window import (
+    MIN_OUTPUT_TOKENS,
+    NO_PROMPT_COUNT,
+    PromptCount,
+    output_that_fits,
+    read_prompt_count,
+)
+from asgi_llmgate.protocol.servers.error_patterns import overflow_message
 from tests.protocol.answers import vllm_refusal
 
 
@@ -15,68 +21,73 @@ from tests.protocol.answers import vllm_refusal
         (
             "'max_tokens' or 'max_completion_tokens' is too large: 128000. This model's maximum context length is "
             "32768 tokens and your request has 1000 input tokens (128000 > 32768 - 1000).",
-            Count(1000, False, 32768, 128000),
+            PromptCount(1000, False, 32768, 128000),
         ),
         (
             "This model's maximum context length is 32768 tokens. However, you requested 129000 tokens (1000 in the "
             "messages, 128000 in the completion).",
-            Count(1000, False, 32768, 128000),
+            PromptCount(1000, False, 32768, 128000),
         ),
         (
             "This endpoint's maximum context length is 131072 tokens. However, you requested about 150000 tokens "
             "(20000 of text input, 2000 of tool input, 128000 in the output).",
-            Count(22000, False, 131072, 128000),
+            PromptCount(22000, False, 131072, 128000),
         ),
-        (vllm_refusal(20000, 32000, 32768), Count(769, True, 32768, 32000)),
+        (vllm_refusal(20000, 32000, 32768), PromptCount(769, True, 32768, 32000)),
         (
             "You passed 769 input tokens and requested 32000 output tokens. However, the model's context length is "
             "only 32768 tokens, resulting in a maximum input length of 768 tokens.",
-            Count(769, True, 32768, 32000),
+            PromptCount(769, True, 32768, 32000),
         ),
         (
             "You passed 700 input tokens and requested 32768 output tokens. However, the model's context length is "
             "only 32768 tokens, resulting in a maximum input length of 0 tokens.",
-            Count(700, False, 32768, 32768),
+            PromptCount(700, False, 32768, 32768),
         ),
         (
             "You passed 90000 input characters and requested 32000 output tokens. However, the model's context length "
             "is only 32768 tokens, resulting in a maximum input length of 768 tokens (at most 24576 characters).",
-            Count(769, True, 32768, 32000),
+            PromptCount(769, True, 32768, 32000),
         ),
         (
             "max_tokens=128000cannot be greater than max_model_len=max_total_tokens=32768. Please request fewer",
-            Count(0, False, 32768, 128000),
+            PromptCount(0, False, 32768, 128000),
         ),
-        ("something else", UNCOUNTED),
+        ("something else", NO_PROMPT_COUNT),
     ],
     ids=["vLLM, 2025", "OpenAI", "OpenRouter", "vLLM", "vLLM, passed", "all of it", "characters", "window", "nothing"],
 )
-def test_what_a_refusal_says(text: str, said: Count) -> None:
-    assert count(text) == said
+def test_what_a_refusal_says(text: str, said: PromptCount) -> None:
+    assert read_prompt_count(text) == said
 
 
 @pytest.mark.parametrize(
     ("window", "estimate", "counted", "asked"),
     [
-        (32768, 1000, UNCOUNTED, 31668),
-        (32768, 40000, UNCOUNTED, LEAST),
-        (32768, 1000, Count(32000), 768),
-        (32768, 1000, Count(32768), 1),
-        (32768, 1000, Count(769, is_least=True), 31668),
-        (32768, 1000, Count(12768, is_least=True), 5000),
-        (32768, 1000, Count(30000, is_least=True), LEAST),
+        (32768, 1000, NO_PROMPT_COUNT, 31668),
+        (32768, 40000, NO_PROMPT_COUNT, MIN_OUTPUT_TOKENS),
+        (32768, 1000, PromptCount(32000), 768),
+        (32768, 1000, PromptCount(32768), 1),
+        (32768, 1000, PromptCount(769, is_lower_bound=True), 31668),
+        (32768, 1000, PromptCount(12768, is_lower_bound=True), 5000),
+        (32768, 1000, PromptCount(30000, is_lower_bound=True), MIN_OUTPUT_TOKENS),
     ],
     ids=["guessed", "too long", "counted", "full", "as guessed", "longer than guessed", "much longer"],
 )
-def test_what_to_ask_for_next(window: int, estimate: int, counted: Count, asked: int) -> None:
-    assert room(window, estimate, counted) == asked
+def test_what_to_ask_for_next(window: int, estimate: int, counted: PromptCount, asked: int) -> None:
+    assert output_that_fits(window, estimate, counted) == asked
 
 
 @pytest.mark.parametrize(
     ("counted", "tokens"),
-    [(UNCOUNTED, 1000), (Count(900), 900), (Count(900, is_least=True), 1000), (Count(1100, is_least=True), 1100)],
+    [
+        (NO_PROMPT_COUNT, 1000),
+        (PromptCount(900), 900),
+        (PromptCount(900, is_lower_bound=True), 1000),
+        (PromptCount(1100, is_lower_bound=True), 1100),
+    ],
 )
-def test_how_long_the_prompt_is_as_far_as_is_known(counted: Count, tokens: int) -> None:
+def test_how_long_the_prompt_is_as_far_as_is_known(counted: PromptCount, tokens: int) -> None:
     assert counted.estimate(1000) == tokens
 
 
@@ -87,15 +98,15 @@ def test_how_long_the_prompt_is_as_far_as_is_known(counted: Count, tokens: int) 
     asked=st.integers(1, 200_000),
 )
 def test_a_prompt_is_answered_or_truly_too_long(window: int, prompt: int, guess: float, asked: int) -> None:
-    counted, before, output, tries = UNCOUNTED, 0, asked, 0
+    counted, before, output, tries = NO_PROMPT_COUNT, 0, asked, 0
     while (refusal := vllm_refusal(prompt, output, window)) and output != before:
-        said = count(refusal)
+        said = read_prompt_count(refusal)
         counted = said if said.tokens else counted
-        before, output = output, min(asked, room(window, int(prompt * guess), counted))
+        before, output = output, min(asked, output_that_fits(window, int(prompt * guess), counted))
         tries += 1
     assert tries < 8
     if refusal:
-        told = overflow(refusal)
+        told = overflow_message(refusal)
         assert told is not None
         assert told.startswith("prompt is too long: ")
-        assert prompt > window - max(LEAST, output)
+        assert prompt > window - max(MIN_OUTPUT_TOKENS, output)

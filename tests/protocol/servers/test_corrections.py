@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.protocol.servers.context_window import count
-from asgi_llmgate.protocol.servers.corrections import NOTHING, Corrections, corrections
+from asgi_llmgate.protocol.servers.context_window import read_prompt_count
+from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections, find_corrections
 
 
 def learn(status: int, error: str) -> list[Corrections]:
-    return [correction.learnt for correction in corrections(status, error)]
+    return [correction.changes for correction in find_corrections(status, error)]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def learn(status: int, error: str) -> list[Corrections]:
     ],
 )
 def test_a_field_that_an_upstream_refuses_is_remembered(status: int, error: str, refused: str) -> None:
-    assert set(learn(status, error)) == {Corrections(refused=frozenset({refused}))}
+    assert set(learn(status, error)) == {Corrections(refused_fields=frozenset({refused}))}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_limit_of_output_tokens_is_remembered(error: str, limit: int) -> None:
 )
 def test_a_context_window_is_remembered_and_what_the_prompt_took_of_it(error: str, window: int, prompt: int) -> None:
     assert learn(400, error) == [Corrections(context_window=window)]
-    assert count(error).tokens == prompt
+    assert read_prompt_count(error).tokens == prompt
 
 
 def test_a_limit_of_images_is_remembered() -> None:
@@ -163,37 +163,39 @@ def test_a_refusal_of_several_things_is_read_in_its_order() -> None:
         '{"loc":["body","max_tokens"],"msg":"Input should be less than or equal to 8192"}]}'
     )
     fields, limit = ("stream_options", "parallel_tool_calls"), Corrections(max_output_tokens=8192)
-    assert learn(422, error) == [*(Corrections(refused=frozenset({field})) for field in fields), limit]
+    assert learn(422, error) == [*(Corrections(refused_fields=frozenset({field})) for field in fields), limit]
 
 
 def test_lessons_add_up_and_of_two_limits_the_smaller_counts() -> None:
     first = Corrections(
-        refused=frozenset({"stop"}), lacking=frozenset({"images"}), max_output_tokens=4096, context_window=9999
+        refused_fields=frozenset({"stop"}), missing=frozenset({"images"}), max_output_tokens=4096, context_window=9999
     )
-    second = Corrections(refused=frozenset({"top_k"}), max_output_tokens=8192, max_images=2, efforts=("low",))
+    second = Corrections(refused_fields=frozenset({"top_k"}), max_output_tokens=8192, max_images=2, efforts=("low",))
     both = Corrections(
-        refused=frozenset({"stop", "top_k"}),
-        lacking=frozenset({"images"}),
+        refused_fields=frozenset({"stop", "top_k"}),
+        missing=frozenset({"images"}),
         efforts=("low",),
         max_output_tokens=4096,
         context_window=9999,
         max_images=2,
     )
-    assert first.adding(second) == second.adding(first) == both
-    assert both.adding(NOTHING) == NOTHING.adding(both) == both
-    assert Corrections(max_tokens_field="a").adding(Corrections(max_tokens_field="b")).max_tokens_field == "b"
+    assert first.merge(second) == second.merge(first) == both
+    assert both.merge(NO_CORRECTIONS) == NO_CORRECTIONS.merge(both) == both
+    assert Corrections(max_tokens_field="a").merge(Corrections(max_tokens_field="b")).max_tokens_field == "b"
 
 
 def test_a_complaint_about_what_has_been_corrected_is_known_again() -> None:
-    corrected = Corrections(refused=frozenset({"stop"}), lacking=frozenset({"images"}), max_output_tokens=4096)
-    assert Corrections(refused=frozenset({"stop"})).repeats(corrected)
-    assert Corrections(lacking=frozenset({"images", "documents"})).repeats(corrected)
-    assert not Corrections(refused=frozenset({"top_k"}), lacking=frozenset({"documents"})).repeats(corrected)
+    corrected = Corrections(refused_fields=frozenset({"stop"}), missing=frozenset({"images"}), max_output_tokens=4096)
+    assert Corrections(refused_fields=frozenset({"stop"})).repeats(corrected)
+    assert Corrections(missing=frozenset({"images", "documents"})).repeats(corrected)
+    assert not Corrections(refused_fields=frozenset({"top_k"}), missing=frozenset({"documents"})).repeats(corrected)
     assert not Corrections(max_output_tokens=4096).repeats(corrected), "limits come down step by step"
 
 
 @pytest.mark.parametrize("limit", [1, 50, 1023, 1024, 8192])
 def test_a_limit_that_no_model_has_is_for_one_call(limit: int) -> None:
-    said = Corrections(max_output_tokens=limit, context_window=4 * limit, max_images=1, refused=frozenset({"stop"}))
-    kept = said.lasting()
-    assert kept == (said if limit >= 1024 else Corrections(max_images=1, refused=frozenset({"stop"})))
+    said = Corrections(
+        max_output_tokens=limit, context_window=4 * limit, max_images=1, refused_fields=frozenset({"stop"})
+    )
+    kept = said.shareable()
+    assert kept == (said if limit >= 1024 else Corrections(max_images=1, refused_fields=frozenset({"stop"})))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.protocol.servers.error_codes import written_down
+from asgi_llmgate.protocol.servers.error_codes import known_codes
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from asgi_llmgate.protocol.servers.error_codes import written_down
     ],
 )
 def test_a_code_is_written_down_if_it_is_one_of_a_list(codes: str, expected: str) -> None:
-    assert written_down(codes) == expected
+    assert known_codes(codes) == expected

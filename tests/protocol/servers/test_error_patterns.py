@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from asgi_llmgate.protocol.servers.error_patterns import capability, overflow
+from asgi_llmgate.protocol.servers.error_patterns import capability_token, overflow_message
 
 COMPACTS = re.compile(r"prompt is too long[^0-9]*(\d+)\s*tokens?\s*>\s*(\d+)", re.IGNORECASE)
 """How Claude Code finds the numbers."""
@@ -188,7 +188,7 @@ TOO_MUCH = "input length and `max_tokens` exceed context limit: {} + {} > {}".fo
     ],
 )
 def test_each_servers_numbers_are_said_in_the_words_that_the_client_knows(text: str, message: str) -> None:
-    assert overflow(text) == message
+    assert overflow_message(text) == message
     assert COMPACTS.search(message) or ASKS_FOR_LESS.search(message)
 
 
@@ -208,7 +208,7 @@ def test_each_servers_numbers_are_said_in_the_words_that_the_client_knows(text: 
     ids=["Ollama", "Ollama, old", "OpenAI", "llama.cpp", "Groq", "Qwen", "Bedrock", "code alone", "numbers that fit"],
 )
 def test_an_overflow_without_numbers_still_makes_the_client_compact(text: str, codes: str) -> None:
-    message = overflow(text, codes)
+    message = overflow_message(text, codes)
     assert message is not None
     assert message.startswith("prompt is too long (capability_rejected: prompt_too_long): ")
     assert message.endswith(text)
@@ -225,7 +225,7 @@ def test_an_overflow_without_numbers_still_makes_the_client_compact(text: str, c
     ],
 )
 def test_other_refusals_are_no_overflow(text: str) -> None:
-    assert overflow(text) is None
+    assert overflow_message(text) is None
 
 
 @pytest.mark.parametrize(
@@ -261,4 +261,4 @@ def test_other_refusals_are_no_overflow(text: str) -> None:
     ],
 )
 def test_the_token_of_a_feature_that_is_refused(text: str, token: str | None) -> None:
-    assert capability(text) == token
+    assert capability_token(text) == token

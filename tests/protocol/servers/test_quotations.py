@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from asgi_llmgate.protocol.servers.corrections import corrections
-from asgi_llmgate.protocol.servers.quotations import LARGEST, may_be_quoted, phrases
+from asgi_llmgate.protocol.servers.corrections import find_corrections
+from asgi_llmgate.protocol.servers.quotations import MAX_SEARCHED, may_come_from_request, telling_phrases
 from tests.protocol.refusals import REFUSALS
 
 
@@ -22,7 +22,7 @@ def request(text: str, **more: Any) -> bytes:
 
 def is_quoted(refusal: str, body: bytes) -> bool:
     """What holds for all that the refusal seems to say; it says something."""
-    [quoted] = {may_be_quoted(correction.said, body) for correction in corrections(400, refusal)}
+    [quoted] = {may_come_from_request(correction.phrases, body) for correction in find_corrections(400, refusal)}
     return quoted
 
 
@@ -51,9 +51,9 @@ def test_whatever_a_server_quotes_of_a_request_is_found_there(data: st.DataObjec
     refusal = data.draw(HARMLESS) + show(text[start:end]) + data.draw(HARMLESS)
     escape = data.draw(st.booleans())
     body = json.dumps({"messages": [{"role": "user", "content": text}]}, ensure_ascii=escape).encode()
-    found = corrections(400, refusal)
+    found = find_corrections(400, refusal)
     assume(found)
-    assert all(may_be_quoted(correction.said, body) for correction in found)
+    assert all(may_come_from_request(correction.phrases, body) for correction in found)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_words_that_a_server_joins_are_found_in_parts() -> None:
 
 
 def test_letters_that_only_python_takes_for_others_make_no_refusal() -> None:
-    assert corrections(400, "doe\u017f not \u017fupport image\u017f") == ()
-    assert corrections(400, "max_to\u212aens cannot exceed \u0665\u0665\u0665\u0665") == ()
+    assert find_corrections(400, "doe\u017f not \u017fupport image\u017f") == ()
+    assert find_corrections(400, "max_to\u212aens cannot exceed \u0665\u0665\u0665\u0665") == ()
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_letters_that_only_python_takes_for_others_make_no_refusal() -> None:
         (b'{"image_url":{"url" : "\\u0068ttps://caller.test/"}}', True),
         (b'{"properties":{"url":{"type":"string"}}}', False),
         (b'{"text":"\\"url\\":\\"https://caller.test/\\""}', False),
-        (b" " * LARGEST, False),
-        (b" " * (LARGEST + 1), True),
+        (b" " * MAX_SEARCHED, False),
+        (b" " * (MAX_SEARCHED + 1), True),
         (b"\\u4e16" * 20_000, False),
         (b"\\u4e16" * 20_001, True),
         (b"\\x1b\\\\x1b" * 10_001, True),
     ],
 )
 def test_what_cannot_be_known_counts_as_a_quotation(body: bytes, quoted: bool) -> None:
-    assert may_be_quoted([(b"does", b"not", b"support", b"images")], body) is quoted
+    assert may_come_from_request([(b"does", b"not", b"support", b"images")], body) is quoted
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_what_cannot_be_known_counts_as_a_quotation(body: bytes, quoted: bool) -
     ids=repr,
 )
 def test_looking_takes_no_more_than_some_copies_of_the_request(piece: bytes) -> None:
-    body = piece * (LARGEST // 2 // len(piece))
+    body = piece * (MAX_SEARCHED // 2 // len(piece))
     tracemalloc.start()
-    assert not may_be_quoted([(b"does", b"not", b"support", b"images"), (b"e", b"support", b"x")], body)
+    assert not may_come_from_request([(b"does", b"not", b"support", b"images"), (b"e", b"support", b"x")], body)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * len(body)
@@ -122,7 +122,7 @@ def test_looking_takes_no_more_than_some_copies_of_the_request(piece: bytes) -> 
 def test_a_sentence_is_known_by_its_words_and_by_what_stands_around_its_telling_ones() -> None:
     text = "Sorry: 'stop' is not supported with this model"
     match, telling = (text.index("'stop'"), text.index("ed with")), (text.index("not"), text.index("ed with"))
-    assert set(phrases(text, match, telling)) == {
+    assert set(telling_phrases(text, match, telling)) == {
         (b"stop", b"is", b"not", b"support"),
         (b"stop", b"is", b"not", b"supported"),
         (b"is", b"not", b"supported", b"with"),

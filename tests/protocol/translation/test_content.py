@@ -199,7 +199,7 @@ def test_of_more_images_than_a_model_takes_the_newest_are_shown(translate: Any) 
     call = {"type": "tool_use", "id": "t", "name": "Read", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [picture("BBBB")]}
     told = translate(
-        more={"learnt": Corrections(max_images=2)},
+        more={"corrections": Corrections(max_images=2)},
         messages=[
             {"role": "user", "content": [picture("AAAA")]},
             {"role": "assistant", "content": [call]},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.protocol.servers.context_window import Count
+from asgi_llmgate.protocol.servers.context_window import PromptCount
 from asgi_llmgate.protocol.servers.corrections import Corrections
 from asgi_llmgate.protocol.servers.dialects import derive
 
@@ -27,7 +27,7 @@ OPEN = {"type": "object", "properties": {"title": {"type": "string"}}}
         (128000, {"options": {"max_output_tokens": 4096}, "target": {"max_output_tokens": 16384}}, 4096),
         (
             128000,
-            {"more": {"learnt": Corrections(max_output_tokens=8192)}, "target": {"max_output_tokens": 16384}},
+            {"more": {"corrections": Corrections(max_output_tokens=8192)}, "target": {"max_output_tokens": 16384}},
             8192,
         ),
         (100, {"target": {"max_output_tokens": 16384}}, 100),
@@ -36,13 +36,17 @@ OPEN = {"type": "object", "properties": {"title": {"type": "string"}}}
             128000,
             {
                 "target": {"context_window": 99},
-                "more": {"learnt": Corrections(context_window=32768), "input_estimate": 1000},
+                "more": {"corrections": Corrections(context_window=32768), "input_estimate": 1000},
             },
             31668,
         ),
         (128000, {"target": {"context_window": 32768}, "more": {"input_estimate": 32000}}, 1024),
-        (128000, {"target": {"context_window": 32768}, "more": {"input_estimate": 9, "counted": Count(32000)}}, 768),
-        (128000, {"target": {"context_window": 32768}, "more": {"counted": Count(32768)}}, 16),
+        (
+            128000,
+            {"target": {"context_window": 32768}, "more": {"input_estimate": 9, "prompt_count": PromptCount(32000)}},
+            768,
+        ),
+        (128000, {"target": {"context_window": 32768}, "more": {"prompt_count": PromptCount(32768)}}, 16),
     ],
     ids=[
         "no limit known",
@@ -67,7 +71,7 @@ def test_max_tokens_is_what_is_asked_as_far_as_the_model_goes(
 
 
 def test_max_tokens_goes_where_the_server_has_said_that_it_wants_it(translate: Any) -> None:
-    body = translate(more={"learnt": Corrections(max_tokens_field="max_completion_tokens")}).body
+    body = translate(more={"corrections": Corrections(max_tokens_field="max_completion_tokens")}).body
     assert (body.get("max_tokens"), body["max_completion_tokens"]) == (None, 100)
 
 
@@ -204,7 +208,9 @@ def test_a_stream_asks_for_its_usage(translate: Any) -> None:
 
 
 def test_case_22_include_usage_refused_is_not_asked_for_again(translate: Any) -> None:
-    told = translate(stream=True, more={"learnt": Corrections(refused=frozenset({"stream_options", "top_k"}))})
+    told = translate(
+        stream=True, more={"corrections": Corrections(refused_fields=frozenset({"stream_options", "top_k"}))}
+    )
     assert told.body["stream"] is True
     assert "stream_options" not in told.body
     assert told.dropped == {"stream_options"}

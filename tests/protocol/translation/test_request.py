@@ -20,7 +20,7 @@ def test_the_plainest_request(translate: Any) -> None:
     assert (plan.model, plan.echo_model) == ("qwen3", False)
     assert plan.input_estimate > 0
     assert plan.names == {}
-    assert told.chat.local is None
+    assert told.chat.local_text is None
 
 
 def test_the_asked_name_is_echoed_where_the_settings_say_so(translate: Any) -> None:
@@ -103,7 +103,7 @@ def test_a_region_is_promised_only_where_the_backend_states_it(
 @pytest.mark.parametrize("stream", [True, False])
 def test_case_60_max_tokens_zero_is_answered_locally_with_nothing(translate: Any, stream: bool) -> None:
     chat = translate(max_tokens=0, stream=stream).chat
-    assert (chat.local, chat.body, chat.stream) == ("", b"", stream)
+    assert (chat.local_text, chat.body, chat.stream) == ("", b"", stream)
 
 
 ASKED = [{"role": "user", "content": "x"}]

@@ -78,8 +78,11 @@ def test_thinking_is_asked_for_in_the_dialects_way(
 def test_what_the_server_has_said_of_its_efforts_holds(
     translate: Any, dialect: str, model: str, fields: Any, sent: str
 ) -> None:
-    learnt = Corrections(efforts=("low", "medium"))
-    assert translate(dialect=dialect, to=model, more={"learnt": learnt}, **fields).body["reasoning_effort"] == sent
+    corrections = Corrections(efforts=("low", "medium"))
+    assert (
+        translate(dialect=dialect, to=model, more={"corrections": corrections}, **fields).body["reasoning_effort"]
+        == sent
+    )
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_a_dialect_without_the_parallel_flag_does_not_get_it(translate: Any) -> 
 )
 def test_case_53_server_tools_alone_are_answered_locally(translate: Any, choice: Any) -> None:
     told = translate(tools=[SEARCH], stream=True, **choice)
-    assert told.chat.local == "Tools not available through this gateway: web_search."
+    assert told.chat.local_text == "Tools not available through this gateway: web_search."
     assert told.dropped == {"tools[].web_search"}
     assert told.chat.body == b""
     assert told.chat.stream is True
@@ -165,7 +165,7 @@ def test_case_53_server_tools_alone_are_answered_locally(translate: Any, choice:
 
 def test_case_53_server_tools_alone_are_dropped_where_the_settings_say_so(translate: Any) -> None:
     told = translate(tools=[SEARCH], options={"unsupported_tools": "drop"})
-    assert told.chat.local is None
+    assert told.chat.local_text is None
     assert "tools" not in told.body
     assert told.dropped == {"tools[].web_search"}
 

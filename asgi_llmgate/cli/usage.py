@@ -180,13 +180,13 @@ def _as_json(row: Mapping[str, Any]) -> str:
 
 
 def _as_text(row: Mapping[str, Any]) -> str:
-    from asgi_llmgate.usage.ledger.report import shown_time
+    from asgi_llmgate.usage.ledger.report import format_time
     from asgi_llmgate.usage.ledger.schema import NANO
 
     tokens = "" if row["input_tokens"] is None else f"{row['input_tokens']} in {row['output_tokens'] or 0} out"
     cost = "" if row["cost_nano"] is None else f"${row['cost_nano'] / NANO:.4f}"
     parts = [
-        shown_time(row["time_ms"]),
+        format_time(row["time_ms"]),
         str(row["status"]),
         row["outcome"] if not row["reason"] else f"{row['outcome']} {row['reason']}",
         row["subject"] or "-",

@@ -35,7 +35,7 @@ from asgi_llmgate.page.login_link import OneTimeLink
 from asgi_llmgate.page.queries import Numbers, Series, Visible
 from asgi_llmgate.page.rendering import Renderer
 from asgi_llmgate.usage.ledger import Database, NewerSchema, parse_url
-from asgi_llmgate.usage.ledger.report import safe_cell, shown_time
+from asgi_llmgate.usage.ledger.report import format_time, safe_cell
 from asgi_llmgate.usage.ledger.schema import NANO
 
 log = logging.getLogger("llmgate")
@@ -215,7 +215,7 @@ class UsagePage:
                 cost = None if row["cost_nano"] is None else row["cost_nano"] / NANO
                 own = row["fields"] or {}
                 facts = {**row, "tools": ", ".join(row["tools"] or ())}
-                cells = [shown_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(facts[name] for name in _COLUMNS), cost]
+                cells = [format_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(facts[name] for name in _COLUMNS), cost]
                 writer.writerow([safe_cell(cell) for cell in (*cells, *(own.get(name) for name in fields))])
             yield out.getvalue().encode("utf-8")
         if header:

@@ -12,7 +12,7 @@ from asgi_llmgate.page import formatting
 from asgi_llmgate.page.charts import Chart, lines, stacked
 from asgi_llmgate.page.filters import SPANS, Query
 from asgi_llmgate.page.queries import Overview, Sums, Times
-from asgi_llmgate.usage.ledger.report import shown_time
+from asgi_llmgate.usage.ledger.report import format_time
 from asgi_llmgate.usage.ledger.schema import NANO
 
 _HERE = Path(__file__).parent / "templates"
@@ -43,7 +43,7 @@ class Renderer:
             "count": formatting.count,
             "dollars": formatting.dollars,
             "milliseconds": formatting.milliseconds,
-            "clock": shown_time,
+            "clock": format_time,
         }
         self._page = self._templates.get_template("page.html")
         self._away = self._templates.get_template("away.html")
@@ -85,7 +85,7 @@ class Renderer:
 
 
 def _charts(overview: Overview, form: str) -> list[Chart]:
-    labels = [shown_time(start * 1000, form) for start in overview.starts]
+    labels = [format_time(start * 1000, form) for start in overview.starts]
     bars = overview.bars
     return [
         stacked(

@@ -142,6 +142,6 @@ def test_what_ended_processes_have_left_is_inserted(folder: Path) -> None:
 
     left = Journal(folder / "llmgate-journal")
     left.append(encode(record("left", time=ago())))
-    left.forget()
+    left.after_fork()
     assert run("drain").exit_code == 0
     assert '"left"' in run("tail", "-n", "1", "--format", "json").output

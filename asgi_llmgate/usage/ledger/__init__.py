@@ -1,8 +1,9 @@
-"""Records in a database: the ledger, its journal, and what can be read from it."""
+"""The ledger: usage records in a database, its write-ahead journal, and reports."""
 
 from __future__ import annotations
 
-from asgi_llmgate.usage.ledger.database import Database, parse_url
+from asgi_llmgate.usage.ledger.database import Database
+from asgi_llmgate.usage.ledger.engines import parse_url
 from asgi_llmgate.usage.ledger.schema import NewerSchema
 from asgi_llmgate.usage.ledger.sink import Ledger, State
 

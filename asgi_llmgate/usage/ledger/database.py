@@ -1,27 +1,24 @@
-"""The ledger's database: SQLite in a file, or PostgreSQL, by way of SQLAlchemy Core.
+"""The ledger's database: SQLite in a file, or PostgreSQL, through SQLAlchemy Core.
 
-Synchronous on purpose.  What writes to it is a thread of its own, which belongs to no event loop and so serves all of
-them, and what reads from it (a report, the page) takes a thread for as long as it reads; the asynchronous drivers would
-do the same behind an event loop that can be closed under them.
+It is synchronous on purpose.  The writer is a thread of its own, which belongs to no event loop and therefore serves
+all of them; a reader (a report, the usage page) uses a thread while it reads.
 
-Writers take turns, so that a batch and its rollups are one step: `BEGIN IMMEDIATE` in SQLite, an advisory lock in
-PostgreSQL.
+Only one writer works at a time, so that a batch of records and its rollups are one step: `BEGIN IMMEDIATE` in SQLite,
+an advisory lock in PostgreSQL.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
 
-from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import rows
+from asgi_llmgate.usage.ledger.engines import make_engine, parse_url
 from asgi_llmgate.usage.ledger.schema import (
     GRAINS,
     ROLLUPS,
@@ -35,51 +32,21 @@ from asgi_llmgate.usage.ledger.schema import (
 from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
-DRIVERS = {
-    "sqlite": "sqlite+pysqlite",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-}
-_WAIT = 30
-"""Seconds that a writer waits for its turn."""
+_WRITER_LOCK = 0x6C6C6D67
+"""Number of the advisory lock in PostgreSQL ("llmg" in ASCII)."""
 
-_TURN = 0x6C6C6D67
-"""The advisory lock's number: "llmg"."""
+# Seconds that rollups by the minute and by the hour are kept; those by the day are kept as long as the records.
+_KEEP_MINUTES = 2 * 86400
+_KEEP_HOURS = 100 * 86400
 
-_MINUTES_KEPT = 2 * 86400
-_HOURS_KEPT = 100 * 86400
-_PRUNED_AT_ONCE = 5000
-
-
-def parse_url(text: str, folder: Path) -> sa.URL:
-    """`sqlite:///FILE` (relative to `folder`) or `postgresql://...`, with the driver that we use.
-
-    Raises SettingsError, which does not repeat the text: a password may be in it.
-    """
-    try:
-        url = sa.make_url(text)
-    except ArgumentError:
-        raise SettingsError("not a database URL", hint="such as sqlite:///llmgate.db or postgresql://host/db") from None
-    if url.drivername not in DRIVERS:
-        raise SettingsError(f"{url.drivername} is not supported", hint="sqlite:///FILE or postgresql://HOST/DATABASE")
-    url = url.set(drivername=DRIVERS[url.drivername])
-    if url.get_backend_name() == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise SettingsError("a ledger in memory keeps nothing", hint="name a file: sqlite:///llmgate.db")
-        url = url.set(database=str(folder.absolute() / url.database))
-    else:
-        try:
-            import psycopg  # noqa: F401
-        except ImportError:
-            raise SettingsError("PostgreSQL needs psycopg", hint="pip install 'asgi-llmgate[postgresql]'") from None
-    return url
+_PRUNE_BATCH = 5000
+"""Rows of one delete: other writers wait while it runs."""
 
 
 class Database:
-    """One engine.  Connects at the first use; `forget` is for the child of a fork.
+    """The tables of a ledger.  Connects at the first use.  All methods block; readers may be in several threads.
 
-    `url`: as for `parse_url`, a file relative to the working directory.
+    `url`: see `parse_url`; the file of a text is relative to the working directory.
     """
 
     def __init__(self, url: sa.URL | str) -> None:
@@ -89,128 +56,138 @@ class Database:
 
     @property
     def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
         return self._url.get_backend_name()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection that only reads, and sees one state of the data from its first statement on."""
+        """A connection for reading.  From its first statement on it sees one unchanging state of the data."""
         isolation = {"isolation_level": "REPEATABLE READ"} if self.dialect == "postgresql" else {}
         with self._connected().connect().execution_options(**isolation) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction, alone among writers; it is committed at the end of the block."""
+        """A transaction of the only writer.  It is committed at the end of the block."""
         with self._connected().connect().execution_options(writes=True) as connection, connection.begin():
             if self.dialect == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TURN)))
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITER_LOCK)))
             yield connection
 
     def ping(self) -> None:
-        """Raises what SQLAlchemy raises where the database does not answer."""
+        """Connect.  Raises the errors of SQLAlchemy if the database does not work."""
         with self.reading() as connection:
             connection.execute(sa.select(1))
 
     def migrate(self) -> None:
-        """Make or renew the tables, once until `close`.  Raises schema.NewerSchema."""
+        """Create or upgrade the tables, once until `close`.  Raises schema.NewerSchema."""
         if not self._migrated:
             with self.writing() as connection:
                 migrate(connection)
             self._migrated = True
 
     def insert(self, records: Sequence[UsageRecord]) -> int:
-        """Write these records and what they add to the rollups; those that are there already are left alone.
+        """Write records and add them to the rollups.  Records that are in the database already are skipped.
 
-        Returns how many were new.
+        Returns the number of new records.
         """
-        made = {row["request_id"]: row for row in map(rows.row_of, records)}
-        if not made:
+        by_id = {row["request_id"]: row for row in map(rows.record_row, records)}
+        if not by_id:
             return 0
         self.migrate()
         with self.writing() as connection:
-            self._assign_series(connection, list(made.values()))
+            self._assign_series(connection, list(by_id.values()))
             statement = self._insert(usage_record).on_conflict_do_nothing(index_elements=["request_id"])
-            new = connection.scalars(statement.returning(usage_record.c.request_id), list(made.values())).all()
-            fresh = [made[request_id] for request_id in new]
-            self._add_up(connection, usage_rollup, rows.rollups(fresh))
-            self._add_up(connection, usage_tools, rows.tool_rollups(fresh, self._tools(connection, fresh)))
-        return len(fresh)
+            new_ids = connection.scalars(statement.returning(usage_record.c.request_id), list(by_id.values())).all()
+            # Only new rows are added up: a segment may be inserted again after a crash.
+            new = [by_id[request_id] for request_id in new_ids]
+            self._add_to(connection, usage_rollup, rows.rollups(new))
+            self._add_to(connection, usage_tools, rows.tool_rollups(new, self._known_tools(connection, new)))
+        return len(new)
 
     def prune(self, before: int) -> int:
-        """Delete what is older than this (Unix seconds), some thousand rows at a time; returns the number of records.
+        """Delete records that are older than `before` (Unix seconds), and rollups that end before it.
 
-        Rollups by the minute and by the hour go earlier than those by the day, which say the same.
+        Returns the number of deleted records.
         """
         self.migrate()
         deleted = 0
-        old = sa.select(usage_record.c.id).where(usage_record.c.time_ms < before * 1000).limit(_PRUNED_AT_ONCE)
+        old = sa.select(usage_record.c.id).where(usage_record.c.time_ms < before * 1000).limit(_PRUNE_BATCH)
         while True:
             with self.writing() as connection:
                 count = connection.execute(usage_record.delete().where(usage_record.c.id.in_(old))).rowcount
             deleted += count
-            if count < _PRUNED_AT_ONCE:
+            if count < _PRUNE_BATCH:
                 break
         with self.writing() as connection:
             for table in ROLLUPS:
                 connection.execute(table.delete().where(table.c.start + table.c.grain <= before))
+            # Series that nothing refers to any more.
             left = sa.select(usage_rollup.c.series_id).union(sa.select(usage_record.c.series_id))
             connection.execute(usage_series.delete().where(usage_series.c.id.not_in(left)))
         return deleted
 
     def thin(self, now: int) -> None:
-        """Delete the fine rollups that nobody looks at any more: minutes of two days ago, hours of a hundred."""
+        """Delete rollups by the minute after two days and by the hour after a hundred; `now` in Unix seconds.
+
+        The rollups by the day contain the same sums.
+        """
         self.migrate()
         with self.writing() as connection:
             for table in ROLLUPS:
-                for grain, kept in ((60, _MINUTES_KEPT), (3600, _HOURS_KEPT)):
+                for grain, kept in ((60, _KEEP_MINUTES), (3600, _KEEP_HOURS)):
                     old = (table.c.grain == grain) & (table.c.start < now - kept)
                     connection.execute(table.delete().where(old))
 
     def close(self) -> None:
-        """Let go of all connections, and of what is known of the database; the next use begins anew."""
+        """Close all connections.  The next use connects again and checks the tables again."""
         self._migrated = False
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
 
-    def forget(self) -> None:
-        """Leave the connections to the process that we were forked from."""
+    def after_fork(self) -> None:
+        """For the child of a fork: drop the connections without closing them, since the parent uses them."""
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
 
-    def _assign_series(self, connection: sa.Connection, made: list[rows.Row]) -> None:
-        series = [rows.series_of(row) for row in made]
-        found = self._series_ids(connection, [each["key"] for each in series])
-        if any(each["key"] not in found for each in series):
-            names = self._names(connection)
-            series = [each if each["key"] in found else rows.within_room(each, names) for each in series]
-            known = {each["key"]: each for each in series}
-            found = self._series_ids(connection, list(known))
-            if missing := [each for key, each in known.items() if key not in found]:
+    def _assign_series(self, connection: sa.Connection, records: list[rows.Row]) -> None:
+        """Set `series_id` of each row, and write the series that are new."""
+        series = [rows.series_row(row) for row in records]
+        ids = self._series_ids(connection, [each["key"] for each in series])
+        if any(each["key"] not in ids for each in series):
+            names = self._known_names(connection)
+            series = [each if each["key"] in ids else rows.bound_names(each, names) for each in series]
+            by_key = {each["key"]: each for each in series}
+            ids = self._series_ids(connection, list(by_key))
+            if missing := [each for key, each in by_key.items() if key not in ids]:
                 connection.execute(self._insert(usage_series).on_conflict_do_nothing(index_elements=["key"]), missing)
-                found = self._series_ids(connection, list(known))
-        for row, each in zip(made, series, strict=True):
-            row["series_id"] = found[each["key"]]
+                ids = self._series_ids(connection, list(by_key))
+        for row, each in zip(records, series, strict=True):
+            row["series_id"] = ids[each["key"]]
 
-    def _names(self, connection: sa.Connection) -> dict[str, set[str]]:
-        """The values that there are in the ledger, by dimension."""
+    def _known_names(self, connection: sa.Connection) -> dict[str, set[str]]:
+        """The values of each unbounded dimension that are in the ledger."""
         return {
             name: set(connection.scalars(sa.select(usage_series.c[name]).distinct())) - {"", OTHER}
-            for name in rows.INVENTED
+            for name in rows.UNBOUNDED
         }
 
-    def _tools(self, connection: sa.Connection, made: list[rows.Row]) -> dict[int, set[str]]:
-        """The tools of each of their days that the ledger tells apart; all that there are where one is new."""
-        names: dict[int, set[str]] = {rows.day_of(row): set() for row in made}
-        called = {(rows.day_of(row), tool) for row in made for tool in rows.tools(row)}
+    def _known_tools(self, connection: sa.Connection, records: list[rows.Row]) -> dict[int, set[str]]:
+        """Start of each day of these records -> the tools of that day in the ledger.
+
+        Only as far as needed: all tools of a day are read if one of the records calls a new one.
+        """
+        names: dict[int, set[str]] = {rows.day_start(row): set() for row in records}
+        called = {(rows.day_start(row), tool) for row in records for tool in rows.tools(row)}
         for day in names:
             table = usage_tools.c
-            there = sa.select(table.tool).distinct().where(table.grain == GRAINS[-1], table.start == day)
-            mine = {tool for start, tool in called if start == day}
-            names[day] = set(connection.scalars(there.where(table.tool.in_(mine)))) if mine else set()
-            if mine - names[day]:
-                names[day] = set(connection.scalars(there))
+            known = sa.select(table.tool).distinct().where(table.grain == GRAINS[-1], table.start == day)
+            of_day = {tool for start, tool in called if start == day}
+            names[day] = set(connection.scalars(known.where(table.tool.in_(of_day)))) if of_day else set()
+            if of_day - names[day]:
+                names[day] = set(connection.scalars(known))
             names[day].discard(OTHER)
         return names
 
@@ -218,44 +195,17 @@ class Database:
         query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(keys))
         return {row.key: row.id for row in connection.execute(query)}
 
-    def _add_up(self, connection: sa.Connection, table: sa.Table, made: list[rows.Row]) -> None:
-        if made:
+    def _add_to(self, connection: sa.Connection, table: sa.Table, added: list[rows.Row]) -> None:
+        if added:
             insert = self._insert(table)
             sums = {name: table.c[name] + insert.excluded[name] for name in SUMS}
-            place = list(table.primary_key)
-            connection.execute(insert.on_conflict_do_update(index_elements=place, set_=sums), made)
+            key = list(table.primary_key)
+            connection.execute(insert.on_conflict_do_update(index_elements=key, set_=sums), added)
 
     def _insert(self, table: sa.Table) -> Any:
         return (postgresql if self.dialect == "postgresql" else sqlite).insert(table)
 
     def _connected(self) -> sa.Engine:
         if self._engine is None:
-            self._engine = _sqlite(self._url) if self.dialect == "sqlite" else _postgresql(self._url)
+            self._engine = make_engine(self._url)
         return self._engine
-
-
-def _postgresql(url: sa.URL) -> sa.Engine:
-    options = {"connect_timeout": 10, "application_name": "llmgate"}
-    return sa.create_engine(url, connect_args=options, pool_size=2, pool_pre_ping=True, hide_parameters=True)
-
-
-def _sqlite(url: sa.URL) -> sa.Engine:
-    """https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#enabling-non-legacy-sqlite-transactional-modes"""
-    assert url.database is not None
-    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    engine = sa.create_engine(url, connect_args={"timeout": _WAIT}, hide_parameters=True)
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver's own notion of when a transaction begins
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a journal segment is deleted on the word of a commit
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine

@@ -1,8 +1,9 @@
-"""From the journal to the database: the ledger's thread, and how it says what does not work.
+"""The ledger's thread, which moves records from the journal to the database.
 
-It takes the segments that this process has written so far, and those of dead processes; inserts their lines in batches;
-and deletes each segment after the commit of its last one.  What is refused on its own account is put aside, or it would
-hold up everything behind it; whatever else goes wrong is tried again, since nothing is lost meanwhile.
+It takes the segments that this process has written so far and those of processes that have ended, inserts their lines
+in batches, and deletes a segment after its last batch is committed.  A record that the database refuses because of its
+values is put into a file of its own, because it would block all records behind it.  After any other error the same work
+is done again later; nothing is lost meanwhile.
 """
 
 from __future__ import annotations
@@ -17,74 +18,41 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.journal import Journal, Segment
 from asgi_llmgate.usage.ledger.rows import decode, encode
-from asgi_llmgate.usage.ledger.schema import NewerSchema
+from asgi_llmgate.usage.ledger.status import Status, describe_error
 from asgi_llmgate.usage.record import UsageRecord
 from asgi_llmgate.usage.tracebacks import format_traceback
 
 log = logging.getLogger("llmgate")
 
 BATCH = 500
+"""Records of one insert."""
+
 REJECTED = "rejected.txt"
+"""File in the journal's folder for records that the database refuses."""
 
-LOOK_AROUND = 10.0
-"""Seconds between two looks for what dead processes have left."""
+ADOPT_INTERVAL = 10.0
+"""Seconds between two searches for segments of processes that have ended."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-_HOUR = 3600.0
+MIN_RETRY_DELAY, MAX_RETRY_DELAY = 1.0, 30.0
+"""Seconds before the same work is done again after an error; doubled each time."""
 
-_OF_THE_ROW = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
-"""Errors that another try will not mend, and that are one row's alone."""
+_PRUNE_INTERVAL = 3600.0
 
-
-class Status:
-    """What works; the log is told when that changes.  `dropped` counts records that are lost to the ledger."""
-
-    def __init__(self) -> None:
-        self.journal = True
-        self.database = True
-        self.thread = True
-        self.dropped = 0
-
-    def journal_fails(self, error: OSError) -> None:
-        if self.journal:
-            log.error("the ledger's journal cannot be written: %s; its records wait in memory", error.strerror)
-        self.journal = False
-
-    def journal_works(self) -> None:
-        if not self.journal:
-            log.warning("the ledger's journal can be written again")
-        self.journal = True
-
-    def database_fails(self, error: Exception) -> None:
-        if self.database:
-            log.error("the ledger's database does not work (%s); records wait in the journal", _why(error))
-        self.database = False
-
-    def database_works(self) -> None:
-        if not self.database:
-            log.warning("the ledger's database works again")
-        self.database = True
-
-    def thread_fails(self, error: BaseException | None) -> None:
-        if self.thread:
-            why = "it is gone" if error is None else _why(error)
-            log.error("the ledger's thread does not work (%s); records wait in the journal", why)
-        self.thread = False
-
-    def thread_works(self) -> None:
-        if not self.thread:
-            log.warning("the ledger's thread works again")
-        self.thread = True
+_ROW_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
+"""Errors that are due to the values of one row.  Inserting it again would fail again."""
 
 
 class Drainer:
-    """Inserts what is in `journal`, and in `memory`; forgets records after `keep` seconds (None: never), and fine
-    rollups as `Database.thin` says.  `now`: the clock that their age is read from (Unix seconds)."""
+    """Inserts what is in `journal` and in `memory` into `database`.
+
+    Once an hour it deletes records older than `keep` seconds (None: never) and fine rollups (`Database.thin`).  `now`
+    is the clock for their age, in Unix seconds.
+    """
 
     def __init__(
         self,
@@ -102,120 +70,130 @@ class Drainer:
         self._status = status
         self._keep = keep
         self._now = now
-        self._pending: list[Segment] = []
-        self._held: list[bytes] = []
-        self._look_at = self._prune_at = 0.0
+        self._segments: list[Segment] = []
+        # Lines from `memory` that are being inserted; an error must not lose them.
+        self._from_memory: list[bytes] = []
+        self._adopt_at = self._prune_at = 0.0
 
     def run(self, news: threading.Event, stop: threading.Event, linger: float) -> None:
-        """Drain `linger` seconds after there are `news`, more slowly while that fails, until `stop`."""
-        pause = 0.0
+        """Drain until `stop`: `linger` seconds after `news` is set, or after a growing delay while that fails."""
+        delay = 0.0
         try:
             while True:
-                news.wait(pause or LOOK_AROUND)
-                stopping = stop.wait(pause or linger)
+                news.wait(delay or ADOPT_INTERVAL)
+                stopping = stop.wait(delay or linger)
                 news.clear()
-                good = self.once(last=stopping)
+                complete = self.drain(last=stopping)
                 self._status.thread_works()
-                pause = 0.0 if good else min(pause * 2 or FIRST_PAUSE, LONGEST_PAUSE)
+                delay = 0.0 if complete else min(delay * 2 or MIN_RETRY_DELAY, MAX_RETRY_DELAY)
                 if stopping:
                     return
         finally:
             self.close()
 
-    def once(self, *, last: bool = True) -> bool:
-        """Insert what there is; False when something had to be left for later."""
+    def drain(self, *, last: bool = True) -> bool:
+        """Insert everything that is there.  Returns False if something had to be left for later.
+
+        With `last` the segments of other processes are looked for in any case.
+        """
         self._probe_journal()
         try:
             if not self._status.database:
                 self._database.ping()
             self._insert_memory()
-            self._take(last)
-            while self._pending:
-                self._insert(line for line in self._pending[0].lines() if line)
-                self._pending.pop(0).discard()
-            self._forget_old()
+            self._collect_segments(last)
+            while self._segments:
+                self._insert(line for line in self._segments[0].lines() if line)
+                # Only now: the last insert of this segment is committed.
+                self._segments.pop(0).discard()
+            self._prune()
         except Exception as error:
             self._status.database_fails(error)
-            self._database.close()  # it may be another one when it is back, without our tables
+            # After an outage it may be another database, without tables; closing makes `migrate` run again.
+            self._database.close()
             return False
         self._status.database_works()
         return True
 
     def close(self) -> None:
-        """Leave what is not inserted to others."""
-        self._memory.extendleft(reversed(self._held))
-        for segment in self._pending:
+        """Leave what is not inserted to other processes, and close the database."""
+        self._memory.extendleft(reversed(self._from_memory))
+        for segment in self._segments:
             segment.close()
         self._database.close()
 
     def _probe_journal(self) -> None:
-        """A journal that fails is tried without waiting for a record: where `/readyz` fails, none may come."""
+        # A load balancer sends no requests while `/readyz` fails, so no record would ever show that it works again.
         if not self._status.journal:
             with suppress(OSError):
                 self._journal.probe()
                 self._status.journal_works()
 
-    def _take(self, last: bool) -> None:
-        if last or not self._pending:  # while the database is away, one segment grows instead of many
-            self._pending += self._journal.take()
-        if last or time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_AROUND
-            self._pending += self._journal.adopt()
+    def _collect_segments(self, last: bool) -> None:
+        # While the database is unreachable one segment grows, instead of one more file at each try.
+        if last or not self._segments:
+            self._segments += self._journal.take()
+        if last or time.monotonic() >= self._adopt_at:
+            self._adopt_at = time.monotonic() + ADOPT_INTERVAL
+            self._segments += self._journal.adopt()
 
     def _insert_memory(self) -> None:
-        while self._memory or self._held:
-            while self._memory and len(self._held) < BATCH:
-                self._held.append(self._memory.popleft())
-            self._insert(self._held)
-            self._held.clear()
+        while self._memory or self._from_memory:
+            while self._memory and len(self._from_memory) < BATCH:
+                self._from_memory.append(self._memory.popleft())
+            self._insert(self._from_memory)
+            self._from_memory.clear()
 
     def _insert(self, lines: Iterable[bytes]) -> None:
         for batch in _batches(lines):
-            records = self._decoded(batch)
+            records = self._decode(batch)
             try:
                 self._database.insert(records)
-            except _OF_THE_ROW:
+            except _ROW_ERRORS:
                 self._insert_singly(records)
 
-    def _decoded(self, lines: list[bytes]) -> list[UsageRecord]:
+    def _decode(self, lines: list[bytes]) -> list[UsageRecord]:
         records = []
         for line in lines:
             try:
                 records.append(decode(line))
             except ValueError as error:
-                self._put_aside(line, error)
+                self._reject(line, error)
         return records
 
     def _insert_singly(self, records: list[UsageRecord]) -> None:
         for record in records:
             try:
                 self._database.insert([record])
-            except _OF_THE_ROW as error:
-                self._put_aside(encode(record), error)
+            except _ROW_ERRORS as error:
+                self._reject(encode(record), error)
 
-    def _put_aside(self, line: bytes, error: Exception) -> None:
+    def _reject(self, line: bytes, error: Exception) -> None:
         path = self._journal.folder / REJECTED
-        log.error("the ledger cannot take a record (%s); it is in %s", _why(error), path)
+        log.error("the ledger cannot store a record (%s); it is kept in %s", describe_error(error), path)
         try:
             _append(path, line + b"\n")
         except OSError:
             self._status.dropped += 1
 
-    def _forget_old(self) -> None:
+    def _prune(self) -> None:
         if time.monotonic() >= self._prune_at:
-            self._prune_at = time.monotonic() + _HOUR
+            self._prune_at = time.monotonic() + _PRUNE_INTERVAL
             now = self._now()
             self._database.thin(int(now))
             if self._keep is not None:
                 self._database.prune(int(now - self._keep))
 
 
-def keep_draining(
+def run_drainers(
     make: Callable[[], Drainer], status: Status, news: threading.Event, stop: threading.Event, linger: float
 ) -> None:
-    """What the ledger's thread does until `stop`: a Drainer's `run`, and another's after one has failed, which takes
-    over from the journal.  An error that is none of the database's is a defect, but no reason to stop for good."""
-    pause = FIRST_PAUSE
+    """The ledger's thread: runs a Drainer until `stop`, and makes a new one if it fails.
+
+    A Drainer handles errors of the database itself.  Any other error is a defect; the new Drainer starts again from the
+    journal, so that records still reach the database.
+    """
+    delay = MIN_RETRY_DELAY
     while True:
         began = time.monotonic()
         try:
@@ -223,10 +201,10 @@ def keep_draining(
         except Exception as error:
             status.thread_fails(error)
             log.debug("%s", format_traceback(error))
-        pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+        delay = MIN_RETRY_DELAY if time.monotonic() - began > MAX_RETRY_DELAY else min(delay * 2, MAX_RETRY_DELAY)
         if stop.is_set():
             return None
-        stop.wait(pause)
+        stop.wait(delay)
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -236,15 +214,9 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _append(path: Path, data: bytes) -> None:
+    # One `write` with O_APPEND: several processes may add to the file at the same time.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, data)
     finally:
         os.close(descriptor)
-
-
-def _why(error: BaseException) -> str:
-    """Without the message of a driver, which may quote an address or a row."""
-    if isinstance(error, NewerSchema):
-        return str(error)
-    return type(error.orig if isinstance(error, DBAPIError) and error.orig else error).__name__

@@ -1,7 +1,7 @@
-"""From records to rows: what the database is given, and what is added up on the way.
+"""From usage records to rows of the ledger's tables, and what the rows add to the rollups.
 
-Nothing that a record can hold may make a database refuse it, since a row that is refused would hold up all others: no
-NUL and no half of a surrogate pair in a text (PostgreSQL takes neither), no integer over 64 bits.
+A row must never be refused by the database because of a value, since it would block all rows behind it.  So texts
+contain no NUL and no lone surrogate (PostgreSQL accepts neither), and integers have at most 64 bits.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any
 
 import msgspec
 
-from asgi_llmgate.usage.ledger.schema import DIMENSIONS, GRAINS, NANO, PLAIN, SUMS, TEXTS
+from asgi_llmgate.usage.ledger.schema import DIMENSIONS, GRAINS, NANO, SAME_NAME, SUMS, TEXTS
 from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
 Row = dict[str, Any]
 
-INVENTED = ("client_model", "request_model")
-"""Dimensions of a series whose values callers can make up."""
+UNBOUNDED = ("client_model", "request_model")
+"""Dimensions of a series whose values callers choose freely."""
 
-NAMES = 500
-"""Values of one of these that are told apart, all those in the ledger together."""
+MAX_NAMES = 500
+"""Different values of one of these in the whole ledger.  Further ones are counted under OTHER."""
 
-_BIGGEST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 
 to_line = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode(record: UsageRecord) -> bytes:
-    """One line of the journal, in ASCII."""
+    """The line of a record in the journal: JSON in ASCII, without a line break."""
     return to_line(msgspec.to_builtins(record)).encode("ascii")
 
 
 def decode(line: bytes) -> UsageRecord:
-    """The record of a line.  Raises ValueError for what is none; names that we do not know are left out."""
+    """The record of a journal line.  Unknown names are ignored.  Raises ValueError if the line is not a record."""
     record = msgspec.convert(json.loads(line), UsageRecord)
-    time_ms(record.time)
+    time_ms(record.time)  # raises ValueError: a record without a time has no place in the tables
     return record
 
 
-def row_of(record: UsageRecord) -> Row:
-    """The row of `usage_record`, but for its series."""
-    row: Row = {name: getattr(record, name) for name in PLAIN}
+def record_row(record: UsageRecord) -> Row:
+    """The row of `usage_record`, without `series_id`."""
+    row: Row = {name: getattr(record, name) for name in SAME_NAME}
     for name in TEXTS:
         row[name] = _text(row[name])
     for name, value in row.items():
@@ -55,85 +55,93 @@ def row_of(record: UsageRecord) -> Row:
             row[name] = [_text(item) for item in value] or None
     row["request_id"] = _text(record.request_id)
     row["time_ms"] = time_ms(record.time)
-    row["fields"] = {_text(name): _value(value) for name, value in record.fields.items()}
+    row["fields"] = {_text(name): _field(value) for name, value in record.fields.items()}
     row["cost_nano"] = None if record.cost_usd is None else _integer(round(record.cost_usd * NANO))
     return row
 
 
 def time_ms(timestamp: str) -> int:
-    """Unix milliseconds of RFC 3339."""
+    """Unix milliseconds of a timestamp in RFC 3339."""
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
-def series_of(row: Row) -> Row:
-    """The row of `usage_series` that a record belongs to."""
-    return _keyed({name: row[name] for name in DIMENSIONS} | {"fields": row["fields"]})
+def series_row(row: Row) -> Row:
+    """The row of `usage_series` that a row of `usage_record` belongs to."""
+    return _with_key({name: row[name] for name in DIMENSIONS} | {"fields": row["fields"]})
 
 
-def within_room(series: Row, names: dict[str, set[str]]) -> Row:
-    """The series with OTHER for each name that is not among `names` and finds no room there; one that does is added.
+def bound_names(series: Row, names: dict[str, set[str]]) -> Row:
+    """The series with OTHER in place of each name beyond MAX_NAMES; a new name below that is added to `names`.
 
-    Callers invent names of models, and whoever reads the ledger reads all series.  A record keeps the name itself.
+    Callers can send any model name, and the usage page reads all series.  The record itself keeps the name.
     """
     bounded = dict(series)
     for dimension, known in names.items():
         if name := series[dimension]:
-            bounded[dimension] = _told_apart(name, known)
-    return _keyed(bounded)
+            bounded[dimension] = _bound(name, known)
+    return _with_key(bounded)
 
 
-def _keyed(series: Row) -> Row:
-    told = {name: series[name] for name in (*DIMENSIONS, "fields")}
-    key = json.dumps(told, sort_keys=True, separators=(",", ":"))
-    return told | {"key": hashlib.sha256(key.encode()).hexdigest()[:32]}
+def _with_key(series: Row) -> Row:
+    """The series with `key`, a digest of its values: a unique index over ten columns and JSON would be large."""
+    values = {name: series[name] for name in (*DIMENSIONS, "fields")}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return values | {"key": hashlib.sha256(text.encode()).hexdigest()[:32]}
 
 
 def rollups(rows: Iterable[Row]) -> list[Row]:
-    """What these rows add to `usage_rollup`, in the order of its key: two writers lock rows in the same order."""
-    return _summed(("grain", "start", "series_id"), ((row, ()) for row in rows))
+    """What these rows add to `usage_rollup`, in the order of its primary key."""
+    return _add_up(("grain", "start", "series_id"), ((row, ()) for row in rows))
 
 
 def tool_rollups(rows: Sequence[Row], names: Mapping[int, set[str]]) -> list[Row]:
-    """What these rows add to `usage_tools`, in the same way.  `names` are the tools of each day that are told apart; a
-    further one is OTHER where NAMES are, and is added where not."""
+    """What these rows add to `usage_tools`, in the order of its primary key.
+
+    `names`: start of each day -> its known tools.  A further tool is added to them, or counted under OTHER if there are
+    MAX_NAMES already.
+    """
     calls = (
         (row, (tool,))
         for row in rows
-        for tool in dict.fromkeys(_told_apart(each, names[day_of(row)]) for each in tools(row))
+        for tool in dict.fromkeys(_bound(each, names[day_start(row)]) for each in tools(row))
     )
-    return _summed(("grain", "start", "tool", "series_id"), calls)
+    return _add_up(("grain", "start", "tool", "series_id"), calls)
 
 
 def tools(row: Row) -> Iterable[str]:
+    """The tools that the response of this row calls."""
     return row["tools"] or ()
 
 
-def day_of(row: Row) -> int:
-    """When the day of a row begins, in Unix seconds."""
-    return _start(row["time_ms"], GRAINS[-1])
+def day_start(row: Row) -> int:
+    """The start of the row's day (UTC), in Unix seconds."""
+    return _bucket_start(row["time_ms"], GRAINS[-1])
 
 
-def _told_apart(name: str, known: set[str]) -> str:
-    if name not in known and len(known) >= NAMES:
+def _bound(name: str, known: set[str]) -> str:
+    if name not in known and len(known) >= MAX_NAMES:
         return OTHER
     known.add(name)
     return name
 
 
-def _summed(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) -> list[Row]:
-    """Each row is added at its grains, starts and series, and at what comes with it."""
+def _add_up(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) -> list[Row]:
+    """Sums per primary key (`keys`) of a rollup table.  Each row comes with the key's part between start and series.
+
+    The result is sorted, so that two writers lock rows in the same order.
+    """
     found: dict[tuple[Any, ...], Row] = {}
-    for row, further in rows:
-        added = _added(row)
+    for row, key_part in rows:
+        added = _counts(row)
         for grain in GRAINS:
-            place = (grain, _start(row["time_ms"], grain), *further, row["series_id"])
-            sums = found.setdefault(place, dict.fromkeys(SUMS, 0))
+            key = (grain, _bucket_start(row["time_ms"], grain), *key_part, row["series_id"])
+            sums = found.setdefault(key, dict.fromkeys(SUMS, 0))
             for name, value in added.items():
                 sums[name] += value
-    return [dict(zip(keys, place, strict=True)) | found[place] for place in sorted(found)]
+    return [dict(zip(keys, key, strict=True)) | found[key] for key in sorted(found)]
 
 
-def _added(row: Row) -> Row:
+def _counts(row: Row) -> Row:
     return {
         "requests": 1,
         "priced": int(row["cost_nano"] is not None),
@@ -144,7 +152,7 @@ def _added(row: Row) -> Row:
     }
 
 
-def _start(milliseconds: int, grain: int) -> int:
+def _bucket_start(milliseconds: int, grain: int) -> int:
     seconds = milliseconds // 1000
     return seconds - seconds % grain
 
@@ -154,10 +162,10 @@ def _text(text: str) -> str:
 
 
 def _integer(value: int) -> int:
-    return max(-_BIGGEST, min(value, _BIGGEST))
+    return max(-_MAX_INTEGER, min(value, _MAX_INTEGER))
 
 
-def _value(value: Any) -> Any:
+def _field(value: Any) -> Any:
     match value:
         case str():
             return _text(value)

@@ -1,19 +1,20 @@
-"""The tables, and how a database gets from one version of them to the next.
+"""The ledger's tables, and their migrations.
 
-    usage_record     one row per request, appended and never changed; `request_id` is unique
+    usage_record     one row per usage record, never changed; `request_id` is unique
     usage_series     each combination of subject, model, outcome, ... that has occurred, once
     usage_rollup     counts and sums per series and minute, hour and day, for reports over millions of records
-    usage_tools      the same per tool, of the records whose answer calls it: one that calls two counts for each
-    usage_schema     the version of all this
+    usage_tools      the same per tool, of records whose response calls it; a record with two tools counts for both
+    usage_schema     the version of these tables
 
-A migration is a function, and the version is their number: this is a handful of tables that only this module changes,
-inside a database that may be the host's own, where the host's own Alembic or Django migrations must not meet a second
-set.  Rollups are written in the transaction that inserts their records, so they count each record once as well.
+A migration is a function, and the version is the number of migrations.  There is no Alembic, because the database may
+be the host's own, where the host's migrations must not meet a second set.  Rollups are written in the transaction that
+inserts their records, so that each record is counted once.
 
-An `id` stands for one row for ever, also after that was deleted: PostgreSQL's sequences see to it, and in SQLite
-AUTOINCREMENT does (https://www.sqlite.org/autoinc.html).
+An `id` belongs to one row for ever, even after the row was deleted: by sequences in PostgreSQL, by AUTOINCREMENT in
+SQLite (https://www.sqlite.org/autoinc.html).
 
-Times are Unix milliseconds, money is billionths of a US dollar: integers, whose sums are exact in every database.
+Times are Unix milliseconds and money is billionths of a US dollar.  Both are integers, whose sums are exact in every
+database.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ GRAINS = (60, 3600, 86400)
 """Seconds of a rollup's row: minute, hour, day (UTC)."""
 
 NANO = 10**9
+"""Units of a `cost_nano` column in one US dollar."""
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # only INTEGER PRIMARY KEY counts by itself there
@@ -36,7 +38,7 @@ metadata = sa.MetaData()
 DIMENSIONS = (
     "subject", "issuer", "provider", "backend", "request_model", "client_model", "outcome", "reason", "policy_rule",
 )  # fmt: skip
-"""Attributes of a record that make its series, together with the operator's own `fields`."""
+"""Attributes of a record that identify its series, together with the operator's `fields`."""
 
 _TEXTS = (
     "method", "path", "error", "error_type", "detail", "client_ip", "user_agent", "operation",
@@ -51,8 +53,8 @@ _NUMBERS = ("duration_ms", "ttft_ms", "upstream_ms", "temperature")
 _FLAGS = ("stream", "estimated")
 
 TEXTS = (*DIMENSIONS, *_TEXTS)
-PLAIN = (*TEXTS, *_LISTS, *_INTEGERS, *_NUMBERS, *_FLAGS)
-"""Attributes of a record that have a column of their own name."""
+SAME_NAME = (*TEXTS, *_LISTS, *_INTEGERS, *_NUMBERS, *_FLAGS)
+"""Attributes of a record that have a column of the same name."""
 
 usage_record = sa.Table(
     "usage_record",
@@ -85,8 +87,8 @@ SUMS = (
     "requests", "priced", "unpriced", "estimated", "calling", "input_tokens", "output_tokens", "cache_read_tokens",
     "cache_creation_tokens", "reasoning_tokens", "cost_nano",
 )  # fmt: skip
-"""What a rollup adds up.  `priced` counts the records whose cost is known, `unpriced` those that used tokens and have
-none, `estimated` those with guessed tokens, `calling` those whose answer calls a tool."""
+"""Columns of a rollup.  `priced` counts records with a known cost, `unpriced` records with tokens and no cost,
+`estimated` records with estimated tokens, `calling` records whose response calls a tool."""
 
 
 def _rollup(table: str, *further: sa.Column[str]) -> sa.Table:
@@ -110,43 +112,48 @@ usage_schema = sa.Table("usage_schema", metadata, sa.Column("version", sa.Intege
 
 
 class NewerSchema(Exception):
-    """The database was made by a newer version of this package."""
+    """The tables were made by a newer version of this package."""
 
 
-def _first(connection: sa.Connection) -> None:
+def _create_tables(connection: sa.Connection) -> None:
     metadata.create_all(connection)
 
 
-def _number_rows_once(connection: sa.Connection) -> None:
-    """SQLite gave the id of a deleted last row to the next one.  How a table numbers its rows is said where it is made,
-    so both are copied."""
+def _use_autoincrement(connection: sa.Connection) -> None:
+    """Version 2: in SQLite the id of a deleted last row was used again.
+
+    AUTOINCREMENT can be set only when a table is created, so both tables are copied.
+    """
     if connection.dialect.name == "sqlite":
         for table in (usage_record, usage_series):
-            _copy(connection, table)
+            _recreate(connection, table)
 
 
-MIGRATIONS = (_first, _number_rows_once)
+MIGRATIONS = (_create_tables, _use_autoincrement)
 VERSION = len(MIGRATIONS)
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Bring the tables to this version, within the transaction at hand.  Raises NewerSchema."""
+    """Create or upgrade the tables, within the transaction of `connection`.  Raises NewerSchema."""
     usage_schema.create(connection, checkfirst=True)
     found: Any = connection.scalar(sa.select(sa.func.max(usage_schema.c.version))) or 0
     if found > VERSION:
-        raise NewerSchema(f"the ledger's tables have version {found}, this is made for {VERSION}")
-    for step in MIGRATIONS[found:] if found else MIGRATIONS[:1]:  # the first makes them as they are now
+        raise NewerSchema(
+            f"the ledger's tables have version {found}, but this llmgate knows only up to {VERSION}: upgrade it"
+        )
+    # A new database needs only the first: it creates the tables as they are today.
+    for step in MIGRATIONS[found:] if found else MIGRATIONS[:1]:
         step(connection)
     if found < VERSION:
         connection.execute(usage_schema.insert().values(version=VERSION))
 
 
-def _copy(connection: sa.Connection, table: sa.Table) -> None:
-    """Make a table of SQLite anew, with its rows."""
+def _recreate(connection: sa.Connection, table: sa.Table) -> None:
+    """Create a table of SQLite again and copy its rows."""
     old = f"{table.name}_old"
     columns = ", ".join(column["name"] for column in sa.inspect(connection).get_columns(table.name))
     for index in table.indexes:
-        index.drop(connection)  # or its name would be taken
+        index.drop(connection)  # the new table has an index of the same name
     connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {old}")
     table.create(connection)
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {old}")  # noqa: S608

@@ -1,19 +1,21 @@
-"""The ledger: a sink whose records end up in a database, once each, whatever dies on the way.
+"""The ledger: a sink whose records are written to a database, each exactly once, even if a process is killed.
 
-    emit   the request's own thread: one line into the journal, which a killed process leaves behind.  Nothing else
-    drain  a thread of the ledger (drainer.py): from the journal into the database
+    emit     in the request: appends one line to the journal, which survives a killed process.  Nothing else.
+    drainer  a thread of the ledger (drainer.py): moves the lines from the journal into the database.
 
-The thread starts with the first record, or when `/readyz` is first asked, so that a process without calls takes over
-what dead ones have left; it belongs to no event loop.  What can go wrong, and what then happens:
+The thread starts with the first record, or when `/readyz` is asked for the first time, so that a process without calls
+also takes over the journal of processes that have ended.  The thread belongs to no event loop.
 
-    the database is away     the journal grows and is drained when it is back           /readyz: 200, limping
-    the journal is full      records wait in memory, up to `MEMORY` of them; later      /readyz: 503
-                             ones are dropped and counted
-    the thread ends          the next record, or look at `/readyz`, starts another      /readyz: 200, limping
-    a line is damaged,       it is kept in `rejected.txt` in the journal's folder       told in the log
-    or a row is refused
+Failures and their consequences:
 
-None is a reason to refuse a request, and the other sinks have the record in any case.
+    the database is down     the journal grows, and is drained when the database is back  /readyz: 200, limping
+    the journal is full      records wait in memory, up to MAX_IN_MEMORY of them;         /readyz: 503
+                             later ones are dropped and counted
+    the thread ends          the next record or the next `/readyz` starts another         /readyz: 200, limping
+    a line is damaged, or    it is kept in `rejected.txt` in the journal's folder         a line in the log
+    a row is refused
+
+No request is refused because of these, and the other sinks get the record in any case.
 """
 
 from __future__ import annotations
@@ -32,20 +34,22 @@ import sqlalchemy as sa
 
 from asgi_llmgate.asgi import Health
 from asgi_llmgate.usage.ledger.database import Database
-from asgi_llmgate.usage.ledger.drainer import FIRST_PAUSE, LONGEST_PAUSE, Drainer, Status, keep_draining
+from asgi_llmgate.usage.ledger.drainer import MAX_RETRY_DELAY, MIN_RETRY_DELAY, Drainer, run_drainers
 from asgi_llmgate.usage.ledger.journal import Journal
 from asgi_llmgate.usage.ledger.rows import encode
+from asgi_llmgate.usage.ledger.status import Status
 from asgi_llmgate.usage.record import UsageRecord
 
-MEMORY = 10_000
-"""Records that are kept while they cannot be written to the journal."""
+MAX_IN_MEMORY = 10_000
+"""Records that are kept in memory while the journal cannot be written."""
 
 _LINGER = 0.5
+"""Seconds from a record to its insert, so that one transaction takes several records."""
 
 
 class State(NamedTuple):
-    """How the ledger is: `journal` and `database` are True while they work, `waiting` counts the records in memory,
-    `dropped` those that are lost to the ledger."""
+    """The state of a ledger: whether `journal` and `database` work, the number of records that are `waiting` in memory,
+    and of those that were `dropped` because there was no place to keep them."""
 
     journal: bool
     database: bool
@@ -54,11 +58,12 @@ class State(NamedTuple):
 
 
 class Ledger:
-    """Writes records to the database at `url` by way of a journal in the folder `journal`, and forgets them after
-    `keep` seconds (None: never).  A batch is inserted `linger` seconds after its first record.  `now` is the clock that
-    a record's age is read from, in Unix seconds.
+    """A sink that writes records to the database at `url`, through a journal in the folder `journal`.
 
-    One per process is enough for any number of event loops.  Several processes share database and journal folder.
+    Records are deleted after `keep` seconds (None: never).  A batch is inserted `linger` seconds after its first
+    record.  `now` is the clock for the age of records, in Unix seconds.
+
+    One ledger per process serves any number of event loops.  Several processes may share database and journal folder.
     """
 
     def __init__(
@@ -79,41 +84,44 @@ class Ledger:
         self._thread: threading.Thread | None = None
         self._stop: threading.Event
         self._reset()
-        _forget_after_fork(self)
+        _call_after_fork(self)
 
     def emit(self, record: UsageRecord) -> None:
+        """Append the record to the journal, or keep it in memory if that fails.  Does not raise."""
         line = encode(record)
         try:
             self._journal.append(line)
         except OSError as error:
             self._status.journal_fails(error)
-            self._remember(line)
+            self._keep_in_memory(line)
         else:
             if not self._status.journal:
                 self._status.journal_works()
         self._news.set()
-        self._run()
+        self._ensure_thread()
 
     @property
     def state(self) -> State:
+        """The current state, for tools and tests."""
         return State(self._status.journal, self._status.database, len(self._memory), self._status.dropped)
 
     def health(self) -> Health:
-        """For `/readyz`.  Without a journal a process that ends loses records; without the database none is lost, and
-        as all processes share it, none would be left to serve.  Sees to it that the ledger's thread runs."""
-        self._run()
+        """The state for `/readyz`.  Also starts the ledger's thread if it does not run."""
+        # Without a journal a process that ends loses records, so it should get no requests.  A database is shared: if
+        # it counted as broken, all processes would fail at once although no record is lost.
+        self._ensure_thread()
         broken = () if self._status.journal else ("ledger journal",)
         limping = {"ledger database": self._status.database, "ledger thread": self._status.thread}
         return Health(broken, tuple(name for name, works in limping.items() if not works))
 
     async def aclose(self, timeout: float = 10.0) -> None:
-        """Insert what is there, wait for that no longer than `timeout` seconds, and let go of everything.
+        """Insert what is there and stop the thread; wait for that at most `timeout` seconds.
 
-        What could not be inserted stays in the journal for others.  A later record starts the ledger again.
+        What could not be inserted stays in the journal.  A later record starts the thread again.
         """
         with self._starting:
             thread, self._thread = self._thread, None
-            self._start_at, self._pause = -LONGEST_PAUSE, FIRST_PAUSE
+            self._retry_at, self._retry_delay = -MAX_RETRY_DELAY, MIN_RETRY_DELAY
             stop, self._stop = self._stop, threading.Event()
         if thread is not None:
             stop.set()
@@ -121,80 +129,84 @@ class Ledger:
             await asyncio.to_thread(thread.join, timeout)
 
     def drain(self) -> bool:
-        """Insert all that is in the journal, now, in this thread; True when nothing is left.  For tools, where no
-        record is emitted."""
-        drainer = self._drainer()
+        """Insert everything in the journal now, in the calling thread.  Returns True if nothing is left.
+
+        For tools that emit no records themselves.
+        """
+        drainer = self._make_drainer()
         try:
-            return drainer.once()
+            return drainer.drain()
         finally:
             drainer.close()
 
-    def forget(self) -> None:
-        """Start anew in the child of a fork: thread, lock, connections and segments belong to the parent."""
-        self._journal.forget()
-        self.database.forget()
+    def after_fork(self) -> None:
+        """For the child of a fork: thread, locks, connections and segments belong to the parent, so make new ones."""
+        self._journal.after_fork()
+        self.database.after_fork()
         self._reset()
 
     def _reset(self) -> None:
         self._memory: deque[bytes] = deque()
         self._thread = None
         self._starting = threading.Lock()
-        self._start_at, self._pause = -LONGEST_PAUSE, FIRST_PAUSE
+        self._retry_at, self._retry_delay = -MAX_RETRY_DELAY, MIN_RETRY_DELAY
         self._news, self._stop = threading.Event(), threading.Event()
 
-    def _run(self) -> None:
-        """Start the thread where there is none.  One that cannot be had is tried again after a pause."""
+    def _ensure_thread(self) -> None:
+        """Start the thread if there is none.  If it cannot be started, try again after a delay."""
         thread = self._thread
         if thread is not None and thread.is_alive():
             return
         with self._starting:
-            thread = self._thread
+            thread = self._thread  # another request may have started it while this one waited for the lock
             if thread is not None:
                 if thread.is_alive():
                     return
                 self._status.thread_fails(None)
-            if time.monotonic() >= self._start_at:
+            if time.monotonic() >= self._retry_at:
                 self._start()
 
     def _start(self) -> None:
         now = time.monotonic()
-        self._pause = FIRST_PAUSE if now - self._start_at > LONGEST_PAUSE else min(self._pause * 2, LONGEST_PAUSE)
-        self._start_at = now + self._pause
-        arguments = (self._drainer, self._status, self._news, self._stop, self._linger)
-        thread = threading.Thread(target=keep_draining, args=arguments, name="llmgate-ledger", daemon=True)
+        waited = now - self._retry_at > MAX_RETRY_DELAY
+        self._retry_delay = MIN_RETRY_DELAY if waited else min(self._retry_delay * 2, MAX_RETRY_DELAY)
+        self._retry_at = now + self._retry_delay
+        arguments = (self._make_drainer, self._status, self._news, self._stop, self._linger)
+        thread = threading.Thread(target=run_drainers, args=arguments, name="llmgate-ledger", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # no more threads
+        except RuntimeError as error:  # the system allows no more threads
             self._status.thread_fails(error)
         else:
             self._thread = thread
 
-    def _drainer(self) -> Drainer:
+    def _make_drainer(self) -> Drainer:
         return Drainer(self._journal, self._memory, self.database, self._status, keep=self._keep, now=self._now)
 
-    def _remember(self, line: bytes) -> None:
-        if len(self._memory) < MEMORY:
+    def _keep_in_memory(self, line: bytes) -> None:
+        if len(self._memory) < MAX_IN_MEMORY:
             self._memory.append(line)
         else:
             self._status.dropped += 1
 
 
-_alive: weakref.WeakSet[Ledger] = weakref.WeakSet()
+# Every ledger of this process, for the fork hook.
+_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 _registered = False
 
 
-def _forget_after_fork(ledger: Ledger) -> None:
-    """Have `ledger.forget()` called in every process that is forked from this one."""
+def _call_after_fork(ledger: Ledger) -> None:
+    """Have `ledger.after_fork()` called in every process that is forked from this one."""
     global _registered
-    _alive.add(ledger)
-    # A process id compared at the next record, as the access log does it, would not do: the child has copies of the
-    # journal's descriptors, and keeps a dead parent's segments locked until it closes them.  Importing this module
-    # registers nothing; the first ledger does.
+    _ledgers.add(ledger)
+    # The access log compares process ids at the next record instead.  That would be too late here: the child has copies
+    # of the journal's file descriptors, and the segments of a parent that has ended stay locked until they are closed.
+    # Importing this module registers no hook; the first ledger does.
     if not _registered:
         _registered = True
         os.register_at_fork(after_in_child=_after_fork)
 
 
 def _after_fork() -> None:
-    for ledger in list(_alive):
-        ledger.forget()
+    for ledger in list(_ledgers):
+        ledger.after_fork()

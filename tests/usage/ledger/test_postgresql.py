@@ -21,7 +21,7 @@ async def until(holds) -> None:
 
 
 async def test_a_server_that_is_away_is_caught_up_with(postgresql: PostgreSQL, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(drainer, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(drainer, "MAX_RETRY_DELAY", 0.1)
     ledger, stored = Ledger(postgresql.url, journal=tmp_path, linger=0.0), Stored(postgresql.url)
     ledger.emit(record("before"))
     await until(lambda: not list(tmp_path.glob("*.jsonl")))

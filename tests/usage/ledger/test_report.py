@@ -9,7 +9,7 @@ import pytest
 
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import Database, parse_url
-from asgi_llmgate.usage.ledger.report import Line, latest, safe_cell, summarise
+from asgi_llmgate.usage.ledger.report import ReportLine, latest, safe_cell, summarise
 from tests.formulas import FORMULAS, PLAIN
 from tests.postgresql import postgresql_server
 from tests.usage.ledger.stored import NOON, record
@@ -46,7 +46,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         database.close()
 
 
-def sums(database: Database, *by: str) -> list[Line]:
+def sums(database: Database, *by: str) -> list[ReportLine]:
     with database.reading() as connection:
         return summarise(connection, by, since=NOON - 7 * 86400, until=NOON + 1, fields=["team"])
 
@@ -54,10 +54,10 @@ def sums(database: Database, *by: str) -> list[Line]:
 def test_by_team_and_model_the_dearest_first(database: Database) -> None:
     lines = sums(database, "team", "model")
     assert lines == [
-        Line(("data-platform", "gpt-4o"), 1, 0, 100, 20, 60, 0.5, 0),
-        Line(("data-platform", "gpt-4o-mini"), 2, 0, 200, 40, 0, 0.000_027, 1),
-        Line(("", "gpt-4o-mini"), 1, 0, 100, 20, 0, 0.000_027, 0),
-        Line(("marketing", "gpt-4o-mini"), 1, 1, 0, 0, 0, None, 0),
+        ReportLine(("data-platform", "gpt-4o"), 1, 0, 100, 20, 60, 0.5, 0),
+        ReportLine(("data-platform", "gpt-4o-mini"), 2, 0, 200, 40, 0, 0.000_027, 1),
+        ReportLine(("", "gpt-4o-mini"), 1, 0, 100, 20, 0, 0.000_027, 0),
+        ReportLine(("marketing", "gpt-4o-mini"), 1, 1, 0, 0, 0, None, 0),
     ]
 
 
@@ -75,9 +75,9 @@ def test_a_records_own_names_are_understood(database: Database) -> None:
 
 def test_by_tool_a_call_of_two_counts_for_each(database: Database) -> None:
     assert sums(database, "tool") == [
-        Line(("Read",), 2, 0, 200, 40, 60, 0.500_027, 0),
-        Line(("Bash",), 1, 0, 100, 20, 60, 0.5, 0),
-        Line(("",), 3, 1, 200, 40, 0, 0.000_027, 1),
+        ReportLine(("Read",), 2, 0, 200, 40, 60, 0.500_027, 0),
+        ReportLine(("Bash",), 1, 0, 100, 20, 60, 0.5, 0),
+        ReportLine(("",), 3, 1, 200, 40, 0, 0.000_027, 1),
     ]
     assert [line.group for line in sums(database, "tool", "team") if line.group[0] == "Read"] == [
         ("Read", "data-platform"),

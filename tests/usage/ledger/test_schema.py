@@ -83,7 +83,10 @@ def test_tables_of_a_later_version_are_left_alone(url: sa.URL, stored: Stored) -
     with database.writing() as connection:
         connection.execute(module.usage_schema.insert().values(version=module.VERSION + 1))
     database.close()
-    with pytest.raises(NewerSchema, match=f"version {module.VERSION + 1}, this is made for {module.VERSION}"):
+    with pytest.raises(
+        NewerSchema,
+        match=f"version {module.VERSION + 1}, but this llmgate knows only up to {module.VERSION}: upgrade it",
+    ):
         database.migrate()
     database.close()
 

@@ -18,12 +18,12 @@ from tests.usage.ledger.stored import NOON, Stored, record
 DAY = 86400
 
 
-@pytest.mark.parametrize("dimension", rows.INVENTED)
+@pytest.mark.parametrize("dimension", rows.UNBOUNDED)
 @pytest.mark.parametrize("facts", [{}, {"outcome": "refused", "reason": "NotFound"}], ids=["answered", "refused"])
 def test_invented_names_share_a_series_once_there_are_many(
     url: sa.URL, stored: Stored, monkeypatch: pytest.MonkeyPatch, dimension: str, facts: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(rows, "NAMES", 50)
+    monkeypatch.setattr(rows, "MAX_NAMES", 50)
     database = Database(url)
     for batch in range(4):
         database.insert([record(f"{batch}-{n}", **{dimension: f"invented-{batch}-{n}"}, **facts) for n in range(100)])
@@ -41,7 +41,7 @@ def test_invented_names_share_a_series_once_there_are_many(
 def test_invented_names_of_tools_are_bounded_by_the_day(
     url: sa.URL, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "NAMES", 30)
+    monkeypatch.setattr(rows, "MAX_NAMES", 30)
     database = Database(url)
     for day in (25, 26):
         for batch in range(3):
@@ -58,7 +58,7 @@ def test_invented_names_of_tools_are_bounded_by_the_day(
 def test_there_is_room_again_when_old_names_are_pruned(
     url: sa.URL, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "NAMES", 3)
+    monkeypatch.setattr(rows, "MAX_NAMES", 3)
     database = Database(url)
     database.insert([record(f"old-{n}", client_model=f"old-{n}") for n in range(9)])
     database.prune(int(NOON) + 2 * DAY)
@@ -78,7 +78,7 @@ def test_whatever_names_come_sums_are_whole_and_series_few(
     folder: Path = tmp_path_factory.mktemp("ledger")
     database, count = Database(parse_url("sqlite:///ledger.db", folder)), 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "NAMES", 2)
+        patch.setattr(rows, "MAX_NAMES", 2)
         for batch in batches:
             made = []
             for asked, sent, who in batch:
@@ -88,7 +88,7 @@ def test_whatever_names_come_sums_are_whole_and_series_few(
     seen = Numbers(database).overview(Query("1y"), lambda series: True, NOON + 60)
     assert seen.total.requests == sum(bar.requests for bar in seen.bars) == count
     with database.reading() as connection:
-        for name in rows.INVENTED:
+        for name in rows.UNBOUNDED:
             distinct = connection.scalars(sa.text(f"SELECT DISTINCT {name} FROM usage_series")).all()
             assert len(set(distinct) - {"", OTHER}) <= 2
         assert len(connection.execute(sa.text("SELECT id FROM usage_series")).all()) <= 4 * 4 * 2

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(url: sa.URL, folder: Path, monkeypatch):
-    monkeypatch.setattr(drainer, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(drainer, "MAX_RETRY_DELAY", 0.05)
     return Ledger(url, journal=folder, linger=0.0, now=lambda: NOON)
 
 
@@ -101,7 +101,7 @@ async def test_a_call_of_two_tools_counts_once_for_each_and_once_as_a_call(ledge
 async def test_a_database_that_is_away_is_caught_up_with(
     url, tmp_path: Path, folder: Path, monkeypatch, caplog
 ) -> None:
-    monkeypatch.setattr(drainer, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(drainer, "MAX_RETRY_DELAY", 0.05)
     place = tmp_path / "away"
     place.write_text("a file where a folder should be")
     url = url.set(database=str(place / "ledger.db"))
@@ -153,7 +153,7 @@ async def test_a_full_disk_costs_no_record(ledger, stored: Stored, folder: Path,
 
 
 async def test_memory_is_bounded_and_what_is_lost_is_counted(ledger, monkeypatch) -> None:
-    monkeypatch.setattr(sink, "MEMORY", 2)
+    monkeypatch.setattr(sink, "MAX_IN_MEMORY", 2)
     monkeypatch.setattr(ledger, "_start", lambda: None)
     ledger._journal.folder.write_text("a file where a folder should be")
     for number in range(5):
@@ -232,12 +232,12 @@ async def test_a_segment_without_a_single_good_line_is_done_with(ledger, folder:
 async def test_what_a_dead_process_left_is_found_without_a_further_record(
     ledger, stored: Stored, folder: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(drainer, "LOOK_AROUND", 0.05)
+    monkeypatch.setattr(drainer, "ADOPT_INTERVAL", 0.05)
     ledger.emit(record("mine"))
     await until(lambda: stored_ids(stored) == ["mine"])
     left = Journal(folder)
     left.append(encode(record("left")))
-    left.forget()
+    left.after_fork()
     await until(lambda: stored.ids() == ["mine", "left"])
     await ledger.aclose()
 
@@ -288,7 +288,9 @@ async def test_a_database_of_a_newer_version_is_left_alone(ledger, stored: Store
     newer = Ledger(ledger.database._url, journal=folder, linger=0.0)
     newer.emit(record("b"))
     await newer.aclose()
-    assert f"the ledger's tables have version 99, this is made for {VERSION}" in caplog.text
+    assert (
+        f"the ledger's tables have version 99, but this llmgate knows only up to {VERSION}: upgrade it" in caplog.text
+    )
     assert stored.ids() == ["a"]
     assert len(segments(folder)) == 1
 

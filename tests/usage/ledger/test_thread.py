@@ -14,18 +14,19 @@ import sqlalchemy as sa
 
 from asgi_llmgate.asgi import Health
 from asgi_llmgate.usage.ledger import Database, Ledger, drainer, sink
-from asgi_llmgate.usage.ledger.drainer import Drainer, Status
+from asgi_llmgate.usage.ledger.drainer import Drainer
 from asgi_llmgate.usage.ledger.journal import Journal
 from asgi_llmgate.usage.ledger.rows import encode
+from asgi_llmgate.usage.ledger.status import Status
 from tests.usage.ledger.stored import NOON, Stored, record
 
 
 @pytest.fixture
 def ledger(url: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     for module in (drainer, sink):
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
-        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.0)
-    monkeypatch.setattr(drainer, "LOOK_AROUND", 0.01)
+        monkeypatch.setattr(module, "MIN_RETRY_DELAY", 0.0)
+        monkeypatch.setattr(module, "MAX_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(drainer, "ADOPT_INTERVAL", 0.01)
     made = Ledger(url, journal=tmp_path / "journal", linger=0.0, now=lambda: NOON)
     database = Database(url)
     database.migrate()
@@ -59,9 +60,9 @@ PLACES = [
     (Drainer, "once"),
     (Drainer, "run"),
     (Drainer, "_probe_journal"),
-    (Drainer, "_take"),
+    (Drainer, "_collect_segments"),
     (Drainer, "_insert_memory"),
-    (Drainer, "_forget_old"),
+    (Drainer, "_prune"),
     (Status, "database_works"),
     (Status, "thread_works"),
     (Journal, "take"),
@@ -162,9 +163,9 @@ async def test_a_process_without_calls_takes_over_what_a_dead_one_left(
     for number in range(20):
         dead.append(encode(record(f"left-{number}")))
     assert ledger.health() == Health()  # it has had no record of its own
-    dead.forget()  # the kernel gives the locks back
+    dead.after_fork()  # the kernel gives the locks back
     await until(lambda: len(stored.ids()) == 20)
     later = Journal(tmp_path / "journal")
     later.append(encode(record("later")))
-    later.forget()
+    later.after_fork()
     await until(lambda: len(stored.ids()) == 21)

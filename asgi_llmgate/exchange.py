@@ -1,21 +1,26 @@
-"""One request and its answer: the record that every layer reads and each fact of which has one writer.
+"""The exchange: one request and its response, as the record that all layers share.
 
-    field                                   written by
-    --------------------------------------  -----------------------------------------------
-    request_id .. client, headers           `Exchange.enter`, from the scope
-    wire                                    Gateway, or who resolves, from the path
-    identity, token                         JWTAuthMiddleware (token: dropped by whoever needs it no more)
-    call                                    ResolveMiddleware (candidates: then PolicyMiddleware, which only removes)
-    decision, permits                       PolicyMiddleware
-    target, attempts, usage, answer,        the terminal app
-      dropped, sent_at, first_token_at
-    status, first_byte_at, ended_at         UsageMiddleware, from the messages that pass
-    outcome, reason, error, detail,         whoever calls `settle` first
-      error_type
-    tracing                                 UsageMiddleware
+It lives in `scope["llmgate"]` of a COPIED scope, put there by the outermost layer that runs. Layers pass facts to each
+other in it: there are no globals, no context variables and no added headers.
 
-It lives in `scope["llmgate"]` of a COPIED scope, put there by the outermost layer that runs.  Facts travel inward and
-outward in it: no globals, no context variables, no header added to the request.
+Each field has one writer, or the few that `WRITERS` names. Tests check every assignment against that table.
+
+    field                                        written by
+    -------------------------------------------  --------------------------------------------------------------
+    method, path, client, headers, parent,       exchange, when it is opened
+      request_id, started_at, started
+    route                                        routing.routes, for whichever layer needs it first
+    wire                                         routing.routes, from the route
+    body                                         routing.resolve
+    call                                         routing.resolve (policy.middleware removes candidates from it)
+    variables                                    rule_variables, for whichever layer needs them first
+    identity, token                              auth.middleware; endpoints.calls drops the token
+    decision, permits                            policy.middleware
+    target, attempts, dropped, usage, answer,    endpoints.calls, upstream.attempt, endpoints.passthrough
+      first_token_at
+    status, first_byte_at, ended_at, recorded,   usage.middleware
+      tracing
+    outcome, reason, error, detail, error_type   exchange, in `settle`: the first call counts
 """
 
 from __future__ import annotations
@@ -26,10 +31,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.errors import GateError, row_for
+
+if TYPE_CHECKING:
+    from asgi_llmgate.asgi.body import Body
+    from asgi_llmgate.routing.routes import RouteMatch
+    from asgi_llmgate.rule_variables import RuleVariables
 
 KEY = "llmgate"
 """Where in the ASGI scope the exchange lives."""
@@ -156,6 +166,33 @@ class Call:
     operation: str = "chat"
 
 
+@dataclass(slots=True)
+class Attempt:
+    """One upstream request that was sent for a call.
+
+    `started` and `ended` (when the head of the response arrived, or the attempt failed) are `time.monotonic()` seconds.
+    `status` is the status of the response, 0 where none came. `error` is the name of the error's class, "" without one:
+    the error itself would keep its traceback, and with it the request.
+    """
+
+    target: Target
+    started: float
+    ended: float | None = None
+    status: int = 0
+    error: str = ""
+
+    def end(self, status: int, error: BaseException | None = None) -> None:
+        """The head of the response has arrived, or there is none."""
+        self.ended = time.monotonic()
+        self.status = status
+        self.error = "" if error is None else type(error).__name__
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Until the head of the response; None while the attempt is open."""
+        return None if self.ended is None else (self.ended - self.started) * 1000
+
+
 class Permits(Protocol):
     """Whether the rules let this caller reach a target; `name` is what would be asked for, where there is no call."""
 
@@ -220,9 +257,10 @@ UNTRACED: Tracing = _Untraced()
 
 @dataclass(slots=True, repr=False, eq=False)
 class Exchange:
-    """See the module's table.  Times are `time.monotonic()` seconds, `started_at` is Unix seconds.
+    """See the module's table. Times are `time.monotonic()` seconds, `started_at` is Unix seconds.
 
-    `/v1/models` asks `permits` about the targets of each listed model.
+    `route` is None where no row of the route table fits, or no layer has looked. `/v1/models` asks `permits` about the
+    targets of each listed model. `target` is the one that was tried last.
     """
 
     method: str = ""
@@ -235,6 +273,10 @@ class Exchange:
     started_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)
 
+    route: RouteMatch | None = None
+    body: Body | None = None
+    variables: RuleVariables | None = None
+
     identity: Identity = ANONYMOUS
     token: Secret | None = None
     call: Call | None = None
@@ -242,11 +284,10 @@ class Exchange:
     permits: Permits | None = None
 
     target: Target | None = None
-    attempts: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
     usage: Usage | None = None
     answer: Answer | None = None
-    dropped: list[str] = field(default_factory=list)
-    sent_at: float | None = None
+    dropped: tuple[str, ...] = ()
     first_token_at: float | None = None
 
     status: int = 0
@@ -295,6 +336,11 @@ class Exchange:
         )
         return {**shielded(scope), KEY: exchange}, exchange
 
+    @property
+    def sent_at(self) -> float | None:
+        """When the last attempt began; None without one."""
+        return self.attempts[-1].started if self.attempts else None
+
     def settle(
         self, outcome: Outcome, *, reason: str = "", error: str = "", detail: str = "", error_type: str = ""
     ) -> bool:
@@ -334,3 +380,28 @@ def read_headers(scope: Scope) -> Mapping[str, str]:
 
 
 _SEPARATORS = {"cookie": "; "}
+
+
+WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(("method", "path", "client", "headers", "parent"), ("exchange",)),
+        **dict.fromkeys(("request_id", "started_at", "started"), ("exchange",)),
+        "route": ("routing.routes",),
+        "wire": ("routing.routes",),
+        "body": ("routing.resolve",),
+        "call": ("routing.resolve",),
+        "variables": ("rule_variables",),
+        "identity": ("auth.middleware",),
+        "token": ("auth.middleware", "upstream.attempt", "endpoints.calls"),
+        **dict.fromkeys(("decision", "permits"), ("policy.middleware",)),
+        **dict.fromkeys(
+            ("target", "dropped", "attempts"), ("upstream.attempt", "endpoints.calls", "endpoints.passthrough")
+        ),
+        **dict.fromkeys(
+            ("usage", "answer", "first_token_at"), ("upstream.attempt", "endpoints.calls", "endpoints.passthrough")
+        ),
+        **dict.fromkeys(("status", "first_byte_at", "ended_at", "recorded", "tracing"), ("usage.middleware",)),
+        **dict.fromkeys(("outcome", "reason", "error", "detail", "error_type"), ("exchange",)),
+    }
+)
+"""Field -> the modules of asgi_llmgate that may assign it (`attempts`: append to it)."""

@@ -18,7 +18,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asgi_llmgate._types import ASGIApp, Layer, Receive, Scope, Send
-from asgi_llmgate.asgi import Close, Draining, Front, Health, close_all, local_path, run_lifespan
+from asgi_llmgate.asgi import Close, Draining, Front, Health, close_all, run_lifespan
 from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.errors import SettingsError
@@ -26,7 +26,7 @@ from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.routing.resolve import ResolveMiddleware
-from asgi_llmgate.routing.routes import ROUTES, Routes, find
+from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import UsageMiddleware
@@ -196,9 +196,7 @@ class Gateway:
         snapshot = self._snapshot  # once: a request ends under the settings that it began under
         if scope["type"] == "http":
             scope, exchange = Exchange.child(scope)
-            found = find(snapshot.routes, local_path(scope))
-            if found is not None:
-                exchange.wire = found[0].wire
+            route_of(exchange, scope, snapshot.routes)
         with self._draining.request():
             await snapshot.app(scope, receive, send)
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.asgi import local_path
 from asgi_llmgate.cel import EvaluationError, Fields, Timestamp
-from asgi_llmgate.exchange import Call, Exchange, Target
+from asgi_llmgate.exchange import KEY, Call, Exchange, Identity, Target
 
 Variable = Callable[[Exchange, Scope], Any]
 """The value of a further rule variable for one request: what JSON can hold."""
@@ -32,17 +32,19 @@ LIST_CLAIMS = ("groups", "roles")
 
 CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
+NO_ENV: Mapping[str, str] = MappingProxyType({})
+
 _SCOPES = ("scope", "scp")
 
-_REQUEST: Mapping[str, Callable[[Exchange, Scope], Any]] = {
-    "method": lambda exchange, scope: exchange.method,
-    "path": lambda exchange, scope: local_path(scope),
-    "host": lambda exchange, scope: exchange.headers.get("host", "").lower(),
-    "scheme": lambda exchange, scope: scope.get("scheme", "http"),
-    "headers": lambda exchange, scope: {k: v for k, v in exchange.headers.items() if k not in CREDENTIALS},
-    "query": lambda exchange, scope: scope.get("query_string", b"").decode("latin-1"),
-    "clientIp": lambda exchange, scope: exchange.client,
-    "time": lambda exchange, scope: Timestamp(int(exchange.started_at * 1e9)),
+_REQUEST: Mapping[str, Callable[[_RequestParts], Any]] = {
+    "method": lambda request: request.method,
+    "path": lambda request: local_path(request.scope),
+    "host": lambda request: request.headers.get("host", "").lower(),
+    "scheme": lambda request: request.scope.get("scheme", "http"),
+    "headers": lambda request: {k: v for k, v in request.headers.items() if k not in CREDENTIALS},
+    "query": lambda request: request.scope.get("query_string", b"").decode("latin-1"),
+    "clientIp": lambda request: request.client,
+    "time": lambda request: Timestamp(int(request.started_at * 1e9)),
 }
 _ASKED: Mapping[str, Callable[[Call], Any]] = {
     "requestModel": lambda call: call.asked.model,
@@ -104,21 +106,32 @@ class _Computed(dict[str, Any]):
         return value
 
 
-class _Request(_Computed):
-    __slots__ = ("_exchange", "_scope")
+class _RequestParts(NamedTuple):
+    """What `request` is computed from. `scope` is a copy without the exchange, which holds the variables: a reference
+    cycle would keep the body of each request until the garbage collector runs."""
 
-    def __init__(self, exchange: Exchange, scope: Scope) -> None:
-        self._exchange, self._scope = exchange, scope
+    method: str
+    headers: Mapping[str, str]
+    client: str
+    started_at: float
+    scope: Scope
+
+
+class _Request(_Computed):
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: _RequestParts) -> None:
+        self._parts = parts
 
     def _compute(self, name: str) -> Any:
-        return _REQUEST[name](self._exchange, self._scope)
+        return _REQUEST[name](self._parts)
 
     def __contains__(self, name: object) -> bool:
         return name in _REQUEST
 
 
 class _LLM(_Computed):
-    """What is not known (no call, no target) is neither there nor missing: reading it says so."""
+    """What is not known (no call, no target) is neither present nor missing: reading it raises EvaluationError."""
 
     __slots__ = ("_call", "_name", "_target")
 
@@ -128,7 +141,7 @@ class _LLM(_Computed):
     def _compute(self, name: str) -> Any:
         if name in _CANDIDATE:
             if self._target is not None and (value := _CANDIDATE[name](self._target)):
-                return value  # of a passthrough nobody may know the model
+                return value  # a passthrough may have no model name
         elif self._call is not None:
             return _ASKED[name](self._call)
         elif name == "requestModel" and self._name:
@@ -139,55 +152,98 @@ class _LLM(_Computed):
         return name in _ASKED or name in _CANDIDATE
 
 
-class Facts(_Computed):
-    """The variables of one request."""
+class RuleVariables(_Computed):
+    """The variables of one request, as they are when this is made: for a later identity or call make them anew.
 
-    __slots__ = ("_env", "_exchange", "_list_claims", "_scope")
+    `list_claims` are claims that are lists even where the token has a single string; `env` are variables of the
+    environment.
+    """
+
+    __slots__ = ("_call", "_env", "_identity", "_list_claims", "_parts", "_shared")
 
     def __init__(
         self,
         scope: Scope,
         exchange: Exchange,
         list_claims: Sequence[str] = LIST_CLAIMS,
-        env: Mapping[str, str] = MappingProxyType({}),
+        env: Mapping[str, str] = NO_ENV,
     ) -> None:
-        self._scope, self._exchange, self._list_claims, self._env = scope, exchange, list_claims, env
+        self._call, self._identity = exchange.call, exchange.identity
+        self._list_claims, self._env = list_claims, env
+        self._shared = exchange.variables
+        without_exchange = dict(scope)
+        without_exchange.pop(KEY, None)
+        self._parts = _RequestParts(
+            exchange.method, exchange.headers, exchange.client, exchange.started_at, without_exchange
+        )
 
     def _compute(self, name: str) -> Any:
-        exchange = self._exchange
         match name:
             case "jwt":
-                return listed(exchange.identity.claims, self._list_claims)
+                shared = self._shared
+                if shared is not None and shared.has_claims_of(self._identity, self._list_claims):
+                    return shared["jwt"]
+                return normalize_claims(self._identity.claims, self._list_claims)
             case "llm":
-                return _LLM(exchange.call, None)
+                return _LLM(self._call, None)
             case "request":
-                return _Request(exchange, self._scope)
+                return _Request(self._parts)
             case "identity":
-                identity = exchange.identity
+                identity = self._identity
                 return {"subject": identity.subject, "issuer": identity.issuer, "provider": identity.provider}
             case "source":
-                return {"address": exchange.client}
+                return {"address": self._parts.client}
             case "env":
                 return self._env
         raise KeyError(name)
 
-    def about(self, target: Target | None, *, name: str = "") -> Facts:
-        """The same with this target as the candidate; what is known already is shared.
+    def has_claims_of(self, identity: Identity, list_claims: Sequence[str]) -> bool:
+        """Whether `jwt` here is what it would be for this caller, with these claims as lists."""
+        return self._identity is identity and self._list_claims == list_claims
 
-        `name` is what a call would ask for, where there is none yet.
+    def about(self, target: Target | None, *, name: str = "") -> RuleVariables:
+        """The same with this target as the candidate. What has been computed is shared.
+
+        `name` is the model that a call would ask for, where there is no call.
         """
-        facts = Facts(self._scope, self._exchange, self._list_claims, self._env)
-        facts.update(self)
-        facts["llm"] = _LLM(self._exchange.call, target, name)
-        return facts
+        variables = RuleVariables.__new__(RuleVariables)
+        variables.update(self)
+        variables._call, variables._identity, variables._parts = self._call, self._identity, self._parts
+        variables._list_claims, variables._env, variables._shared = self._list_claims, self._env, self._shared
+        variables["llm"] = _LLM(self._call, target, name)
+        return variables
+
+    def update_for(self, scope: Scope, exchange: Exchange, list_claims: Sequence[str], env: Mapping[str, str]) -> bool:
+        """Whether these variables serve another layer of the same request; if so, they now include its call and env.
+
+        They do not where the caller has been identified since, or the request looks different to that layer (the path
+        under a mount).
+        """
+        if not self.has_claims_of(exchange.identity, list_claims):
+            return False
+        seen = self._parts.scope
+        if scope["path"] != seen["path"] or scope.get("root_path") != seen.get("root_path"):
+            return False
+        if env and env is not self._env:
+            self._env = env
+            self.pop("env", None)
+        if exchange.call is not self._call:
+            self._call = exchange.call
+            self.pop("llm", None)
+        return True
 
 
-def facts(scope: Scope, exchange: Exchange, list_claims: Sequence[str] = LIST_CLAIMS) -> Facts:
-    """The variables of a request for which no target is chosen yet."""
-    return Facts(scope, exchange, list_claims)
+def variables_of(
+    scope: Scope, exchange: Exchange, list_claims: Sequence[str] = LIST_CLAIMS, env: Mapping[str, str] = NO_ENV
+) -> RuleVariables:
+    """The variables of a request for which no target is chosen yet: built once and shared by its layers."""
+    found = exchange.variables
+    if found is None or not found.update_for(scope, exchange, list_claims, env):
+        found = exchange.variables = RuleVariables(scope, exchange, list_claims, env)
+    return found
 
 
-def listed(claims: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+def normalize_claims(claims: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
     """The claims, with a string in one of `names` as a list of one, and scopes split at spaces (RFC 8693 4.2).
 
     A claim that is not there stays absent: an identity provider that left a person's groups out for their number

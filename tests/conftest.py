@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from asgi_llmgate.testing.serving import serving
+from tests.exchange_writers import checked_writers, violations
 from tests.installing import npm, npm_packages
 
 CLAUDE_CODE = "2.1.332"
@@ -30,6 +31,21 @@ settings.load_profile("however busy the machine is")
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Longer bytes name no test: what gzip made holds the time, and all processes of a run need the same names."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exchange_debug_mode() -> Iterator[None]:
+    """All tests run with the exchange's table of writers asserted."""
+    with checked_writers():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _exchange_writers() -> Iterator[None]:
+    violations.clear()
+    yield
+    found, violations[:] = sorted(set(violations)), []
+    assert not found, "\n".join(found)
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class Body:
                 raw = self._raw = await self._read()
                 self._decoded = raw if decode is None else await self._decode(decode, raw)
             except BaseException:
-                self.drop()
+                self.close()
                 raise
         return self._decoded
 
@@ -84,15 +84,11 @@ class Body:
         there is."""
         return _END if self._ended else await self.receive()
 
-    def drop(self) -> None:
-        """Let the memory go; whoever still asks for the body gets an empty one."""
+    def close(self) -> None:
+        """Release the memory. Whoever still asks for the body gets an empty one."""
         if self._raw is not None:
             self._raw = self._decoded = b""
         self._upload.hold(0)
-
-    async def drain(self, limit: int = LIMIT, seconds: float = DRAIN_SECONDS) -> bool:
-        """`drain` of what has not been read yet."""
-        return await drain(self.rest, limit, seconds)
 
     async def _read(self) -> bytes:
         length = self._headers.get("content-length", "")

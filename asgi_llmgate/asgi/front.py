@@ -26,6 +26,7 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi.mounting import PROTECTED_RESOURCE
 from asgi_llmgate.asgi.paths import local_path
 from asgi_llmgate.asgi.responses import respond
+from asgi_llmgate.exchange import KEY
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _JSON = (b"content-type", b"application/json")
@@ -77,8 +78,9 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        method = scope["method"]
-        page = self._pages.get((method, local_path(scope)))
+        method, exchange = scope["method"], scope.get(KEY)
+        route = None if exchange is None else exchange.route
+        page = self._pages.get((method, local_path(scope) if route is None else route.path))
         if page is not None:
             return await respond(send, *page(scope), head=method == "HEAD")
         if method == "OPTIONS" and _is_preflight(scope):

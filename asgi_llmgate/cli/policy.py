@@ -23,7 +23,7 @@ from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.policy import PolicyMiddleware
 from asgi_llmgate.policy.cases import Given, Targets, decide, decide_before_body, read_cases
 from asgi_llmgate.routing import ModelTable
-from asgi_llmgate.rule_variables import Facts
+from asgi_llmgate.rule_variables import RuleVariables
 
 _HOLDS = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
 
@@ -98,7 +98,7 @@ def show(
         click.echo(f"dry run: {name} would deny")
 
 
-def _echo(expressions: tuple[Any, ...], variables: Facts) -> None:
+def _echo(expressions: tuple[Any, ...], variables: RuleVariables) -> None:
     for expression in expressions:
         if isinstance(expression, Expression):
             for line in explain(expression, variables).lines(1):

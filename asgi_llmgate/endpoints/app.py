@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import Body, Draining, local_path, refuse, refuse_other, respond
+from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
 from asgi_llmgate.endpoints.calls import Dispatch
 from asgi_llmgate.endpoints.count_tokens import TokenCounter
 from asgi_llmgate.endpoints.models import ModelList
@@ -28,7 +28,7 @@ from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.resolve import Resolver
-from asgi_llmgate.routing.routes import ROUTES, Route, Routes, find
+from asgi_llmgate.routing.routes import ROUTES, Route, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS
 from asgi_llmgate.upstream import Backend, Upstream
 
@@ -84,48 +84,46 @@ class TranslationApp:
         if scope["type"] != "http":
             return await refuse_other(scope, send)
         scope, exchange = Exchange.enter(scope)
-        body = self._resolver.body(scope, receive)
-        try:
-            if exchange.call is None:
-                await self._resolver.resolve(scope, body)
-            await self._answer(scope, exchange, body, send)
-        except GateError as error:
-            if exchange.outcome:  # the answer had begun, and could not be ended
-                raise
-            await refuse(scope, body.rest, send, error)
-        finally:
-            body.drop()
+        is_alone = exchange.body is None
+        with self._resolver.body(exchange, receive) as body:
+            try:
+                if exchange.call is None:
+                    await self._resolver.resolve(scope, body)
+                await self._answer(scope, exchange, body.receive if is_alone else receive, send)
+            except GateError as error:
+                if exchange.outcome:  # the response had begun, and could not be ended
+                    raise
+                await refuse(scope, body.rest, send, error)
 
     async def aclose(self) -> None:
         """Close the client that was made here."""
         if self._own_client is not None:
             await self._own_client.aclose()
 
-    async def _answer(self, scope: Scope, exchange: Exchange, body: Body, send: Send) -> None:
-        path = local_path(scope)
-        found = find(self._routes, path)
+    async def _answer(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
+        found = route_of(exchange, scope, self._routes)
         if found is None:
-            raise NotFound(f"no such path: {path[:100]}")
-        route, item = found
+            raise NotFound(f"no such path: {local_path(scope)[:100]}")
+        route = found.route
         if not route.allows(scope["method"]):
             raise MethodNotAllowed(route.methods)
         if exchange.call is None:
-            await self._respond(scope, exchange, send, self._list.answer(scope, item))
+            await self._respond(scope, exchange, send, self._list.answer(scope, found.item))
         else:
-            await self._call(route, scope, exchange, body, send)
+            await self._call(route, scope, exchange, receive, send)
 
-    async def _call(self, route: Route, scope: Scope, exchange: Exchange, body: Body, send: Send) -> None:
+    async def _call(self, route: Route, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         call = exchange.call
         assert call is not None
         asked, query = call.asked, scope.get("query_string", b"").decode("latin-1")
         assert isinstance(asked, (MessagesRequest, ForwardedRequest))
         if isinstance(asked, ForwardedRequest) and route.kind == "passthrough":
-            await self._passthrough.answer(scope, exchange, asked, body.receive, send)
+            await self._passthrough.answer(scope, exchange, asked, receive, send)
         elif isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
             tokens = await self._counter.count(exchange, asked, call.candidates[0], query=query)
             await self._respond(scope, exchange, send, to_json({"input_tokens": tokens}))
         else:
-            await self._dispatch.answer(exchange, asked, body.receive, send, query=query)
+            await self._dispatch.answer(exchange, asked, receive, send, query=query)
 
     async def _respond(self, scope: Scope, exchange: Exchange, send: Send, body: bytes) -> None:
         exchange.settle("ok")

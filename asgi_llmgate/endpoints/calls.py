@@ -262,7 +262,7 @@ class _Relay:
         """Write down what the answer was, and how it ended: by itself, or in the middle."""
         exchange, carrier = self.exchange, self.carrier
         self.note()
-        exchange.dropped.extend(carrier.reported)
+        exchange.dropped = (*exchange.dropped, *carrier.reported)
         error = ending or carrier.error
         if error is None:
             self._attempt.answered()

@@ -13,7 +13,7 @@ from asgi_llmgate.errors import NotFound
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.routing import ModelTable
-from asgi_llmgate.rule_variables import LIST_CLAIMS, facts
+from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
 
 _EPOCH = "1970-01-01T00:00:00Z"
 """Nobody knows when a name was made; clients want a date."""
@@ -44,7 +44,7 @@ class ModelList:
         exchange = Exchange.of(scope)
         known = None
         if self._models.conditional:
-            known = facts(scope, exchange, self._list_claims).about(None, name=name)
+            known = variables_of(scope, exchange, self._list_claims).about(None, name=name)
         targets = self._models.possible(name, known)
         return any(exchange.permits is None or exchange.permits(target, name) for target in targets)
 

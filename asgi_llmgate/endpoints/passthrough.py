@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, local_path
-from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
-from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown, UpstreamError
+from asgi_llmgate.exchange import Attempt, Exchange
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json
@@ -56,12 +56,18 @@ class Passthrough:
         path, query = upstream_path(local_path(scope)), scope.get("query_string", b"").decode("latin-1")
         if any(name == "model" for name, _ in parse_qsl(query, keep_blank_values=True)):
             raise InvalidRequest("model: stands in the body, not in the query")
-        exchange.attempts, exchange.sent_at = 1, time.monotonic()
+        attempt = Attempt(target, time.monotonic())
+        exchange.attempts.append(attempt)
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client, self._draining.call():
                 with exchange.tracing.call(exchange, upstream.address) as traced:
                     more = [*headers, *traced]
-                    opened = await upstream.pass_on(scope["method"], path, query, more, body, exchange)
+                    try:
+                        opened = await upstream.pass_on(scope["method"], path, query, more, body, exchange)
+                    except UpstreamError as error:
+                        attempt.end(error.status or 0, error)
+                        raise
+                attempt.end(opened.status)
                 async with opened as answer:
                     kind = answer.headers.get("content-type", "")
                     meter = Meter(kind, limit=self._kept)

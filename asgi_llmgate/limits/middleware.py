@@ -21,7 +21,7 @@ from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.limits.rates import Rate
 from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
-from asgi_llmgate.rule_variables import LIST_CLAIMS, Facts, facts, fields_of, reads_call
+from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, fields_of, reads_call, variables_of
 
 log = logging.getLogger("llmgate")
 
@@ -110,7 +110,7 @@ class LimitMiddleware:
             self._store.release(claims)
 
     def _claims(self, limits: Sequence[_Compiled], scope: Scope, exchange: Exchange) -> list[Claim]:
-        variables = facts(scope, exchange, self._list_claims)
+        variables = variables_of(scope, exchange, self._list_claims)
         if exchange.call is not None and exchange.call.candidates:
             variables = variables.about(exchange.call.candidates[0])
         found = (limit.claim(variables) for limit in limits)
@@ -151,7 +151,7 @@ class _Compiled:
         self._rate, self._concurrency = rate, concurrency
         self.before_body = concurrency is not None and not reads_call(*([key] if when is None else [key, when]))
 
-    def claim(self, variables: Facts) -> Claim | None:
+    def claim(self, variables: RuleVariables) -> Claim | None:
         """What the request wants of this limit; None where it does not count.
 
         What reads `llm.*` has nothing to say of a request that is no call.
@@ -165,7 +165,7 @@ class _Compiled:
         return Claim(self._name, _bucket(key), self._rate, self._concurrency)
 
 
-def _value(expression: Expression, variables: Facts, *, default: Any) -> Any:
+def _value(expression: Expression, variables: RuleVariables, *, default: Any) -> Any:
     """The value; `default` where it has none.  Raises EvaluationError for what is not known of this request."""
     try:
         return expression.evaluate(variables)

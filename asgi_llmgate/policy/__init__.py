@@ -6,6 +6,5 @@ from asgi_llmgate.policy.evaluation import Policy
 from asgi_llmgate.policy.expressions import condition, field
 from asgi_llmgate.policy.middleware import PolicyMiddleware
 from asgi_llmgate.policy.rules import Rule, read_authorization
-from asgi_llmgate.rule_variables import facts
 
-__all__ = ["Policy", "PolicyMiddleware", "Rule", "condition", "facts", "field", "read_authorization"]
+__all__ = ["Policy", "PolicyMiddleware", "Rule", "condition", "field", "read_authorization"]

@@ -7,11 +7,11 @@ from typing import Any
 
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.rule_variables import LIST_CLAIMS, Facts, fields_of
+from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, fields_of
 
 
 def condition(source: str) -> Callable[[Mapping[str, Any]], bool | None]:
-    """A test over `facts(...)` for a row of the model table: true only where the expression is exactly true.
+    """A test over the rule variables for a row of the model table: true only where the expression is exactly true.
 
     None where it reads what only a call says, and there is none.  The target is not chosen yet, so `llm.model`,
     `llm.provider` and `llm.backend` are unknown names.  Raises SettingsError with a caret.
@@ -37,6 +37,6 @@ def field(source: str, list_claims: Sequence[str] = LIST_CLAIMS) -> Callable[[Ex
 
     def read(exchange: Exchange) -> Any:
         scope = {"path": exchange.path, "scheme": ""}
-        return expression.evaluate(Facts(scope, exchange, list_claims).about(exchange.target))
+        return expression.evaluate(RuleVariables(scope, exchange, list_claims).about(exchange.target))
 
     return read

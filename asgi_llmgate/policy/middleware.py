@@ -16,7 +16,7 @@ from asgi_llmgate.exchange import Call, Decision, Exchange, Target
 from asgi_llmgate.policy.denied_subjects import DeniedSubjects
 from asgi_llmgate.policy.evaluation import Denial, Engine, Policy, Verdict
 from asgi_llmgate.policy.rules import Rule
-from asgi_llmgate.rule_variables import LIST_CLAIMS, Facts, read_env
+from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, read_env, variables_of
 
 log = logging.getLogger("llmgate")
 
@@ -92,9 +92,9 @@ class PolicyMiddleware:
 
         return by_claims
 
-    def facts(self, scope: Scope, exchange: Exchange) -> Facts:
+    def facts(self, scope: Scope, exchange: Exchange) -> RuleVariables:
         """The variables that the rules read."""
-        return Facts(scope, exchange, self._list_claims, self._env)
+        return variables_of(scope, exchange, self._list_claims, self._env)
 
     def decide_before_body(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
         """The error, if `decide` will have one whatever `llm.*` turns out to be; only then it is written down."""
@@ -123,7 +123,7 @@ class PolicyMiddleware:
             return self._settle(exchange, verdict, [general, verdict])
         return self._narrow(exchange, exchange.call, facts, general)
 
-    def _narrow(self, exchange: Exchange, call: Call, facts: Facts, general: Verdict) -> NotAuthorized | None:
+    def _narrow(self, exchange: Exchange, call: Call, facts: RuleVariables, general: Verdict) -> NotAuthorized | None:
         """Keep the candidates that the rules leave; the first of them is named in the decision."""
         verdicts = [self.policy.judge_target(facts.about(target), general) for target in call.candidates]
         judged = list(zip(call.candidates, verdicts, strict=True))
@@ -136,7 +136,7 @@ class PolicyMiddleware:
         model = call.asked.model if another.denial is None else ""
         return self._settle(exchange, refused, [general, *verdicts], model)
 
-    def _permits(self, facts: Facts, exchange: Exchange, target: Target, name: str = "", /) -> bool:
+    def _permits(self, facts: RuleVariables, exchange: Exchange, target: Target, name: str = "", /) -> bool:
         lenient = exchange.call is None
         about = facts.about(target, name=name)
         general = self.policy.judge(about, lenient=lenient)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache, partial
 from types import MappingProxyType
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import Body, Uploads, local_path, refuse
+from asgi_llmgate.asgi import Body, Uploads, refuse
 from asgi_llmgate.asgi.upload_limits import MEMORY, MIN_RATE, TIMEOUT
 from asgi_llmgate.errors import GateError, NotFound
 from asgi_llmgate.exchange import Asked, Call, Exchange, Target
@@ -23,8 +24,8 @@ from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from asgi_llmgate.routing import ModelTable
-from asgi_llmgate.routing.routes import ROUTES, Route, Routes, find
-from asgi_llmgate.rule_variables import LIST_CLAIMS, facts
+from asgi_llmgate.routing.routes import ROUTES, Route, Routes, route_of
+from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
 
 BODY_LIMIT = 32 * 2**20
 
@@ -63,13 +64,11 @@ class Resolver:
         Raises what reading the body raises, InvalidRequest and StructureTooLarge for what is in it, and NotFound for a
         model that no row names.
         """
-        path = local_path(scope)
-        found = find(self._routes, path)
+        exchange = Exchange.of(scope)
+        found = route_of(exchange, scope, self._routes)
         if found is None:
             return
-        route, _ = found
-        exchange = Exchange.of(scope)
-        exchange.wire = route.wire
+        route = found.route
         decode = _DECODERS.get(route.kind)
         if decode is None or not route.allows(scope["method"]):
             return
@@ -81,19 +80,29 @@ class Resolver:
             session_id=headers.get("x-claude-code-session-id", ""),
             agent_id=headers.get("x-claude-code-agent-id", ""),
             request_class=headers.get("x-claude-code-request-class", ""),
-            operation=route.operation(path),
+            operation=route.operation(found.path),
         )
         call.candidates = self._candidates(route, asked, scope, exchange)
 
-    def body(self, scope: Scope, receive: Receive) -> Body:
-        """The request's body, to be dropped in the end."""
-        return Body(receive, limit=self._body_limit, headers=Exchange.of(scope).headers, uploads=self._uploads)
+    @contextmanager
+    def body(self, exchange: Exchange, receive: Receive) -> Iterator[Body]:
+        """The request's body: made by the outermost layer that asks for it, and let go when that layer's block ends."""
+        if exchange.body is not None:
+            yield exchange.body
+            return
+        headers = exchange.headers
+        body = exchange.body = Body(receive, limit=self._body_limit, headers=headers, uploads=self._uploads)
+        try:
+            yield body
+        finally:
+            exchange.body = None
+            body.close()
 
     def _candidates(self, route: Route, asked: Asked, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
         """A passthrough goes to its own backend alone; if it names a model, then to one that the table has there."""
         if route.backend and not asked.model:
             return (Target(route.backend, self._models.providers[route.backend], ""),)
-        known = facts(scope, exchange, self._list_claims) if self._models.conditional else None
+        known = variables_of(scope, exchange, self._list_claims) if self._models.conditional else None
         found = self._models.resolve(asked.model, known)
         if not route.backend:
             return found
@@ -162,13 +171,10 @@ class ResolveMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        scope, _ = Exchange.enter(scope)
-        body = self._resolver.body(scope, receive)
-        try:
+        scope, exchange = Exchange.enter(scope)
+        with self._resolver.body(exchange, receive) as body:
             try:
                 await self._resolver.resolve(scope, body)
             except GateError as error:
                 return await refuse(scope, body.rest, send, error)
             return await self.app(scope, body.receive, send)
-        finally:
-            body.drop()

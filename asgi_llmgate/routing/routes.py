@@ -18,7 +18,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from asgi_llmgate.exchange import Wire
+from asgi_llmgate._types import Scope
+from asgi_llmgate.asgi import local_path
+from asgi_llmgate.exchange import Exchange, Wire
 
 Kind = Literal["messages", "count_tokens", "models", "completions", "openai_models", "passthrough"]
 
@@ -71,16 +73,35 @@ ROUTES: Routes = MappingProxyType(
 """By default; settings are merged over it."""
 
 
-def find(routes: Routes, path: str) -> tuple[Route, str] | None:
-    """The path's route, with the rest of the path where it names one model of a list.
+class RouteMatch(NamedTuple):
+    """The route of a request. `path` is its path under the mount; `item` is the rest of it where it names one model."""
 
-    The routes are few and a path may have as many slashes as it likes, so it is the routes that are gone through.
+    route: Route
+    path: str
+    item: str = ""
+
+
+def route_of(exchange: Exchange, scope: Scope, routes: Routes) -> RouteMatch | None:
+    """The request's route, and the exchange's from now on; None where no row fits.
+
+    It is looked up once: the layers of a gateway have the same table.
     """
-    if (found := routes.get(path)) is not None:
-        return found, ""
+    found = exchange.route
+    if found is None:
+        found = exchange.route = find(routes, local_path(scope))
+        if found is not None:
+            exchange.wire = found.route.wire
+    return found
+
+
+def find(routes: Routes, path: str) -> RouteMatch | None:
+    """The route of a path under the mount; None where no row fits."""
+    if (route := routes.get(path)) is not None:
+        return RouteMatch(route, path)
+    # A path may have any number of slashes, while routes are few: so the loop is over the routes.
     parents = [parent for parent in routes if path.startswith(f"{parent}/")]
     if not parents:
         return None
     parent = max(parents, key=len)
-    found = routes[parent]
-    return (found, path[len(parent) + 1 :]) if found.kind in ("models", "openai_models") else None
+    route = routes[parent]
+    return RouteMatch(route, path, path[len(parent) + 1 :]) if route.kind in ("models", "openai_models") else None

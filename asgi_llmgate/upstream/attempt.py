@@ -17,6 +17,7 @@ import time
 from copy import copy
 from dataclasses import replace
 
+from asgi_llmgate.exchange import Attempt as Sent
 from asgi_llmgate.net import HTTPResponse
 from asgi_llmgate.protocol.response_handlers import ResponseHandler
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
@@ -58,8 +59,8 @@ class Attempt:
         tries = 0
         while True:
             tries += 1
-            exchange.attempts += 1
-            exchange.sent_at = time.monotonic()
+            attempt = Sent(self._asking.target, time.monotonic())
+            exchange.attempts.append(attempt)
             with exchange.tracing.call(exchange, self._upstream.address) as headers:
                 answer = await self._upstream.send(self.outgoing, model, exchange, headers)
             if not isinstance(answer, Corrected):
@@ -102,5 +103,5 @@ class Attempt:
     def _write(self, own: Corrections) -> Outgoing:
         upstream = self._upstream
         outgoing = write(self._asking, upstream.dialect, upstream.options, self._known.merge(own))
-        self._asking.exchange.dropped[:] = outgoing.dropped
+        self._asking.exchange.dropped = outgoing.dropped
         return outgoing

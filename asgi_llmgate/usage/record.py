@@ -200,7 +200,7 @@ def _target_values(exchange: Exchange) -> dict[str, Any]:
         "provider": target.provider,
         "request_model": clip(target.model),
         "backend": target.backend,
-        "attempts": exchange.attempts,
+        "attempts": len(exchange.attempts),
         "ttft_ms": _ms(exchange.started, exchange.first_token_at),
         "upstream_ms": _ms(exchange.sent_at, exchange.ended_at),
     }

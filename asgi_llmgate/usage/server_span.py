@@ -83,7 +83,7 @@ class ServerSpan:
             return method, {}
         # The route with its mount and without the id: /llm/v1/models/{id}.
         route = scope["path"].rstrip("/")
-        if item := found[1]:
+        if item := found.item:
             route = route.removesuffix(item) + "{id}"
         return f"{method} {route}", {"http.route": route}
 

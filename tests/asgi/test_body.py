@@ -74,7 +74,7 @@ async def test_what_is_left_of_a_body_ends_however_much_was_taken(taken: int | s
 async def test_a_dropped_body_is_empty() -> None:
     dropped = body(b"abc")
     await dropped.read()
-    dropped.drop()
+    dropped.close()
     assert await dropped.read() == b""
     assert (await dropped.receive())["body"] == b""
 
@@ -210,4 +210,4 @@ async def test_draining_does_not_wait_for_who_is_silent() -> None:
 async def test_draining_a_body_that_was_read_does_not_wait() -> None:
     read = Body(Server(b"abc"), headers={})
     await read.read()
-    assert await read.drain(seconds=5)
+    assert await drain(read.rest, seconds=5)

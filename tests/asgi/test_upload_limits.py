@@ -175,7 +175,7 @@ def test_nobody_holds_an_upload_for_longer_than_its_size_allows(script: list[tup
     except BodyTooSlow:
         assert not in_time
     assert clock.now <= GRACE + arrived / RATE
-    body.drop()
+    body.close()
     assert uploads.held == 0
 
 
@@ -229,8 +229,8 @@ def test_what_an_upload_held_is_given_back_however_it_ends(ending: str, encoding
     if wanted is None:
         assert run(body.read()) == TEXT
         assert uploads.held == len(TEXT) + (len(raw) if encoding else 0)
-        body.drop()
-        body.drop()
+        body.close()
+        body.close()
     else:
         with pytest.raises(wanted):
             run(body.read())
@@ -297,7 +297,7 @@ def test_room_is_shared_by_all_and_found_again() -> None:
     assert uploads.held == 80 * KIB
     assert refused.value.retry_after is not None
     run(body(KIB).read())
-    kept[0].drop()
+    kept[0].close()
     run(body(10 * KIB).read())
 
 

@@ -101,7 +101,7 @@ async def test_the_record_has_what_the_model_server_said(gate: Any, stream: bool
     assert exchange.outcome == "ok"
     assert exchange.answer.model == "gpt-4o-mini-2024-07-18"
     assert exchange.answer.finish_reasons == ("stop",)
-    assert (exchange.target.backend, exchange.target.model, exchange.attempts) == ("model", "gpt-4o-mini", 1)
+    assert (exchange.target.backend, exchange.target.model, len(exchange.attempts)) == ("model", "gpt-4o-mini", 1)
     assert exchange.usage.output > 0
     assert not exchange.usage.estimated
 
@@ -199,9 +199,9 @@ NO_TOP_P = refuse(400, "Unsupported parameter: 'top_p' is not supported with thi
 async def test_a_lesson_costs_one_call_and_is_remembered(gate: Any, stream: bool) -> None:
     app, server = gate(NO_TOP_P, say("a"), say("b"))
     assert (await ask(app, stream=stream, top_p=0.5)).status == 200
-    assert app.exchange.attempts == 2
+    assert len(app.exchange.attempts) == 2
     assert (await ask(app, stream=stream, top_p=0.5)).status == 200
-    assert app.exchange.attempts == 1
+    assert len(app.exchange.attempts) == 1
     assert ["top_p" in request.body for request in server.requests] == [True, False, False]
 
 

@@ -68,7 +68,7 @@ def test_a_path_costs_the_same_however_many_slashes_it_has(path: str, piece: str
 )
 def test_a_path_is_found_exactly_and_a_model_behind_its_list(path: str, kind: str | None, item: str) -> None:
     found = find(PATHS, path)
-    assert (found and found[0].kind, found[1] if found else "") == (kind, item)
+    assert (found and found.route.kind, found.item if found else "") == (kind, item)
 
 
 class Spy:

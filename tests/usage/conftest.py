@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import metrics, trace
 
 from asgi_llmgate import Gateway
-from asgi_llmgate.exchange import Answer, Call, Decision, Exchange, Identity, Target, Usage
+from asgi_llmgate.exchange import Answer, Attempt, Call, Decision, Exchange, Identity, Target, Usage
 from asgi_llmgate.testing.model_script import Turn
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.usage import UsageRecord
@@ -115,11 +115,10 @@ def full_exchange() -> Callable[..., Exchange]:
             call=Call(asked, (target,), session_id="7c1d", agent_id="a-1"),
             decision=Decision(allowed=True, rule="staff", dry_run=("strict",)),
             target=target,
-            attempts=2,
+            attempts=[Attempt(target, 100.005), Attempt(target, 100.01)],
             usage=Usage(input=17, output=33, cache_read=5, cache_creation=3, reasoning=2, estimated=True),
             answer=Answer("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",), ("Read", "Bash")),
-            dropped=["thinking"],
-            sent_at=100.01,
+            dropped=("thinking",),
             first_token_at=100.412,
             status=200,
             first_byte_at=100.1,

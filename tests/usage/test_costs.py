@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, SettingsError
-from asgi_llmgate.exchange import Answer, Exchange, Target, Usage
+from asgi_llmgate.exchange import Answer, Attempt, Exchange, Target, Usage
 from asgi_llmgate.routing import Price
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say
@@ -36,7 +36,8 @@ def test_the_rows_own_price_comes_first(costs: Costs, full_exchange: Make) -> No
 
 
 def test_an_hour_counts_from_sending_to_the_end(full_exchange: Make) -> None:
-    exchange = full_exchange(target=target(price=Price(gpu_hour=3600.0)), usage=None, sent_at=100.0, ended_at=102.5)
+    own = target(price=Price(gpu_hour=3600.0))
+    exchange = full_exchange(target=own, usage=None, attempts=[Attempt(own, 100.0)], ended_at=102.5)
     assert Costs()(exchange) == pytest.approx(2.5)
 
 

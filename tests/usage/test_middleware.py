@@ -692,7 +692,7 @@ async def test_a_failing_sink_changes_nothing_for_the_client_nor_for_another_sin
 
 async def test_a_value_that_cannot_be_recorded_costs_its_facts_but_not_the_record(sink, caplog):
     async def app(scope, receive, send):
-        Exchange.of(scope).dropped = [None]
+        Exchange.of(scope).dropped = (None,)
         await hello(scope, receive, send)
 
     reply = await call(UsageMiddleware(app, sinks=[sink]))

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from asgi_llmgate import mount
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.exchange import Attempt, Exchange, Target
 from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.testing.model_script import raw, refuse, say
 from asgi_llmgate.usage import UsageMiddleware
@@ -470,7 +470,8 @@ async def test_the_conventions_are_chosen(
         for name in ("target", "usage", "answer", "call"):
             setattr(exchange, name, getattr(told, name))
         with exchange.tracing.call(exchange, ("h", 1)):
-            exchange.sent_at = exchange.first_token_at = exchange.started
+            exchange.attempts = [Attempt(exchange.target, exchange.started)]
+            exchange.first_token_at = exchange.started
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 

@@ -12,7 +12,7 @@ from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.exchange import Call, Target
 from asgi_llmgate.policy import condition, field
 from asgi_llmgate.protocol.messages.request import decode_messages
-from asgi_llmgate.rule_variables import Facts, facts, fields_of, read_env
+from asgi_llmgate.rule_variables import RuleVariables, fields_of, read_env, variables_of
 from asgi_llmgate.testing.driver import http_scope
 
 BODY = b"""{
@@ -21,12 +21,12 @@ BODY = b"""{
 }"""
 
 
-def seen(claims: Mapping[str, Any] | None = None, *, called: bool = False, **options: Any) -> Facts:
+def seen(claims: Mapping[str, Any] | None = None, *, called: bool = False, **options: Any) -> RuleVariables:
     scope, exchange = Exchange.enter(http_scope("POST", "/v1/messages", **options))
     exchange.identity = Identity("alice", "https://idp.test", "idp", claims or {})
     if called:
         exchange.call = Call(decode_messages(BODY), (), session_id="s", agent_id="a", request_class="safety")
-    return facts(scope, exchange)
+    return variables_of(scope, exchange)
 
 
 def evaluate(source: str, variables: Mapping[str, Any]) -> Any:
@@ -54,7 +54,7 @@ def test_a_rule_sees_the_request(source: str) -> None:
 
 def test_a_rule_sees_the_path_under_the_mount_and_no_other_spelling_of_it() -> None:
     scope, exchange = Exchange.enter(http_scope("POST", "/llm/v1/messages/", root_path="/llm"))
-    assert evaluate("request.path", facts(scope, exchange)) == "/v1/messages"
+    assert evaluate("request.path", variables_of(scope, exchange)) == "/v1/messages"
 
 
 @pytest.mark.parametrize("name", ["authorization", "Cookie", "x-api-key", "Proxy-Authorization"])

@@ -8,6 +8,7 @@ child of the host's, where the host runs layers of ours too), and closes at the 
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from asgi_llmgate.config.schema import Settings
     from asgi_llmgate.rule_variables import Variable
     from asgi_llmgate.usage import Sink
+
+# Half of all modules, and a third of a second.  A process that only builds a gateway (a management command, a check of
+# the settings) does without them.
+_NEEDED_BY_THE_FIRST_REQUEST = ("asgi_llmgate.net.errors", "joserfc.jwt")  # httpx and aiohttp; cryptography
 
 _NO_BACKENDS: Mapping[str, Backend] = MappingProxyType({})
 _NO_VARIABLES: Mapping[str, Variable] = MappingProxyType({})
@@ -210,7 +215,12 @@ class Gateway:
         )
 
     async def startup(self) -> None:
-        """Does nothing: everything is opened by the first request that needs it.  For callers that run a lifespan."""
+        """Import what the first request needs.  For callers that run a lifespan; without one, that request imports it.
+
+        Nothing is opened: connections belong to the requests that need them.
+        """
+        for name in _NEEDED_BY_THE_FIRST_REQUEST:
+            importlib.import_module(name)
 
     async def shutdown(self) -> None:
         """End the calls of the running event loop that are still open, and close what belongs to it.

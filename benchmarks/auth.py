@@ -15,7 +15,7 @@ from typing import Any
 from joserfc import jwk, jwt
 
 from asgi_llmgate.auth import JWTAuthMiddleware, Verifier
-from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
+from asgi_llmgate.auth.keys.key_set import jws_registry
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP
@@ -59,7 +59,7 @@ def bare(idp: MockIdP, token: str) -> Work:
     )
 
     def work() -> object:
-        decoded = jwt.decode(token, key, registry=JWS_REGISTRY)
+        decoded = jwt.decode(token, key, registry=jws_registry())
         demands.validate(decoded.claims)
         return decoded
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
-from joserfc.jwt import JWTClaimsRegistry
 
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.providers.jwt_provider import CLAIM_MAP, Json, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.exchange import Identity
+
+if TYPE_CHECKING:
+    from joserfc.jwt import JWTClaimsRegistry
 
 log = logging.getLogger("llmgate.auth")
 
@@ -32,28 +35,45 @@ _REQUIRED_RFC9068 = ("exp", "aud", "sub", "client_id", "iat", "jti")
 _RFC9068_TYPES = ("at+jwt", "application/at+jwt")
 
 
+class _Registries(NamedTuple):
+    """Three and not one: a registry reports the first problem in the token's own order of claims.
+
+    An expired token is worth renewing and one for another audience is not, so dates are validated first.
+    """
+
+    dates: JWTClaimsRegistry
+    audience: JWTClaimsRegistry
+    others: JWTClaimsRegistry
+
+
 class ClaimsValidator:
     """Validates claims as one provider's settings ask for.  `now`: the time in Unix seconds."""
 
     def __init__(self, provider: JWTProvider, now: Callable[[], float]) -> None:
         self._provider = provider
+        self._now = now
         strict = provider.profile == "rfc9068"
-        registry = _registry(strict)
         required = {*provider.required_claims, *(_REQUIRED_RFC9068 if strict else ())}
         if provider.max_lifetime is not None:
             required |= {"exp", "iat"}
-        dates = {name: _ESSENTIAL for name in _DATES if name in required}
-        others: dict[str, Any] = {name: _ESSENTIAL for name in required if name not in (*_DATES, "aud")}
-        others |= {name: _one_of(values) for name, values in provider.required_values.items()}
-        # Three registries and not one: a registry reports the first problem in the token's own order of claims.  An
-        # expired token is worth renewing and one for another audience is not, so dates come first.
-        self._dates = registry(lambda: int(now()), int(provider.leeway), **dates)
-        self._audience = registry(**({} if provider.audiences == "none" else {"aud": _one_of(provider.audiences)}))
-        self._others = registry(**others)
-        self._other_names = tuple(dict.fromkeys((*others, *_TYPED, *(_TYPED_RFC9068 if strict else ()))))
+        self._required_dates = {name: _ESSENTIAL for name in _DATES if name in required}
+        self._others: dict[str, Any] = {name: _ESSENTIAL for name in required if name not in (*_DATES, "aud")}
+        self._others |= {name: _one_of(values) for name, values in provider.required_values.items()}
+        self._other_names = tuple(dict.fromkeys((*self._others, *_TYPED, *(_TYPED_RFC9068 if strict else ()))))
         self._types = frozenset(name.lower() for name in (_RFC9068_TYPES if strict else provider.token_types))
         self._required_scopes = tuple(provider.required_scopes)
         self._sources = tuple((name, _reader(source)) for name, source in {**CLAIM_MAP, **provider.claim_map}.items())
+
+    @cached_property
+    def _registries(self) -> _Registries:
+        # With the first token: joserfc and cryptography are 120 modules.
+        registry = _registry_class(self._provider.profile == "rfc9068")
+        audiences = self._provider.audiences
+        return _Registries(
+            dates=registry(lambda: int(self._now()), int(self._provider.leeway), **self._required_dates),
+            audience=registry(**({} if audiences == "none" else {"aud": _one_of(audiences)})),
+            others=registry(**self._others),
+        )
 
     def validate(self, header: Json | None, claims: Json) -> Identity:
         """The identity that the claims describe.
@@ -62,13 +82,14 @@ class ClaimsValidator:
 
         Raises TokenRefused, errors.MissingScope.
         """
-        _validate(self._dates, _DATES, claims)
+        registries = self._registries
+        _validate(registries.dates, _DATES, claims)
         self._check_lifetime(claims)
-        _validate(self._audience, ("aud",), claims)
+        _validate(registries.audience, ("aud",), claims)
         mapped = self._map(claims)
         if self._provider.client_ids and mapped.get("client") not in self._provider.client_ids:
             raise TokenRefused(Check.AUDIENCE, reasons.WRONG_CLIENT)
-        _validate(self._others, self._other_names, claims)
+        _validate(registries.others, self._other_names, claims)
         # RFC 8705, RFC 9449: such a token is valid only with a proof of possession, which is not checked here.
         if "cnf" in claims:
             raise TokenRefused(Check.TYPE, reasons.BOUND)
@@ -148,10 +169,11 @@ def _has_distributed_groups(claims: Json) -> bool:
     return isinstance(distributed, dict) and "groups" in distributed
 
 
-def _registry(strict: bool) -> type[JWTClaimsRegistry]:
+def _registry_class(strict: bool) -> type[JWTClaimsRegistry]:
     if not strict:
+        from joserfc.jwt import JWTClaimsRegistry
+
         return JWTClaimsRegistry
-    # Imported here because most deployments do not need Authlib's OAuth modules.
     from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims
 
     registry: type[JWTClaimsRegistry] = JWTAccessTokenClaims.registry_cls

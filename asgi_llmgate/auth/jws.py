@@ -11,14 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from joserfc import jws
 from joserfc.util import urlsafe_b64decode
 
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.reasons import Check, TokenRefused
+
+if TYPE_CHECKING:
+    from joserfc import jws
 
 MAX_HEADER = 8192
 """Characters of the first segment.  Real headers stay under it, even with an `x5c` certificate chain."""
@@ -82,7 +84,9 @@ def read_token(token: str, *, limit: int, opaque: bool = False) -> UnverifiedTok
         urlsafe_b64decode(signature)  # only to find out whether it can be decoded
     except (ValueError, RecursionError):
         raise _malformed("not base64url of JSON objects") from None
-    signed = jws.CompactSignature(header, payload)
+    from joserfc.jws import CompactSignature  # with the first token, see claims.py
+
+    signed = CompactSignature(header, payload)
     signed.segments = {"header": head, "payload": body, "signature": signature}
     return UnverifiedToken(token, header, claims, signed)
 

@@ -9,21 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
-from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.claims import ClaimsValidator
 from asgi_llmgate.auth.jws import UnverifiedToken
 from asgi_llmgate.auth.keys.cache import FileKeys, FixedKeys, KeyStore, Load, RemoteKeys
-from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY, BadKeySet, read_keys
+from asgi_llmgate.auth.keys.key_set import BadKeySet, jws_registry, read_keys
 from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline, discovery_url, load_discovered, load_url
 from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Identity
 from asgi_llmgate.net.client import Fetch, HTTPClient
+
+if TYPE_CHECKING:
+    from joserfc import jwk, jws
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -94,8 +97,10 @@ def _may_sign_for_tenant(key: jwk.Key, claims: Mapping[str, object], provider: J
 
 
 def _is_signature_valid(signed: jws.CompactSignature, key: jwk.Key) -> bool:
+    from joserfc import jws  # with the first token, see claims.py
+
     try:
-        return jws.validate_compact(signed, key, registry=JWS_REGISTRY)
+        return jws.validate_compact(signed, key, registry=jws_registry())
     except (JoseError, ValueError, TypeError):
         return False  # a header member of the wrong type, a signature whose numbers are out of range
 

@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.urls import shown
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE
@@ -364,6 +363,8 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises SettingsError: unreadable, not YAML or a key twice (with line and column), not a mapping, a variable that is
     not set.
     """
+    from asgi_llmgate.config.yaml_text import LARGEST, read_yaml  # a host that has a mapping does without PyYAML
+
     try:
         with Path(path).open("rb") as file:
             content = read_yaml(file.read(LARGEST + 1), os.fspath(path))

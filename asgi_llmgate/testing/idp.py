@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 from joserfc import jwk, jwt
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
+from asgi_llmgate.auth.keys.key_set import jws_registry
 from asgi_llmgate.auth.keys.sources import KeySource
 from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 
@@ -123,7 +123,7 @@ class MockIdP:
         dates = {"iat": now, "exp": now + int(ttl)}
         payload = {"iss": self.issuer, "aud": self.audience, **CLAIMS, **dates, **(claims or {}), **more}
         head = {"alg": key.alg, "kid": key.kid, "typ": "JWT", **(header or {})}
-        return jwt.encode(_given(head), _given(payload), key, registry=JWS_REGISTRY, default_type=None)
+        return jwt.encode(_given(head), _given(payload), key, registry=jws_registry(), default_type=None)
 
     def rotate(self, kid: str, *, algorithm: str = "RS256", keep: bool = True) -> None:
         """Sign with a new key from now on; with `keep` the old ones are still published."""

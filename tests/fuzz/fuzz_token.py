@@ -15,7 +15,7 @@ from joserfc import jwk
 from joserfc.util import urlsafe_b64encode
 
 from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider
-from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
+from asgi_llmgate.auth.keys.key_set import jws_registry
 from asgi_llmgate.net import Fetched, OAuthClient
 
 KEY = jwk.OKPKey.generate_key("Ed25519", {"kid": "k", "use": "sig"}, private=True)
@@ -103,7 +103,7 @@ def target(data: bytes) -> None:
 
 def _signed(header: bytes, claims: bytes) -> bytes:
     message = urlsafe_b64encode(header) + b"." + urlsafe_b64encode(claims)
-    return message + b"." + urlsafe_b64encode(JWS_REGISTRY.algorithms["EdDSA"].sign(message, KEY))
+    return message + b"." + urlsafe_b64encode(jws_registry().algorithms["EdDSA"].sign(message, KEY))
 
 
 async def _status(value: bytes) -> int:

@@ -13,7 +13,7 @@ import pytest
 from joserfc import jwt
 
 from asgi_llmgate.auth import Discovery, File, JWTAuthMiddleware, TokenRefused, Verifier
-from asgi_llmgate.auth.keys.key_set import JWS_REGISTRY
+from asgi_llmgate.auth.keys.key_set import jws_registry
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import JWKS_FILE, KEY_FILE, MockIdP
@@ -35,7 +35,7 @@ def verifier(idp: MockIdP, **options: Any) -> Verifier:
 
 
 def test_a_token_says_what_the_lab_says(idp: MockIdP) -> None:
-    token = jwt.decode(idp.mint(ttl=60), idp.key, registry=JWS_REGISTRY)
+    token = jwt.decode(idp.mint(ttl=60), idp.key, registry=jws_registry())
     assert token.header == {"alg": "RS256", "kid": "claude-code-key", "typ": "JWT"}
     assert token.claims == {
         "iss": "claude-code-lab",
@@ -50,7 +50,7 @@ def test_a_token_says_what_the_lab_says(idp: MockIdP) -> None:
 
 def test_claims_and_header_can_be_changed_and_left_out(idp: MockIdP) -> None:
     made = idp.mint({"ttl": "a claim of that name"}, header={"typ": None, "x": 1}, team="marketing", org=None)
-    token = jwt.decode(made, idp.key, registry=JWS_REGISTRY)
+    token = jwt.decode(made, idp.key, registry=jws_registry())
     assert token.header == {"alg": "RS256", "kid": "claude-code-key", "x": 1}
     assert (token.claims["team"], token.claims["ttl"]) == ("marketing", "a claim of that name")
     assert "org" not in token.claims

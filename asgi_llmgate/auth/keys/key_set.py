@@ -8,14 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from joserfc import jwk, jws
 from joserfc.util import base64_to_int
 
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.reasons import Check, TokenRefused
+
+if TYPE_CHECKING:
+    from joserfc import jwk, jws
 
 log = logging.getLogger("llmgate.auth")
 
@@ -33,16 +36,20 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _MIN_RSA_BITS = 2048
 
 
-class _Algorithms(jws.JWSRegistry):
-    """joserfc's registry of algorithms, without a warning per token."""
+@cache
+def jws_registry() -> jws.JWSRegistry:
+    """The registry for joserfc's calls.
 
-    def get_alg(self, name: str) -> Any:
-        # The base method warns that "EdDSA" has a newer name (RFC 9864), each time.
-        return self.algorithms[name]
+    Unknown header members pass, because providers add members of their own.
+    """
+    from joserfc.jws import JWSRegistry  # with the first token, see claims.py
 
+    class Algorithms(JWSRegistry):
+        def get_alg(self, name: str) -> Any:
+            # The base method warns that "EdDSA" has a newer name (RFC 9864), each time.
+            return self.algorithms[name]
 
-JWS_REGISTRY = _Algorithms(algorithms=ALGORITHMS, strict_check_header=False)
-"""The registry for joserfc's calls.  Unknown header members pass, because providers add members of their own."""
+    return Algorithms(algorithms=ALGORITHMS, strict_check_header=False)
 
 
 class BadKeySet(ValueError):
@@ -129,6 +136,8 @@ def _import(entry: Any) -> tuple[str, jwk.Key | None]:
 
     Keys are imported one by one: joserfc's KeySet would reject the whole document for one odd key.
     """
+    from joserfc import jwk
+
     try:
         problem = _find_problem(entry)
         return (problem, None) if problem else ("", jwk.import_key(entry, entry["kty"]))

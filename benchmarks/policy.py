@@ -93,7 +93,7 @@ LARGE_TOKEN: Mapping[str, Any] = {
 
 
 def ours(source: str) -> Work:
-    expression = compile_rule(source, roots=fields_of())
+    expression = compile_rule(source, variables=fields_of())
     return lambda: expression.evaluate(VARIABLES)
 
 
@@ -126,7 +126,7 @@ async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
 
 def longest(source: str) -> float:
     """Milliseconds that one evaluation holds the loop, whether it has a value or is ended by the budget."""
-    expression = compile_rule(source, roots=fields_of())
+    expression = compile_rule(source, variables=fields_of())
 
     def evaluate() -> None:
         with suppress(EvaluationError):

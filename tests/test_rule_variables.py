@@ -30,7 +30,7 @@ def seen(claims: Mapping[str, Any] | None = None, *, called: bool = False, **opt
 
 
 def evaluate(source: str, variables: Mapping[str, Any]) -> Any:
-    return compile_rule(source, roots=fields_of()).evaluate(variables)
+    return compile_rule(source, variables=fields_of()).evaluate(variables)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_only_allowed_variables_of_the_environment_are_there(monkeypatch: pytest
     monkeypatch.delenv("UNSET", raising=False)
     assert read_env(["REGION", "UNSET"]) == {"REGION": "eu"}
     with pytest.raises(SettingsError, match="no field 'HOME'"):
-        compile_rule("env.HOME == 'x'", roots=fields_of(["REGION"]))
+        compile_rule("env.HOME == 'x'", variables=fields_of(["REGION"]))
 
 
 def test_a_condition_of_the_model_table_is_true_or_it_is_not() -> None:

@@ -1,4 +1,4 @@
-"""CEL, the Common Expression Language, for rules over what a request is and who sends it."""
+"""CEL, the Common Expression Language (https://cel.dev), for rules about requests and callers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from asgi_llmgate.cel.errors import BudgetExceeded, CompileError, EvaluationErro
 from asgi_llmgate.cel.explanation import Part, explain
 from asgi_llmgate.cel.expression import BUDGET, Expression, compile_rule
 from asgi_llmgate.cel.nodes import Fields
-from asgi_llmgate.cel.partial import Possible, possible
+from asgi_llmgate.cel.partial import PossibleResults, evaluate_partially
 from asgi_llmgate.cel.reference import ReferenceExpression
 from asgi_llmgate.cel.runtime.values import Timestamp
 from asgi_llmgate.cel.warnings import CompileWarning
@@ -20,10 +20,10 @@ __all__ = [
     "Expression",
     "Fields",
     "Part",
-    "Possible",
+    "PossibleResults",
     "ReferenceExpression",
     "Timestamp",
     "compile_rule",
+    "evaluate_partially",
     "explain",
-    "possible",
 ]

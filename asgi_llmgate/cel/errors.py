@@ -1,8 +1,6 @@
-"""What can go wrong with an expression: it cannot be compiled (start-up), or cannot be decided (a request).
+"""The errors of an expression: it cannot be compiled (at start), or it has no value (for one request).
 
-A CompileError shows the source line with a caret under the mistake; the rule's author reads it.  An EvaluationError
-holds a kind, a place and at most the NAME of what is missing: the values that a rule looks at are claims, and claims
-are personal data, so they are in no message.
+The message of an EvaluationError contains names, and never a value: values are claims, which are personal data.
 """
 
 from __future__ import annotations
@@ -17,14 +15,25 @@ Place = tuple[int, int]
 """Line and column, both from 1."""
 
 _AROUND = 60
-"""Characters that are shown on either side of a mistake."""
+"""Characters of the source line that are shown on either side of a mistake."""
 
-Kind = Literal["missing_key", "type", "value", "budget", "unknown", "internal"]
-"""`unknown`: what the variable will be is not known yet, so the expression is neither true nor false nor wrong."""
+ErrorKind = Literal["missing_key", "type", "value", "budget", "unknown", "internal"]
+"""Why there is no value.
+
+missing_key  a variable, a field or a key is not there
+type         a value has the wrong type
+value        a value of the right type is out of range or malformed
+budget       the evaluation takes too many steps
+unknown      the value of a variable is not known yet, so the result is not known either
+internal     a defect
+"""
 
 
 class CompileError(SettingsError):
-    """The expression cannot be compiled.  The message is the problem, the source line and a caret."""
+    """The expression cannot be compiled.
+
+    The message is the problem, the source line, and a caret under the mistake, for the rule's author.
+    """
 
     def __init__(self, problem: str, place: Place, *, source: str = "") -> None:
         line, column = place
@@ -34,7 +43,7 @@ class CompileError(SettingsError):
 
 
 def _excerpt(source: str, line: int, column: int) -> str:
-    """The line and a caret under the column; of a long line what is around it."""
+    """The line and a caret under the column; of a long line, the part around the column."""
     lines = source.splitlines()
     if not 0 < line <= len(lines):
         return ""
@@ -47,19 +56,19 @@ def _excerpt(source: str, line: int, column: int) -> str:
 class EvaluationError(GateError):
     """The expression has no value for this request.
 
-    `missing` is the dotted name whose absence caused it (`jwt.team`), when that was the cause.
+    `missing` is the dotted name that is not there (`jwt.team`); "" when there was another cause.
     """
 
-    kind: Kind
+    kind: ErrorKind
 
-    def __init__(self, kind: Kind, message: str, *, missing: str = "") -> None:
+    def __init__(self, kind: ErrorKind, message: str, *, missing: str = "") -> None:
         super().__init__(message)
         self.kind = kind
         self.missing = missing
         self.place: Place | None = None
 
     def at(self, place: Place) -> EvaluationError:
-        """Say where, unless a more inner place is known already."""
+        """Set the place, unless one further inside the expression is set already.  Returns self."""
         if self.place is None:
             self.place = place
         return self
@@ -69,19 +78,19 @@ class EvaluationError(GateError):
 
 
 class BudgetExceeded(EvaluationError):
-    """Too many steps.  `||` and `&&` do not absorb it: it ends the evaluation."""
+    """The evaluation takes too many steps.  `||` and `&&` do not absorb this error: it ends the evaluation."""
 
     def __init__(self) -> None:
         super().__init__("budget", "the expression takes too many steps")
 
 
-def mistyped() -> EvaluationError:
-    """CEL's "no such overload": an operator or function does not take values of these types."""
+def wrong_type() -> EvaluationError:
+    """The error for an operator or function that does not take values of these types ("no such overload" in cel-go)."""
     return EvaluationError("type", "a value has the wrong type")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`, did you mean 'x'?` for a probable slip of the pen, else the empty string."""
+    """`, did you mean 'x'?` for a probable typing mistake, else the empty string."""
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), names, n=1)
     return f", did you mean {names[close[0]]!r}?" if close else ""

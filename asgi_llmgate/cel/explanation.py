@@ -1,6 +1,6 @@
-"""What each part of an expression comes to: for people who wonder why a rule says no.
+"""Shows the value of each part of an expression, to explain why a rule denies.
 
-Shows values, so it is for the command line of an operator who holds the claims anyway, never for a log or an answer.
+It shows claims, so it is for an operator's terminal, never for a log or a response.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from asgi_llmgate.cel.errors import EvaluationError
 from asgi_llmgate.cel.expression import Expression
-from asgi_llmgate.cel.nodes import ABSENT, Node
+from asgi_llmgate.cel.nodes import NOT_CONSTANT, Node
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One sub-expression: its text, its value or what went wrong, and the parts of it that are no literals."""
+    """One sub-expression: its text, its value or its error, and its own parts except literals."""
 
     text: str
     value: Any
@@ -32,19 +32,20 @@ class Part:
 
 
 def explain(expression: Expression, activation: Mapping[str, Any]) -> Part:
-    """Evaluate every part by itself.  What a macro does per member is not shown, only what it walks over."""
-    return _part(expression, expression.node, activation)
+    """Evaluate every part by itself.  Of a macro the list or map is shown, not its body for each member."""
+    return _explain_node(expression, expression.node, activation)
 
 
-def _part(expression: Expression, node: Node, activation: Mapping[str, Any]) -> Part:
+def _explain_node(expression: Expression, node: Node, activation: Mapping[str, Any]) -> Part:
+    """Never raises: an error of a part is what is to be shown."""
     value, failure = None, ""
     try:
         value = node.run(expression.frame(activation))
     except EvaluationError as error:
         failure = str(error)
-    except Exception as error:
+    except Exception as error:  # of a lazily computed variable
         failure = type(error).__name__
-    parts = tuple(_part(expression, part, activation) for part in node.parts if part.constant is ABSENT)
+    parts = tuple(_explain_node(expression, part, activation) for part in node.parts if part.constant is NOT_CONSTANT)
     return Part(expression.source[slice(*node.span)], value, failure, parts)
 
 

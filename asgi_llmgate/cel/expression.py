@@ -1,9 +1,7 @@
-"""`compile_rule`: one expression, checked and compiled, to be evaluated by any number of threads.
-
-celpy's own runners are slow (0.2 ms for an ordinary rule), unbounded (11 seconds for two nested `exists` over 200
-groups), unsafe across threads (CompiledRunner) and let negative rules pass on any error.  So this is a runner of our
-own, with the interface of celpy's: `celpy.Environment(runner_class=Expression)` takes it.
-"""
+"""`compile_rule`: compiles one expression, which any number of threads may then evaluate."""
+# Why not celpy's runners: they need 0.2 ms for an ordinary rule and have no limit (11 seconds for two nested `exists`
+# over 200 groups), CompiledRunner is not thread-safe, and a negative rule is true after any error.  Expression has
+# the interface of celpy.Runner, so celpy's extension point takes it: `celpy.Environment(runner_class=Expression)`.
 
 from __future__ import annotations
 
@@ -23,14 +21,16 @@ if TYPE_CHECKING:
     import celpy
 
 BUDGET = 20_000
-"""Steps of one evaluation, roughly a millisecond or two; see `macros.py` for what is counted."""
+"""Steps of one evaluation, which take one or two milliseconds; macros.py explains what is counted."""
 
 
 class Expression:
     """A compiled expression.
 
-    `references` are the dotted names that it reads (`jwt.team`, `llm.model`); a variable used whole is there by its own
-    name.  `cautions` is what deserves a warning.
+    references  the dotted names that it reads (`jwt.team`, `llm.model`), or the name of a variable that is used whole
+    warnings    what may not mean what it seems to
+
+    The first three parameters are those of celpy.Runner; `source` is for messages, `variables` as in `compile_rule`.
     """
 
     tree_node_class = lark.Tree  # celpy.Environment asks its runner class for it
@@ -42,22 +42,22 @@ class Expression:
         functions: Mapping[str, Any] | None = None,
         *,
         source: str = "",
-        roots: Fields | None = None,
+        variables: Fields | None = None,
     ) -> None:
         if functions or (environment is not None and environment.package):
             raise TypeError("neither further functions nor a package are supported")
         self.source = source
-        compiler = Compiler(roots)
+        compiler = Compiler(variables)
         self.node = compiler.value(ast)
         self.references = frozenset(compiler.references)
-        self.cautions: tuple[CompileWarning, ...] = tuple(compiler.cautions)
+        self.warnings: tuple[CompileWarning, ...] = tuple(compiler.warnings)
         self._run = self.node.run
         self._variables = [None] * (compiler.width - FIRST_VARIABLE)
 
     def evaluate(self, activation: Mapping[str, Any]) -> Any:
-        """The value, for these variables: plain JSON values, or any Mapping (which may compute in `__getitem__`).
+        """The value for these variables: plain JSON values, or any Mapping, which may compute its values when asked.
 
-        Raises EvaluationError and nothing else; no message of it holds a value.
+        Raises EvaluationError and nothing else; its message contains no value.
         """
         try:
             return self._run(self.frame(activation))
@@ -67,19 +67,19 @@ class Expression:
             raise EvaluationError("internal", f"the evaluation failed ({type(error).__name__})") from None
 
     def frame(self, activation: Mapping[str, Any]) -> Frame:
-        """What one run of the compiled tree, or of a part of it, starts with."""
+        """A new frame, for one run of a node of this expression."""
         return [activation, BUDGET, *self._variables]
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
 
 
-def compile_rule(source: str, *, roots: Fields) -> Expression:
-    """Compile an expression over the variables in `roots`: name -> its fields, or None where any name may follow.
+def compile_rule(source: str, *, variables: Fields) -> Expression:
+    """Compile an expression that may read `variables`: name -> its fields, or None when any name may follow.
 
     Raises CompileError (a SettingsError) with the source line and a caret.
     """
     try:
-        return Expression(None, parse(source), source=source, roots=roots)
+        return Expression(None, parse(source), source=source, variables=variables)
     except CompileError as error:
         raise CompileError(error.problem, error.place, source=source) from None

@@ -1,8 +1,4 @@
-"""What the compiler makes of each part of an expression: a closure, and what the checks and `explain` must know of it.
-
-A closure takes the Frame of one evaluation and gives a value or raises EvaluationError.  It holds constants only, so
-any number of threads may run it at once.
-"""
+"""The nodes that the compiler makes of an expression: a closure each, and facts for the checks and for `explain`."""
 
 from __future__ import annotations
 
@@ -13,34 +9,44 @@ from typing import Any, Final
 from asgi_llmgate.cel.errors import Place
 from asgi_llmgate.cel.runtime.values import Frame
 
-Run = Callable[[Frame], Any]
+Closure = Callable[[Frame], Any]
+"""Takes the frame of one evaluation, returns the value or raises EvaluationError.
+
+It contains constants only, so any number of threads may run it at once.
+"""
 
 Fields = Mapping[str, Any]
-"""The names that a variable has, each with its own Fields, or with None where any name may follow."""
+"""Names, each with the Fields that may follow it, or with None when any name may follow."""
 
 
-class Absent:
-    """No constant: None is one."""
+class NotConstant:
+    """Marks a node that is not a constant; None cannot, because it is CEL's null."""
 
 
-ABSENT: Final = Absent()
+NOT_CONSTANT: Final = NotConstant()
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """One sub-expression.
 
-    `span` are its positions in the source, `steps` is how many nodes it has (what one run of it costs inside a macro),
-    `path` the names from a variable down to here when it is nothing but such names, `fields` what may follow there.
-    `form` names the operator or function, `parts` are the sub-expressions that `explain` shows.
+    run       the closure
+    place     line and column of its start
+    span      start and end as positions in the source
+    form      the operator or the function, such as `==` or `matches`; "" for names and literals
+    steps     what one run costs inside a macro: about the number of nodes
+    path      the dotted name, when it is nothing else: ("jwt", "team")
+    fields    what may follow that name; None when any name may
+    constant  the value of a literal
+    parts     the sub-expressions that `explain` shows
     """
 
-    run: Run
+    run: Closure
     place: Place
     span: tuple[int, int]
     form: str = ""
     steps: int = 1
     path: tuple[str, ...] = ()
     fields: Fields | None = None
-    constant: Any = ABSENT
+    constant: Any = NOT_CONSTANT
     parts: tuple[Node, ...] = ()

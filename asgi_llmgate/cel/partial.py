@@ -1,8 +1,8 @@
-"""What an expression can still come to while some of its variables are unknown (kind `unknown`).
+"""Partial evaluation: the results that an expression can have while some of its variables are unknown.
 
-An evaluation can only say that it does not know.  A decision wants more: `jwt.team == "x" && llm.model == "y"` is not
-true of a caller without a team, whatever the model will be.  So the operators of logic are looked into, and each side
-is tried by itself.  cel-go calls it partial evaluation: https://pkg.go.dev/github.com/google/cel-go/cel#PartialVars.
+For example, `jwt.team == "x" && llm.model == "y"` is false for a caller of another team, whatever the model will be.
+An ordinary evaluation would only raise the error `unknown`.  So each side of a logical operator is evaluated by itself.
+cel-go has the same: https://pkg.go.dev/github.com/google/cel-go/cel#PartialVars
 """
 
 from __future__ import annotations
@@ -15,47 +15,51 @@ from asgi_llmgate.cel.expression import Expression
 from asgi_llmgate.cel.nodes import Node
 from asgi_llmgate.cel.reference import ReferenceExpression
 
-_NEITHER: frozenset[bool] = frozenset()
-_EITHER = frozenset((True, False))
-_LASTING = ("missing_key", "type", "value")
-"""Errors that stay, whatever the unknown will be.  Not `budget`: to go on without what is unknown costs steps."""
+_NO_BOOL: frozenset[bool] = frozenset()
+_ANY_BOOL = frozenset((True, False))
+_PERMANENT_ERRORS = ("missing_key", "type", "value")
+"""Errors that an evaluation with all variables has as well."""
+# Not `budget`: an evaluation that absorbs the error `unknown` may need more steps than one with all variables.
 
 
-class Possible(NamedTuple):
-    """The bools that are possible; none where the result is certainly no bool.  `error` is one that stays."""
+class PossibleResults(NamedTuple):
+    """The bools that are possible; none when the result is certainly not a bool.
+
+    `error` is an error that the evaluation with all variables has as well.
+    """
 
     values: frozenset[bool]
     error: EvaluationError | None = None
 
 
-def possible(expression: Expression | ReferenceExpression, activation: Mapping[str, Any]) -> Possible:
-    """What the expression can come to, over all that the unknown can be.
+def evaluate_partially(expression: Expression | ReferenceExpression, activation: Mapping[str, Any]) -> PossibleResults:
+    """The results that the expression can have, over all values of the unknown variables.
 
-    Whatever it really comes to then is one of `values`, or an error.
+    The result with all variables is then one of `values`, or an error.
     """
     if isinstance(expression, ReferenceExpression):
-        return _tried(expression.evaluate, activation)
-    return _of(expression, expression.node, activation)
+        return _evaluate(expression.evaluate, activation)
+    return _evaluate_node(expression, expression.node, activation)
 
 
-def _of(expression: Expression, node: Node, activation: Mapping[str, Any]) -> Possible:
+def _evaluate_node(expression: Expression, node: Node, activation: Mapping[str, Any]) -> PossibleResults:
     if node.form not in _LOGIC:
-        return _tried(node.run, expression.frame(activation))
-    parts = [_of(expression, part, activation) for part in node.parts]
+        return _evaluate(node.run, expression.frame(activation))
+    parts = [_evaluate_node(expression, part, activation) for part in node.parts]
     error = next((part.error for part in parts if part.error is not None), None)
-    return Possible(_LOGIC[node.form]([part.values for part in parts]), error)
+    return PossibleResults(_LOGIC[node.form]([part.values for part in parts]), error)
 
 
-def _tried(run: Any, variables: Any) -> Possible:
+def _evaluate(run: Any, variables: Any) -> PossibleResults:
     try:
         value = run(variables)
     except EvaluationError as error:
-        return Possible(_NEITHER, error) if error.kind in _LASTING else Possible(_EITHER)
-    except Exception:
-        return Possible(_EITHER)
+        return PossibleResults(_NO_BOOL, error) if error.kind in _PERMANENT_ERRORS else PossibleResults(_ANY_BOOL)
+    except Exception:  # of a lazily computed variable; with all variables it may not happen
+        return PossibleResults(_ANY_BOOL)
     if value is True or value is False:
-        return Possible(frozenset((value,)))
-    return Possible(_NEITHER, EvaluationError("type", "the result is no bool"))
+        return PossibleResults(frozenset((value,)))
+    return PossibleResults(_NO_BOOL, EvaluationError("type", "the result is not a bool"))
 
 
 def _and(parts: Sequence[frozenset[bool]]) -> frozenset[bool]:
@@ -70,13 +74,15 @@ def _not(parts: Sequence[frozenset[bool]]) -> frozenset[bool]:
     return frozenset(not value for value in parts[0])
 
 
-def _if(parts: Sequence[frozenset[bool]]) -> frozenset[bool]:
+def _conditional(parts: Sequence[frozenset[bool]]) -> frozenset[bool]:
     condition, then, otherwise = parts
-    return (then if True in condition else _NEITHER) | (otherwise if False in condition else _NEITHER)
+    return (then if True in condition else _NO_BOOL) | (otherwise if False in condition else _NO_BOOL)
 
 
 def _bools(true: bool, false: bool) -> frozenset[bool]:
+    """The set of those bools that are possible."""
     return frozenset(value for value, there in ((True, true), (False, false)) if there)
 
 
-_LOGIC = {"&&": _and, "||": _or, "!": _not, "?:": _if}
+# Logical operator -> the possible results for those of its parts.
+_LOGIC = {"&&": _and, "||": _or, "!": _not, "?:": _conditional}

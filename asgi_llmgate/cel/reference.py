@@ -1,8 +1,8 @@
 """`engine: celpy`: celpy's InterpretedRunner behind the interface of `Expression`, to compare with or to fall back on.
 
 The checks at start are the same as for `Expression`.  celpy evaluates differently: it is two hundred times slower and
-has no budget, compares no int with a double, takes a string for a list of its characters, and finds `true == 1` true,
-and `!has(x.y.z)` true when `y` is missing.  `tests/cel/test_reference.py` has the list.
+has no budget, cannot compare an int with a double, takes a string for a list of its characters, and finds that
+`true == 1` is true, and `!has(x.y.z)` when `y` is missing.  `tests/cel/test_reference.py` has the list.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 
 class ReferenceExpression:
-    """As `Expression`, evaluated by celpy."""
+    """Like Expression, but evaluated by celpy.  Raises CompileError."""
 
-    def __init__(self, source: str, *, roots: Fields) -> None:
+    def __init__(self, source: str, *, variables: Fields) -> None:
         # celpy is imported where it is used: it and what it needs are 54 modules, for an engine that few settings name.
         import celpy
 
-        checked = compile_rule(source, roots=roots)
+        checked = compile_rule(source, variables=variables)
         self.source = source
         self.references = checked.references
-        self.cautions = checked.cautions
+        self.warnings = checked.warnings
         _install_filter()
         self._runner = celpy.InterpretedRunner(_environment(), parse(source))
 
     def evaluate(self, activation: Mapping[str, Any]) -> Any:
-        """The value as a plain bool; anything else, and any error, is an EvaluationError."""
+        """The value, a plain bool.  Raises EvaluationError, also for a value that is not a bool."""
         from celpy import celtypes
 
         try:
@@ -52,10 +52,11 @@ class ReferenceExpression:
             raise EvaluationError("internal", f"the evaluation failed ({type(error).__name__})") from None
         if isinstance(value, celtypes.BoolType):
             return bool(value)
-        raise EvaluationError("type", "the result is no bool")
+        raise EvaluationError("type", "the result is not a bool")
 
     def _context(self, activation: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the variables, as celpy wants them, that the expression reads; converting is not cheap."""
+        """The variables that the expression reads, as celpy types."""
+        # Only these, because converting is not cheap.
         from celpy import celtypes
 
         context: dict[str, Any] = {}

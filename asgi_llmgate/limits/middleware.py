@@ -191,7 +191,7 @@ def _rate(text: str, path: str) -> Rate:
 
 def _compile(source: str, path: str) -> Expression:
     try:
-        return compile_rule(source, roots=fields_of())
+        return compile_rule(source, variables=fields_of())
     except CompileError as error:
         raise SettingsError(error.message, path=path) from None
 

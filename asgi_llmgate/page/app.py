@@ -85,7 +85,7 @@ class UsagePage:
         self._database = Database(database) if isinstance(database, str) else database
         self._numbers = Numbers(self._database)
         self._auth = page_auth
-        self._see = None if see is None else compile_rule(see, roots={"viewer": None, "record": None})
+        self._see = None if see is None else compile_rule(see, variables={"viewer": None, "record": None})
         self._render = Renderer()
         self._threads: ThreadPoolExecutor | None = None
         self._told = False

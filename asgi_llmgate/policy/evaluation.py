@@ -26,7 +26,7 @@ from asgi_llmgate.cel import (
     Fields,
     ReferenceExpression,
     compile_rule,
-    possible,
+    evaluate_partially,
 )
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.policy.rules import Action, Rule, read_rules
@@ -81,7 +81,7 @@ class CompiledRule:
 
     def _must_say_no(self, facts: Mapping[str, Any]) -> Denial | None:
         wanted = self.rule.action != "deny"
-        found = [possible(expression, facts) for expression in self.expressions]
+        found = [evaluate_partially(expression, facts) for expression in self.expressions]
         hopeless = [each for each in found if wanted not in each.values]
         if len(hopeless) < (len(found) if self.rule.action == "allow" else 1):
             return None
@@ -181,13 +181,13 @@ def _compile(rule: Rule, fields: Fields, engine: Engine) -> CompiledRule:
     expressions = []
     for source in rule.expressions:
         try:
-            expression = make(source, roots=fields)
+            expression = make(source, variables=fields)
         except CompileError as error:
             raise SettingsError(error.message, path=f"{rule.place}.when") from None
         _look_at_headers(expression, f"{rule.place}.when")
-        for caution in expression.cautions:
-            if not (caution.negative and rule.action == "deny"):
-                log.warning("policy rule %r at %d:%d: %s", rule.name, *caution.place, caution.text)
+        for warning in expression.warnings:
+            if not (warning.negation and rule.action == "deny"):
+                log.warning("policy rule %r at %d:%d: %s", rule.name, *warning.place, warning.text)
         expressions.append(expression)
     return CompiledRule(rule, expressions)
 

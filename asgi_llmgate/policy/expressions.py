@@ -16,7 +16,7 @@ def condition(source: str) -> Callable[[Mapping[str, Any]], bool | None]:
     None where it reads what only a call says, and there is none.  The target is not chosen yet, so `llm.model`,
     `llm.provider` and `llm.backend` are unknown names.  Raises SettingsError with a caret.
     """
-    expression = compile_rule(source, roots=fields_of(candidate=False))
+    expression = compile_rule(source, variables=fields_of(candidate=False))
 
     def holds(facts: Mapping[str, Any]) -> bool | None:
         try:
@@ -33,7 +33,7 @@ def field(source: str, list_claims: Sequence[str] = LIST_CLAIMS) -> Callable[[Ex
     What the function raises (EvaluationError) means that there is none.  The scope is gone by then: `request.path` is
     the whole path, `request.scheme` and `request.query` are empty.  Raises SettingsError with a caret.
     """
-    expression = compile_rule(source, roots=fields_of())
+    expression = compile_rule(source, variables=fields_of())
 
     def read(exchange: Exchange) -> Any:
         scope = {"path": exchange.path, "scheme": ""}

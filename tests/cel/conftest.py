@@ -17,7 +17,7 @@ Evaluate = Callable[..., Any]
 @pytest.fixture
 def rule() -> Callable[[str], Expression]:
     """`rule(source)`: compiled over the variables jwt, x and y (open), request and llm (with known fields)."""
-    return lambda source: compile_rule(source, roots=OPEN)
+    return lambda source: compile_rule(source, variables=OPEN)
 
 
 @pytest.fixture

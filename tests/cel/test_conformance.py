@@ -107,7 +107,7 @@ def outcome(example: Example) -> str:
             Expression(cast(Any, SimpleNamespace(package=example.container)), parse(example.source))
         return "refused"
     try:
-        expression = compile_rule(example.source, roots=dict.fromkeys(example.bindings))
+        expression = compile_rule(example.source, variables=dict.fromkeys(example.bindings))
     except CompileError:
         return "as expected" if example.fails else "refused"
     try:

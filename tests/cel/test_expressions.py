@@ -199,9 +199,9 @@ MISTAKES = [
     ("llm.Model == 'x'", (1, 5), "'llm' has no field 'Model', did you mean 'model'?"),
     ("has(llm.modle)", (1, 9), "did you mean 'model'?"),
     ("llm['modle'] == 'x'", (1, 5), "did you mean 'model'?"),
-    ("llm == jwt", (1, 1), "'llm' is no value, name one of its fields: model"),
+    ("llm == jwt", (1, 1), "'llm' is not a value; name one of its fields: model"),
     ("llm[jwt.x] == 'y'", (1, 5), "name one of them"),
-    ("llm.exists(k, k == 'x')", (1, 1), "is no value"),
+    ("llm.exists(k, k == 'x')", (1, 1), "is not a value"),
     ("jwt.team.lower() == 'x'", (1, 10), "unknown function 'lower', did you mean 'lowerAscii'?"),
     ("startsWith(jwt.team, 'x')", (1, 1), "called as x.startsWith(...)"),
     ("jwt.team.int() == 1", (1, 10), "called as int(x)"),
@@ -216,11 +216,11 @@ MISTAKES = [
     ("jwt.x.matches('(')", (1, 15), "bad regular expression"),
     ("jwt.x.matches(jwt.y)", (1, 15), "string literal"),
     ("timestamp(0).getHours('Mars/Olympus')", (1, 23), "unknown time zone"),
-    ("9223372036854775808 == 1", (1, 1), "64 bits"),
-    ("18446744073709551616u == 1u", (1, 1), "64 bits"),
+    ("9223372036854775808 == 1", (1, 1), "into a 64-bit integer"),
+    ("18446744073709551616u == 1u", (1, 1), "unsigned 64-bit"),
     (r"'\q' == ''", (1, 1), "unknown escape"),
-    (r"'\ud800' == ''", (1, 1), "no character"),
-    (r"b'\u0041' == b''", (1, 1), "escape in bytes"),
+    (r"'\ud800' == ''", (1, 1), "not a character"),
+    (r"b'\u0041' == b''", (1, 1), "a bytes literal cannot have an escape"),
     ("Message{a: 1}", (1, 1), "messages"),
     ("google.protobuf.Nothing == 1", (1, 1), "unknown variable 'google'"),
     ("{'a': 1, true: 2}.a == 1", (1, 10), "a string or a whole number"),
@@ -295,7 +295,7 @@ def test_what_an_expression_reads_is_known(rule: Any, source: str, references: s
     ],
 )
 def test_what_means_less_than_it_seems_is_said(rule: Any, source: str, said: list[str]) -> None:
-    texts = [caution.text for caution in rule(source).cautions]
+    texts = [warning.text for warning in rule(source).warnings]
     assert len(texts) == len(said)
     for text, part in zip(texts, said, strict=True):
         assert part in text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.cel import EvaluationError, Expression, ReferenceExpression, possible
+from asgi_llmgate.cel import EvaluationError, Expression, ReferenceExpression, evaluate_partially
 from tests.cel.conftest import OPEN
 
 JWT = {"team": "data", "level": 2, "groups": ["a", "b"], "many": [str(number) for number in range(600)]}
@@ -60,7 +60,7 @@ TABLE: list[tuple[str, set[bool]]] = [
 
 @pytest.mark.parametrize(("source", "values"), TABLE, ids=[row[0] for row in TABLE])
 def test_what_is_possible(rule: Callable[[str], Expression], source: str, values: set[bool]) -> None:
-    assert possible(rule(source), UNKNOWN).values == values
+    assert evaluate_partially(rule(source), UNKNOWN).values == values
 
 
 @pytest.mark.parametrize("source", [row[0] for row in TABLE])
@@ -73,19 +73,19 @@ def test_whatever_the_model_turns_out_to_be_was_possible(
         value = expression.evaluate({"jwt": JWT, "llm": {"model": model}})
     except EvaluationError:
         return
-    assert value in possible(expression, UNKNOWN).values or not isinstance(value, bool)
+    assert value in evaluate_partially(expression, UNKNOWN).values or not isinstance(value, bool)
 
 
 def test_the_error_that_stays_is_told(rule: Callable[[str], Expression]) -> None:
-    found = possible(rule("llm.model == 'x' && jwt.none == 'x'"), UNKNOWN)
+    found = evaluate_partially(rule("llm.model == 'x' && jwt.none == 'x'"), UNKNOWN)
     assert found.error is not None
     assert found.error.missing == "jwt.none"
-    assert possible(rule("llm.model == 'x'"), UNKNOWN).error is None
+    assert evaluate_partially(rule("llm.model == 'x'"), UNKNOWN).error is None
 
 
 def test_an_expression_of_the_reference_engine_is_not_looked_into() -> None:
     def of(source: str) -> frozenset[bool]:
-        return possible(ReferenceExpression(source, roots=OPEN), UNKNOWN).values
+        return evaluate_partially(ReferenceExpression(source, variables=OPEN), UNKNOWN).values
 
     assert of("jwt.team == 'x' && llm.model == 'x'") == {True, False}
     assert of("jwt.team == 'data'") == {True}
@@ -96,4 +96,4 @@ def test_a_variable_that_cannot_be_worked_out_may_be_anything(rule: Callable[[st
         def __missing__(self, name: str) -> Any:
             raise RuntimeError
 
-    assert possible(rule("jwt.team == 'x'"), {"jwt": Broken()}).values == {True, False}
+    assert evaluate_partially(rule("jwt.team == 'x'"), {"jwt": Broken()}).values == {True, False}

@@ -228,9 +228,9 @@ def outcome(expression: Evaluates, claims: Mapping[str, Any]) -> str:
 
 @pytest.mark.parametrize("source", RULES)
 def test_the_engines_decide_alike_but_for_what_is_listed(source: str) -> None:
-    ours = compile_rule(source, roots=ROOTS)
+    ours = compile_rule(source, variables=ROOTS)
     others = (
-        (ReferenceExpression(source, roots=ROOTS), CELPYS_DIFFERENCES),
+        (ReferenceExpression(source, variables=ROOTS), CELPYS_DIFFERENCES),
         (GoogleExpression(source), GOOGLES_DIFFERENCES),
     )
     for other, differences in others:
@@ -281,14 +281,14 @@ CONDITIONS = st.recursive(
 @given(source=CONDITIONS, claims=st.sampled_from(sorted(CLAIMS)))
 def test_any_rule_that_both_take_is_decided_as_googles_engine_does(source: str, claims: str) -> None:
     try:
-        ours, theirs = compile_rule(source, roots=ROOTS), GoogleExpression(source)
+        ours, theirs = compile_rule(source, variables=ROOTS), GoogleExpression(source)
     except (CompileError, RuntimeError):  # theirs has a type checker
         assume(False)
     assert outcome(ours, CLAIMS[claims]) == outcome(theirs, CLAIMS[claims])
 
 
 def test_celpy_is_given_only_what_the_rule_reads() -> None:
-    read = ReferenceExpression("jwt.team == 'x' && has(jwt.org)", roots=ROOTS)
+    read = ReferenceExpression("jwt.team == 'x' && has(jwt.org)", variables=ROOTS)
     context = read._context({"jwt": {"team": "x", "email": "alice@example.com"}, "llm": {}, "request": {}})
     assert context == {"jwt": {"team": "x"}}
 
@@ -297,5 +297,5 @@ def test_what_celpy_says_about_the_activation_stays_inside(caplog: pytest.LogCap
     caplog.set_level(logging.DEBUG)
     claims = {"team": "alice@example.com"}
     with pytest.raises(EvaluationError) as raised:
-        ReferenceExpression("jwt.team + 1 == 2", roots=ROOTS).evaluate({"jwt": claims})
+        ReferenceExpression("jwt.team + 1 == 2", variables=ROOTS).evaluate({"jwt": claims})
     assert "alice" not in f"{raised.value} {vars(raised.value)} {caplog.text}"

@@ -1,1 +1,1 @@
-"""What compiled expressions are made of: values, operators, functions, macros."""
+"""What compiled expressions consist of: values, operators, functions, macros."""

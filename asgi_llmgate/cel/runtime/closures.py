@@ -1,7 +1,6 @@
-"""The closures behind operators, selection and calls: one factory for each form of expression.
+"""Functions that make the closures for operators, selections and calls: one for each form of expression.
 
-Each adds its own place to an error that passes without one.  `&&` and `||` are commutative over errors
-(langdef.md#logical-operators): an error counts only where the other side does not decide.
+A closure adds its place to an EvaluationError that has none yet.
 """
 
 from __future__ import annotations
@@ -9,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from asgi_llmgate.cel.errors import BudgetExceeded, EvaluationError, Place, mistyped
-from asgi_llmgate.cel.nodes import Run
+from asgi_llmgate.cel.errors import BudgetExceeded, EvaluationError, Place, wrong_type
+from asgi_llmgate.cel.nodes import Closure
 from asgi_llmgate.cel.runtime import operators, values
-from asgi_llmgate.cel.runtime.values import ABSORBED, ACTIVATION, Frame, kind_of, spend
+from asgi_llmgate.cel.runtime.values import ABSORBED_ERROR_STEPS, ACTIVATION, Frame, spend, type_name
 
 
-def constant(value: Any) -> Run:
+def constant(value: Any) -> Closure:
     return lambda frame: value
 
 
-def variable(name: str, place: Place) -> Run:
+def variable(name: str, place: Place) -> Closure:
     def run(frame: Frame) -> Any:
         try:
             return frame[ACTIVATION][name]
@@ -29,8 +28,8 @@ def variable(name: str, place: Place) -> Run:
     return run
 
 
-def select(operand: Run, name: str, path: str, place: Place) -> Run:
-    """`operand.name`.  Of all values only a map takes a string as index, so a TypeError says that it is none."""
+def select(operand: Closure, name: str, path: str, place: Place) -> Closure:
+    """`operand.name`.  `path` is the whole dotted name, for the message."""
 
     def run(frame: Frame) -> Any:
         value = operand(frame)
@@ -38,25 +37,25 @@ def select(operand: Run, name: str, path: str, place: Place) -> Run:
             return value[name]
         except KeyError:
             raise EvaluationError("missing_key", f"{path} is missing", missing=path).at(place) from None
-        except TypeError:
-            raise EvaluationError("type", f"{name} is asked of what is no map").at(place) from None
+        except TypeError:  # of all CEL values only a map takes a string as an index
+            raise EvaluationError("type", f"{name} is read from a value that is not a map").at(place) from None
 
     return run
 
 
-def has(operand: Run, name: str, place: Place) -> Run:
-    """`has(operand.name)`: false only when the name is missing from a map that is there; any error stays one."""
+def has(operand: Closure, name: str, place: Place) -> Closure:
+    """`has(operand.name)`: false only when a map lacks the name.  An error of the operand remains an error."""
 
     def run(frame: Frame) -> bool:
         value = operand(frame)
-        if kind_of(value) != "map":
-            raise mistyped().at(place)
+        if type_name(value) != "map":
+            raise wrong_type().at(place)
         return name in value
 
     return run
 
 
-def index(operand: Run, key: Run, place: Place) -> Run:
+def index(operand: Closure, key: Closure, place: Place) -> Closure:
     def run(frame: Frame) -> Any:
         try:
             return operators.index(operand(frame), key(frame))
@@ -66,8 +65,8 @@ def index(operand: Run, key: Run, place: Place) -> Run:
     return run
 
 
-def both(left: Run, right: Run, apply: Callable[[Any, Any], Any], place: Place) -> Run:
-    """An operator that costs nothing to speak of."""
+def binary(left: Closure, right: Closure, apply: Callable[[Any, Any], Any], place: Place) -> Closure:
+    """A binary operator with a cost that does not depend on its operands."""
 
     def run(frame: Frame) -> Any:
         try:
@@ -78,8 +77,8 @@ def both(left: Run, right: Run, apply: Callable[[Any, Any], Any], place: Place) 
     return run
 
 
-def call(function: Callable[..., Any], arguments: Sequence[Run], place: Place) -> Run:
-    """A function, or an operator whose cost depends on its operands: it gets the frame to pay from."""
+def call_function(function: Callable[..., Any], arguments: Sequence[Closure], place: Place) -> Closure:
+    """A function, or an operator with a cost that depends on its operands: it gets the frame, to spend steps."""
 
     def run(frame: Frame) -> Any:
         try:
@@ -90,37 +89,37 @@ def call(function: Callable[..., Any], arguments: Sequence[Run], place: Place) -
     return run
 
 
-def equals(left: Run, right: Run, place: Place) -> Run:
-    return call(values.equal, (left, right), place)
+def equals(left: Closure, right: Closure, place: Place) -> Closure:
+    return call_function(values.equal, (left, right), place)
 
 
-def equals_string(operand: Run, literal: str) -> Run:
-    """The commonest comparison.  Nothing but a str equals a str in Python either."""
+def equals_string(operand: Closure, literal: str) -> Closure:
+    # In Python, too, only a str equals a str.
     return lambda frame: operand(frame) == literal
 
 
-def differs(left: Run, right: Run, place: Place) -> Run:
+def not_equals(left: Closure, right: Closure, place: Place) -> Closure:
     same = equals(left, right, place)
     return lambda frame: not same(frame)
 
 
-def differs_string(operand: Run, literal: str) -> Run:
+def not_equals_string(operand: Closure, literal: str) -> Closure:
     return lambda frame: operand(frame) != literal
 
 
-def negation(operand: Run, place: Place) -> Run:
+def logical_not(operand: Closure, place: Place) -> Closure:
     def run(frame: Frame) -> bool:
         value = operand(frame)
         if value is True:
             return False
         if value is False:
             return True
-        raise mistyped().at(place)
+        raise wrong_type().at(place)
 
     return run
 
 
-def minus(operand: Run, place: Place) -> Run:
+def unary_minus(operand: Closure, place: Place) -> Closure:
     def run(frame: Frame) -> Any:
         try:
             return operators.negate(operand(frame))
@@ -130,8 +129,11 @@ def minus(operand: Run, place: Place) -> Run:
     return run
 
 
-def junction(terms: Sequence[Run], decisive: bool, place: Place) -> Run:
-    """`||` (true decides) or `&&` (false decides) over any number of terms, left to right."""
+def logical_chain(terms: Sequence[Closure], decisive: bool, place: Place) -> Closure:
+    """`||` (true decides) or `&&` (false decides) over any number of terms, left to right.
+
+    An error of one term counts only when no other term decides (langdef.md#logical-operators).
+    """
     neutral = not decisive
 
     def run(frame: Frame) -> bool:
@@ -142,14 +144,15 @@ def junction(terms: Sequence[Run], decisive: bool, place: Place) -> Run:
             except BudgetExceeded:
                 raise
             except EvaluationError as error:
-                spend(frame, ABSORBED)
+                spend(frame, ABSORBED_ERROR_STEPS)
+                # `unknown` is reported before other errors: with the variable, the term might decide.
                 if failure is None or error.kind == "unknown":
                     failure = error
                 continue
             if value is decisive:
                 return not neutral
             if value is not neutral:
-                failure = failure or mistyped().at(place)
+                failure = failure or wrong_type().at(place)
         if failure is not None:
             raise failure
         return neutral
@@ -157,30 +160,30 @@ def junction(terms: Sequence[Run], decisive: bool, place: Place) -> Run:
     return run
 
 
-def conditional(condition: Run, then: Run, otherwise: Run, place: Place) -> Run:
+def conditional(condition: Closure, then: Closure, otherwise: Closure, place: Place) -> Closure:
     def run(frame: Frame) -> Any:
         value = condition(frame)
         if value is True:
             return then(frame)
         if value is False:
             return otherwise(frame)
-        raise mistyped().at(place)
+        raise wrong_type().at(place)
 
     return run
 
 
-def list_of(members: Sequence[Run]) -> Run:
+def list_literal(members: Sequence[Closure]) -> Closure:
     return lambda frame: [member(frame) for member in members]
 
 
-def map_of(entries: Sequence[tuple[Run, Run]], place: Place) -> Run:
+def map_literal(entries: Sequence[tuple[Closure, Closure]], place: Place) -> Closure:
     def run(frame: Frame) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
         for key, value in entries:
             name = key(frame)
             try:
-                if kind_of(name) == "double" or not values.is_key(name):
-                    raise mistyped()
+                if type_name(name) == "double" or not values.is_key(name):
+                    raise wrong_type()
             except EvaluationError as error:
                 raise error.at(place) from None
             if name in made:

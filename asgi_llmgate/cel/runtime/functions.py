@@ -1,9 +1,8 @@
-"""The functions that a rule may call: CEL's standard ones, and the string functions that people expect.
+"""The functions that a rule may call: the standard ones of CEL, and functions for strings.
 
 Beyond the standard definitions: `lowerAscii upperAscii trim split join replace` (cel-go's strings extension) and
-`contains` on lists (agentgateway has it).  A regular expression and a time zone must be literals: they are compiled at
-start, a mistake in them shows there, and no token brings its own.  What takes time with the length of its arguments is
-paid for from the budget before it runs.
+`contains` on lists (as in agentgateway).  Regular expressions and time zones must be literals: they are checked at
+start, and never come from a token.  A function whose time depends on its arguments spends steps before it runs.
 """
 
 from __future__ import annotations
@@ -15,54 +14,59 @@ from typing import Any, Literal
 
 import re2
 
-from asgi_llmgate.cel.errors import mistyped
+from asgi_llmgate.cel.errors import wrong_type
 from asgi_llmgate.cel.runtime import conversions, times, values
-from asgi_llmgate.cel.runtime.conversions import text
-from asgi_llmgate.cel.runtime.values import TYPES, CelType, Duration, Frame, Timestamp, kind_of, spend
+from asgi_llmgate.cel.runtime.conversions import string_argument
+from asgi_llmgate.cel.runtime.values import TYPES, CelType, Duration, Frame, Timestamp, spend, type_name
 
+# ASCII only, as the names of the functions say.
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _UPPER = {lower: upper for upper, lower in _LOWER.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`call(frame, *arguments)`, a receiver counting as the first of `arity`.
+    """A function of CEL.
 
-    `literal` makes something of the argument at index 1 when the rule is compiled, which must then be a string literal;
-    it raises ValueError for a bad one.  `steps` is what one call costs, whatever its arguments.
+    call             called with the frame and the arguments, of which a receiver is the first
+    arity            the accepted numbers of arguments, including a receiver
+    call_style       whether it is called as f(x), as x.f(), or as either
+    compile_literal  if set, the argument at index 1 must be a string literal; this is called with it at start, raises
+                     ValueError, and its result becomes the argument
+    steps            what one call costs, in addition to what `call` spends
     """
 
     call: Callable[..., Any]
     arity: tuple[int, ...]
-    form: Literal["function", "method", "either"] = "method"
-    literal: Callable[[str], Any] | None = None
+    call_style: Literal["function", "method", "either"] = "method"
+    compile_literal: Callable[[str], Any] | None = None
     steps: int = 5
 
 
 def _size(frame: Frame, value: Any) -> int:
-    if kind_of(value) not in ("string", "bytes", "list", "map"):
-        raise mistyped()
+    if type_name(value) not in ("string", "bytes", "list", "map"):
+        raise wrong_type()
     return len(value)
 
 
 def _starts_with(frame: Frame, value: Any, prefix: Any) -> bool:
-    return text(frame, value).startswith(text(frame, prefix))
+    return string_argument(frame, value).startswith(string_argument(frame, prefix))
 
 
 def _ends_with(frame: Frame, value: Any, suffix: Any) -> bool:
-    return text(frame, value).endswith(text(frame, suffix))
+    return string_argument(frame, value).endswith(string_argument(frame, suffix))
 
 
 def _contains(frame: Frame, value: Any, part: Any) -> bool:
-    if kind_of(value) == "list":
+    if type_name(value) == "list":
         return values.contains(frame, part, value)
-    return text(frame, part) in text(frame, value)
+    return string_argument(frame, part) in string_argument(frame, value)
 
 
-def _pattern(source: str) -> Any:
+def _compile_pattern(source: str) -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 1 << 18
+    options.max_mem = 1 << 18  # bytes of a compiled pattern; a larger one is an error at start
     try:
         return re2.compile(source, options)  # type: ignore[no-untyped-call]
     except re2.error as error:
@@ -73,19 +77,19 @@ def _pattern(source: str) -> Any:
 
 
 def _matches(frame: Frame, value: Any, pattern: Any) -> bool:
-    subject = text(frame, value)
+    subject = string_argument(frame, value)
     spend(frame, len(subject) * pattern.programsize >> 6)
     return pattern.search(subject) is not None
 
 
 def _trim(frame: Frame, value: Any) -> str:
-    return text(frame, value).strip()
+    return string_argument(frame, value).strip()
 
 
 def _split(frame: Frame, value: Any, separator: Any, limit: Any = -1) -> list[str]:
-    whole, separator = text(frame, value), text(frame, separator)
-    if kind_of(limit) != "int":
-        raise mistyped()
+    whole, separator = string_argument(frame, value), string_argument(frame, separator)
+    if type_name(limit) != "int":
+        raise wrong_type()
     spend(frame, len(whole) if not separator else whole.count(separator))
     if limit == 0:
         return []
@@ -95,52 +99,52 @@ def _split(frame: Frame, value: Any, separator: Any, limit: Any = -1) -> list[st
 
 
 def _join(frame: Frame, members: Any, separator: Any = "") -> str:
-    if kind_of(members) != "list":
-        raise mistyped()
-    separator = text(frame, separator)
+    if type_name(members) != "list":
+        raise wrong_type()
+    separator = string_argument(frame, separator)
     spend(frame, len(members) + (len(separator) * len(members) >> 4))
-    return str(separator).join([text(frame, member) for member in members])
+    return str(separator).join([string_argument(frame, member) for member in members])
 
 
 def _replace(frame: Frame, value: Any, old: Any, new: Any, limit: Any = -1) -> str:
-    whole, old, new = text(frame, value), text(frame, old), text(frame, new)
-    if kind_of(limit) != "int":
-        raise mistyped()
+    whole, old, new = string_argument(frame, value), string_argument(frame, old), string_argument(frame, new)
+    if type_name(limit) != "int":
+        raise wrong_type()
     spend(frame, whole.count(old) * len(new) >> 4)
     return whole.replace(old, new, limit)
 
 
-def _calendar(read: Callable[[datetime], int]) -> Function:
+def _calendar_getter(read: Callable[[datetime], int]) -> Function:
     def call(frame: Frame, value: Any, zone: Any = UTC) -> int:
         if type(value) is not Timestamp:
-            raise mistyped()
-        return read(times.at_zone(value, zone))
+            raise wrong_type()
+        return read(times.in_zone(value, zone))
 
-    return Function(call, (1, 2), literal=times.parse_zone, steps=20)
+    return Function(call, (1, 2), compile_literal=times.parse_zone, steps=20)
 
 
-def _clock(read: Callable[[datetime], int], unit: int) -> Function:
-    """As `_calendar`; of a duration it is the whole of it in that unit."""
+def _clock_getter(read: Callable[[datetime], int], unit: int) -> Function:
+    """Like `_calendar_getter`, and for a duration its total in that unit."""
 
     def call(frame: Frame, value: Any, zone: Any = UTC) -> int:
         if type(value) is Duration and zone is UTC:
             return abs(value.nanos) // unit * (-1 if value.nanos < 0 else 1)
         if type(value) is not Timestamp:
-            raise mistyped()
-        return read(times.at_zone(value, zone))
+            raise wrong_type()
+        return read(times.in_zone(value, zone))
 
-    return Function(call, (1, 2), literal=times.parse_zone, steps=20)
+    return Function(call, (1, 2), compile_literal=times.parse_zone, steps=20)
 
 
 def _milliseconds(frame: Frame, value: Any, zone: Any = UTC) -> int:
-    """Only the part below a second, of a duration too: so the specification's tests."""
+    # For a duration, too, only the part below a second: the conformance tests demand this.
     if type(value) not in (Timestamp, Duration):
-        raise mistyped()
+        raise wrong_type()
     return int(value.nanos % times.SECOND // 10**6)
 
 
 def _type(frame: Frame, value: Any) -> CelType:
-    return TYPES[kind_of(value)]
+    return TYPES[type_name(value)]
 
 
 FUNCTIONS: Mapping[str, Function] = {
@@ -148,9 +152,9 @@ FUNCTIONS: Mapping[str, Function] = {
     "startsWith": Function(_starts_with, (2,)),
     "endsWith": Function(_ends_with, (2,)),
     "contains": Function(_contains, (2,)),
-    "matches": Function(_matches, (2,), "either", literal=_pattern, steps=20),
-    "lowerAscii": Function(lambda frame, value: text(frame, value).translate(_LOWER), (1,)),
-    "upperAscii": Function(lambda frame, value: text(frame, value).translate(_UPPER), (1,)),
+    "matches": Function(_matches, (2,), "either", compile_literal=_compile_pattern, steps=20),
+    "lowerAscii": Function(lambda frame, value: string_argument(frame, value).translate(_LOWER), (1,)),
+    "upperAscii": Function(lambda frame, value: string_argument(frame, value).translate(_UPPER), (1,)),
     "trim": Function(_trim, (1,)),
     "split": Function(_split, (2, 3)),
     "join": Function(_join, (1, 2)),
@@ -165,14 +169,14 @@ FUNCTIONS: Mapping[str, Function] = {
     "duration": Function(conversions.to_duration, (1,), "function", steps=40),
     "dyn": Function(lambda frame, value: value, (1,), "function"),
     "type": Function(_type, (1,), "function"),
-    "getFullYear": _calendar(lambda moment: moment.year),
-    "getMonth": _calendar(lambda moment: moment.month - 1),
-    "getDate": _calendar(lambda moment: moment.day),
-    "getDayOfMonth": _calendar(lambda moment: moment.day - 1),
-    "getDayOfWeek": _calendar(lambda moment: moment.isoweekday() % 7),
-    "getDayOfYear": _calendar(lambda moment: moment.timetuple().tm_yday - 1),
-    "getHours": _clock(lambda moment: moment.hour, 3600 * times.SECOND),
-    "getMinutes": _clock(lambda moment: moment.minute, 60 * times.SECOND),
-    "getSeconds": _clock(lambda moment: moment.second, times.SECOND),
-    "getMilliseconds": Function(_milliseconds, (1, 2), literal=times.parse_zone, steps=20),
+    "getFullYear": _calendar_getter(lambda moment: moment.year),
+    "getMonth": _calendar_getter(lambda moment: moment.month - 1),
+    "getDate": _calendar_getter(lambda moment: moment.day),
+    "getDayOfMonth": _calendar_getter(lambda moment: moment.day - 1),
+    "getDayOfWeek": _calendar_getter(lambda moment: moment.isoweekday() % 7),
+    "getDayOfYear": _calendar_getter(lambda moment: moment.timetuple().tm_yday - 1),
+    "getHours": _clock_getter(lambda moment: moment.hour, 3600 * times.SECOND),
+    "getMinutes": _clock_getter(lambda moment: moment.minute, 60 * times.SECOND),
+    "getSeconds": _clock_getter(lambda moment: moment.second, times.SECOND),
+    "getMilliseconds": Function(_milliseconds, (1, 2), compile_literal=times.parse_zone, steps=20),
 }

@@ -1,4 +1,4 @@
-"""Operators as tables: which pairs of types they take, and what comes out.  A pair that is not there is an error.
+"""The operators, as tables from pairs of operand types to functions.  A pair that is not in the table is an error.
 
 langdef.md#list-of-standard-definitions.  Integers are 64 bits wide and overflow is an error; `/` and `%` truncate
 toward zero; doubles follow IEEE 754.  Comparison crosses int, uint and double.
@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from asgi_llmgate.cel.errors import EvaluationError, mistyped
+from asgi_llmgate.cel.errors import EvaluationError, wrong_type
 from asgi_llmgate.cel.runtime import times
 from asgi_llmgate.cel.runtime.values import (
     MAX_INT,
@@ -21,28 +21,31 @@ from asgi_llmgate.cel.runtime.values import (
     Frame,
     Uint,
     is_key,
-    kind_of,
-    ordered,
     spend,
+    to_comparable,
+    type_name,
 )
 
 Operator = Callable[[Any, Any], Any]
 _TIME, _SPAN = "google.protobuf.Timestamp", "google.protobuf.Duration"
 
 
-def in_range(value: int) -> int:
+def check_int(value: int) -> int:
+    """The value.  Raises EvaluationError when it does not fit into 64 bits."""
     if not MIN_INT <= value <= MAX_INT:
         raise EvaluationError("value", "integer overflow")
     return value
 
 
-def unsigned(value: int) -> Uint:
+def check_uint(value: int) -> Uint:
+    """The value as a Uint.  Raises EvaluationError when it does not fit into 64 bits without a sign."""
     if not 0 <= value <= MAX_UINT:
-        raise EvaluationError("value", "unsigned integer overflow")
+        raise EvaluationError("value", "check_uint integer overflow")
     return Uint(value)
 
 
 def _quotient(left: int, right: int) -> int:
+    # Truncates toward zero; Python's // rounds down.
     if right == 0:
         raise EvaluationError("value", "division by zero")
     return abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
@@ -53,6 +56,7 @@ def _remainder(left: int, right: int) -> int:
 
 
 def _divide(left: float, right: float) -> float:
+    # IEEE 754; Python raises ZeroDivisionError.
     if right != 0.0:
         return left / right
     if left == 0.0 or math.isnan(left):
@@ -62,8 +66,8 @@ def _divide(left: float, right: float) -> float:
 
 def _numbers(exact: Operator, double: Operator | None) -> dict[tuple[str, str], Operator]:
     table: dict[tuple[str, str], Operator] = {
-        ("int", "int"): lambda a, b: in_range(exact(a, b)),
-        ("uint", "uint"): lambda a, b: unsigned(exact(int(a), int(b))),
+        ("int", "int"): lambda a, b: check_int(exact(a, b)),
+        ("uint", "uint"): lambda a, b: check_uint(exact(int(a), int(b))),
     }
     if double is not None:
         table["double", "double"] = double
@@ -76,15 +80,15 @@ ARITHMETIC: dict[str, dict[tuple[str, str], Operator]] = {
         ("string", "string"): operator.add,
         ("bytes", "bytes"): operator.add,
         ("list", "list"): lambda a, b: [*a, *b],
-        (_TIME, _SPAN): lambda a, b: times.timestamp(a.nanos + b.nanos),
-        (_SPAN, _TIME): lambda a, b: times.timestamp(a.nanos + b.nanos),
-        (_SPAN, _SPAN): lambda a, b: times.duration(a.nanos + b.nanos),
+        (_TIME, _SPAN): lambda a, b: times.make_timestamp(a.nanos + b.nanos),
+        (_SPAN, _TIME): lambda a, b: times.make_timestamp(a.nanos + b.nanos),
+        (_SPAN, _SPAN): lambda a, b: times.make_duration(a.nanos + b.nanos),
     },
     "-": {
         **_numbers(operator.sub, operator.sub),
-        (_TIME, _TIME): lambda a, b: times.duration(a.nanos - b.nanos),
-        (_TIME, _SPAN): lambda a, b: times.timestamp(a.nanos - b.nanos),
-        (_SPAN, _SPAN): lambda a, b: times.duration(a.nanos - b.nanos),
+        (_TIME, _TIME): lambda a, b: times.make_duration(a.nanos - b.nanos),
+        (_TIME, _SPAN): lambda a, b: times.make_timestamp(a.nanos - b.nanos),
+        (_SPAN, _SPAN): lambda a, b: times.make_duration(a.nanos - b.nanos),
     },
     "*": _numbers(operator.mul, operator.mul),
     "/": _numbers(_quotient, _divide),
@@ -92,18 +96,18 @@ ARITHMETIC: dict[str, dict[tuple[str, str], Operator]] = {
 }
 
 _COMPARE: dict[str, Operator] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_ORDERED = frozenset({"int", "uint", "double", "string", "bytes", "bool", _TIME, _SPAN})
+_COMPARABLE = frozenset({"int", "uint", "double", "string", "bytes", "bool", _TIME, _SPAN})
 
 
 def arithmetic(symbol: str) -> Callable[[Frame, Any, Any], Any]:
-    """The operator as a function; joining strings or lists is paid for by their length."""
+    """The operator as a function.  Concatenation spends steps by the length of the result."""
     table = ARITHMETIC[symbol]
 
     def apply(frame: Frame, left: Any, right: Any) -> Any:
-        kind = kind_of(left)
-        found = table.get((kind, kind_of(right)))
+        kind = type_name(left)
+        found = table.get((kind, type_name(right)))
         if found is None:
-            raise mistyped()
+            raise wrong_type()
         if kind in ("string", "bytes"):
             spend(frame, (len(left) + len(right)) >> 4)
         elif kind == "list":
@@ -117,37 +121,41 @@ def comparison(symbol: str) -> Callable[[Any, Any], bool]:
     compare = _COMPARE[symbol]
 
     def apply(left: Any, right: Any) -> bool:
-        kind, other = kind_of(left), kind_of(right)
-        if kind == other and kind in _ORDERED:
+        kind, other = type_name(left), type_name(right)
+        if kind == other and kind in _COMPARABLE:
             return bool(compare(left, right))
         if kind in NUMERIC and other in NUMERIC:
-            return bool(compare(ordered(left), ordered(right)))
-        raise mistyped()
+            return bool(compare(to_comparable(left), to_comparable(right)))
+        raise wrong_type()
 
     return apply
 
 
 def negate(value: Any) -> Any:
-    """Unary minus."""
-    kind = kind_of(value)
+    """Unary minus.  Raises EvaluationError."""
+    kind = type_name(value)
     if kind == "int":
-        return in_range(-value)
+        return check_int(-value)
     if kind == "double":
         return -value
-    raise mistyped()
+    raise wrong_type()
 
 
 def index(container: Any, key: Any) -> Any:
-    """`container[key]`.  No negative positions; a whole double is a position, as CEL has it."""
-    kind = kind_of(container)
+    """`container[key]`.  A position in a list may be a whole double (langdef.md#index), and must not be negative.
+
+    Raises EvaluationError.
+    """
+    kind = type_name(container)
     if kind == "map":
         if is_key(key) and key in container:
             return container[key]
         raise EvaluationError("missing_key", "a map has no such key")
-    if kind != "list" or kind_of(key) not in NUMERIC:
-        raise mistyped()
+    if kind != "list" or type_name(key) not in NUMERIC:
+        raise wrong_type()
+    # Not a number, infinite, or not whole.
     if key != key or key in (math.inf, -math.inf) or key != int(key):
-        raise mistyped()
+        raise wrong_type()
     if not 0 <= key < len(container):
         raise EvaluationError("value", "index out of range")
     return container[int(key)]

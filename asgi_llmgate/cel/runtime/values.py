@@ -1,4 +1,4 @@
-"""The values of an expression: what JSON has, as Python has it, and the five types that CEL adds.
+"""The values of an expression: JSON's types as Python has them, and the types that CEL adds.
 
     CEL                         Python
     --------------------------  ---------------------------------------------
@@ -8,9 +8,9 @@
     uint, timestamp, duration,  Uint, Timestamp, Duration, CelType
       type
 
-Claims are never converted.  What Python and CEL see differently is decided here: `True == 1` in Python, never in CEL;
-`1 == 1.0 == 1u` in both (https://github.com/google/cel-spec/blob/master/doc/langdef.md#equality).  So nothing compares
-with `==` unless both sides are known to be of one plain type.
+Claims are used as they are, never converted.  Python and CEL differ in equality: `True == 1` is true in Python and not
+in CEL; `1 == 1.0 == 1u` is true in both (https://github.com/google/cel-spec/blob/master/doc/langdef.md#equality).  So
+`equal` is used for CEL's `==`, and Python's `==` only where both sides are known to have one plain type.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from asgi_llmgate.cel.errors import BudgetExceeded, EvaluationError
 MIN_INT, MAX_INT, MAX_UINT = -(2**63), 2**63 - 1, 2**64 - 1
 
 Frame = list[Any]
-"""What one evaluation owns: [activation, steps left, macro variable, macro variable, ...].  Nothing else is mutable."""
+"""The mutable state of one evaluation: [variables, steps left, macro variable, macro variable, ...]."""
 
 ACTIVATION, STEPS, FIRST_VARIABLE = 0, 1, 2
 
-ABSORBED = 40
-"""Steps that an error costs where `||`, `&&` or a macro goes on without it: raising one takes its time."""
+ABSORBED_ERROR_STEPS = 40
+"""Steps that an error costs when `||`, `&&` or a macro absorbs it: raising an exception is slow."""
 
 
 class Uint(int):
-    """An unsigned 64-bit integer; equal to an int of the same value, but not to be mixed with one in arithmetic."""
+    """An unsigned 64-bit integer.  It equals an int of the same value; arithmetic with an int is an error."""
 
     __slots__ = ()
 
@@ -47,14 +47,14 @@ class Timestamp:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Duration:
-    """Nanoseconds, as CEL's reference implementations have them: a signed 64-bit number, 292 years."""
+    """Nanoseconds in a signed 64-bit integer (292 years), as in cel-go."""
 
     nanos: int
 
 
 @dataclass(frozen=True, slots=True)
 class CelType:
-    """What `type(x)` gives."""
+    """The value of `type(x)`."""
 
     name: str
 
@@ -77,45 +77,48 @@ _KINDS: dict[type, str] = {
 
 TYPES: Mapping[str, CelType] = {name: CelType(name) for name in _KINDS.values()}
 NUMERIC = frozenset({"int", "uint", "double"})
-INTEGRAL = frozenset({"int", "uint"})
-_COMPARE = 6
-"""Steps that the comparison of two lists or maps costs, beside those for their members."""
+_COMPARISON_STEPS = 6
+"""Steps for the comparison of two lists or maps, without those for their members."""
 
-_PLAIN = frozenset({str, int, float, bool, bytes, type(None), Timestamp, Duration, CelType})
+_DIRECTLY_COMPARABLE = frozenset({str, int, float, bool, bytes, type(None), Timestamp, Duration, CelType})
 
 
-def kind_of(value: Any) -> str:
-    """The CEL type of a value.  A value that is none of CEL's is an error, not a guess."""
+def type_name(value: Any) -> str:
+    """The name of the value's CEL type.  Raises EvaluationError for a value of another type."""
     found = _KINDS.get(type(value))
     if found is not None:
         return found
     if isinstance(value, Mapping):
         return "map"
+    # Subclasses, such as an enum of str.
     for base in (str, bytes, int, float, list, tuple):
         if isinstance(value, base):
             return _KINDS[base]
     raise EvaluationError("type", "a value has a type that CEL does not know")
 
 
-def ordered(number: Any) -> float:
-    """What int, uint and double are compared as: doubles, beyond 2**53 inexactly, as the specification's tests ask."""
+def to_comparable(number: Any) -> float:
+    """The number in the form in which int, uint and double are compared with each other.
+
+    That is a double, so beyond 2**53 the comparison is not exact, as the conformance tests of the specification demand.
+    """
     return int(number) if isinstance(number, int) and abs(number) <= 2**53 else float(number)
 
 
 def spend(frame: Frame, steps: int) -> None:
-    """Take steps from the budget BEFORE doing what they pay for."""
+    """Take steps from the budget.  Call it BEFORE the work that costs them.  Raises BudgetExceeded."""
     frame[STEPS] -= steps
     if frame[STEPS] < 0:
         raise BudgetExceeded
 
 
 def equal(frame: Frame, left: Any, right: Any) -> bool:
-    """CEL's `==`: numbers by value, other types never equal each other, lists and maps member by member."""
-    if type(left) is type(right) and type(left) in _PLAIN:
+    """CEL's `==`: numbers by value, lists and maps member by member; other types never equal each other."""
+    if type(left) is type(right) and type(left) in _DIRECTLY_COMPARABLE:
         return bool(left == right)
-    kind, other = kind_of(left), kind_of(right)
+    kind, other = type_name(left), type_name(right)
     if kind != other:
-        return kind in NUMERIC and other in NUMERIC and ordered(left) == ordered(right)
+        return kind in NUMERIC and other in NUMERIC and to_comparable(left) == to_comparable(right)
     if kind == "list":
         return _equal_lists(frame, left, right)
     if kind == "map":
@@ -126,27 +129,27 @@ def equal(frame: Frame, left: Any, right: Any) -> bool:
 def _equal_lists(frame: Frame, left: Sequence[Any], right: Sequence[Any]) -> bool:
     if len(left) != len(right):
         return False
-    spend(frame, _COMPARE + 2 * len(left))
+    spend(frame, _COMPARISON_STEPS + 2 * len(left))
     return all(equal(frame, a, b) for a, b in zip(left, right, strict=True))
 
 
 def _equal_maps(frame: Frame, left: Mapping[Any, Any], right: Mapping[Any, Any]) -> bool:
     if len(left) != len(right):
         return False
-    spend(frame, _COMPARE + 2 * len(left))
+    spend(frame, _COMPARISON_STEPS + 2 * len(left))
     return all(key in right and equal(frame, value, right[key]) for key, value in left.items())
 
 
 def contains(frame: Frame, needle: Any, members: Any) -> bool:
-    """CEL's `in`.  A string has no members: `"a" in "admins"` is an error and not a substring search."""
-    kind = kind_of(members)
+    """CEL's `in`, for lists and maps.  `"a" in "admins"` is an error, not a search for a substring."""
+    kind = type_name(members)
     if kind == "map":
-        if not is_key(needle) and kind_of(needle) != "bool":
-            raise EvaluationError("type", "a value of this type is no key of a map")
+        if not is_key(needle) and type_name(needle) != "bool":
+            raise EvaluationError("type", "a value of this type cannot be a key of a map")
         return is_key(needle) and needle in members
     if kind != "list":
         raise EvaluationError("type", "'in' needs a list or a map on its right")
-    if type(needle) is str:  # equals nothing but a str, so Python's own search says the same
+    if type(needle) is str:  # it equals only a str, in Python as well, so Python's own search is right
         spend(frame, len(members) >> 2)
         return needle in members
     spend(frame, len(members))
@@ -154,6 +157,8 @@ def contains(frame: Frame, needle: Any, members: Any) -> bool:
 
 
 def is_key(value: Any) -> bool:
-    """Whether a map can have this key.  Python's hash unifies 1, 1u and 1.0 as CEL does, but also true: no bools."""
-    kind = kind_of(value)
+    """Whether a map can have this key: strings and numbers."""
+    # A dict finds 1, 1u and 1.0 under one key, as CEL demands, but also True, another key in CEL.  So bools are
+    # not supported as keys.
+    kind = type_name(value)
     return kind == "string" or kind in NUMERIC

@@ -1,1 +1,1 @@
-"""From source text to a syntax tree."""
+"""Parses the source text of an expression to a syntax tree."""

@@ -1,9 +1,7 @@
-"""Source text to syntax tree: cel-python's grammar, in a parser of our own.
+"""Parses source text to a syntax tree, with the grammar of celpy (cel-python).
 
-The grammar is read as a file, and the package `celpy` is not imported: that would load 54 modules more (pendulum and
-dateutil for its own evaluation), and its parser is one for the whole process, shaped for whichever runner came first,
-which the host may need in another shape.  `tests/cel/syntax/test_grammar.py` pins the shapes of the tree that
-`compiler.py` relies on, and compares this parser with celpy's.
+`tests/cel/syntax/test_grammar.py` tests the shapes of the tree that compiler.py relies on, and compares this parser
+with celpy's.
 """
 
 from __future__ import annotations
@@ -18,20 +16,23 @@ import lark
 from asgi_llmgate.cel.errors import CompileError, Place
 
 MAX_SOURCE = 16_384
-"""Characters of one expression; agentgateway's own limit."""
+"""Characters of one expression, as in agentgateway."""
 
-_OPENING = re.compile(r"""//[^\n]*|([bB]?[rR]?)(\"\"\"|'''|"|')""")
-_COOKED = {
+# A comment, or the prefix and the quotes that open a string.
+_STRING_START = re.compile(r"""//[^\n]*|([bB]?[rR]?)(\"\"\"|'''|"|')""")
+# Opening quotes -> the rest of a string.  The possessive `*+` keeps the search linear.
+_STRING_END = {
     '"': re.compile(r'(?:[^"\\\r\n]|\\[^\r\n])*+"'),
     "'": re.compile(r"(?:[^'\\\r\n]|\\[^\r\n])*+'"),
     '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*+"""', re.S),
     "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+'''", re.S),
 }
-_SLIPS = {"=": "==", "&": "&&", "|": "||", "and": "&&", "or": "||", "not": "!"}
+# What people write by mistake -> what CEL has in its place.
+_COMMON_MISTAKES = {"=": "==", "&": "&&", "|": "||", "and": "&&", "or": "||", "not": "!"}
 
 
 def parse(source: str) -> lark.Tree[lark.Token]:
-    """The syntax tree.  Raises CompileError."""
+    """The syntax tree.  Raises CompileError without the source line."""
     if len(source) > MAX_SOURCE:
         raise CompileError(f"longer than {MAX_SOURCE} characters", (1, 1))
     _check_strings(source)
@@ -43,12 +44,14 @@ def parse(source: str) -> lark.Tree[lark.Token]:
 
 @functools.cache
 def _parser() -> lark.Lark:
+    # Not celpy's own parser: there is one for the whole process, in the shape that the first runner asked for, and the
+    # host may need another shape.
     return lark.Lark(
         _read_grammar(),
         parser="lalr",
         start="expr",
         g_regex_flags=re.M,
-        lexer_callbacks={"IDENT": _word},
+        lexer_callbacks={"IDENT": _classify_identifier},
         propagate_positions=True,
         maybe_placeholders=False,
         priority="invert",
@@ -56,7 +59,7 @@ def _parser() -> lark.Lark:
 
 
 def _read_grammar() -> str:
-    # importlib.resources would import the package.
+    # As a file: importlib.resources would import `celpy`, and with it 54 modules for celpy's own evaluation.
     found = find_spec("celpy")
     assert found is not None
     assert found.loader is not None
@@ -65,20 +68,18 @@ def _read_grammar() -> str:
     return data.decode()
 
 
-def _word(token: lark.Token) -> lark.Token:
-    """`true` and `false` are literals and not names, as in celpy.celparser.CELParser.ambiguous_literals."""
+def _classify_identifier(token: lark.Token) -> lark.Token:
+    """The token, with the type of a literal for `true` and `false` (celpy: CELParser.ambiguous_literals)."""
     kind = "BOOL_LIT" if token in ("true", "false") else token.type
     return lark.Token.new_borrow_pos(kind, str(token), token)
 
 
 def _check_strings(source: str) -> None:
-    """Find each string's end as the specification has it, in linear time.
-
-    The grammar's own expression for strings takes exponential time over an unterminated one with backslashes in it, and
-    sees an escape in `r"\\"` where there is none.
-    """
+    """Check that every string is closed, in linear time.  Raises CompileError."""
+    # The grammar's regular expression for strings takes exponential time for one that is not closed and contains
+    # backslashes, and it sees an escape in a raw string such as r"\\", where there is none.
     position = 0
-    while opening := _OPENING.search(source, position):
+    while opening := _STRING_START.search(source, position):
         position = opening.end()
         quote = opening[2]
         if quote is None:
@@ -86,33 +87,33 @@ def _check_strings(source: str) -> None:
         if "r" in opening[1].lower():
             end = source.find(quote, position)
             if end > 0 and source[end - 1] == "\\":
-                raise CompileError("a raw string cannot have a backslash before a quote", place_of(source, end - 1))
+                raise CompileError("a raw string cannot have a backslash before a quote", place_in(source, end - 1))
             position = end + len(quote)
         else:
-            closing = _COOKED[quote].match(source, position)
+            closing = _STRING_END[quote].match(source, position)
             end = position = closing.end() if closing else -1
         if end < 0:
-            raise CompileError("the string is not closed", place_of(source, opening.start()))
+            raise CompileError("the string is not closed", place_in(source, opening.start()))
 
 
 def _syntax_error(source: str, error: lark.UnexpectedInput) -> CompileError:
     position: int | None = getattr(error, "pos_in_stream", None)
     if position is None or (isinstance(error, lark.UnexpectedToken) and error.token.type == "$END"):
-        return CompileError("the expression ends too early", place_of(source, len(source.rstrip())))
+        return CompileError("the expression ends too early", place_in(source, len(source.rstrip())))
     word = re.compile(r"\w+|.", re.S).match(source, position)
     text = word[0] if word else ""
     before = source[:position].rstrip()[-1:]
     if text == "?" and before in (".", "["):
-        problem = "optional syntax is not available: test with has(a.b) first, as in has(a.b) && a.b == 1"
+        problem = "optional syntax is not available; test with has() first, as in has(a.b) && a.b == 1"
     elif text == "`":
-        problem = 'quoted names are not available: write a["b"] for a.`b`'
-    elif text in _SLIPS:
-        problem = f"unexpected {text!r}, did you mean {_SLIPS[text]!r}?"
+        problem = 'quoted names are not available; write a["b"] for a.`b`'
+    elif text in _COMMON_MISTAKES:
+        problem = f"unexpected {text!r}, did you mean {_COMMON_MISTAKES[text]!r}?"
     else:
         problem = f"unexpected {text!r}"
-    return CompileError(problem, place_of(source, position))
+    return CompileError(problem, place_in(source, position))
 
 
-def place_of(source: str, position: int) -> Place:
+def place_in(source: str, position: int) -> Place:
     """Line and column, both from 1, of a position in the source."""
     return source.count("\n", 0, position) + 1, position - source.rfind("\n", 0, position)

@@ -1,12 +1,14 @@
-"""Literals: what a token of the grammar stands for (langdef.md#values).
+"""Decodes literals (langdef.md#values).
 
-celpy's own decoding lets an unknown escape through as it stands and takes a code point for a byte.  Here what the
-specification does not define is a ValueError.
+The functions take the text of a token and raise ValueError for what the specification does not define.
 """
+# celpy's own functions keep an unknown escape as it is, and take a code point for a byte.
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from asgi_llmgate.cel.runtime.values import MAX_INT, MAX_UINT, MIN_INT, Uint
 
@@ -18,26 +20,26 @@ _ESCAPE = re.compile(
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-def integer(text: str) -> int:
+def decode_int(text: str) -> int:
     value = int(text, 16 if "x" in text.lower() else 10)
     if not MIN_INT <= value <= MAX_INT:
-        raise ValueError("the number does not fit 64 bits")
+        raise ValueError("the number does not fit into a 64-bit integer")
     return value
 
 
-def unsigned(text: str) -> Uint:
+def decode_uint(text: str) -> Uint:
     value = int(text[:-1], 16 if "x" in text.lower() else 10)
     if not 0 <= value <= MAX_UINT:
-        raise ValueError("the number does not fit 64 bits without a sign")
+        raise ValueError("the number does not fit into an unsigned 64-bit integer")
     return Uint(value)
 
 
-def string(text: str) -> str:
+def decode_string(text: str) -> str:
     prefix, body = _unquote(text)
     return body if "r" in prefix else _ESCAPE.sub(_character, body)
 
 
-def byte_string(text: str) -> bytes:
+def decode_bytes(text: str) -> bytes:
     prefix, body = _unquote(text)
     if "r" in prefix:
         return body.encode()
@@ -47,18 +49,20 @@ def byte_string(text: str) -> bytes:
         end = found.end()
         code = found["hex"] or found["octal"]
         if found["four"] or found["eight"]:
-            raise ValueError(f"no {found[0][:2]} escape in bytes")
+            raise ValueError(f"a bytes literal cannot have an escape with {found[0][:2]}")
         out += bytes([int(code, 16 if found["hex"] else 8)]) if code else _character(found).encode()
     return bytes(out + body[end:].encode())
 
 
 def _unquote(text: str) -> tuple[str, str]:
+    """The prefix (`r`, `b`, `br`, or none) in lower case, and what is between the quotes."""
     quote = text.find(text[-1])
     width = 3 if text[quote : quote + 3] == text[-1] * 3 and len(text) >= quote + 6 else 1
     return text[:quote].lower(), text[quote + width : -width]
 
 
 def _character(found: re.Match[str]) -> str:
+    """The character of an escape sequence."""
     if letter := found["letter"]:
         return _LETTERS.get(letter, letter)
     if octal := found["octal"]:
@@ -68,5 +72,18 @@ def _character(found: re.Match[str]) -> str:
         raise ValueError(f"unknown escape {found[0]!r}")
     point = int(code, 16)
     if point > 0x10FFFF or 0xD800 <= point <= 0xDFFF:
-        raise ValueError(f"{found[0]} is no character")
+        raise ValueError(f"{found[0]} is not a character")
     return chr(point)
+
+
+DECODERS: Mapping[str, Callable[[str], Any]] = {
+    "INT_LIT": decode_int,
+    "UINT_LIT": decode_uint,
+    "FLOAT_LIT": float,
+    "STRING_LIT": decode_string,
+    "MLSTRING_LIT": decode_string,
+    "BYTES_LIT": decode_bytes,
+    "BOOL_LIT": lambda text: text == "true",
+    "NULL_LIT": lambda text: None,
+}
+"""Type of a token -> the function that decodes it."""

@@ -1,7 +1,5 @@
-"""Reading lark's tree: children by kind, places, and the rules that say nothing.
-
-Only `data`, `children` and `meta` are used: they are the same in every tree class that celpy makes lark use.
-"""
+"""Reads lark's trees: children, places, and the rules that can be skipped."""
+# Only `data`, `children` and `meta` are used: they are the same in every tree class that celpy configures lark with.
 
 from __future__ import annotations
 
@@ -20,25 +18,28 @@ _WRAPPERS = frozenset(
 
 
 def unwrap(tree: Tree) -> Tree:
+    """The tree without the rules around it that have only this child, and without parentheses."""
     while tree.data in _WRAPPERS and len(tree.children) == 1:
-        tree = tree_at(tree.children[0])
+        tree = as_tree(tree.children[0])
     return tree
 
 
 def arguments_of(rest: list[Any]) -> list[Tree]:
     """The expressions of an optional `exprlist` or `mapinits`."""
-    return trees(tree_at(rest[0])) if rest else []
+    return trees(as_tree(rest[0])) if rest else []
 
 
 def trees(tree: Tree) -> list[Tree]:
-    return [tree_at(child) for child in tree.children]
+    return [as_tree(child) for child in tree.children]
 
 
-def tree_at(child: Any) -> Tree:
+def as_tree(child: Any) -> Tree:
+    """The child, which is known to be a tree: a cast for the type checker."""
     return child  # type: ignore[no-any-return]
 
 
-def token_at(child: Any) -> lark.Token:
+def as_token(child: Any) -> lark.Token:
+    """The child, which is known to be a token: a cast for the type checker."""
     return child  # type: ignore[no-any-return]
 
 
@@ -46,8 +47,8 @@ def place_of(tree: Tree) -> Place:
     return tree.meta.line, tree.meta.column
 
 
-def end_place(tree: Tree, symbol: str) -> Place:
-    """Where an infix operator stands: it ends the tree of its left side (`relation "=="`)."""
+def operator_place(tree: Tree, symbol: str) -> Place:
+    """The place of a binary operator; in the grammar it is the end of the tree of its left side (`relation "=="`)."""
     return tree.meta.end_line, tree.meta.end_column - len(symbol)
 
 

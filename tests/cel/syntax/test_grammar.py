@@ -115,7 +115,7 @@ def test_comments_and_strings_may_hold_each_other() -> None:
 
 def test_literals_are_told_from_names_as_celpy_does_it() -> None:
     words = ["true", "false", "null", "a", "truth", "TRUE", "in"]
-    ours = [grammar._word(lark.Token("IDENT", word)) for word in words]
+    ours = [grammar._classify_identifier(lark.Token("IDENT", word)) for word in words]
     assert ours == words
     assert [token.type for token in ours] == [
         CELParser.ambiguous_literals(lark.Token("IDENT", word)).type for word in words
@@ -132,11 +132,11 @@ assert sys.getrecursionlimit() == {limit}, sys.getrecursionlimit()
 """
 OURS = (
     "from asgi_llmgate.cel import compile_rule;"
-    "assert compile_rule('x == 1', roots=dict(x=None)).evaluate(dict(x=1)) is True"
+    "assert compile_rule('x == 1', variables=dict(x=None)).evaluate(dict(x=1)) is True"
 )
 REFERENCE = (
     "from asgi_llmgate.cel import ReferenceExpression;"
-    "assert ReferenceExpression('x == 1', roots=dict(x=None)).evaluate(dict(x=1)) is True"
+    "assert ReferenceExpression('x == 1', variables=dict(x=None)).evaluate(dict(x=1)) is True"
 )
 THEIRS = """
 host = celpy.Environment(runner_class=celpy.CompiledRunner)

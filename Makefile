@@ -49,7 +49,7 @@ test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites; th
 	@echo "10 days behind" && $(MAKE) test SHIFT=-10d ARGS="$(CLOCKLESS:%=--ignore=tests/%)"
 
 test-newest-client: $(VENV)/.dev ## the tests with Claude Code, with the newest one there is
-	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/test_claude_code*.py $(ARGS)
+	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/claude_code $(ARGS)
 
 constraints: ## renew constraints.txt: the newest versions that fit pyproject.toml, in an environment of their own
 	@rm -rf .cache/envs/pins

@@ -76,7 +76,7 @@ LONGEST = [
     "jwt.numbers.exists(n, n % 7 == 9 || n * n < 0 || double(n) / 3.0 < 0.0)",
     " || ".join(["jwt.nothing == 1"] * 800),
 ]
-"""The worst that were thought of; `tests/cel/test_traps.py` evaluates them, too."""
+"""The worst that were thought of; `tests/cel/test_known_engine_bugs.py` evaluates them, too."""
 
 DEEP: Any = ["x"]
 for _ in range(60):

@@ -2,7 +2,7 @@
 
 Bodies of 1, 2, 4 and 8 MB go through a whole gateway, in process, to a rule that reads everything it can of them and
 then says no.  Of each shape: the milliseconds of processor time at each size, the memory beside the body as a multiple
-of the body, and the answer.  tests/test_shapes.py holds memory and counted work.
+of the body, and the answer.  tests/gateway/test_body_shapes.py holds memory and counted work.
 """
 
 from __future__ import annotations

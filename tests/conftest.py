@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from asgi_llmgate.testing.serving import serving
-from tests.exchange_writers import checked_writers, violations
-from tests.installing import npm, npm_packages
+from tests.helpers.exchange_writers import checked_writers, violations
+from tests.helpers.installation import npm, npm_packages
+from tests.helpers.record_sink import RecordSink
 
 CLAUDE_CODE = "2.1.332"
 """The version that the tests run.  CLAUDE_CODE_VERSION overrides it: a version, or `newest`."""
@@ -57,6 +58,11 @@ def serve() -> Iterator[Callable[..., str]]:
             return running.enter_context(serving(app, **{"timeout_graceful_shutdown": 1, **options}))
 
         yield start
+
+
+@pytest.fixture
+def sink() -> RecordSink:
+    return RecordSink()
 
 
 @pytest.fixture(scope="session")

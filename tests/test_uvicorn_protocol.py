@@ -21,8 +21,8 @@ from asgi_llmgate.testing.model_script import Turn, say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.uvicorn_protocol import Closable, Protocol
 from asgi_llmgate.workers import MARGIN
+from tests.helpers.server_processes import Command, Folder, gunicorn, uvicorn
 from tests.servers.conftest import free_port, wait_for
-from tests.usage.processes import Command, Folder, gunicorn, uvicorn
 
 FLOOD = say(" ".join(["x" * 65536] * 240))
 """More than the buffers between two sockets hold."""

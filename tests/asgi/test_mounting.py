@@ -13,7 +13,7 @@ from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi import PROTECTED_RESOURCE, Front, mount
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.testing.driver import call
-from tests import djangosite
+from tests.helpers import django_site
 
 Lifespan = Callable[[ASGIApp], Awaitable[list[str]]]
 MakeHost = Callable[[list[str]], ASGIApp]
@@ -60,7 +60,7 @@ def quart(diary: list[str]) -> ASGIApp:
 
 
 def django(diary: list[str]) -> ASGIApp:
-    return lower_case(djangosite.ready())
+    return lower_case(django_site.ready())
 
 
 def lower_case(app: ASGIApp) -> ASGIApp:

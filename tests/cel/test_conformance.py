@@ -22,7 +22,7 @@ from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_
 from asgi_llmgate.cel.runtime.times import parse_duration, parse_timestamp
 from asgi_llmgate.cel.runtime.values import CelType, Uint, equal
 from asgi_llmgate.cel.syntax.grammar import parse
-from tests.installing import npm_packages, run
+from tests.helpers.installation import npm_packages, run
 
 CEL_SPEC = "@bufbuild/cel-spec@0.6.1"
 """cel-spec v0.25.1."""

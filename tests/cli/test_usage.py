@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from asgi_llmgate.cli import main
 from asgi_llmgate.usage.ledger import Ledger, parse_url
-from tests.usage.ledger.stored import record
+from tests.usage.ledger.records import record
 
 SETTINGS = """
 auth: {mode: "off"}

@@ -1,6 +1,6 @@
 """Every code block of README.md, docs/ and examples/ is run, or says why it cannot be.
 
-    <!-- test: NAME -->          the line before a block: the function that `runs` NAME, beside this, runs it
+    <!-- test: NAME -->          the line before a block: the function in runners/ that `runs` NAME runs it
     <!-- not run: REASON -->     the line after a block
 
 Blocks may share a name: then one runner does all of them (a tutorial is read from its first block to its last).
@@ -22,12 +22,12 @@ import pytest
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
-from tests.docs import calling, configuring, deploying, hosting, keeping, mounting, observing, touring
-from tests.docs.blocks import BLOCKS, NAMED, Block
-from tests.docs.place import Place, Runner
-from tests.installing import ROOT
+from tests.docs.code_blocks import BLOCKS, NAMED, Block
+from tests.docs.lab_folder import Place, Runner
+from tests.docs.runners import clients, deployment, hosts, lab, ledger, mounts, settings, telemetry
+from tests.helpers.installation import ROOT
 
-MODULES = (calling, configuring, deploying, hosting, keeping, mounting, observing, touring)
+MODULES = (clients, deployment, hosts, lab, ledger, mounts, settings, telemetry)
 RUNNERS: dict[str, Runner] = {name: runner for module in MODULES for name, runner in module.RUNNERS.items()}
 
 

@@ -23,8 +23,8 @@ from asgi_llmgate.config.open_files import PER_STREAM
 from asgi_llmgate.config.schema import parse_size, read_file, read_settings
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.workers import MARGIN
-from tests.docs.blocks import NAMED
-from tests.installing import CONSTRAINTS, ROOT, debian_packages, python_environment, run
+from tests.docs.code_blocks import NAMED
+from tests.helpers.installation import CONSTRAINTS, ROOT, debian_packages, python_environment, run
 
 DEPLOY = ROOT / "examples" / "deploy"
 SILENCE = 600

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from tests.installing import ROOT
+from tests.helpers.installation import ROOT
 
 PAGE = (ROOT / "docs" / "explanation" / "security-model.md").read_text("utf-8")
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 
-from tests.installing import ROOT
-from tests.servers.table import EVERY_WAY, Server
+from tests.helpers.installation import ROOT
+from tests.servers.server_table import EVERY_WAY, Server
 
 
 def row(server: Server) -> tuple[str, ...]:

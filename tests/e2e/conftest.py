@@ -26,9 +26,9 @@ from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
-from tests.e2e.claude_code import ClaudeCode
-from tests.e2e.witness import Witness
-from tests.openai_sdk import read_by_the_sdk, without_extensions
+from tests.e2e.claude_code.client import ClaudeCode
+from tests.e2e.request_recorder import Witness
+from tests.helpers.openai_sdk import read_by_the_sdk, without_extensions
 
 UPSTREAM_KEY = "sk-lab-upstream"
 REASON = "only the data platform team may use this model"

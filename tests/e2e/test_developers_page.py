@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_llmgate.testing.model_script import call, say
-from tests.e2e.claude_code import Run, printed_by
-from tests.installing import ROOT
+from tests.e2e.claude_code.client import Run, printed_by
+from tests.helpers.installation import ROOT
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Lab

@@ -22,10 +22,10 @@ from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_script import call, say
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.e2e.conftest import UPSTREAM_KEY, Lab
-from tests.installing import ROOT
+from tests.helpers.installation import ROOT
 
 if TYPE_CHECKING:
-    from tests.e2e.claude_code import ClaudeCode
+    from tests.e2e.claude_code.client import ClaudeCode
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 

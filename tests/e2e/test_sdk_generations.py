@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_llmgate.testing.model_script import ReceivedRequest, call, refuse, say, text_of
-from tests.installing import npm_packages, python_environment
+from tests.helpers.installation import npm_packages, python_environment
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Lab
 
-PROGRAMS = Path(__file__).parent / "clients"
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Generation:
 
 def _node() -> list[str | Path]:
     modules = npm_packages("typescript-sdk", "@anthropic-ai/sdk@1.14.0")
-    return ["env", f"NODE_PATH={modules}", "node", PROGRAMS / "program.mjs"]
+    return ["env", f"NODE_PATH={modules}", "node", PROGRAMS / "sdk.mjs"]
 
 
 GENERATIONS = {
     "Python 1": Generation(
-        lambda: [python_environment("anthropic-1", "anthropic==1.17.0"), PROGRAMS / "program.py"],
+        lambda: [python_environment("anthropic-1", "anthropic==1.17.0"), PROGRAMS / "sdk.py"],
         "2023-06-01",
         "x-api-key",
     ),
-    "Python 2": Generation(lambda: [sys.executable, PROGRAMS / "program.py"], "2026-10-21", "authorization"),
+    "Python 2": Generation(lambda: [sys.executable, PROGRAMS / "sdk.py"], "2026-10-21", "authorization"),
     "TypeScript": Generation(_node, "2026-10-21", "authorization"),
 }
 

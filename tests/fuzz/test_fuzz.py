@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.mutations import TARGETS, kept, mutated, run
-from tests.installing import CACHE, ROOT, python_environment
+from tests.helpers.installation import CACHE, ROOT, python_environment
 
 ATHERIS = ("atheris>=3,<4", "msgspec", "joserfc", "authlib", "httpx", "httpx-aiohttp")
 SECONDS = 60
@@ -38,8 +38,8 @@ def test_an_input_that_fails_is_shown(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.soak
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_minute_of_guided_fuzzing(name: str, tmp_path: Path) -> None:
-    """What it finds to be new stays in .cache/fuzz, for the next run to begin with; `python -m tests.fuzz.keep` makes
-    the kept corpus of it."""
+    """What it finds to be new stays in .cache/fuzz, for the next run to begin with; `python -m tests.fuzz.merge_corpus`
+    makes the kept corpus of it."""
     python = python_environment("fuzz", *ATHERIS, constrained=True)
     found, seeds, words = CACHE / "fuzz" / name, tmp_path / "seeds", tmp_path / "words"
     found.mkdir(parents=True, exist_ok=True)
@@ -48,8 +48,9 @@ def test_a_minute_of_guided_fuzzing(name: str, tmp_path: Path) -> None:
         (seeds / str(number)).write_bytes(data)
     words.write_text("".join(map(_word, TARGETS[name].TOKENS)))
     options = [f"-max_total_time={SECONDS}", f"-dict={words}", "-max_len=1500", "-timeout=20", "-rss_limit_mb=2048"]
+    options.append(f"-artifact_prefix={found.parent}/{name}-")
     ended = subprocess.run(
-        [python, "-m", "tests.fuzz.guided", name, found, seeds, *options, f"-artifact_prefix={found.parent}/{name}-"],
+        [python, "-m", "tests.fuzz.guided_fuzzer", name, found, seeds, *options],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

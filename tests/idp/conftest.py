@@ -26,7 +26,7 @@ from joserfc import jwk
 from asgi_llmgate import Gateway
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
-from tests.installing import CACHE, ROOT, locked, npm_packages, unavailable
+from tests.helpers.installation import CACHE, ROOT, locked, npm_packages, unavailable
 
 HERE = Path(__file__).parent
 READY = 240

@@ -21,7 +21,7 @@ from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
-from tests.installing import ROOT
+from tests.helpers.installation import ROOT
 
 if TYPE_CHECKING:
     from tests.idp.conftest import Keycloak

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests import djangosite
-from tests.formulas import FORMULAS, PLAIN
+from tests.helpers import django_site
+from tests.helpers.spreadsheet_formulas import FORMULAS, PLAIN
 
-djangosite.ready()
+django_site.ready()
 
 from django.contrib.auth.models import Permission, User  # noqa: E402
 from django.contrib.sessions.models import Session  # noqa: E402

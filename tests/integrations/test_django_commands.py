@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_llmgate.testing.idp import MockIdP
-from tests import djangosite
-from tests.djangosite import configured
+from tests.helpers import django_site
+from tests.helpers.django_site import configured
 
 if TYPE_CHECKING:
     from tests.integrations.conftest import Company
 
-application = djangosite.ready()
+application = django_site.ready()
 
 import llmgate_django  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402

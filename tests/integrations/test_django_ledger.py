@@ -20,14 +20,14 @@ import pytest
 
 from asgi_llmgate import UsageRecord as Record
 from asgi_llmgate.testing.serving import serving
-from tests import djangosite
-from tests.installing import ROOT
+from tests.helpers import django_site
+from tests.helpers.installation import ROOT
 from tests.integrations.conftest import ASK
 
 if TYPE_CHECKING:
     from tests.integrations.conftest import Company
 
-application = djangosite.ready()
+application = django_site.ready()
 
 import llmgate_django  # noqa: E402
 from django.db import OperationalError, connections  # noqa: E402

@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 from asgi_llmgate import SettingsError
-from tests import djangosite
-from tests.djangosite import configured
+from tests.helpers import django_site
+from tests.helpers.django_site import configured
 from tests.integrations.conftest import ASK
 
 if TYPE_CHECKING:
     from tests.integrations.conftest import Company
 
-application = djangosite.ready()
+application = django_site.ready()
 
 import llmgate_django  # noqa: E402
 from django.test import override_settings  # noqa: E402

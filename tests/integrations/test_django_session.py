@@ -12,13 +12,13 @@ import pytest
 
 from asgi_llmgate import UsagePage, mount
 from asgi_llmgate.testing.driver import call, http_scope
-from tests import djangosite
+from tests.helpers import django_site
 from tests.integrations.conftest import ASK
 
 if TYPE_CHECKING:
     from tests.integrations.conftest import Company
 
-application = djangosite.ready()
+application = django_site.ready()
 
 import llmgate_django  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402

@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from asgi_llmgate import Exchange, Gateway, JWTAuthMiddleware, PolicyMiddleware, UsageMiddleware, UsageRecord, mount
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.serving import serving
-from tests import djangosite
+from tests.helpers import django_site
 from tests.integrations.conftest import ASK
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def quart(diary: Diary) -> Any:
 
 
 def django(diary: Diary) -> Any:
-    return djangosite.ready()
+    return django_site.ready()
 
 
 hosts = pytest.mark.parametrize("make_host", [starlette, fastapi, quart, django])

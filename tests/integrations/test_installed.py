@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from asgi_llmgate.testing.model_server import ModelServer
-from tests.docs.following import Reader
-from tests.docs.hosting import blocks_named
-from tests.installing import CACHE, CONSTRAINTS, ROOT, python_at_least, python_environment, run
+from tests.docs.runners.hosts import blocks_named
+from tests.docs.tutorial_reader import Reader
+from tests.helpers.installation import CACHE, CONSTRAINTS, ROOT, python_at_least, python_environment, run
 
 PACKAGES = ["llmgate_django", "llmgate_quart", "llmgate_starlette"]
 

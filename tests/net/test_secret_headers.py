@@ -14,8 +14,8 @@ import pytest
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import HTTPClient, Timeouts
-from tests.certificates import self_signed
-from tests.frames import chain, frames_of, shown
+from tests.helpers.certificates import self_signed
+from tests.helpers.stack_frames import chain, frames_of, shown
 
 KEY, EXTRA = "sk-up5tream-key", "an-extra-5ecret"
 FOREIGN = "site-packages"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from asgi_llmgate.errors import NotSent, SettingsError, Unreachable
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.net.proxies import Proxies
-from tests.certificates import self_signed
+from tests.helpers.certificates import self_signed
 
 Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader

@@ -13,7 +13,7 @@ import pytest
 from asgi_llmgate.page import UsagePage
 from asgi_llmgate.usage import UsageRecord
 from asgi_llmgate.usage.ledger import Database, parse_url
-from tests.usage.ledger.stored import record
+from tests.usage.ledger.records import record
 
 HOUR = 3600.0
 

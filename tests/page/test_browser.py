@@ -10,7 +10,7 @@ import pytest
 
 from asgi_llmgate import mount
 from asgi_llmgate.page import OneTimeLink, UsagePage
-from tests.browser import Page, chromium
+from tests.helpers.chromium import Page, chromium
 
 pytestmark = pytest.mark.browser
 

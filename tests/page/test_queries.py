@@ -15,8 +15,8 @@ from asgi_llmgate.page.queries import Numbers, Overview, Times
 from asgi_llmgate.usage.ledger import Database, parse_url
 from asgi_llmgate.usage.ledger.rows import time_ms
 from benchmarks.ledger import calls
-from tests.postgresql import postgresql_server
-from tests.usage.ledger.stored import record
+from tests.helpers.postgresql import postgresql_server
+from tests.usage.ledger.records import record
 
 NOW = 1_795_665_123.0
 RECORDS = list(calls(1500, NOW, days=40))

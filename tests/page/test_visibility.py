@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from asgi_llmgate.page.filters import Query
 from asgi_llmgate.page.queries import Numbers
 from asgi_llmgate.usage.ledger import Database, parse_url
-from tests.postgresql import postgresql_server
-from tests.usage.ledger.stored import NOON, record
+from tests.helpers.postgresql import postgresql_server
+from tests.usage.ledger.records import NOON, record
 
 DAY = 86400
 MIDNIGHT = int(NOON) // DAY * DAY

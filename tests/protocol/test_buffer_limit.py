@@ -21,8 +21,8 @@ from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.token_usage import Meter
 from asgi_llmgate.protocol.translation.response import BLOCKS
-from tests.protocol.answers import PLAN, call, calls, chunk, completion
-from tests.work import peak
+from tests.helpers.counted_work import peak
+from tests.protocol.responses import PLAN, call, calls, chunk, completion
 
 LIMIT = 30_000
 MOST_HELD = 10 * LIMIT

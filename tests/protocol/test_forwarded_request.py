@@ -9,7 +9,7 @@ import pytest
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest, decode_forwarded
-from tests.work import peak
+from tests.helpers.counted_work import peak
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
 CHAT = {

@@ -15,8 +15,8 @@ from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.token_usage import Meter
-from tests.protocol.answers import PLAN, call, calls, chunk, counted
-from tests.work import handled
+from tests.helpers.counted_work import handled
+from tests.protocol.responses import PLAN, call, calls, chunk, counted
 
 WORDS = "all work and no play makes Jack a dull boy, " * 4
 TAGGED = replace(PLAN, think_tags=True)

@@ -8,7 +8,7 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.response_handlers import Translated
 from asgi_llmgate.testing.grammar import check_stream
-from tests.protocol.answers import PLAN, chunk, completion, counted
+from tests.protocol.responses import PLAN, chunk, completion, counted
 
 EVENTS = [json.dumps(event).encode() for event in (chunk(content="Hi"), chunk(finish="stop", usage=counted()))]
 

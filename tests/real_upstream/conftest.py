@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 
 from asgi_llmgate import Gateway, mount
 from asgi_llmgate.testing.serving import bind
-from tests.installing import python_environment, unavailable
+from tests.helpers.installation import python_environment, unavailable
 
 HERE = Path(__file__).parent
 LLAMACPP = ("xllamacpp==2026.10.11549", "gguf==0.19.0")

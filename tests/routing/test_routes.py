@@ -31,7 +31,7 @@ from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, refuse, say
 from asgi_llmgate.testing.model_script import call as tool_call
 from asgi_llmgate.testing.model_server import ModelServer
-from tests.work import opcodes
+from tests.helpers.counted_work import opcodes
 
 Serve = Callable[..., str]
 

@@ -25,8 +25,8 @@ from asgi_llmgate.testing.idp import AUDIENCE, ISSUER, MockIdP
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
-from tests.installing import ROOT, python_environment
-from tests.servers.table import Server
+from tests.helpers.installation import ROOT, python_environment
+from tests.servers.server_table import Server
 
 PATIENCE = 60.0
 """Seconds that anything may take on a busy machine."""

@@ -13,7 +13,7 @@ import h2.events
 import pytest
 
 from tests.servers.conftest import PATIENCE, Gate, Start
-from tests.servers.table import BARE, SERVERS, Server
+from tests.servers.server_table import BARE, SERVERS, Server
 
 pytestmark = pytest.mark.servers
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from asgi_llmgate.testing.model_server import ModelServer
-from tests.installing import run
+from tests.helpers.installation import run
 from tests.servers.conftest import PATIENCE, Gate, Start
-from tests.servers.table import BARE, HOSTS, SERVERS, Server
+from tests.servers.server_table import BARE, HOSTS, SERVERS, Server
 
 pytestmark = pytest.mark.servers
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.installing import ROOT, debian_packages, run
+from tests.helpers.installation import ROOT, debian_packages, run
 from tests.servers.conftest import PATIENCE, Gate, Start, free_port, is_ready, wait_for
-from tests.servers.table import SERVERS
+from tests.servers.server_table import SERVERS
 
 pytestmark = pytest.mark.servers
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.servers.conftest import PATIENCE, Gate, Start, Stream
-from tests.servers.table import BARE, EVERY_WAY, SERVERS, WORKER, Server
+from tests.servers.server_table import BARE, EVERY_WAY, SERVERS, WORKER, Server
 
 pytestmark = pytest.mark.servers
 

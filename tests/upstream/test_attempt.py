@@ -14,7 +14,7 @@ from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, refuse, say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.upstream import Attempt, Backend, Upstream
 from asgi_llmgate.upstream.outgoing import Asking
-from tests.protocol.answers import vllm_refusal
+from tests.protocol.responses import vllm_refusal
 
 REFUSAL = refuse(400, "max_tokens is too large: 20000. This model supports at most 5000 completion tokens")
 

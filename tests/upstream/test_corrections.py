@@ -19,7 +19,7 @@ from asgi_llmgate.protocol.servers.dialects import derive
 from asgi_llmgate.upstream import Attempt, Backend, Upstream
 from asgi_llmgate.upstream import attempt as attempts
 from asgi_llmgate.upstream.outgoing import Asking, write
-from tests.protocol.refusals import REFUSALS, Refusal
+from tests.protocol.correcting_errors import REFUSALS, Refusal
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}

@@ -27,7 +27,7 @@ from asgi_llmgate.exchange import Exchange, Identity, Secret
 from asgi_llmgate.net import CallableSource, HTTPClient, OAuthClient, StaticSecret
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange, Upstream
-from tests.tokenserver import Asked, TokenServer
+from tests.helpers.token_server import Asked, TokenServer
 
 OUR_SECRET = "our p+ss:word%"
 CALLERS_TOKEN = "the-callers-own-token"

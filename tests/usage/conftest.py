@@ -1,8 +1,7 @@
-"""A sink to look into, and an exchange with every fact in it."""
+"""OpenTelemetry of this process, gateways from settings, and an exchange in which every field is set."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,39 +15,8 @@ from asgi_llmgate import Gateway
 from asgi_llmgate.exchange import Answer, Attempt, Call, Decision, Exchange, Identity, Target, Usage
 from asgi_llmgate.testing.model_script import Turn
 from asgi_llmgate.testing.model_server import ModelServer
-from asgi_llmgate.usage import UsageRecord
-from tests.usage.collector import Collector
-from tests.usage.processes import Folder
-
-
-class Kept:
-    """Keeps records; `wait(n)` lets another thread wait for the n-th."""
-
-    def __init__(self) -> None:
-        self.records: list[UsageRecord] = []
-        self._arrived = threading.Condition()
-
-    def emit(self, record: UsageRecord) -> None:
-        with self._arrived:
-            self.records.append(record)
-            self._arrived.notify_all()
-
-    def wait(self, count: int) -> list[UsageRecord]:
-        with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.records) >= count, timeout=60), self.outcomes()
-        return self.records
-
-    def only(self) -> UsageRecord:
-        (record,) = self.records
-        return record
-
-    def outcomes(self) -> list[str]:
-        return [record.outcome for record in self.records]
-
-
-@pytest.fixture
-def sink() -> Kept:
-    return Kept()
+from tests.helpers.otlp_collector import Collector
+from tests.helpers.server_processes import Folder
 
 
 @pytest.fixture(scope="session")

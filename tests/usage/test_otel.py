@@ -23,7 +23,7 @@ from asgi_llmgate.usage import UsageMiddleware
 from asgi_llmgate.usage.metrics import LATEST, METRICS
 from asgi_llmgate.usage.otel import OpenTelemetry
 from asgi_llmgate.usage.server_span import ServerSpan
-from tests.usage.collector import Collector, Span
+from tests.helpers.otlp_collector import Collector, Span
 
 OTEL: dict[str, Any] = {"usage": {"otel": {}}}
 SECRET = "sk-very-secret"

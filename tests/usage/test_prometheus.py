@@ -19,7 +19,7 @@ from asgi_llmgate.usage import UsageRecord
 from asgi_llmgate.usage.measurements import MAX_LABEL_VALUES, OTHER
 from asgi_llmgate.usage.metrics import METRICS
 from asgi_llmgate.usage.prometheus import Prometheus, PrometheusApp, metric_name
-from tests.usage.processes import Folder, gunicorn
+from tests.helpers.server_processes import Folder, gunicorn
 
 ASK = {"model": "claude-opus-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
 

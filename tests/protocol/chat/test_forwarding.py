@@ -13,7 +13,7 @@ from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.protocol.translation.request import Options
-from tests.protocol.answers import call, calls, chunk, counted
+from tests.protocol.responses import call, calls, chunk, counted
 
 HELLO = b'{"model": "gpt-4o",  "messages": [{"role": "user", "content": "hi"}]%b}'
 

@@ -9,7 +9,7 @@ from asgi_llmgate.errors import Failed, Throttled
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.chat.metadata import Facts
-from tests.protocol.answers import PLAN, counted
+from tests.protocol.responses import PLAN, counted
 
 
 def note(facts: Facts, body: dict[str, Any]) -> None:

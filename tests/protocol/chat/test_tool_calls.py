@@ -6,7 +6,7 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.tool_calls import MOST, Calls
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
-from tests.protocol.answers import PLAN
+from tests.protocol.responses import PLAN
 
 Piece = tuple[int | None, str, str, bytes]
 X, Y = rb"{\"x\":1}", rb"{\"y\":2}"

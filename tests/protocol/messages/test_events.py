@@ -15,7 +15,7 @@ from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.error_bodies import anthropic_error
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.testing.grammar import check_stream
-from tests.protocol.answers import Script, call, calls, chunk, collected, counted, scripts, sse, streamed
+from tests.protocol.responses import Script, call, calls, chunk, collected, counted, scripts, sse, streamed
 
 ASKED: Any = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
 

@@ -15,7 +15,7 @@ from asgi_llmgate.protocol.rawjson import members
 from asgi_llmgate.protocol.rawjson.body import locate_values, open_body
 from asgi_llmgate.protocol.rawjson.members import PROTOCOL, check_members, fold_case
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
-from tests.work import opcodes
+from tests.helpers.counted_work import opcodes
 
 
 def check(body: bytes, structure: Structure = STRUCTURE) -> None:

@@ -18,7 +18,7 @@ from asgi_llmgate.protocol.rawjson.strings import (
     repair,
     unescape,
 )
-from tests.work import opcodes, peak
+from tests.helpers.counted_work import opcodes, peak
 
 
 @given(st.text(max_size=20))

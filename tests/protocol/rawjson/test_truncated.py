@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llmgate.protocol.rawjson.truncated import parse_truncated
-from tests.work import opcodes
+from tests.helpers.counted_work import opcodes
 
 WHOLE = (
     '{"error":{"message":"prompt is \\"too\\" long: \\u00e9\\\\","code":400,"more":[1,-2.5e3,{"a":true}],"param":null}}'

@@ -12,7 +12,7 @@ from asgi_llmgate.protocol.servers.context_window import (
     read_prompt_count,
 )
 from asgi_llmgate.protocol.servers.error_patterns import overflow_message
-from tests.protocol.answers import vllm_refusal
+from tests.protocol.responses import vllm_refusal
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asgi_llmgate.protocol.servers.corrections import find_corrections
 from asgi_llmgate.protocol.servers.quotations import MAX_SEARCHED, may_come_from_request, telling_phrases
-from tests.protocol.refusals import REFUSALS
+from tests.protocol.correcting_errors import REFUSALS
 
 
 def request(text: str, **more: Any) -> bytes:

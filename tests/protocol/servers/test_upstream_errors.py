@@ -26,7 +26,7 @@ from asgi_llmgate.errors import (
 from asgi_llmgate.protocol.error_bodies import anthropic_error, error_headers
 from asgi_llmgate.protocol.servers.upstream_errors import reported_error, upstream_error
 from asgi_llmgate.testing.grammar import check_stream
-from tests.protocol.answers import sse, streamed
+from tests.protocol.responses import sse, streamed
 
 
 def error(message: str = "no", **more: Any) -> dict[str, Any]:

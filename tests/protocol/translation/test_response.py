@@ -12,7 +12,7 @@ from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.translation.response import TRANSITIONS, Translator
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 from asgi_llmgate.testing.grammar import check_stream
-from tests.protocol.answers import (
+from tests.protocol.responses import (
     BOTH,
     PLAN,
     A,

@@ -7,7 +7,7 @@ from typing import Any
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.chat.delta_content import Passage
 from asgi_llmgate.protocol.translation.response_text import Prose
-from tests.protocol.answers import PLAN, chunk
+from tests.protocol.responses import PLAN, chunk
 
 
 def read(prose: Prose, **delta: Any) -> list[Passage]:

@@ -11,7 +11,7 @@ from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.protocol.translation.request import Options
 from asgi_llmgate.protocol.translation.tokenizers import prompt_of, read_count, read_prompt, text_body
-from tests.work import peak
+from tests.helpers.counted_work import peak
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 

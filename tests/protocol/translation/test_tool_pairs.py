@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from tests.work import opcodes
+from tests.helpers.counted_work import opcodes
 
 USER = {"role": "user", "content": "hi"}
 

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from asgi_llmgate.usage.ledger import parse_url
-from tests.postgresql import PostgreSQL, postgresql_server
-from tests.usage.ledger.stored import Stored
+from tests.helpers.postgresql import PostgreSQL, postgresql_server
+from tests.usage.ledger.records import Stored
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.usage.ledger import Ledger, parse_url
-from tests.usage.ledger.stored import Stored
+from tests.usage.ledger.records import Stored
 
 ASK = {"model": "claude-opus-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
 

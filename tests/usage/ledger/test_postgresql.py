@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from asgi_llmgate.usage.ledger import Ledger, drainer
-from tests.postgresql import PostgreSQL
-from tests.usage.ledger.stored import Stored, record
+from tests.helpers.postgresql import PostgreSQL
+from tests.usage.ledger.records import Stored, record
 
 pytestmark = pytest.mark.servers
 

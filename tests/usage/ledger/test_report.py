@@ -10,9 +10,9 @@ import pytest
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import Database, parse_url
 from asgi_llmgate.usage.ledger.report import ReportLine, latest, safe_cell, summarise
-from tests.formulas import FORMULAS, PLAIN
-from tests.postgresql import postgresql_server
-from tests.usage.ledger.stored import NOON, record
+from tests.helpers.postgresql import postgresql_server
+from tests.helpers.spreadsheet_formulas import FORMULAS, PLAIN
+from tests.usage.ledger.records import NOON, record
 
 RECORDS = [
     record("1"),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from asgi_llmgate.usage.ledger import Database, NewerSchema
 from asgi_llmgate.usage.ledger import schema as module
-from tests.usage.ledger.stored import NOON, Stored, record
+from tests.usage.ledger.records import NOON, Stored, record
 
 DAY = 86400
 

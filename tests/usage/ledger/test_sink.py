@@ -18,7 +18,7 @@ from asgi_llmgate.usage.ledger import Ledger, drainer, sink
 from asgi_llmgate.usage.ledger.journal import Journal
 from asgi_llmgate.usage.ledger.rows import encode
 from asgi_llmgate.usage.ledger.schema import VERSION, usage_record
-from tests.usage.ledger.stored import NOON, Stored, record
+from tests.usage.ledger.records import NOON, Stored, record
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

@@ -1,0 +1,77 @@
+"""How much the model is asked to think, and what is seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asgi_llmgate.testing.model_script import call, say
+
+if TYPE_CHECKING:
+    from tests.e2e.claude_code.client import ClaudeCode, Run
+    from tests.e2e.conftest import Lab
+
+REASONING = [{"match": "*", "use": "openai/gpt-5.2"}]
+THOUGHT = "The user wants to be greeted."
+
+
+def thoughts(run: Run) -> list[str]:
+    blocks = [block for event in run.events if event["type"] == "assistant" for block in event["message"]["content"]]
+    return [block["thinking"] for block in blocks if block["type"] == "thinking"]
+
+
+@pytest.mark.parametrize("effort", ["low", "high", "xhigh", "max"])
+def test_the_effort_is_asked_for_and_the_thinking_is_shown(
+    lab: Callable[..., Lab], claude: ClaudeCode, effort: str
+) -> None:
+    gate = lab([say("Hello.", reasoning=THOUGHT)], models=REASONING)
+    run = claude("Greet me.", "--effort", effort, gate=gate)
+    assert (run.result, run.is_error, thoughts(run)) == ("Hello.", False, [THOUGHT])
+    [request] = gate.model.chats
+    assert request.body["reasoning_effort"] == ("xhigh" if effort == "max" else effort)
+
+
+@pytest.mark.parametrize(
+    ("budget", "way", "effort"), [("0", "disabled", "none"), ("4000", "enabled", "low")], ids=["off", "budget"]
+)
+def test_a_model_that_is_given_a_budget(
+    lab: Callable[..., Lab], claude: ClaudeCode, budget: str, way: str, effort: str
+) -> None:
+    """The client asks its older models by tokens and not by effort."""
+    gate = lab([say("Hello.", reasoning=THOUGHT)], models=REASONING)
+    run = claude("Greet me.", "--model", "claude-haiku-4-5", gate=gate, MAX_THINKING_TOKENS=budget)
+    assert (run.result, run.is_error) == ("Hello.", False)
+    assert thoughts(run) == ([THOUGHT] if way == "enabled" else [])
+    assert gate.calls[-1].body["thinking"]["type"] == way
+    assert gate.model.chats[-1].body["reasoning_effort"] == effort
+
+
+def test_the_effort_of_the_last_message_holds(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
+    gate = lab([say("Hello.").always()], models=REASONING)
+    claude("Greet me.", "--effort", "high", gate=gate)
+    claude("Again.", "--continue", "--effort", "low", gate=gate)
+    marks = [message["output_config"] for message in gate.calls[-1].body["messages"] if "output_config" in message]
+    assert marks == [{"effort": "high"}, {"effort": "low"}]
+    assert [request.body["reasoning_effort"] for request in gate.model.chats] == ["high", "low"]
+
+
+@pytest.mark.parametrize(("dialect", "field"), [("vllm", "reasoning"), ("deepseek", "reasoning_content")])
+def test_a_tool_loop_keeps_its_thinking_until_it_is_finished(
+    lab: Callable[..., Lab], claude: ClaudeCode, dialect: str, field: str
+) -> None:
+    gate = lab(
+        [
+            say("", reasoning=THOUGHT) + call("Bash", command="true", description="Do nothing"),
+            say("Done."),
+            say("Hello again."),
+        ],
+        backend={"dialect": dialect},
+    )
+    claude("Greet me.", "--allowedTools", "Bash", gate=gate)
+    claude("Again.", "--continue", gate=gate)
+    kept: list[Any] = [
+        [message[field] for message in request.messages if field in message] for request in gate.model.chats
+    ]
+    assert kept == [[], [THOUGHT], []]

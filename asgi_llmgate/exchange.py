@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 KEY = "llmgate"
 """Where in the ASGI scope the exchange lives."""
 
-Wire = Literal["anthropic", "openai"]
-"""Whose envelope and events a client understands."""
+Wire = Literal["messages", "chat"]
+"""The API format of a connection: Anthropic's Messages, or OpenAI's chat completions."""
 
 Outcome = Literal["", "ok", "refused", "upstream_error", "upstream_truncated", "client_disconnect", "shutdown", "error"]
 
@@ -268,7 +268,7 @@ class Exchange:
     client: str = ""
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     parent: Exchange | None = None
-    wire: Wire = "anthropic"
+    wire: Wire = "messages"
     request_id: str = field(default_factory=lambda: "req_" + secrets.token_hex(12))
     started_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)

@@ -1,7 +1,7 @@
 """One call carried to a model server, and its answer carried back.
 
-A Messages call and a chat completions call go the same way; how each is written for a server, and what carries its
-answer, is upstream/outgoing.py's table.  Three rules shape it:
+A Messages call and a chat completions call go the same way; how each is written for a server, and what handles its
+response, is the table in protocol/wire_pairs.py.  Three rules shape it:
 
 - The status of a stream waits for the upstream's first event, PEEK seconds at most: an upstream that fails at once
   gives an HTTP error, which a client retries in full.  After that the stream opens, and silence is filled with pings.
@@ -23,10 +23,11 @@ from asgi_llmgate.exchange import Call, Exchange, Target, Wire
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT, BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
-from asgi_llmgate.protocol.response_handlers import ResponseHandler
+from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, document, is_event_stream
 from asgi_llmgate.protocol.token_estimate import Estimator
-from asgi_llmgate.upstream import Asking, Attempt, Upstream, serves
+from asgi_llmgate.protocol.wire_pairs import can_serve
+from asgi_llmgate.upstream import Asking, Attempt, Upstream
 
 PEEK = 10.0
 """Seconds that the status of a stream waits for the upstream's first event."""
@@ -69,7 +70,7 @@ class Dispatch:
         """The first target left that can answer on a wire.  Raises NotFound."""
         for target in call.candidates:
             upstream = self._upstreams[target.backend]
-            if serves(upstream.dialect.native, wire):
+            if can_serve(wire, upstream.dialect.wire):
                 return target, upstream
         raise NotFound(f"model: {call.asked.model[:128]} (not to be had in the format of this path)")
 
@@ -216,7 +217,7 @@ class _Relay:
             self._rest += len(chunk)
             return
         for event in self._reader.feed(chunk):
-            carrier.step(event)
+            carrier.feed_event(event)
         if self.exchange.first_token_at is None and carrier.started:
             self.exchange.first_token_at = time.monotonic()
             self.exchange.token = None  # no other attempt will be made, so nobody exchanges it any more
@@ -239,11 +240,11 @@ class _Relay:
             body = document(bytes(self._json))
             self._retained.release(len(self._json))  # what becomes of it is counted anew
             self._json.clear()
-            self.carrier.whole(body)
+            self.carrier.feed_document(body)
             return
         for event in self._reader.end() if self._reader is not None else ():
-            self.carrier.step(event)
-        self.carrier.finish()
+            self.carrier.feed_event(event)
+        self.carrier.end()
 
     def raise_failure(self) -> None:
         if self.carrier.done and self.carrier.error is not None:
@@ -256,13 +257,13 @@ class _Relay:
     def note(self) -> None:
         """Write down what has been used so far."""
         if self._carrier is not None:
-            self.exchange.usage, self.exchange.answer = self._carrier.usage, self._carrier.answer
+            self.exchange.usage, self.exchange.answer = self._carrier.usage, self._carrier.metadata
 
     def settle(self, ending: ClientGone | ShuttingDown | None = None) -> None:
         """Write down what the answer was, and how it ended: by itself, or in the middle."""
         exchange, carrier = self.exchange, self.carrier
         self.note()
-        exchange.dropped = (*exchange.dropped, *carrier.reported)
+        exchange.dropped = (*exchange.dropped, *carrier.changed)
         error = ending or carrier.error
         if error is None:
             self._attempt.answered()

@@ -5,7 +5,7 @@
     messages            vLLM: /tokenize takes the conversation and counts it with the model's own chat template
     template            llama.cpp: /apply-template makes the prompt, /tokenize its tokens
     none                nobody
-    (native)            /messages/count_tokens, Anthropic's own
+    (wire: messages)    /messages/count_tokens, Anthropic's own
 
 A tokenizer that fails is no reason to fail: the client only wants a number.  One that is not there is not asked again
 for a while: a 404 speaks of one model (a server may route by the name in the body), 405 and 501 of the server.
@@ -19,11 +19,13 @@ from collections.abc import Callable, Mapping
 
 from asgi_llmgate.errors import UnknownModel, UpstreamError
 from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.protocol.messages.forwarding import anthropic_headers
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.protocol.translation import tokenizers
-from asgi_llmgate.upstream import ExpiringCache, Upstream, anthropic_headers
+from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES
+from asgi_llmgate.upstream import ExpiringCache, Upstream
 
 log = logging.getLogger("llmgate")
 
@@ -52,7 +54,7 @@ class TokenCounter:
         """Tokens of the prompt.  Raises what a native server refuses, and InvalidRequest for a prompt that cannot be
         carried over."""
         upstream = self._upstreams[target.backend]
-        if upstream.dialect.native:
+        if SERVER_WIRES[upstream.dialect.wire].counts_tokens:
             body = request.body_to_forward.replace_values({"model": to_json(target.model)})
             path = upstream.dialect.path + "/count_tokens"
             headers = anthropic_headers(exchange.headers)

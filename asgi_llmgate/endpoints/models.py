@@ -66,4 +66,4 @@ def _openai_list(models: list[dict[str, Any]]) -> dict[str, Any]:
     return {"object": "list", "data": models}
 
 
-_SHAPES = {"anthropic": (_anthropic, _anthropic_list), "openai": (_openai, _openai_list)}
+_SHAPES = {"messages": (_anthropic, _anthropic_list), "chat": (_openai, _openai_list)}

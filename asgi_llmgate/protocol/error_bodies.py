@@ -36,12 +36,12 @@ def openai_error(error: GateError, request_id: str) -> bytes:
 
 def error_body(error: GateError, request_id: str, wire: Wire) -> bytes:
     """The envelope that a wire's clients understand, as JSON."""
-    return (openai_error if wire == "openai" else anthropic_error)(error, request_id)
+    return (openai_error if wire == "chat" else anthropic_error)(error, request_id)
 
 
 def error_event(error: GateError, request_id: str, wire: Wire) -> bytes:
     """The same as the last event of a stream: Anthropic's clients want its name, OpenAI's look at the data."""
-    name = b"" if wire == "openai" else b"event: error\n"
+    name = b"" if wire == "chat" else b"event: error\n"
     return b"%bdata: %b\n\n" % (name, error_body(error, request_id, wire))
 
 

@@ -18,7 +18,7 @@ class Forwarder:
         self.started = False
         self.done = False
         self.error: GateError | None = None
-        self.reported: tuple[str, ...] = ()
+        self.changed: tuple[str, ...] = ()
         self._stream = stream
         self._request_id = request_id
         self._out: list[bytes] = []

@@ -1,13 +1,13 @@
 """What each path under the mount is.
 
-    type            methods    wire        what it is
-    --------------  ---------  ----------  -----------------------------------------------------------------------
-    messages        POST       anthropic   a call: Anthropic's Messages API
-    count_tokens    POST       anthropic   the tokens of such a call
-    models          GET, HEAD  anthropic   the models that the caller may use, and one of them at `<path>/{id}`
-    completions     POST       openai      a call: OpenAI's chat completions, for a backend that speaks them
-    openai_models   GET, HEAD  openai      the same list in OpenAI's shape
-    passthrough     any        openai      handed on to one backend, under the same path after `/v1`
+    type            methods    wire      what it is
+    ------------  ---------  --------  -----------------------------------------------------------------------
+    messages        POST       messages  a call: Anthropic's Messages API
+    count_tokens    POST       messages  the tokens of such a call
+    models          GET, HEAD  messages  the models that the caller may use, and one of them at `<path>/{id}`
+    completions     POST       chat      a call: OpenAI's chat completions, for a backend that speaks them
+    openai_models   GET, HEAD  chat      the same list in OpenAI's shape
+    passthrough     any        chat      handed on to one backend, under the same path after `/v1`
 
 A path that has no row is 404.  Refusals are told in the envelope of the row's wire.
 """
@@ -26,12 +26,12 @@ Kind = Literal["messages", "count_tokens", "models", "completions", "openai_mode
 
 KINDS: Mapping[Kind, tuple[str, Wire]] = MappingProxyType(
     {
-        "messages": ("POST", "anthropic"),
-        "count_tokens": ("POST", "anthropic"),
-        "models": ("GET, HEAD", "anthropic"),
-        "completions": ("POST", "openai"),
-        "openai_models": ("GET, HEAD", "openai"),
-        "passthrough": ("", "openai"),
+        "messages": ("POST", "messages"),
+        "count_tokens": ("POST", "messages"),
+        "models": ("GET, HEAD", "messages"),
+        "completions": ("POST", "chat"),
+        "openai_models": ("GET, HEAD", "chat"),
+        "passthrough": ("", "chat"),
     }
 )
 """The methods, as in an `allow` header ("" for any), and the wire."""

@@ -6,7 +6,7 @@ from asgi_llmgate.upstream.attempt import Attempt
 from asgi_llmgate.upstream.backend import Backend, Upstream
 from asgi_llmgate.upstream.expiring_cache import ExpiringCache
 from asgi_llmgate.upstream.oauth_credentials import ClientCredentials, TokenExchange
-from asgi_llmgate.upstream.outgoing import Asking, anthropic_headers, serves
+from asgi_llmgate.upstream.outgoing import Asking
 
 __all__ = [
     "Asking",
@@ -16,6 +16,4 @@ __all__ = [
     "ExpiringCache",
     "TokenExchange",
     "Upstream",
-    "anthropic_headers",
-    "serves",
 ]

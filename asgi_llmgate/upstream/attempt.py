@@ -19,11 +19,12 @@ from dataclasses import replace
 
 from asgi_llmgate.exchange import Attempt as Sent
 from asgi_llmgate.net import HTTPResponse
-from asgi_llmgate.protocol.response_handlers import ResponseHandler
+from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.quotations import may_come_from_request
+from asgi_llmgate.protocol.wire_pairs import UpstreamRequest
 from asgi_llmgate.upstream.backend import Corrected, Upstream
-from asgi_llmgate.upstream.outgoing import Asking, Outgoing, write
+from asgi_llmgate.upstream.outgoing import Asking, write
 
 TRIES = 8
 """Of one call at one server, at the most, however much its refusals say."""
@@ -51,7 +52,7 @@ class Attempt:
 
     def carrier(self) -> ResponseHandler:
         """What carries the answer: to be made when the answer opens, since a correction changes what is expected."""
-        return self.outgoing.carrier()
+        return self.outgoing.make_handler()
 
     async def open(self) -> HTTPResponse:
         """The answer, a 200 whose body has not been read; it must be closed.  Raises GateError."""
@@ -95,12 +96,12 @@ class Attempt:
         self.outgoing = plain
         return plain.body != refused.body
 
-    async def _rewrite(self, own: Corrections) -> Outgoing:
+    async def _rewrite(self, own: Corrections) -> UpstreamRequest:
         self._rewrites += 1
         await asyncio.sleep(0)  # a large call takes a while: others come in between
         return self._write(own)
 
-    def _write(self, own: Corrections) -> Outgoing:
+    def _write(self, own: Corrections) -> UpstreamRequest:
         upstream = self._upstream
         outgoing = write(self._asking, upstream.dialect, upstream.options, self._known.merge(own))
         self._asking.exchange.dropped = outgoing.dropped

@@ -19,14 +19,13 @@ from asgi_llmgate.errors import InvalidRequest, SettingsError, UpstreamError
 from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net import CredentialSource, Fetched, HTTPClient, HTTPResponse, Timeouts, header_name, header_value
 from asgi_llmgate.net.client import RawHeaders
-from asgi_llmgate.protocol.messages.forwarding import native_error
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
-from asgi_llmgate.protocol.servers.corrections import Correction, Corrections, find_corrections
+from asgi_llmgate.protocol.servers.corrections import Correction, Corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.servers.upstream_errors import upstream_error
 from asgi_llmgate.protocol.translation.request import Options
+from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES, UpstreamRequest
 from asgi_llmgate.upstream.correction_store import CorrectionStore
-from asgi_llmgate.upstream.outgoing import Headers, Outgoing
+from asgi_llmgate.upstream.outgoing import Headers
 
 if TYPE_CHECKING:
     import httpx
@@ -101,6 +100,7 @@ class Upstream:
         key_header = backend.api_key.key_header if backend.api_key is not None else ""
         self._key_header = header_name(key_header or backend.dialect.key_header)
         self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
+        self._wire = SERVER_WIRES[backend.dialect.wire]
         self._corrections = CorrectionStore()
         self._urls: dict[tuple[str, str], httpx.URL] = {}
 
@@ -113,7 +113,11 @@ class Upstream:
         self._corrections.keep(model, corrections)
 
     async def send(
-        self, outgoing: Outgoing, model: str, exchange: Exchange, more_headers: Iterable[tuple[bytes, bytes]] = ()
+        self,
+        outgoing: UpstreamRequest,
+        model: str,
+        exchange: Exchange,
+        more_headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> HTTPResponse | Corrected:
         """Send a call: its answer is a 200 whose body has not been read.
 
@@ -125,7 +129,7 @@ class Upstream:
             return answer
         error, content = await self._refusal(answer)
         text = content.decode("utf-8", "replace")
-        found = () if self.dialect.native else find_corrections(answer.status, text)
+        found = self._wire.read_corrections(answer.status, text)
         if not found:
             raise copy(error)  # its traceback holds this frame, which holds the one that is copied
         return Corrected(error, found, read_prompt_count(text))
@@ -208,7 +212,7 @@ class Upstream:
         return self._error(answer.status, content, answer.headers), content
 
     def _error(self, status: int, content: bytes, headers: Mapping[str, str]) -> UpstreamError:
-        return (native_error if self.dialect.native else upstream_error)(status, content, headers, now=time.time())
+        return self._wire.read_error(status, content, headers, now=time.time())
 
     def _url(self, path: str, query: str) -> httpx.URL:
         """Parsed once: the paths are the settings' own, and of queries a client has few."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.translation.response import Translator
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
@@ -46,32 +46,31 @@ def target(data: bytes) -> None:
     if len(data) < 2:
         return
     plan, size, stream = PLANS[data[0] % len(PLANS)], data[1] % 32 or len(data), data[2:]
-    out = SSEEmitter("req_1")
-    translate(plan, [stream[place : place + size] for place in range(0, len(stream), size)], out)
-    told = check_stream(out.take())
+    pieces = [stream[place : place + size] for place in range(0, len(stream), size)]
+    told = check_stream(translate(Translator(plan, SSEEmitter("req_1")), pieces).take())
 
-    message = MessageEmitter()
-    translator = translate(plan, [stream], message)
+    translator = translate(Translator(plan, MessageEmitter()), [stream])
     if translator.error is None:
-        assert json.loads(message.message())["stop_reason"]
+        message = json.loads(translator.take())
+        assert message["stop_reason"]
         if told["error"] is None:
-            assert json.loads(message.message())["content"] == json.loads(json.dumps(told["content"]))
+            assert message["content"] == json.loads(json.dumps(told["content"]))
 
-    out = SSEEmitter("req_1")
-    Translator(plan).whole(stream, out)
-    check_stream(out.take())
+    translator = Translator(plan, SSEEmitter("req_1"))
+    translator.feed_document(stream)
+    check_stream(translator.take())
 
 
-def translate(plan: ResponsePlan, pieces: list[bytes], out: Emitter) -> Translator:
-    translator, reader = Translator(plan), SSEReader(max_event=4096)
+def translate(translator: Translator, pieces: list[bytes]) -> Translator:
+    reader = SSEReader(max_event=4096)
     try:
         for piece in pieces:
             for event in reader.feed(piece):
-                translator.step(event, out)
+                translator.feed_event(event)
         for event in reader.end():
-            translator.step(event, out)
+            translator.feed_event(event)
     except Broken as error:
-        translator.fail(error, out)
-    translator.finish(out)
+        translator.fail(error)
+    translator.end()
     assert translator.done
     return translator

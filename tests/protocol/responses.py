@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.translation.response import Translator
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
@@ -69,40 +69,40 @@ class Told:
         return self.message["error"]
 
 
-def feed(pieces: Iterable[bytes], translator: Translator, out: Emitter, *, max_event: int = 2**20) -> None:
+def feed(pieces: Iterable[bytes], translator: Translator, *, max_event: int = 2**20) -> None:
     """What an app does with the bytes of an upstream stream."""
     reader = SSEReader(max_event=max_event)
     try:
         for piece in pieces:
             for event in reader.feed(piece):
-                translator.step(event, out)
+                translator.feed_event(event)
         for event in reader.end():
-            translator.step(event, out)
+            translator.feed_event(event)
     except Broken as error:
-        translator.fail(error, out)
-    translator.finish(out)
+        translator.fail(error)
+    translator.end()
 
 
 def streamed(data: bytes | Sequence[bytes], plan: ResponsePlan = PLAN, **options: Any) -> Told:
     """A stream, translated into a stream, which is checked."""
-    translator, out = Translator(plan), SSEEmitter("req_1")
-    feed([data] if isinstance(data, bytes) else data, translator, out, **options)
-    written = out.take()
+    translator = Translator(plan, SSEEmitter("req_1"))
+    feed([data] if isinstance(data, bytes) else data, translator, **options)
+    written = translator.take()
     return Told(check_stream(written), translator, written)
 
 
 def collected(data: bytes, plan: ResponsePlan = PLAN) -> Told:
     """A stream, translated into one Message; raises what it ended in."""
-    translator, out = Translator(plan), MessageEmitter()
-    feed([data], translator, out)
-    return Told(json.loads(out.message()), translator)
+    translator = Translator(plan, MessageEmitter())
+    feed([data], translator)
+    return Told(json.loads(translator.take()), translator)
 
 
 def whole(completion: Any, plan: ResponsePlan = PLAN) -> Told:
     """A JSON completion, translated into one Message; raises what it ended in."""
-    translator, out = Translator(plan), MessageEmitter()
-    translator.whole(completion if isinstance(completion, bytes) else json.dumps(completion).encode(), out)
-    return Told(json.loads(out.message()), translator)
+    translator = Translator(plan, MessageEmitter())
+    translator.feed_document(completion if isinstance(completion, bytes) else json.dumps(completion).encode())
+    return Told(json.loads(translator.take()), translator)
 
 
 def completion(finish: str | None = "stop", usage: Any = None, choice: Any = None, **message: Any) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from asgi_llmgate.errors import Broken, GateError, UpstreamError, row_for
 from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.error_bodies import anthropic_error, openai_error
-from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, native_error
-from asgi_llmgate.protocol.response_handlers import Translated
+from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, forwarded_error
 from asgi_llmgate.protocol.servers.upstream_errors import reported_error, upstream_error
 from asgi_llmgate.protocol.token_usage import Meter, read_usage
+from asgi_llmgate.protocol.translation.response import Translator
 from asgi_llmgate.protocol.translation.tokenizers import read_count, read_prompt
 from tests.protocol.responses import PLAN
 
@@ -97,7 +98,7 @@ def _tell(error: GateError) -> None:
 @_examples
 def test_a_refusal_keeps_its_status_whatever_its_body(body: bytes) -> None:
     for status in (302, 400, 404, 422, 429, 503):
-        for read in (upstream_error, native_error):
+        for read in (upstream_error, forwarded_error):
             error = read(status, body, {"retry-after": "7"})
             assert isinstance(error, UpstreamError)
             assert error.status == status
@@ -137,29 +138,29 @@ def test_counts_are_metered_or_not(body: bytes) -> None:
     assert all(usage is None or isinstance(usage, Usage) for usage in found)
 
 
-CARRIERS: dict[str, Callable[[bool], Any]] = {
+HANDLERS: dict[str, Callable[[bool], Any]] = {
     "native": lambda stream: MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9),
     "completions": lambda stream: ChatForwarder(stream=stream, request_id="req_1", input_estimate=9),
-    "translated": lambda stream: Translated(PLAN, stream=stream, request_id="req_1"),
+    "translated": lambda stream: Translator(PLAN, SSEEmitter("req_1") if stream else MessageEmitter()),
 }
 
 
-@pytest.mark.parametrize("wire", CARRIERS)
+@pytest.mark.parametrize("wire", HANDLERS)
 def test_an_answer_is_carried_to_its_end_or_to_an_error(wire: str) -> None:
     @thoroughly
     @given(bodies)
     @_examples
     def check(body: bytes) -> None:
         for stream in (False, True):
-            answer = CARRIERS[wire](stream)
-            (answer.step if stream else answer.whole)(body)
-            answer.finish()
-            if answer.error is not None:
-                _tell(answer.error)
+            handler = HANDLERS[wire](stream)
+            (handler.feed_event if stream else handler.feed_document)(body)
+            handler.end()
+            if handler.error is not None:
+                _tell(handler.error)
             elif stream:
-                answer.take()
-            assert answer.done
-            assert isinstance(answer.usage, Usage)
-            assert answer.answer.model is not None
+                handler.take()
+            assert handler.done
+            assert isinstance(handler.usage, Usage)
+            assert handler.metadata.model is not None
 
     check()

@@ -15,12 +15,13 @@ from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.chat.metadata import LONGEST
 from asgi_llmgate.protocol.chat.tool_calls import CALL, LONGEST_ID, LONGEST_NAME, MOST
+from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS
-from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
+from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.token_usage import Meter
-from asgi_llmgate.protocol.translation.response import BLOCKS
+from asgi_llmgate.protocol.translation.response import BLOCKS, Translator
 from tests.helpers.counted_work import peak
 from tests.protocol.responses import PLAN, call, calls, chunk, completion
 
@@ -120,109 +121,113 @@ OPENED_WHOLE: dict[str, Any] = {
 """What would be large in memory if it was opened."""
 
 
-def carry(pieces: Iterator[bytes], carrier: ResponseHandler, retained: BufferLimit, *, limit: int = LIMIT) -> None:
+def carry(pieces: Iterator[bytes], handler: ResponseHandler, retained: BufferLimit, *, limit: int = LIMIT) -> None:
     """What an app does with a stream; a stream that has ended is not read on."""
     reader = SSEReader(max_event=max(limit, 4 * 2**20), retained=retained)
     try:
         for piece in pieces:
             for data in reader.feed(piece):
-                carrier.step(data)
-            if carrier.done:
+                handler.feed_event(data)
+            if handler.done:
                 return
-            if not isinstance(carrier, Translated) or carrier.started:
-                take(carrier)
+            if not isinstance(handler, Translator) or handler.started:
+                take(handler)
     except GateError as error:
-        carrier.fail(error)
+        handler.fail(error)
 
 
-def take(carrier: ResponseHandler) -> None:
+def take(handler: ResponseHandler) -> None:
     with suppress(AssertionError):  # a Message is not there before its end
-        carrier.take()
+        handler.take()
 
 
-def translated(retained: BufferLimit, *, stream: bool) -> Translated:
-    return Translated(TAGGED, stream=stream, request_id="req_1", retained=retained)
+def translated(retained: BufferLimit, *, stream: bool) -> Translator:
+    return Translator(TAGGED, SSEEmitter("req_1") if stream else MessageEmitter(retained), retained)
 
 
 @pytest.mark.parametrize("shape", PASSING)
 def test_what_has_gone_out_is_not_kept(shape: str) -> None:
     retained = BufferLimit(LIMIT)
-    carrier = translated(retained, stream=True)
-    assert peak(lambda: carry(PASSING[shape](), carrier, retained)) < MOST_HELD
-    assert carrier.error is None
+    handler = translated(retained, stream=True)
+    assert peak(lambda: carry(PASSING[shape](), handler, retained)) < MOST_HELD
+    assert handler.error is None
     assert retained.size == 0
 
 
 @pytest.mark.parametrize("shape", PASSING)
 def test_what_is_handed_on_is_not_kept(shape: str) -> None:
-    carrier = ChatForwarder(stream=True, request_id="req_1", input_estimate=1)
-    assert peak(lambda: carry(PASSING[shape](), carrier, BufferLimit(LIMIT))) < MOST_HELD
-    assert carrier.error is None
+    handler = ChatForwarder(stream=True, request_id="req_1", input_estimate=1)
+    assert peak(lambda: carry(PASSING[shape](), handler, BufferLimit(LIMIT))) < MOST_HELD
+    assert handler.error is None
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("shape", KEPT)
 def test_what_has_to_be_kept_has_a_cap(shape: str, stream: bool) -> None:
     retained = BufferLimit(LIMIT)
-    carrier = translated(retained, stream=stream)
+    handler = translated(retained, stream=stream)
     pieces = list(KEPT[shape]())
     most = MOST_HELD + 10 * max(map(len, pieces))
-    assert peak(lambda: carry(iter(pieces), carrier, retained)) < most
-    assert isinstance(carrier.error, Broken)
+    assert peak(lambda: carry(iter(pieces), handler, retained)) < most
+    assert isinstance(handler.error, Broken)
     assert retained.size <= LIMIT
     if stream:
-        assert b"event: error" in carrier.take()
+        assert b"event: error" in handler.take()
 
 
 @pytest.mark.parametrize("shape", ["text", "thinking", "a refusal", "blocks"])
 def test_a_message_that_is_put_together_has_a_cap(shape: str) -> None:
     retained = BufferLimit(LIMIT)
-    carrier = translated(retained, stream=False)
-    assert peak(lambda: carry(PASSING[shape](), carrier, retained)) < MOST_HELD
-    assert isinstance(carrier.error, ResponseTooLarge)
+    handler = translated(retained, stream=False)
+    assert peak(lambda: carry(PASSING[shape](), handler, retained)) < MOST_HELD
+    assert isinstance(handler.error, ResponseTooLarge)
     with pytest.raises(ResponseTooLarge, match=f"too large: more than {LIMIT} bytes"):
-        carrier.take()
+        handler.take()
 
 
 @pytest.mark.parametrize("shape", [shape for shape in KEPT if "argument" in shape or "behind" in shape])
 def test_arguments_that_are_handed_on_are_not_kept(shape: str) -> None:
-    carrier = ChatForwarder(stream=True, request_id="req_1", input_estimate=1)
+    handler = ChatForwarder(stream=True, request_id="req_1", input_estimate=1)
     pieces = list(KEPT[shape]())[: 2 * MOST]
-    assert peak(lambda: carry(iter(pieces), carrier, BufferLimit(LIMIT))) < MOST_HELD
+    assert peak(lambda: carry(iter(pieces), handler, BufferLimit(LIMIT))) < MOST_HELD
 
 
 def test_calls_one_after_the_other_are_kept_one_at_a_time() -> None:
     retained = BufferLimit(500_000)
-    carrier = translated(retained, stream=True)
+    handler = translated(retained, stream=True)
     arguments = json.dumps({"a": WORDS})
     pieces = (event(calls(call(n, id=f"c{n}", name="A", args=arguments))) for n in range(300))
-    carry(pieces, carrier, retained)
-    assert carrier.error is None
+    carry(pieces, handler, retained)
+    assert handler.error is None
     assert 300 * len(arguments) > 500_000 > retained.size > 300 * CALL
 
 
 def test_a_whole_answer_up_to_the_limit_is_told() -> None:
     retained = BufferLimit(LIMIT)
-    carrier = translated(retained, stream=False)
-    carrier.whole(json.dumps(completion(content="a" * (LIMIT - 3000), tool_calls=[call(0, id="c", name="A")])).encode())
-    assert len(json.loads(carrier.take())["content"][0]["text"]) == LIMIT - 3000
+    handler = translated(retained, stream=False)
+    handler.feed_document(
+        json.dumps(completion(content="a" * (LIMIT - 3000), tool_calls=[call(0, id="c", name="A")])).encode()
+    )
+    assert len(json.loads(handler.take())["content"][0]["text"]) == LIMIT - 3000
 
 
 def test_blocks_have_a_number() -> None:
-    carrier = translated(BufferLimit(), stream=True)
+    handler = translated(BufferLimit(), stream=True)
     for _ in range(BLOCKS // 2):
-        carrier.step(event(chunk(content="a", reasoning="b"))[6:-2])
-    assert carrier.error is None
-    carrier.step(event(chunk(content="a", reasoning="b"))[6:-2])
-    assert isinstance(carrier.error, Broken)
+        handler.feed_event(event(chunk(content="a", reasoning="b"))[6:-2])
+    assert handler.error is None
+    handler.feed_event(event(chunk(content="a", reasoning="b"))[6:-2])
+    assert isinstance(handler.error, Broken)
 
 
 @pytest.mark.parametrize("length", [LONGEST_ID, 5000])
 def test_an_id_that_carries_a_signature_comes_back_as_it_is(length: int) -> None:
-    carrier = translated(BufferLimit(), stream=False)
+    handler = translated(BufferLimit(), stream=False)
     name = "call_1__thought__" + "A" * (length - 17)
-    carrier.whole(json.dumps(completion("tool_calls", tool_calls=[call(0, id=name, name="A", args="{}")])).encode())
-    assert json.loads(carrier.take())["content"][0]["id"] == name
+    handler.feed_document(
+        json.dumps(completion("tool_calls", tool_calls=[call(0, id=name, name="A", args="{}")])).encode()
+    )
+    assert json.loads(handler.take())["content"][0]["id"] == name
 
 
 @pytest.mark.parametrize("wire", ["translated", "handed on"])
@@ -231,51 +236,51 @@ def test_what_a_server_says_about_itself_is_cut(wire: str) -> None:
         "translated": lambda: translated(BufferLimit(), stream=True),
         "handed on": lambda: ChatForwarder(stream=True, request_id="req_1", input_estimate=1),
     }
-    carrier = make[wire]()
+    handler = make[wire]()
     long = "x" * 9999
     named = [call(0, name=long[:LONGEST_NAME], args="{}")]
-    carrier.step(json.dumps({**chunk(finish=long, tool_calls=named), "id": long, "model": long}).encode())
-    carrier.step(b"[DONE]")
-    answer = carrier.answer
+    handler.feed_event(json.dumps({**chunk(finish=long, tool_calls=named), "id": long, "model": long}).encode())
+    handler.feed_event(b"[DONE]")
+    answer = handler.metadata
     assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == LONGEST
 
 
 def test_what_a_server_on_the_client_s_wire_says_about_itself_is_cut() -> None:
-    long, carrier = "x" * 9999, MessagesForwarder(stream=True, request_id="req_1", input_estimate=1)
-    carrier.step(json.dumps({"type": "message_start", "message": {"id": long, "model": long}}).encode())
+    long, handler = "x" * 9999, MessagesForwarder(stream=True, request_id="req_1", input_estimate=1)
+    handler.feed_event(json.dumps({"type": "message_start", "message": {"id": long, "model": long}}).encode())
     for number in range(MOST + 5):
         block = {"type": "tool_use", "name": f"{number}{long}"}
-        carrier.step(json.dumps({"type": "content_block_start", "content_block": block}).encode())
-        carrier.take()
-    carrier.step(json.dumps({"type": "message_delta", "delta": {"stop_reason": long}}).encode())
-    answer = carrier.answer
+        handler.feed_event(json.dumps({"type": "content_block_start", "content_block": block}).encode())
+        handler.take()
+    handler.feed_event(json.dumps({"type": "message_delta", "delta": {"stop_reason": long}}).encode())
+    answer = handler.metadata
     assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == LONGEST
     assert len(answer.tools) == MOST
 
 
 def test_a_message_of_too_many_blocks_is_not_opened() -> None:
     document = json.dumps({"type": "message", "content": [{}] * NUMBER}).encode()
-    carrier = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
-    assert peak(lambda: carrier.whole(document)) < 3 * len(document)
-    assert isinstance(carrier.error, Broken)
+    handler = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
+    assert peak(lambda: handler.feed_document(document)) < 3 * len(document)
+    assert isinstance(handler.error, Broken)
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("shape", OPENED_WHOLE)
 def test_a_list_of_too_many_elements_is_not_opened(shape: str, stream: bool) -> None:
-    carrier, document = translated(BufferLimit(), stream=stream), json.dumps(OPENED_WHOLE[shape]).encode()
-    carrier.step(b'{"choices":[]}')  # the measure is made once
-    assert peak(lambda: carrier.step(document) if stream else carrier.whole(document)) < 5 * len(document)
-    assert isinstance(carrier.error, Broken)
+    handler, document = translated(BufferLimit(), stream=stream), json.dumps(OPENED_WHOLE[shape]).encode()
+    handler.feed_event(b'{"choices":[]}')  # the measure is made once
+    assert peak(lambda: handler.feed_event(document) if stream else handler.feed_document(document)) < 5 * len(document)
+    assert isinstance(handler.error, Broken)
 
 
 def test_a_large_message_is_handed_on() -> None:
     blocks = [{"type": "tool_use", "name": f"A{number}", "input": {"a": WORDS}} for number in range(MAX_ELEMENTS)]
     assert MAX_ELEMENTS == MOST
-    carrier = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
-    carrier.whole(json.dumps({"type": "message", "content": blocks}).encode())
-    assert carrier.error is None
-    assert len(carrier.answer.tools) == MAX_ELEMENTS
+    handler = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
+    handler.feed_document(json.dumps({"type": "message", "content": blocks}).encode())
+    assert handler.error is None
+    assert len(handler.metadata.tools) == MAX_ELEMENTS
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "audio/mpeg"])

@@ -44,8 +44,8 @@ def test_case_01_plain_stream() -> None:
     assert told.message["usage"]["input_tokens"] == 100
     assert told.message["usage"]["output_tokens"] == 20
     assert told.translator.usage == Usage(input=100, output=20)
-    assert told.translator.answer == Answer(model="gpt-x", id="chatcmpl-1", finish_reasons=("stop",))
-    assert told.translator.reported == []
+    assert told.translator.metadata == Answer(model="gpt-x", id="chatcmpl-1", finish_reasons=("stop",))
+    assert told.translator.changed == []
 
 
 def test_case_02_sequential_parallel_tools() -> None:
@@ -267,27 +267,26 @@ def test_case_31_utf8_split() -> None:
 
 
 def test_case_32_silence_is_filled_with_pings_after_an_early_start() -> None:
-    translator, out = Translator(PLAN), SSEEmitter()
-    translator.begin(out)
-    out.ping()
+    translator = Translator(PLAN, SSEEmitter())
+    translator.ping()
     for event in (chunk(content="Hi"), chunk(finish="stop")):
-        translator.step(json.dumps(event).encode(), out)
-        out.ping()
-    translator.finish(out)
-    data = out.take()
+        translator.feed_event(json.dumps(event).encode())
+        translator.ping()
+    translator.end()
+    data = translator.take()
     message = check_stream(data)
     assert message["id"] == "msg_req_1"
     assert message["model"] == "qwen3"
     assert data.count(b"event: ping") == 3
-    assert translator.answer.id == "chatcmpl-1"
+    assert translator.metadata.id == "chatcmpl-1"
 
 
 def test_case_33_json_reply_to_a_stream_request() -> None:
-    translator, out = Translator(PLAN), SSEEmitter()
-    translator.whole(
-        json.dumps(completion("tool_calls", counted(), content="Hi", tool_calls=[call(**A)])).encode(), out
+    translator = Translator(PLAN, SSEEmitter())
+    translator.feed_document(
+        json.dumps(completion("tool_calls", counted(), content="Hi", tool_calls=[call(**A)])).encode()
     )
-    assert check_stream(out.take())["content"] == [text("Hi"), BOTH[0]]
+    assert check_stream(translator.take())["content"] == [text("Hi"), BOTH[0]]
 
 
 def test_stream_reply_to_a_request_that_asked_for_none() -> None:
@@ -384,9 +383,9 @@ def test_case_39_usage_arithmetic() -> None:
 
 
 def test_case_40_message_start_shape() -> None:
-    translator, out = Translator(PLAN), SSEEmitter()
-    translator.step(json.dumps(chunk(role="assistant")).encode(), out)
-    message = check_stream(out.take(), complete=False)
+    translator = Translator(PLAN, SSEEmitter())
+    translator.feed_event(json.dumps(chunk(role="assistant")).encode())
+    message = check_stream(translator.take(), complete=False)
     assert {key for key in message if key not in {"error", "open"}} == {
         "id", "type", "role", "content", "model", "stop_reason", "stop_sequence", "usage",
     }  # fmt: skip
@@ -394,8 +393,8 @@ def test_case_40_message_start_shape() -> None:
 
 
 def test_case_41_client_disconnect_leaves_what_was_counted_so_far() -> None:
-    translator, out = Translator(PLAN), SSEEmitter()
-    translator.step(json.dumps(chunk(content="12345678")).encode(), out)
-    translator.fail(ClientGone(), out)
+    translator = Translator(PLAN, SSEEmitter())
+    translator.feed_event(json.dumps(chunk(content="12345678")).encode())
+    translator.fail(ClientGone())
     assert translator.usage == Usage(input=50, output=2, estimated=True)
     assert isinstance(translator.error, ClientGone)

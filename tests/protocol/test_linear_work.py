@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
+from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
-from asgi_llmgate.protocol.response_handlers import ResponseHandler, Translated
+from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.token_usage import Meter
+from asgi_llmgate.protocol.translation.response import Translator
 from tests.helpers.counted_work import handled
 from tests.protocol.responses import PLAN, call, calls, chunk, counted
 
@@ -137,23 +139,23 @@ SHAPES: dict[str, Callable[[int], list[bytes]]] = {
 
 ANTHROPICS = [shape for shape in SHAPES if "Anthropic" in shape]
 
-CARRIERS: dict[str, Callable[[], ResponseHandler]] = {
-    "translated": lambda: Translated(TAGGED, stream=True, request_id="req_1"),
-    "put together": lambda: Translated(TAGGED, stream=False, request_id="req_1"),
+HANDLERS: dict[str, Callable[[], ResponseHandler]] = {
+    "translated": lambda: Translator(TAGGED, SSEEmitter("req_1")),
+    "put together": lambda: Translator(TAGGED, MessageEmitter()),
     "handed on": lambda: ChatForwarder(stream=True, request_id="req_1", input_estimate=1),
 }
 
 
-def carry(pieces: list[bytes], carrier: ResponseHandler, *, whole: bool) -> None:
+def carry(pieces: list[bytes], handler: ResponseHandler, *, whole: bool) -> None:
     reader = SSEReader()
     for piece in pieces:
         for data in reader.feed(piece):
-            carrier.step(data)
+            handler.feed_event(data)
         if not whole:
-            carrier.take()
+            handler.take()
     for data in reader.end():
-        carrier.step(data)
-    carrier.finish()
+        handler.feed_event(data)
+    handler.end()
 
 
 def meter(pieces: list[bytes]) -> None:
@@ -171,20 +173,20 @@ def is_linear(work: Callable[[int], Callable[[], object]], least: int = 20) -> N
 
 
 CALLING = ("call", "name", "argument")
-"""What the three carriers do differently."""
+"""What the three handlers do differently."""
 
 CASES = [
-    (shape, carrier)
+    (shape, handler)
     for shape in SHAPES
-    for carrier in CARRIERS
-    if shape not in ANTHROPICS and (carrier == "translated" or any(word in shape for word in CALLING))
+    for handler in HANDLERS
+    if shape not in ANTHROPICS and (handler == "translated" or any(word in shape for word in CALLING))
 ]
 
 
-@pytest.mark.parametrize(("shape", "carrier"), CASES)
-def test_the_work_of_a_piece_does_not_grow(shape: str, carrier: str) -> None:
-    whole = carrier == "put together"
-    is_linear(lambda number: lambda: carry(SHAPES[shape](number), CARRIERS[carrier](), whole=whole))
+@pytest.mark.parametrize(("shape", "handler"), CASES)
+def test_the_work_of_a_piece_does_not_grow(shape: str, handler: str) -> None:
+    whole = handler == "put together"
+    is_linear(lambda number: lambda: carry(SHAPES[shape](number), HANDLERS[handler](), whole=whole))
 
 
 @pytest.mark.parametrize("shape", [*ANTHROPICS, "text", "keep-alives", "a byte at a time"])
@@ -201,7 +203,7 @@ def test_the_same_of_an_answer_that_is_cut_back(shape: str) -> None:
     plan = replace(PLAN, output_limit=9999, prefill="all")
 
     def work(number: int) -> Callable[[], object]:
-        return lambda: carry(SHAPES[shape](number), Translated(plan, stream=True, request_id="req_1"), whole=False)
+        return lambda: carry(SHAPES[shape](number), Translator(plan, SSEEmitter("req_1")), whole=False)
 
     is_linear(work)
 

@@ -15,11 +15,11 @@ from asgi_llmgate.errors import CredentialUnavailable, SettingsError, UpstreamEr
 from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net import CallableSource, CredentialSource, FileSecret, HTTPClient
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
+from asgi_llmgate.protocol.wire_pairs import UpstreamRequest
 from asgi_llmgate.upstream import Backend, Upstream
-from asgi_llmgate.upstream.outgoing import Outgoing
 from tests.net.test_headers import UNSENDABLE
 
-CALL = Outgoing(b"{}", None)  # type: ignore[arg-type]
+CALL = UpstreamRequest(b"{}", None)  # type: ignore[arg-type]
 
 
 class Renewed(CredentialSource):

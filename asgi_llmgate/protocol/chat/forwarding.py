@@ -8,6 +8,7 @@ kept back from a client that did not ask, and the null that announces it in ever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from asgi_llmgate.errors import Broken, GateError
@@ -24,12 +25,11 @@ from asgi_llmgate.protocol.rawjson.strings import raw_text
 from asgi_llmgate.protocol.servers.corrections import Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
-from asgi_llmgate.protocol.translation.draft import Options
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
 
 
 def completion_body(
-    request: ForwardedRequest, *, model: str, dialect: Dialect, options: Options, corrections: Corrections
+    request: ForwardedRequest, *, model: str, dialect: Dialect, extra_body: Mapping[str, Any], corrections: Corrections
 ) -> tuple[bytes, bool]:
     """The client's body with what the gateway decides on in it; and whether the client gets the usage chunk."""
     changes: dict[str, bytes] = {"model": to_json(model)}
@@ -40,14 +40,14 @@ def completion_body(
             asked = {}
         if dialect.include_usage and "stream_options" not in corrections.refused_fields:
             changes["stream_options"] = to_json({**asked, "include_usage": True})
-    changes.update((name, to_json(value)) for name, value in options.extra_body.items())
+    changes.update((name, to_json(value)) for name, value in extra_body.items())
     return request.opened.replace_values(changes), asked.get("include_usage") is True
 
 
 class ChatForwarder(Forwarder):
     """A ResponseHandler.  `shows_usage`: the client asked for the chunk with the counts."""
 
-    wire = "openai"
+    wire = "chat"
 
     def __init__(self, *, stream: bool, request_id: str, input_estimate: int, shows_usage: bool = False) -> None:
         super().__init__(stream=stream, request_id=request_id)
@@ -63,10 +63,10 @@ class ChatForwarder(Forwarder):
         return self._facts.usage(self._size)
 
     @property
-    def answer(self) -> Answer:
+    def metadata(self) -> Answer:
         return self._facts.answer(call.name for call in self._named)
 
-    def step(self, event: bytes) -> None:
+    def feed_event(self, event: bytes) -> None:
         if self.done or event in KEEPALIVES or self._is_unasked():
             return
         if event == END:
@@ -82,7 +82,7 @@ class ChatForwarder(Forwarder):
             self.started = self.started or bool(chunk.choices)
             self._pass(event)
 
-    def whole(self, document: bytes) -> None:
+    def feed_document(self, document: bytes) -> None:
         try:
             if self._stream:
                 raise Broken("the model server did not stream its answer")
@@ -95,7 +95,7 @@ class ChatForwarder(Forwarder):
             return
         self._pass_whole(document)
 
-    def finish(self) -> None:
+    def end(self) -> None:
         if self.done:
             return
         if self._facts.finish_reason:

@@ -65,6 +65,9 @@ class Emitter(Protocol):
     def fail(self, error: GateError) -> None:
         """The answer ends here and is not whole."""
 
+    def take(self) -> bytes:
+        """The bytes that are ready, once.  Raises what `fail` was given where no error can be written."""
+
 
 def usage_json(usage: Usage) -> bytes:
     """Anthropic's `usage`, whose `input_tokens` are those that no cache was involved in."""
@@ -157,7 +160,7 @@ class SSEEmitter:
         self._out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
 
     def fail(self, error: GateError) -> None:
-        self._out.append(error_event(error, self._request_id, "anthropic"))
+        self._out.append(error_event(error, self._request_id, "messages"))
 
     def _open(self, kind: str, block: bytes, delta: bytes) -> None:
         self._kind = kind
@@ -192,7 +195,7 @@ class MessageEmitter:
         self._usage = b""
         self._error: GateError | None = None
 
-    def message(self) -> bytes:
+    def take(self) -> bytes:
         """The Message as JSON, once it is finished.  Raises what `fail` was given."""
         if self._error is not None:
             raise self._error

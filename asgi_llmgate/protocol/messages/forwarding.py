@@ -84,7 +84,7 @@ _KINDS: Mapping[tuple[type[UpstreamError], str], type[UpstreamError]] = {(Overlo
 """Where the type says more than the status: a 502 or 503 of a gateway like this one."""
 
 
-def native_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
+def forwarded_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
     """The error that an answer other than a message is: Anthropic's own words, since the client knows them, but for
     what is our key's or our account's trouble.  Takes what `failures.upstream_error` takes."""
     error = upstream_error(status, body, headers, now=now)
@@ -102,10 +102,23 @@ def native_error(status: int, body: bytes, headers: Mapping[str, str], *, now: f
     return error
 
 
+def anthropic_headers(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """The client's `anthropic-*` headers, for a server that speaks its wire; the version is added where it is missing.
+
+    No other header of the client goes to a model server.
+    """
+    found = tuple(
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in headers.items()
+        if name.startswith("anthropic-")
+    )
+    return found if "anthropic-version" in headers else (*found, VERSION)
+
+
 class MessagesForwarder(Forwarder):
     """A ResponseHandler; `input_estimate` is in tokens."""
 
-    wire = "anthropic"
+    wire = "messages"
 
     def __init__(self, *, stream: bool, request_id: str, input_estimate: int) -> None:
         super().__init__(stream=stream, request_id=request_id)
@@ -125,11 +138,11 @@ class MessagesForwarder(Forwarder):
         return replace(self._usage, output=max(self._usage.output, -(-self._size // BYTES_PER_TOKEN)), estimated=True)
 
     @property
-    def answer(self) -> Answer:
+    def metadata(self) -> Answer:
         reasons = (self._stop_reason,) if self._stop_reason else ()
         return Answer(self._model, self._id, reasons, tuple(self._called))
 
-    def step(self, event: bytes) -> None:
+    def feed_event(self, event: bytes) -> None:
         if self.done or self._is_unasked():
             return
         try:
@@ -146,7 +159,7 @@ class MessagesForwarder(Forwarder):
         self._pass(event, read.type)
         self.done = read.type == "message_stop"
 
-    def whole(self, document: bytes) -> None:
+    def feed_document(self, document: bytes) -> None:
         blocks: list[_Block] = []
         try:
             message = _whole.decode(document)
@@ -165,7 +178,7 @@ class MessagesForwarder(Forwarder):
             self._note_call(block)
         self._pass_whole(document)
 
-    def finish(self) -> None:
+    def end(self) -> None:
         if not self.done:
             self.fail(Broken("the model server closed the stream before it finished"))
 

@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.exchange import Wire
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """OpenAI's words for how long to think, from least to most.  Anthropic's are the last five but `minimal` and `none`."""
@@ -40,8 +41,8 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One row.  The defaults are what the plainest server understands."""
 
     name: str
-    native: bool = False
-    """Speaks Anthropic's wire itself: nothing is translated."""
+    wire: Wire = "chat"
+    """What the server speaks: chat completions, or Anthropic's Messages, which are forwarded and not translated."""
 
     path: str = "/chat/completions"
     """Of the completions endpoint, under the base URL."""
@@ -219,7 +220,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 user=False,
             ),
             Dialect(name="generic"),
-            Dialect(name="anthropic", native=True, path="/messages", key_header="x-api-key"),
+            Dialect(name="anthropic", wire="messages", path="/messages", key_header="x-api-key"),
         )
     }
 )
@@ -234,6 +235,8 @@ def derive(base: str, overrides: Mapping[str, Any]) -> Dialect:
     row = DIALECTS.get(base)
     if row is None:
         raise SettingsError(f"there is no dialect {base!r}", path="base", hint=_did_you_mean(base, DIALECTS))
+    if "native" in overrides:
+        overrides = _with_wire(overrides)
     columns = [name for name in Dialect.__struct_fields__ if name not in ("name", "families")]
     for column in overrides:
         if column not in columns:
@@ -246,6 +249,17 @@ def derive(base: str, overrides: Mapping[str, Any]) -> Dialect:
         reason, _, place = str(error).partition(" - at `$.")
         column = place.rstrip("`").split("[")[0]
         raise SettingsError(reason, path=column, hint=_choices(column)) from None
+
+
+def _with_wire(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides with `wire` in place of `native: true | false`, the column's earlier name."""
+    replaced = dict(overrides)
+    native = replaced.pop("native")
+    if not isinstance(native, bool):
+        raise SettingsError(f"Expected `bool`, got `{type(native).__name__}`", path="native")
+    if "wire" in replaced:
+        raise SettingsError("`native` is the earlier name of `wire`: remove it", path="native")
+    return {**replaced, "wire": "messages" if native else "chat"}
 
 
 def _choices(column: str) -> str:

@@ -40,7 +40,7 @@ carries the stop reason and the final count.  The end of the bytes without eithe
 knows how to go on from one, but only if it can see that it is broken, so the open block stays open and an error event
 is the last thing said.  After a finish reason no failure can take anything away any more, and the answer ends well.
 
-`whole` is the same machine, fed with one big delta.
+`feed_document` is the same machine, fed with one big delta.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ _ENTRY = 256
 
 
 class Translator:
-    """Translates one answer.  `retained` counts what waits in the queue, and the arguments of calls.
+    """A ResponseHandler that writes with `emitter`.  `retained` counts what waits in the queue, and the arguments of
+    calls.
 
     `started`: the first block has begun, so that no other attempt can take this one's place.  `finished`: the server
     has said why it stopped, so that only the count of tokens may follow.  `error`: what the answer ended in, if not
@@ -91,10 +92,12 @@ class Translator:
     nothing.
     """
 
-    def __init__(self, plan: ResponsePlan, retained: BufferLimit | None = None) -> None:
+    def __init__(self, plan: ResponsePlan, emitter: Emitter, retained: BufferLimit | None = None) -> None:
         self.started = False
         self.error: GateError | None = None
+        self.take = emitter.take
         self._plan = plan
+        self._emitter = emitter
         self._retained = retained or BufferLimit()
         self._blocks = 0
         self._state: State = "idle"
@@ -103,7 +106,7 @@ class Translator:
         self._facts = Facts(plan)
         self._prose = Prose(plan)
         self._calls = Calls(plan, self._retained)
-        self.reported = self._calls.reported
+        self.changed = self._calls.reported
         self._begun = False
         self._said_done = False
         self._is_local = False
@@ -122,31 +125,38 @@ class Translator:
         return Usage() if self._is_local else self._facts.usage(self._prose.size + self._calls.size)
 
     @property
-    def answer(self) -> Answer:
+    def metadata(self) -> Answer:
         """What the server said about itself, and which tools the client has been told to call."""
         return self._facts.answer(self._calls.told)
 
-    def begin(self, out: Emitter) -> None:
+    def _begin(self) -> None:
         """Start the answer, also before the server has spoken; then under the plan's id and model."""
         self._begun = True
         plan, facts = self._plan, self._facts
         model = plan.model if plan.echo_model else facts.model or plan.model
-        out.start(facts.id or plan.message_id, model, plan.input_estimate)
+        self._emitter.start(facts.id or plan.message_id, model, plan.input_estimate)
 
-    def step(self, event: bytes, out: Emitter) -> None:
+    def ping(self) -> None:
+        """Write a keep-alive; before it, the start of the response."""
+        if self._state == "done":
+            return
+        self._begin()
+        self._emitter.ping()
+
+    def feed_event(self, event: bytes) -> None:
         """One event's data."""
         if self._state == "done":
             return
         if event == END:
             self._said_done = True
-            self.finish(out)
+            self.end()
         elif event not in KEEPALIVES:
             try:
-                self._chunk(read_chunk(event), event, out)
+                self._chunk(read_chunk(event), event)
             except GateError as error:
-                self.fail(error, out)
+                self.fail(error)
 
-    def whole(self, completion: bytes, out: Emitter) -> None:
+    def feed_document(self, completion: bytes) -> None:
         """An answer that came as one JSON document."""
         self._said_done = True
         try:
@@ -155,87 +165,87 @@ class Translator:
                 if choice.message is not None:
                     for number, call in enumerate(choice.message.tool_calls or ()):
                         call.index = number
-            self._chunk(chunk, completion, out)
-            self._end(out)
+            self._chunk(chunk, completion)
+            self._end()
         except GateError as error:
-            self._fail(error, out)
+            self._fail(error)
 
-    def locally(self, text: str, out: Emitter) -> None:
+    def write_local(self, text: str) -> None:
         """An answer of our own, for which nobody was asked; an empty one is the answer to `max_tokens: 0`."""
         self._is_local = True
-        self.begin(out)
+        self._begin()
         if text:
-            out.text(escape(text))
-            out.close()
-        out.finish("end_turn" if text else "max_tokens", None, self.usage)
+            self._emitter.text(escape(text))
+            self._emitter.close()
+        self._emitter.finish("end_turn" if text else "max_tokens", None, self.usage)
         self._state = "done"
 
-    def finish(self, out: Emitter) -> None:
+    def end(self) -> None:
         """The server's bytes have ended."""
         if self._state == "done":
             return
         try:
-            self._end(out)
+            self._end()
         except GateError as error:
-            self._fail(error, out)
+            self._fail(error)
 
-    def fail(self, error: GateError, out: Emitter) -> None:
+    def fail(self, error: GateError) -> None:
         """Something went wrong.  If all but the count of tokens had been said, the answer ends well nevertheless."""
         if self.finished:
-            self.finish(out)
+            self.end()
         elif self._state != "done":
-            self._fail(error, out)
+            self._fail(error)
 
-    def _fail(self, error: GateError, out: Emitter) -> None:
+    def _fail(self, error: GateError) -> None:
         self._state = "done"
         self.error = error
         self._queue.clear()
-        out.fail(error)
+        self._emitter.fail(error)
 
-    def _chunk(self, chunk: Chunk, event: bytes, out: Emitter) -> None:
+    def _chunk(self, chunk: Chunk, event: bytes) -> None:
         self._facts.note_chunk(chunk, event)
         for choice in chunk.choices or ():
             if choice.index:
                 continue  # we ask for one; a server that sends more is heard once
             if not self._begun:
-                self.begin(out)
+                self._begin()
             delta = choice.delta or choice.message
             if delta is not None:
-                self._delta(delta, out)
+                self._delta(delta)
             self._facts.note_choice(choice)
 
-    def _delta(self, delta: Delta, out: Emitter) -> None:
+    def _delta(self, delta: Delta) -> None:
         for kind, raw in self._prose.read(delta):
-            self._take(kind, raw, out)
+            self._take(kind, raw)
         for call in delta.tool_calls or ():
-            self._add_to_call(call.index, call.id, call.function or Function(), out)
+            self._add_to_call(call.index, call.id, call.function or Function())
         if delta.function_call is not None:
-            self._add_to_call(None, None, delta.function_call, out)
+            self._add_to_call(None, None, delta.function_call)
 
-    def _add_to_call(self, index: int | None, call_id: str | None, function: Function, out: Emitter) -> None:
+    def _add_to_call(self, index: int | None, call_id: str | None, function: Function) -> None:
         arguments = raw_text(function.arguments)
         if self._prose.limited:
             return
         call, is_new = self._calls.place(index, call_id or "", function.name or "", arguments)
         if is_new:
-            self._flush(out)
-            self._take("call", call, out)
+            self._flush()
+            self._take("call", call)
         elif call is self._call:
-            self._tell(call, out)
+            self._tell(call)
             if self._queue and call.has_just_become_whole():
-                self._move_up(out)
+                self._move_up()
         elif call.closed and unescape(arguments).strip():
             raise Broken("the model server went on with a tool call that was complete")
 
-    def _take(self, kind: Input, block: bytes | Call, out: Emitter) -> None:
+    def _take(self, kind: Input, block: bytes | Call) -> None:
         action = TRANSITIONS[self._state][kind]
         if action == "hold":
             self._hold(kind, block)
             if len(self._queue) == 1:
-                self._move_up(out)
+                self._move_up()
             return
         if action == "switch":
-            out.close()
+            self._emitter.close()
         if action != "write":
             self._blocks += 1
             if self._blocks > BLOCKS:
@@ -243,13 +253,13 @@ class Translator:
         self._state = kind
         if isinstance(block, Call):
             self._call = block
-            self._tell(block, out)
+            self._tell(block)
             return
         self.started = True
         if kind == "text":
-            out.text(block)
+            self._emitter.text(block)
         else:
-            out.thinking(block)
+            self._emitter.thinking(block)
 
     def _hold(self, kind: Input, block: bytes | Call) -> None:
         """Let it wait.  Neighbours of one kind are one passage, in however many pieces they come."""
@@ -265,65 +275,65 @@ class Translator:
             self._retained.add(_ENTRY + len(block))
             self._queue.append((kind, bytearray(block)))
 
-    def _tell(self, call: Call, out: Emitter) -> None:
-        self._calls.tell(call, out)
+    def _tell(self, call: Call) -> None:
+        self._calls.tell(call, self._emitter)
         self.started = self.started or call.opened
 
-    def _move_up(self, out: Emitter) -> None:
+    def _move_up(self) -> None:
         """Tell what waits, as far as calls are whole."""
         while self._queue:
             if self._call is not None:
                 if not (self._call.opened and self._call.is_whole()):
                     return
-                out.close()
+                self._emitter.close()
                 self._leave(self._call)
             kind, block = self._queue.popleft()
             if isinstance(block, Call):
                 self._retained.release(_ENTRY)
-                self._take(kind, block, out)
+                self._take(kind, block)
             else:
                 self._retained.release(_ENTRY + len(block))
-                self._take(kind, bytes(block), out)
+                self._take(kind, bytes(block))
 
     def _leave(self, call: Call) -> None:
         self._calls.close(call)
         self._call = None
         self._state = "idle"
 
-    def _flush(self, out: Emitter) -> None:
+    def _flush(self) -> None:
         for kind, raw in self._prose.rest():
-            self._take(kind, raw, out)
+            self._take(kind, raw)
 
-    def _end(self, out: Emitter) -> None:
+    def _end(self) -> None:
         """Tell the rest, then how it ended.  Raises errors.Broken where that would hide a loss."""
         if not self.finished and not self._said_done:
             raise Broken("the model server closed the stream before it finished")
         if not (self.finished or self.started or self._call or self._prose.size):
             raise Broken("the model server sent an empty answer")
-        self._tell_rest(out)
+        self._tell_rest()
         facts = self._facts
         if not finish_reasons.is_known(facts.finish_reason):
-            self.reported.append("finish_reason")
+            self.changed.append("finish_reason")
         reason = finish_reasons.stop_reason(
             "length" if self._prose.limited else facts.finish_reason,
             called=bool(self._calls.told),
             refused=self._prose.refused,
             matched=facts.matched is not None,
         )
-        out.finish(reason, facts.matched if reason == "stop_sequence" else None, self.usage)
+        self._emitter.finish(reason, facts.matched if reason == "stop_sequence" else None, self.usage)
         self._state = "done"
 
-    def _tell_rest(self, out: Emitter) -> None:
+    def _tell_rest(self) -> None:
         """Tell what was held back and what waits, and end the last block; an answer of nothing is one empty block."""
-        self._flush(out)
+        self._flush()
         while self._call is not None:
             self._calls.settle(
-                self._call, out, cut=self._prose.limited or finish_reasons.is_cut(self._facts.finish_reason)
+                self._call, self._emitter, cut=self._prose.limited or finish_reasons.is_cut(self._facts.finish_reason)
             )
             self.started = self.started or self._call.opened
             self._leave(self._call)
-            self._move_up(out)
+            self._move_up()
         if not self.started:
-            self._take("text", b"", out)
+            self._take("text", b"")
         if self._state != "idle":
-            out.close()
+            self._emitter.close()

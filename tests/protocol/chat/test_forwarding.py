@@ -12,7 +12,6 @@ from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, completion_body
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
-from asgi_llmgate.protocol.translation.request import Options
 from tests.protocol.responses import call, calls, chunk, counted
 
 HELLO = b'{"model": "gpt-4o",  "messages": [{"role": "user", "content": "hi"}]%b}'
@@ -22,8 +21,7 @@ def sent(
     more: bytes = b"", corrections: Corrections = NO_CORRECTIONS, dialect: Any = DIALECTS["openai"], **extra: Any
 ) -> Any:
     request = decode_forwarded(HELLO % more, needs_model=True)
-    options = Options(extra_body=extra)
-    return completion_body(request, model="qwen3", dialect=dialect, options=options, corrections=corrections)
+    return completion_body(request, model="qwen3", dialect=dialect, extra_body=extra, corrections=corrections)
 
 
 def test_only_what_the_gateway_decides_is_written_anew() -> None:
@@ -58,11 +56,11 @@ def test_usage_is_not_asked_for_where_that_is_refused() -> None:
 
 
 def answered(events: Iterable[Any], **options: Any) -> tuple[ChatForwarder, bytes]:
-    answer = ChatForwarder(**{"stream": True, "request_id": "req_1", "input_estimate": 9, **options})
+    handler = ChatForwarder(**{"stream": True, "request_id": "req_1", "input_estimate": 9, **options})
     for event in events:
-        answer.step(event.encode() if isinstance(event, str) else json.dumps(event).encode())
-    answer.finish()
-    return answer, answer.take()
+        handler.feed_event(event.encode() if isinstance(event, str) else json.dumps(event).encode())
+    handler.end()
+    return handler, handler.take()
 
 
 USAGE = {"id": "c1", "choices": [], "usage": counted(100, 20)}
@@ -79,12 +77,12 @@ def events_of(data: bytes) -> list[str]:
 
 @pytest.mark.parametrize("shows", [False, True])
 def test_chunks_are_handed_on_and_usage_to_who_asked(shows: bool) -> None:
-    answer, data = answered([*STREAM, USAGE, "[DONE]"], shows_usage=shows)
+    handler, data = answered([*STREAM, USAGE, "[DONE]"], shows_usage=shows)
     *events, end = events_of(data)
     assert [json.loads(event) for event in events] == [*STREAM, *([USAGE] if shows else [])]
     assert end == "[DONE]"
-    assert answer.usage == Usage(input=100, output=20)
-    assert (answer.started, answer.done, answer.error) == (True, True, None)
+    assert handler.usage == Usage(input=100, output=20)
+    assert (handler.started, handler.done, handler.error) == (True, True, None)
 
 
 @pytest.mark.parametrize(
@@ -101,23 +99,23 @@ def test_chunks_are_handed_on_and_usage_to_who_asked(shows: bool) -> None:
     ids=["in pieces", "twice", "name on every piece", "name in pieces", "one index", "no ids", "no function"],
 )
 def test_the_tools_that_it_calls_are_named_each_once(pieces: list[Any], tools: str) -> None:
-    answer, _ = answered([*(calls(piece) for piece in pieces), chunk(finish="tool_calls"), "[DONE]"])
-    assert answer.answer.tools == tuple(tools.split())
-    assert answer.error is None
+    handler, _ = answered([*(calls(piece) for piece in pieces), chunk(finish="tool_calls"), "[DONE]"])
+    assert handler.metadata.tools == tuple(tools.split())
+    assert handler.error is None
 
 
 def test_a_function_of_the_old_kind_is_a_tool() -> None:
     said = [chunk(function_call={"name": "look", "arguments": ""}), chunk(function_call={"arguments": "{}"})]
-    answer, _ = answered([*said, chunk(finish="function_call"), "[DONE]"])
-    assert answer.answer.tools == ("look",)
+    handler, _ = answered([*said, chunk(finish="function_call"), "[DONE]"])
+    assert handler.metadata.tools == ("look",)
 
 
 def test_an_end_without_its_mark_gets_it() -> None:
     end = {"id": "c1", "choices": [{"index": 0, "finish_reason": "stop"}]}
-    answer, data = answered(["ping", *STREAM[:2], end])
+    handler, data = answered(["ping", *STREAM[:2], end])
     assert events_of(data)[-1] == "[DONE]"
-    assert answer.usage.estimated
-    assert answer.usage.output > 0
+    assert handler.usage.estimated
+    assert handler.usage.output > 0
 
 
 @pytest.mark.parametrize(
@@ -134,16 +132,16 @@ def test_an_end_without_its_mark_gets_it() -> None:
     ids=["cut", "empty", "junk", "an error"],
 )
 def test_a_broken_answer_ends_in_an_error_and_without_the_mark(events: list[Any], status: str) -> None:
-    answer, data = answered(events)
+    handler, data = answered(events)
     assert json.loads(events_of(data)[-1])["error"]["message"] == status
-    assert answer.error is not None
-    assert answer.done
+    assert handler.error is not None
+    assert handler.done
 
 
 def test_silence_is_filled_with_comments() -> None:
-    answer = ChatForwarder(stream=True, request_id="req_1", input_estimate=9)
-    answer.ping()
-    assert answer.take() == b": ping\n\n"
+    handler = ChatForwarder(stream=True, request_id="req_1", input_estimate=9)
+    handler.ping()
+    assert handler.take() == b": ping\n\n"
 
 
 COMPLETION = {
@@ -155,12 +153,12 @@ COMPLETION = {
 
 
 def test_a_completion_is_handed_on_as_it_came() -> None:
-    answer = ChatForwarder(stream=False, request_id="req_1", input_estimate=9)
+    handler = ChatForwarder(stream=False, request_id="req_1", input_estimate=9)
     document = json.dumps(COMPLETION, indent=2).encode()
-    answer.whole(document)
-    assert answer.take() == document
-    assert answer.usage == Usage(input=100, output=20)
-    assert (answer.answer.model, answer.answer.finish_reasons) == ("qwen3", ("stop",))
+    handler.feed_document(document)
+    assert handler.take() == document
+    assert handler.usage == Usage(input=100, output=20)
+    assert (handler.metadata.model, handler.metadata.finish_reasons) == ("qwen3", ("stop",))
 
 
 @pytest.mark.parametrize(
@@ -174,17 +172,17 @@ def test_a_completion_is_handed_on_as_it_came() -> None:
     ids=["not streamed", "empty", "an error", "no object"],
 )
 def test_what_is_no_completion_is_a_failure(stream: bool, document: Any) -> None:
-    answer = ChatForwarder(stream=stream, request_id="req_1", input_estimate=9)
-    answer.whole(json.dumps(document).encode())
-    assert answer.error is not None
-    assert not answer.started
-    answer.fail(Overloaded("later"))
-    assert "later" not in answer.error.message
+    handler = ChatForwarder(stream=stream, request_id="req_1", input_estimate=9)
+    handler.feed_document(json.dumps(document).encode())
+    assert handler.error is not None
+    assert not handler.started
+    handler.fail(Overloaded("later"))
+    assert "later" not in handler.error.message
 
 
 def test_events_for_a_client_that_waits_for_a_document_are_a_failure() -> None:
-    answer = ChatForwarder(stream=False, request_id="req_1", input_estimate=9)
-    answer.step(json.dumps(STREAM[0]).encode())
-    assert answer.done
-    assert answer.error is not None
-    assert answer.error.message == "the model server streamed an answer that was to be one document"
+    handler = ChatForwarder(stream=False, request_id="req_1", input_estimate=9)
+    handler.feed_event(json.dumps(STREAM[0]).encode())
+    assert handler.done
+    assert handler.error is not None
+    assert handler.error.message == "the model server streamed an answer that was to be one document"

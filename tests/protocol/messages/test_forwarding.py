@@ -17,7 +17,7 @@ from asgi_llmgate.errors import (
     row_for,
 )
 from asgi_llmgate.exchange import Usage
-from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, native_error
+from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, forwarded_error
 from asgi_llmgate.testing.grammar import check_stream
 
 MESSAGE: dict[str, Any] = {
@@ -48,22 +48,22 @@ EVENTS: list[dict[str, Any]] = [
 
 
 def answered(events: Iterable[Any], *, stream: bool = True) -> tuple[MessagesForwarder, bytes]:
-    answer = MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9)
+    handler = MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9)
     for event in events:
-        answer.step(event if isinstance(event, bytes) else json.dumps(event).encode())
-    answer.finish()
-    return answer, answer.take()
+        handler.feed_event(event if isinstance(event, bytes) else json.dumps(event).encode())
+    handler.end()
+    return handler, handler.take()
 
 
 def test_events_are_handed_on_as_they_came() -> None:
-    answer, data = answered(EVENTS)
+    handler, data = answered(EVENTS)
     lines = [line for line in data.decode().split("\n") if line]
     assert [json.loads(line.removeprefix("data: ")) for line in lines[1::2]] == EVENTS
     assert lines[::2] == [f"event: {event['type']}" for event in EVENTS]
     assert check_stream(data)["content"] == [{"type": "text", "text": "Hi there"}]
-    assert (answer.started, answer.done, answer.error) == (True, True, None)
-    assert answer.usage == Usage(input=100, output=4, cache_read=60, cache_creation=10)
-    assert (answer.answer.id, answer.answer.model, answer.answer.finish_reasons) == (
+    assert (handler.started, handler.done, handler.error) == (True, True, None)
+    assert handler.usage == Usage(input=100, output=4, cache_read=60, cache_creation=10)
+    assert (handler.metadata.id, handler.metadata.model, handler.metadata.finish_reasons) == (
         "msg_01",
         "claude-opus-5-5",
         ("end_turn",),
@@ -85,27 +85,27 @@ def test_the_tools_that_it_calls_are_named_each_once() -> None:
     ]
     starts = [{"type": "content_block_start", "index": n, "content_block": block} for n, block in enumerate(blocks)]
     untold = {"type": "content_block_start", "index": 9}
-    answer, _ = answered([EVENTS[0], *starts, untold, *EVENTS[1:]])
-    assert (answer.answer.tools, answer.error) == (("Read", "web_search"), None)
+    handler, _ = answered([EVENTS[0], *starts, untold, *EVENTS[1:]])
+    assert (handler.metadata.tools, handler.error) == (("Read", "web_search"), None)
     whole = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
-    whole.whole(json.dumps({**MESSAGE, "content": [text, *blocks]}).encode())
-    assert whole.answer.tools == answer.answer.tools
+    whole.feed_document(json.dumps({**MESSAGE, "content": [text, *blocks]}).encode())
+    assert whole.metadata.tools == handler.metadata.tools
 
 
 def test_a_delta_may_hold_a_content_of_another_kind() -> None:
     compacted = {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "So far:"}}
-    answer, data = answered([*EVENTS[:3], compacted, *EVENTS[3:]])
+    handler, data = answered([*EVENTS[:3], compacted, *EVENTS[3:]])
     assert json.dumps(compacted).encode() in data
-    assert answer.error is None
+    assert handler.error is None
 
 
 def test_an_event_that_is_new_is_handed_on_too() -> None:
     new = {"type": "block_of_the_future", "x": 1, "content_block": {"type": "named", "name": {"first": "x"}}}
     end = {**EVENTS[5], "delta": {**EVENTS[5]["delta"], **JUDGED}}
-    answer, data = answered([*EVENTS[:2], new, *EVENTS[2:5], end, EVENTS[6]])
+    handler, data = answered([*EVENTS[:2], new, *EVENTS[2:5], end, EVENTS[6]])
     assert json.dumps(JUDGED)[1:-1].encode() in data
     assert b'event: block_of_the_future\ndata: {"type": "block_of_the_future", "x": 1, ' in data
-    assert answer.error is None
+    assert handler.error is None
 
 
 def test_the_counts_of_the_end_hold() -> None:
@@ -117,19 +117,19 @@ def test_the_counts_of_the_end_hold() -> None:
 
 
 def test_of_a_stream_that_is_cut_what_went_out_is_estimated() -> None:
-    answer, data = answered(EVENTS[:4])
+    handler, data = answered(EVENTS[:4])
     assert data.endswith(b'"request_id":"req_1"}\n\n')
     assert b"message_stop" not in data
     assert check_stream(data)["error"]["type"] == "api_error"
-    assert (answer.usage.input, answer.usage.estimated) == (100, True)
-    assert answer.usage.output > 4
+    assert (handler.usage.input, handler.usage.estimated) == (100, True)
+    assert handler.usage.output > 4
     assert answered([])[0].usage == Usage(input=9, output=0, estimated=True)
 
 
 def test_an_error_is_told_in_our_words() -> None:
     said = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "req_theirs"}
-    answer, data = answered([*EVENTS[:2], said, *EVENTS[2:]])
-    assert isinstance(answer.error, Overloaded)
+    handler, data = answered([*EVENTS[:2], said, *EVENTS[2:]])
+    assert isinstance(handler.error, Overloaded)
     assert b"req_theirs" not in data
     assert check_stream(data)["error"]["type"] == "overloaded_error"
     credential = {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}
@@ -138,8 +138,8 @@ def test_an_error_is_told_in_our_words() -> None:
 
 @pytest.mark.parametrize("event", [b"{", b'{"a":1}', b'{"type":"a\\n\\ndata: x"}', b"[DONE]"])
 def test_what_is_no_event_ends_the_answer(event: bytes) -> None:
-    answer, data = answered([*EVENTS[:2], event, *EVENTS[2:]])
-    assert answer.error is not None
+    handler, data = answered([*EVENTS[:2], event, *EVENTS[2:]])
+    assert handler.error is not None
     assert data.count(b"event: ") == 3
     assert (
         check_stream(data)["error"]["message"] == "the model server sent something that is not an event of Anthropic's"
@@ -147,27 +147,27 @@ def test_what_is_no_event_ends_the_answer(event: bytes) -> None:
 
 
 def test_silence_is_filled_with_comments() -> None:
-    answer = MessagesForwarder(stream=True, request_id="req_1", input_estimate=9)
-    answer.ping()
-    assert answer.take() == b": ping\n\n"
-    assert not answer.started
+    handler = MessagesForwarder(stream=True, request_id="req_1", input_estimate=9)
+    handler.ping()
+    assert handler.take() == b": ping\n\n"
+    assert not handler.started
 
 
 def test_a_message_is_handed_on_as_it_came() -> None:
-    answer = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
+    handler = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
     document = json.dumps({**MESSAGE, **JUDGED}, indent=1).encode()
-    answer.whole(document)
-    assert answer.take() == document
-    assert answer.usage == Usage(input=100, output=4, cache_read=60, cache_creation=10)
-    assert answer.answer.finish_reasons == ("end_turn",)
+    handler.feed_document(document)
+    assert handler.take() == document
+    assert handler.usage == Usage(input=100, output=4, cache_read=60, cache_creation=10)
+    assert handler.metadata.finish_reasons == ("end_turn",)
 
 
 @pytest.mark.parametrize(("stream", "document"), [(False, b"<html>"), (False, b"{}"), (True, b'{"type":"message"}')])
 def test_what_is_no_message_is_a_failure(stream: bool, document: bytes) -> None:
-    answer = MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9)
-    answer.whole(document)
-    assert answer.done
-    assert row_for(answer.error).status == 502  # type: ignore[arg-type]
+    handler = MessagesForwarder(stream=stream, request_id="req_1", input_estimate=9)
+    handler.feed_document(document)
+    assert handler.done
+    assert row_for(handler.error).status == 502  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_an_error_keeps_its_status_and_its_words_but_where_it_is_ours(
     status: int, kind: str, message: str, error: type[Exception], told: str | None
 ) -> None:
     body = json.dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_x"}).encode()
-    found = native_error(status, body, {"retry-after": "7", "x-should-retry": "true"})
+    found = forwarded_error(status, body, {"retry-after": "7", "x-should-retry": "true"})
     assert isinstance(found, error)
     if told is None:
         assert (row_for(found).status, row_for(found).anthropic, found.told) == (status, kind, message)
@@ -199,24 +199,24 @@ def test_an_error_keeps_its_status_and_its_words_but_where_it_is_ours(
 
 
 def test_an_error_of_somebody_in_front_is_as_everywhere() -> None:
-    assert row_for(native_error(502, b"<html>Bad Gateway</html>", {})).status == 529
+    assert row_for(forwarded_error(502, b"<html>Bad Gateway</html>", {})).status == 529
 
 
 def test_an_error_is_redacted() -> None:
     body = b'{"type":"error","error":{"type":"invalid_request_error","message":"key sk-ant-api03-abcdefgh is odd"}}'
-    assert "abcdefgh" not in native_error(400, body, {}).told
+    assert "abcdefgh" not in forwarded_error(400, body, {}).told
 
 
 def test_an_end_without_a_count_leaves_the_estimate() -> None:
     events = [{**event, "usage": None} if event["type"] == "message_delta" else event for event in EVENTS]
-    answer, data = answered(events)
+    handler, data = answered(events)
     assert data.endswith(b'message_stop"}\n\n')
-    assert answer.usage.input == 100
-    assert answer.usage.estimated
+    assert handler.usage.input == 100
+    assert handler.usage.estimated
 
 
 def test_events_for_a_client_that_waits_for_a_message_are_a_failure() -> None:
-    answer = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
-    answer.step(b'{"type":"ping"}')
-    assert answer.done
-    assert row_for(answer.error).status == 502  # type: ignore[arg-type]
+    handler = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
+    handler.feed_event(b'{"type":"ping"}')
+    assert handler.done
+    assert row_for(handler.error).status == 502  # type: ignore[arg-type]

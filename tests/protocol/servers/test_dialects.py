@@ -21,7 +21,7 @@ def test_the_table_has_the_dialects_that_the_settings_name() -> None:
         "anthropic",
     }
     assert all(name == dialect.name for name, dialect in DIALECTS.items())
-    assert [name for name, dialect in DIALECTS.items() if dialect.native] == ["anthropic"]
+    assert [name for name, dialect in DIALECTS.items() if dialect.wire == "messages"] == ["anthropic"]
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,23 @@ def test_a_mistake_in_the_settings_is_named(base: str, overrides: Any, told: str
     with pytest.raises(SettingsError) as refused:
         derive(base, overrides)
     assert str(refused.value).startswith(told)
+
+
+@pytest.mark.parametrize(("native", "wire"), [(True, "messages"), (False, "chat")])
+def test_the_earlier_name_of_the_wire_still_works(native: bool, wire: str) -> None:
+    assert derive("openai", {"native": native}).wire == wire
+    assert derive("openai", {"wire": wire}).wire == wire
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "message"),
+    [
+        ({"native": "yes"}, "native", "Expected `bool`, got `str`"),
+        ({"native": True, "wire": "chat"}, "native", "`native` is the earlier name of `wire`: remove it"),
+        ({"wire": "responses"}, "wire", "Invalid enum value 'responses'"),
+    ],
+)
+def test_a_wire_that_cannot_be_is_refused(overrides: dict[str, Any], path: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as refused:
+        derive("openai", overrides)
+    assert refused.value.path == path

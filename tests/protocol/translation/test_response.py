@@ -140,9 +140,9 @@ def test_arguments_that_are_no_object_leave_a_streamed_block_open() -> None:
 def test_arguments_that_are_no_object_are_quoted_in_a_message() -> None:
     told = collected(sse(chunk(content="Hi"), NO_OBJECT, chunk(finish="tool_calls")))
     assert told.content == [text("Hi"), text("[tool call A: [1]]")]
-    assert told.translator.answer.tools == ()
+    assert told.translator.metadata.tools == ()
     assert told.message["stop_reason"] == "end_turn"
-    assert told.translator.reported == ["tool_calls.arguments"]
+    assert told.translator.changed == ["tool_calls.arguments"]
 
 
 def test_a_call_without_a_name_is_an_error() -> None:
@@ -152,7 +152,7 @@ def test_a_call_without_a_name_is_an_error() -> None:
 def test_a_call_cut_off_before_its_name_is_left_out() -> None:
     told = streamed(sse(chunk(content="Hi"), calls(call(0, id="a")), chunk(content="!"), chunk(finish="length")))
     assert told.content == [text("Hi"), text("!")]
-    assert told.translator.reported == ["tool_calls.name"]
+    assert told.translator.changed == ["tool_calls.name"]
 
 
 def test_more_calls_than_any_model_makes_are_an_error() -> None:
@@ -180,21 +180,21 @@ def test_an_event_over_the_cap_is_an_error() -> None:
 
 
 def test_after_the_end_nothing_is_heard() -> None:
-    translator, out = Translator(PLAN), SSEEmitter()
+    translator = Translator(PLAN, SSEEmitter())
     for event in (json.dumps(chunk(content="Hi")), "[DONE]", json.dumps(chunk(content="more"))):
-        translator.step(event.encode(), out)
-    translator.finish(out)
-    translator.fail(Broken("late"), out)
-    assert check_stream(out.take())["content"] == [text("Hi")]
+        translator.feed_event(event.encode())
+    translator.end()
+    translator.fail(Broken("late"))
+    assert check_stream(translator.take())["content"] == [text("Hi")]
     assert translator.error is None
 
 
 def test_a_failure_after_the_finish_reason_takes_nothing_away() -> None:
-    translator, out = Translator(PLAN), SSEEmitter()
-    translator.step(json.dumps(chunk(content="Hi", finish="stop")).encode(), out)
+    translator = Translator(PLAN, SSEEmitter())
+    translator.feed_event(json.dumps(chunk(content="Hi", finish="stop")).encode())
     assert translator.finished
-    translator.fail(TimedOut("too slow", phase="idle"), out)
-    assert check_stream(out.take())["stop_reason"] == "end_turn"
+    translator.fail(TimedOut("too slow", phase="idle"))
+    assert check_stream(translator.take())["stop_reason"] == "end_turn"
     assert translator.error is None
 
 
@@ -202,19 +202,19 @@ def test_the_tools_that_were_called_are_named_as_the_client_knows_them_each_once
     plan = replace(PLAN, names={"A": "mcp__a/long.name"})
     pieces = [call(0, **A), call(1, **B), call(2, **{**A, "id": "c"}), call(3, id="d", name="D", args='{"half')]
     for finish, named in (("tool_calls", ("mcp__a/long.name", "B")), ("length", ("mcp__a/long.name", "B", "D"))):
-        translator, out = Translator(plan), MessageEmitter()
-        translator.whole(json.dumps(completion(finish, tool_calls=pieces)).encode(), out)
+        translator = Translator(plan, MessageEmitter())
+        translator.feed_document(json.dumps(completion(finish, tool_calls=pieces)).encode())
         assert translator.error is None
-        told = [block["name"] for block in json.loads(out.message())["content"] if block["type"] == "tool_use"]
-        assert tuple(dict.fromkeys(told)) == translator.answer.tools == named
-    assert Translator(plan).answer.tools == ()
+        told = [block["name"] for block in json.loads(translator.take())["content"] if block["type"] == "tool_use"]
+        assert tuple(dict.fromkeys(told)) == translator.metadata.tools == named
+    assert Translator(plan, SSEEmitter()).metadata.tools == ()
 
 
 def test_an_unknown_finish_reason_is_derived_and_reported() -> None:
     told = streamed(sse(chunk(content="Hi"), chunk(finish="because")))
     assert told.message["stop_reason"] == "end_turn"
-    assert told.translator.reported == ["finish_reason"]
-    assert told.translator.answer.finish_reasons == ("because",)
+    assert told.translator.changed == ["finish_reason"]
+    assert told.translator.metadata.finish_reasons == ("because",)
 
 
 @pytest.mark.parametrize(
@@ -281,13 +281,13 @@ def test_the_model_in_the_answer(plan: ResponsePlan, model: str) -> None:
     told = streamed(sse({"id": "", "model": "", "choices": []}, chunk(content="Hi"), chunk(finish="stop")), plan)
     assert told.message["model"] == model
     assert told.message["id"] == "chatcmpl-1"
-    assert told.translator.answer.model == "gpt-x"
+    assert told.translator.metadata.model == "gpt-x"
 
 
 def test_a_server_that_names_nothing_gets_the_plans_names() -> None:
     told = whole({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})
     assert (told.message["id"], told.message["model"]) == ("msg_req_1", "qwen3")
-    assert told.translator.answer == Answer(finish_reasons=("stop",))
+    assert told.translator.metadata == Answer(finish_reasons=("stop",))
 
 
 @pytest.mark.parametrize(
@@ -303,17 +303,17 @@ def test_a_server_that_names_nothing_gets_the_plans_names() -> None:
     ids=["html", "empty", "no choices", "vLLM error", "error with 200", "nameless call"],
 )
 def test_a_completion_that_is_none(body: bytes, error: type[Exception]) -> None:
-    translator, out = Translator(PLAN), MessageEmitter()
-    translator.whole(body, out)
+    translator = Translator(PLAN, MessageEmitter())
+    translator.feed_document(body)
     assert isinstance(translator.error, error)
     with pytest.raises(error):
-        out.message()
+        translator.take()
 
 
 def test_a_completion_without_a_finish_reason_is_derived() -> None:
     told = whole(completion(None, content="Hi"))
     assert told.message["stop_reason"] == "end_turn"
-    assert told.translator.reported == ["finish_reason"]
+    assert told.translator.changed == ["finish_reason"]
 
 
 @pytest.mark.parametrize(
@@ -322,10 +322,11 @@ def test_a_completion_without_a_finish_reason_is_derived() -> None:
     ids=["text", "nothing"],
 )
 def test_an_answer_of_our_own_costs_nothing(words: str, content: list[Any], reason: str) -> None:
-    for out in (SSEEmitter(), MessageEmitter()):
-        translator = Translator(PLAN)
-        translator.locally(words, out)
-        message = check_stream(out.take()) if isinstance(out, SSEEmitter) else json.loads(out.message())
+    for emitter in (SSEEmitter(), MessageEmitter()):
+        translator = Translator(PLAN, emitter)
+        translator.write_local(words)
+        data = translator.take()
+        message = check_stream(data) if isinstance(emitter, SSEEmitter) else json.loads(data)
         assert (message["content"], message["stop_reason"]) == (content, reason)
         assert message["usage"]["input_tokens"] == 0
         assert translator.usage == Usage()

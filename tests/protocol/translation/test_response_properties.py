@@ -57,8 +57,8 @@ def test_streamed_and_not_streamed_are_the_same_answer(script: Script) -> None:
     stream, message = streamed(script.data), collected(script.data)
     assert {**message.message, "error": None, "open": False} == stream.message
     assert message.translator.usage == stream.translator.usage
-    assert message.translator.answer == stream.translator.answer
-    assert message.translator.reported == stream.translator.reported
+    assert message.translator.metadata == stream.translator.metadata
+    assert message.translator.changed == stream.translator.changed
 
 
 @tried
@@ -73,11 +73,11 @@ def test_a_server_that_streams_and_one_that_does_not_give_the_same_answer(script
 @tried
 @given(scripts(), st.data())
 def test_every_beginning_of_the_output_keeps_the_grammar(script: Script, data: st.DataObject) -> None:
-    translator, out, reader, written = Translator(PLAN), SSEEmitter(), SSEReader(), b""
+    translator, reader, written = Translator(PLAN, SSEEmitter()), SSEReader(), b""
     for piece in data.draw(cut_up(script.data)):
         for event in reader.feed(piece):
-            translator.step(event, out)
-        written += out.take()
+            translator.feed_event(event)
+        written += translator.take()
         check_stream(written, complete=False)
 
 
@@ -125,13 +125,13 @@ def test_whatever_the_server_sends_the_client_reads_a_legal_stream(
     sent = b"".join(junk + script.data for script, junk in parts)
     pieces = data.draw(cut_up(sent))
     told = streamed(pieces, max_event=data.draw(st.sampled_from([64, 2**20])))
-    message, translator = MessageEmitter(), Translator(PLAN)
-    feed([sent], translator, message)
+    translator = Translator(PLAN, MessageEmitter())
+    feed([sent], translator)
     if translator.error is None:
-        assert json.loads(message.message())["stop_reason"]
+        assert json.loads(translator.take())["stop_reason"]
     else:
         with pytest.raises(GateError):
-            message.message()
+            translator.take()
     assert told.translator.done
 
 

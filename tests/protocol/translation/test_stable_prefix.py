@@ -20,7 +20,7 @@ Message = dict[str, Any]
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAMES = ["Alpha", "Beta", "Gamma", "mcp__" + "x" * 90]
-DIALECT_NAMES = sorted(name for name, dialect in DIALECTS.items() if not dialect.native)
+DIALECT_NAMES = sorted(name for name, dialect in DIALECTS.items() if dialect.wire == "chat")
 
 
 def text(words: str) -> Message:

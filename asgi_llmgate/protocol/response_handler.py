@@ -1,0 +1,57 @@
+"""What handles the response to one call, whichever wires the client and the model server speak.
+
+A handler is fed what the model server sends, event by event or as one document, and gives the bytes that the client
+gets.  `wire_pairs` says which handler there is for which pair of wires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from asgi_llmgate.errors import GateError
+from asgi_llmgate.exchange import Answer, Usage
+
+
+class ResponseHandler(Protocol):
+    """Handles one response.  No method raises, except `take`.
+
+    `started`: a content block has begun, so no other attempt can replace this one.  `done`: the response has ended;
+    every further call does nothing.  `error`: what it ended in, None for a complete response.  `usage` and `metadata`:
+    what is known so far.  `changed`: names what had to be changed in the response, for the record.
+    """
+
+    @property
+    def started(self) -> bool: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def error(self) -> GateError | None: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def metadata(self) -> Answer: ...
+    @property
+    def changed(self) -> Sequence[str]: ...
+
+    def feed_event(self, event: bytes) -> None:
+        """Handle the data of one server-sent event."""
+
+    def feed_document(self, document: bytes) -> None:
+        """Handle a response that came as one JSON document, and end it."""
+
+    def end(self) -> None:
+        """The server's events have ended."""
+
+    def fail(self, error: GateError) -> None:
+        """End the response with an error; after a complete response this does nothing."""
+
+    def ping(self) -> None:
+        """Write a keep-alive, because the server is silent."""
+
+    def take(self) -> bytes:
+        """The bytes that are ready for the client, once.
+
+        Raises the GateError that the response ended in where the client waits for one document and the handler
+        writes no error document.
+        """

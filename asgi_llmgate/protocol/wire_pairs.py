@@ -1,0 +1,188 @@
+"""The table of wires: how a call of a client is written for a model server, and what handles the response.
+
+    client      server      upstream request                                   response handler
+    ----------  ----------  -------------------------------------------------  ------------------------------------
+    messages    chat        the call, translated                               translation.response.Translator
+    messages    messages    the client's bytes with the target's `model`,      messages.forwarding.MessagesForwarder
+                            its `anthropic-*` headers and its query string
+    chat        chat        the client's bytes with the target's `model`,      chat.forwarding.ChatForwarder
+                            and `include_usage` for streams
+
+A pair that is not in `PAIRS` cannot be served.  A further wire is a folder beside `messages/` and `chat/`, a row here
+for each wire that its clients or servers can be paired with, and a row in `SERVER_WIRES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+from asgi_llmgate.errors import UpstreamError
+from asgi_llmgate.exchange import Target, Wire
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, completion_body
+from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
+from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, anthropic_headers, forwarded_error
+from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.response_handler import ResponseHandler
+from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
+from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Correction, Corrections, find_corrections
+from asgi_llmgate.protocol.servers.dialects import Dialect
+from asgi_llmgate.protocol.servers.upstream_errors import upstream_error
+from asgi_llmgate.protocol.translation.request import ChatRequest, Options, to_chat
+from asgi_llmgate.protocol.translation.response import Translator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WriteContext:
+    """One call and one target, as the writer of the upstream request needs them.
+
+    `corrections` are the changes that earlier upstream errors asked for.  `session_id` is the client's conversation,
+    `client_headers` and `query` are the client's own.  `input_estimate` is the tokens of the prompt, `prompt_count`
+    what the server said about them in an upstream error.  `retained` limits how much of the response is kept in memory.
+    """
+
+    request: MessagesRequest | ForwardedRequest
+    target: Target
+    dialect: Dialect
+    options: Options
+    request_id: str
+    input_estimate: int
+    retained: BufferLimit
+    corrections: Corrections = NO_CORRECTIONS
+    prompt_count: PromptCount = NO_PROMPT_COUNT
+    session_id: str = ""
+    client_headers: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class UpstreamRequest:
+    """What is sent to a model server, and what will handle its response.
+
+    `make_handler` is called once per response.  With `is_local` nothing is sent: the handler holds the response
+    already.  `dropped` names the fields of the call that were left out or changed.
+    """
+
+    body: bytes
+    make_handler: Callable[[], ResponseHandler]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    query: str = ""
+    dropped: tuple[str, ...] = ()
+    is_local: bool = False
+
+
+def translate_messages_to_chat(context: WriteContext) -> UpstreamRequest:
+    """The writer for (messages, chat).  Raises InvalidRequest for a call that cannot be translated."""
+    request = context.request
+    assert isinstance(request, MessagesRequest)
+    chat = to_chat(
+        request,
+        target=context.target,
+        dialect=context.dialect,
+        options=context.options,
+        corrections=context.corrections,
+        request_id=context.request_id,
+        session_id=context.session_id,
+        input_estimate=context.input_estimate,
+        prompt_count=context.prompt_count,
+    )
+    make_handler = partial(_translator, chat, context.request_id, context.retained)
+    return UpstreamRequest(chat.body, make_handler, dropped=chat.dropped, is_local=chat.local_text is not None)
+
+
+def _translator(chat: ChatRequest, request_id: str, retained: BufferLimit) -> Translator:
+    emitter: Emitter = SSEEmitter(request_id) if chat.stream else MessageEmitter(retained)
+    translator = Translator(chat.plan, emitter, retained)
+    if chat.local_text is not None:
+        translator.write_local(chat.local_text)
+    return translator
+
+
+def forward_messages(context: WriteContext) -> UpstreamRequest:
+    """The writer for (messages, messages)."""
+    request = context.request
+    assert isinstance(request, MessagesRequest)
+    changes = {"model": objects.to_json(context.target.model)}
+    changes.update((name, objects.to_json(value)) for name, value in context.options.extra_body.items())
+    make_handler = partial(
+        MessagesForwarder,
+        stream=request.stream,
+        request_id=context.request_id,
+        input_estimate=context.input_estimate,
+    )
+    return UpstreamRequest(
+        request.body_to_forward.replace_values(changes),
+        make_handler,
+        headers=anthropic_headers(context.client_headers),
+        query=context.query,
+    )
+
+
+def forward_chat(context: WriteContext) -> UpstreamRequest:
+    """The writer for (chat, chat)."""
+    request = context.request
+    assert isinstance(request, ForwardedRequest)
+    body, shows_usage = completion_body(
+        request,
+        model=context.target.model,
+        dialect=context.dialect,
+        extra_body=context.options.extra_body,
+        corrections=context.corrections,
+    )
+    make_handler = partial(
+        ChatForwarder,
+        stream=request.stream,
+        request_id=context.request_id,
+        input_estimate=context.input_estimate,
+        shows_usage=shows_usage,
+    )
+    return UpstreamRequest(body, make_handler)
+
+
+Writer: TypeAlias = Callable[[WriteContext], UpstreamRequest]
+
+PAIRS: Mapping[tuple[Wire, Wire], Writer] = MappingProxyType(
+    {
+        ("messages", "chat"): translate_messages_to_chat,
+        ("messages", "messages"): forward_messages,
+        ("chat", "chat"): forward_chat,
+    }
+)
+"""(client wire, server wire) -> what writes the upstream request."""
+
+
+def can_serve(client: Wire, server: Wire) -> bool:
+    """Whether servers of one wire can answer calls of clients of the other."""
+    return (client, server) in PAIRS
+
+
+class ServerWire(NamedTuple):
+    """What depends on the server's wire only.
+
+    `read_error` takes the status, the first bytes of the body, and the headers of an error response.
+    `read_corrections` takes the status and the text of one: the changes that the server asks for.  `counts_tokens`: the
+    server has `POST /messages/count_tokens`.
+    """
+
+    read_error: Callable[..., UpstreamError]
+    read_corrections: Callable[[int, str], tuple[Correction, ...]]
+    counts_tokens: bool
+
+
+def _no_corrections(status: int, text: str) -> tuple[Correction, ...]:
+    return ()
+
+
+SERVER_WIRES: Mapping[Wire, ServerWire] = MappingProxyType(
+    {
+        "chat": ServerWire(upstream_error, find_corrections, counts_tokens=False),
+        # The client's bytes are forwarded, so there is nothing in them to correct.
+        "messages": ServerWire(forwarded_error, _no_corrections, counts_tokens=True),
+    }
+)

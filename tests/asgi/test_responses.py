@@ -16,7 +16,7 @@ from asgi_llmgate.testing.driver import Driver, call
 class Refusing:
     """An app that refuses everything, and keeps the exchange."""
 
-    def __init__(self, error: errors.GateError, wire: Wire = "anthropic") -> None:
+    def __init__(self, error: errors.GateError, wire: Wire = "messages") -> None:
         self.exchange = Exchange()
         self._error = error
         self._wire = wire
@@ -43,9 +43,7 @@ async def test_a_refusal_is_an_envelope_with_the_status_and_the_headers_of_its_e
 
 
 async def test_a_refusal_on_the_other_wire_is_in_the_words_of_that_wire() -> None:
-    reply = await call(
-        Refusing(errors.NotFound("no such model"), wire="openai"), "POST", "/v1/chat/completions", json={}
-    )
+    reply = await call(Refusing(errors.NotFound("no such model"), wire="chat"), "POST", "/v1/chat/completions", json={})
     assert (reply.status, reply.json()["error"]["message"]) == (404, "no such model")
     assert "type" not in reply.json()
 

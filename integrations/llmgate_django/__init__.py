@@ -1,11 +1,11 @@
-"""asgi-llmgate at home in Django.
+"""asgi-llmgate for Django.
 
     # settings.py                                   # asgi.py
     INSTALLED_APPS = [..., "llmgate_django"]        import llmgate_django
     LLMGATE = {"auth": {...}, "backends": {...}}    application = llmgate_django.mount(get_asgi_application())
 
-The app brings system checks, `manage.py llmgate_check | llmgate_mint | llmgate_usage | llmgate_prune`, and a table of
-usage with its pages in the admin.  `mount` works without it.  `page_auth` is for a UsagePage beside it.
+The app adds system checks, the commands `manage.py llmgate_check | llmgate_mint | llmgate_usage | llmgate_prune`, and a
+table of usage records with pages in the admin.  `mount` works without the app.  `page_auth` is for a UsagePage.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ __all__ = ["mount", "page_auth"]
 
 
 def page_auth(*, staff: bool = True) -> Callable[[MutableMapping[str, Any]], Awaitable[Mapping[str, Any] | str | None]]:
-    """`page_auth` of a UsagePage for who is logged in to the site: staff only, or everybody.
+    """`page_auth` of a UsagePage for users who are logged in to the site: staff only, or all users.
 
-    A viewer is what rules see of a user (`sub`, `email`, `groups`, `staff`, `superuser`), for the page's `see`.  Who is
-    not logged in is sent to LOGIN_URL.
+    The viewer in the page's rule `see` has the user's claims (`sub`, `email`, `groups`, `staff`, `superuser`).
+    Browsers without a login are sent to LOGIN_URL.
     """
-    from llmgate_django.session import PageViewer  # the user's model is there once Django is ready
+    # Not at import: the user model exists only after django.setup().
+    from llmgate_django.session import PageViewer
 
     return PageViewer(staff=staff)

@@ -1,4 +1,4 @@
-"""The table of usage in the admin: to be looked at, filtered and taken away as CSV, not to be changed."""
+"""Usage records in the admin: they can be viewed, filtered and downloaded as CSV, but not changed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ else:
     Base = admin.ModelAdmin
 
 DAYS = 60
-"""Of the days that are filtered, the chart shows the last so many."""
+"""Days in the chart, up to the newest record of the current filter."""
 
 HEIGHT = 80
+"""Height of the chart in SVG units."""
 
 
 @admin.register(UsageRecord)
@@ -40,7 +41,7 @@ class UsageRecordAdmin(Base):
     list_filter = ("outcome", "reason", "request_model", "backend", "stream")
     search_fields = ("request_id", "subject", "conversation_id")
     date_hierarchy = "time"
-    show_full_result_count = False
+    show_full_result_count = False  # counting millions of rows takes seconds
     actions = ("download_csv",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -61,6 +62,7 @@ class UsageRecordAdmin(Base):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
+        # A redirect, or the confirmation page of an action, has no change list.
         context = getattr(response, "context_data", None)
         if context is not None and "cl" in context:
             context["llmgate_days"] = bars(context["cl"].queryset)
@@ -68,7 +70,8 @@ class UsageRecordAdmin(Base):
 
 
 def bars(records: QuerySet[UsageRecord]) -> list[dict[str, Any]]:
-    """Per day with records, the latest last: day, requests, tokens, and how high the two parts of its bar are."""
+    """The bars of the chart, one per day with records, the newest last: day, requests, tokens, geometry in SVG
+    units."""
     last = records.aggregate(last=Max("time"))["last"]
     if last is None:
         return []

@@ -1,10 +1,12 @@
+"""The Django app."""
+
 from __future__ import annotations
 
 from django.apps import AppConfig
 
 
 class LLMGateConfig(AppConfig):
-    """The label is `llmgate`: tables, permissions and checks are named by it."""
+    """The app; its label `llmgate` is in the names of tables, permissions and checks."""
 
     name = "llmgate_django"
     label = "llmgate"

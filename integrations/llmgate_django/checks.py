@@ -1,11 +1,11 @@
-"""System checks: what `manage.py check` says about LLMGATE before a server runs into it.
+"""System checks: `manage.py check` reports problems of the setting LLMGATE before a server starts.
 
 llmgate.E001  a setting is wrong
 llmgate.E002  a rule cannot be compiled
 llmgate.W003  no ASGI application of this site mounts the gateway
-llmgate.W004  `runserver` serves WSGI, where the gateway is not
-llmgate.W005  auth.mode refuses nobody
-llmgate.W006  a model server's key is not there; a warning, because checks also run where no secret is, as in a build
+llmgate.W004  `runserver` serves WSGI, which has no gateway
+llmgate.W005  auth.mode accepts requests without a token
+llmgate.W006  a model server's key is missing; a warning, because checks also run where no secret is, such as in a build
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from llmgate_django.site import SiteGateway, build
 
 @register("llmgate")
 def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
+    """All checks; see https://docs.djangoproject.com/en/5.2/topics/checks/ for the arguments."""
     if app_configs is not None and all(config.label != "llmgate" for config in app_configs):
         return []
     try:
@@ -40,26 +41,29 @@ def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
             return [Warning(text, hint=hint, id="llmgate.W006")]
         kind = "E002" if error.path.startswith("policy.rules") else "E001"
         return [Error(text, hint=hint, id=f"llmgate.{kind}")]
-    return [*_deployment(), *_openness(site)]
+    return [*_check_deployment(), *_check_auth_mode(site)]
 
 
-def _deployment() -> list[CheckMessage]:
+def _check_deployment() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     module = _asgi_module()
+    # Importing asgi.py calls `mount`, which is counted in SiteGateway.mounted.
     if module:
         import_module(module)
     if not SiteGateway.mounted:
-        where = f"{module} does not call" if module else "WSGI_APPLICATION alone cannot serve it: no asgi.py calls"
+        where = f"{module} does not call" if module else "WSGI cannot serve the gateway, and no asgi.py calls"
         hint = "in asgi.py: application = llmgate_django.mount(get_asgi_application())"
         found.append(Warning(f"{where} llmgate_django.mount()", hint=hint, id="llmgate.W003"))
     elif sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne"):
         hint = f'serve {module or "your asgi.py"} with uvicorn, or put "daphne" first into INSTALLED_APPS'
-        found.append(Warning("runserver serves WSGI: the gateway's paths are 404", hint=hint, id="llmgate.W004"))
+        found.append(
+            Warning("runserver serves WSGI, so the gateway's paths respond with 404", hint=hint, id="llmgate.W004")
+        )
     return found
 
 
 def _asgi_module() -> str:
-    """The module of ASGI_APPLICATION, else `asgi` beside the WSGI application, the settings or the URLs, else ""."""
+    """The module of ASGI_APPLICATION, or `asgi` beside the WSGI application, the settings or the URLs, or ""."""
     named = getattr(settings, "ASGI_APPLICATION", None)
     if named:
         return str(named).rpartition(".")[0]
@@ -73,19 +77,19 @@ def _is_file(module: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def _openness(site: Site) -> list[CheckMessage]:
+def _check_auth_mode(site: Site) -> list[CheckMessage]:
     mode = site.settings.get("auth", {}).get("mode", "strict")
     if mode not in ("off", "permissive"):
         return []
     why = (
-        "DEBUG is on as well: keep both on a machine that nobody else reaches"
+        "DEBUG is on as well: use both only on a machine that others cannot reach"
         if settings.DEBUG
         else "DEBUG is off, so this looks like production"
     )
     return [
         Warning(
-            f'{NAME}: auth.mode is "{mode}": nobody is refused for a missing token; {why}',
-            hint='auth.mode "strict", which is the default',
+            f'{NAME}: auth.mode is "{mode}", which accepts requests without a token; {why}',
+            hint='use auth.mode "strict", which is the default',
             id="llmgate.W005",
         )
     ]

@@ -1,9 +1,9 @@
-"""The Django setting LLMGATE: the keys of llmgate.yaml, and what only a Django site can mean.
+"""The Django setting LLMGATE: the keys of llmgate.yaml, and two that only a Django site has.
 
-    "auth": {"django_session": True}                      who is logged in to the site may call, without a token
-    "usage": {"ledger": {"url": "django", "keep": "400d"}}   records are rows of the site's own database
+    "auth": {"django_session": True}                         users who are logged in may call without a token
+    "usage": {"ledger": {"url": "django", "keep": "400d"}}   usage records are rows of the site's own database
 
-These are taken out here; the rest is the core's to judge, which knows no framework.
+These two are taken out here; all other keys are checked by asgi_llmgate, which knows no framework.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from asgi_llmgate import SettingsError
 
 NAME = "LLMGATE"
 KEEP = "400d"
+"""Default of `usage.ledger.keep`."""
+
 OWN_DATABASE = "django"
-"""As `usage.ledger.url`: the database that the site's routers name for the model UsageRecord."""
+"""Value of `usage.ledger.url`: the database that the site's routers choose for the model UsageRecord."""
 
 _SESSION_APPS = ("django.contrib.auth", "django.contrib.sessions")
 _AGE = re.compile(r"(\d+)([hdw])")
@@ -33,7 +35,12 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 @dataclass(frozen=True)
 class Site:
-    """What the setting says.  `settings` are the core's, `keep` is None where records are kept for ever."""
+    """The setting, in parts.
+
+    `settings`: the keys for `Gateway.from_settings`; `folder`: what file names in them are relative to.  `session`:
+    whether the site's session is an identity.  `ledger`: whether records go to the site's database; `keep`: their
+    maximum age, None for ever.
+    """
 
     settings: dict[str, Any]
     folder: Path
@@ -43,16 +50,16 @@ class Site:
 
 
 def read() -> Site:
-    """The setting as it is now.  Raises SettingsError."""
+    """Read the setting.  Raises SettingsError."""
     given = getattr(settings, NAME, None)
     if given is None:
         raise SettingsError(f"the Django setting {NAME} is missing", hint="a dict with the keys of llmgate.yaml")
     if not isinstance(given, Mapping):
-        raise SettingsError(f"the Django setting {NAME} is no dict")
+        raise SettingsError(f"the Django setting {NAME} is not a dict", hint="a dict with the keys of llmgate.yaml")
     mapping = _plain(given)
     session = _take(mapping, "auth", "django_session")
     if session not in (None, True, False):
-        raise SettingsError("True or False is needed", path="auth.django_session")
+        raise SettingsError("must be True or False", path="auth.django_session")
     if session and (missing := [app for app in _SESSION_APPS if not apps.is_installed(app)]):
         raise SettingsError(f"needs {' and '.join(missing)} in INSTALLED_APPS", path="auth.django_session")
     ledger, keep = _ledger(mapping)
@@ -60,7 +67,7 @@ def read() -> Site:
 
 
 def parse_age(text: str, path: str) -> timedelta:
-    """`12h`, `90d`, `4w`.  Raises SettingsError."""
+    """Parse `12h`, `90d` or `4w`.  `path`: the setting or option, for the error.  Raises SettingsError."""
     found = _AGE.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None:
         raise SettingsError(f"not a duration: {text!r}", path=path, hint="such as 12h, 90d or 4w")
@@ -73,6 +80,7 @@ def _ledger(mapping: dict[str, Any]) -> tuple[bool, timedelta | None]:
         return False, None
     _take(mapping, "usage", "ledger")
     for name in described.keys() - {"url", "keep"}:
+        # Such as `journal`: there is none, because the rows are written to the database directly.
         raise SettingsError("a ledger in the site's own database has only url and keep", path=f"usage.ledger.{name}")
     if not apps.is_installed("llmgate_django"):
         raise SettingsError("needs llmgate_django in INSTALLED_APPS", path="usage.ledger.url")
@@ -86,7 +94,7 @@ def _take(mapping: dict[str, Any], section: str, name: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A copy that may be changed, with paths (`BASE_DIR / "keys.json"`) as the text that settings files have."""
+    """A deep copy with paths (`BASE_DIR / "keys.json"`) as texts, as in a settings file."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

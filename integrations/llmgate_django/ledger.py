@@ -1,9 +1,10 @@
-"""Usage records as rows of the site's database.
+"""A sink that writes usage records to the site's own database.
 
-`emit` only puts a record into memory; the database thread inserts whatever is waiting there.  While the database does
-not answer, records wait, up to LIMIT of them; each further call is another try.  A record that is in memory when the
-process is killed (kill -9, power) is not in the table: the access log, which is written before the client sees the end
-of its answer, has it.
+`emit` puts a record into memory; the database thread inserts all records that wait there.  While the database does not
+work, up to LIMIT records wait, and each further record is a reason to try again.
+
+A record that is in memory when the process is killed (kill -9, power failure) is not in the table.  The access log has
+it, because its line is written before the client sees the end of the response.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ from llmgate_django.thread import DatabaseThread
 log = logging.getLogger("llmgate.django")
 
 BATCH = 500
-LIMIT = 10_000
+"""Records of one insert."""
 
-_UNFIT = (DataError, IntegrityError, OverflowError, TypeError, ValueError)
-"""What is wrong with a row; anything else is wrong with the database, and gets better."""
+LIMIT = 10_000
+"""Records that wait in memory; further ones are lost."""
+
+_ROW_ERRORS = (DataError, IntegrityError, OverflowError, TypeError, ValueError)
+"""Errors that are due to the values of one row.  After any other error the insert is tried again."""
 
 
 class DjangoLedger:
-    """A sink.  `lost` counts the records that found no room."""
+    """The sink.  `lost` counts records that were dropped because LIMIT records were waiting."""
 
     def __init__(self, thread: DatabaseThread) -> None:
         self._thread = thread
@@ -45,6 +49,7 @@ class DjangoLedger:
         self.lost = 0
 
     def emit(self, record: Record) -> None:
+        """Put the record into memory, and start the database thread's work if it has none."""
         process = self._of_this_process()
         with process.lock:
             if len(process.waiting) >= LIMIT:
@@ -64,20 +69,21 @@ class DjangoLedger:
 
     def _of_this_process(self) -> _Process:
         # A fork copies the waiting records, which the parent inserts, and the lock, which a thread of it may hold.
-        # os.register_at_fork would tell of a fork at once, but a hook can never be taken back from the host's process.
+        # A hook of os.register_at_fork could not be removed from the host's process again.
         found = self._processes.get(os.getpid())
         return found or self._processes.setdefault(os.getpid(), _Process())
 
     def _start(self) -> None:
         try:
-            self._thread.submit(self._drain).add_done_callback(self._done)
-        except RuntimeError as error:  # no thread can be had; the next record is another try
-            self._failed(error)
+            self._thread.submit(self._drain).add_done_callback(self._on_done)
+        except RuntimeError as error:  # the system allows no more threads; the next record tries again
+            self._on_error(error)
 
     def _drain(self) -> None:
         process = self._of_this_process()
         while batch := self._next_batch(process):
             insert(batch)
+            # Only now: a batch whose insert fails must stay in memory.
             with process.lock:
                 for _ in batch:
                     process.waiting.popleft()
@@ -86,9 +92,9 @@ class DjangoLedger:
         with process.lock:
             return list(islice(process.waiting, BATCH))
 
-    def _done(self, drained: Future[None]) -> None:
+    def _on_done(self, drained: Future[None]) -> None:
         if (error := drained.exception()) is not None:
-            self._failed(error)
+            self._on_error(error)
             return
         process = self._of_this_process()
         with process.lock:
@@ -97,17 +103,17 @@ class DjangoLedger:
         if again:
             self._start()
 
-    def _failed(self, error: BaseException) -> None:
+    def _on_error(self, error: BaseException) -> None:
         process = self._of_this_process()
         with process.lock:
             logged, process.failing = process.failing, True
             process.busy = False
         if not logged:
-            log.error("usage records wait, the database fails", exc_info=error)
+            log.error("the site's database does not work; usage records wait in memory", exc_info=error)
 
 
 class _Process:
-    """What belongs to one process, and not to those that are forked from it."""
+    """The state of one process; a process that is forked from it gets its own."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -117,25 +123,28 @@ class _Process:
 
 
 def insert(records: Sequence[Record]) -> None:
-    """Write them, those that are there already excepted; one that the database cannot hold is left out and logged.
+    """Write records; those that are in the table already are skipped.
 
-    Raises django.db.Error where nothing can be written now.
+    A record that the database refuses because of its values is logged and left out.  Raises django.db.Error if the
+    database does not work.
     """
     try:
         UsageRecord.objects.bulk_create([row(record) for record in records], ignore_conflicts=True)
-    except _UNFIT as error:
+    except _ROW_ERRORS as error:
         if len(records) == 1:
-            log.error("the database cannot hold usage record %s: %s", records[0].request_id, type(error).__name__)
+            log.error("the database refuses usage record %s (%s)", records[0].request_id, type(error).__name__)
             return
+        # The error does not say which row it was, so each is inserted alone.
         for record in records:
             insert([record])
 
 
 def row(record: Record) -> UsageRecord:
-    return UsageRecord(**{column.name: _value(column, getattr(record, column.name)) for column in COLUMNS})
+    """The model instance of a usage record."""
+    return UsageRecord(**{column.name: _convert(column, getattr(record, column.name)) for column in COLUMNS})
 
 
-def _value(column: models.Field[Any, Any], value: Any) -> Any:
+def _convert(column: models.Field[Any, Any], value: Any) -> Any:
     match value:
         case str() if isinstance(column, models.DateTimeField):
             moment = datetime.fromisoformat(value)
@@ -147,7 +156,7 @@ def _value(column: models.Field[Any, Any], value: Any) -> Any:
 
 
 def _clean(value: Any) -> Any:
-    """JSON values without NUL characters, which PostgreSQL's text has not."""
+    """The value without NUL characters, which PostgreSQL does not store."""
     match value:
         case str():
             return value.replace("\0", "")

@@ -1,4 +1,4 @@
-"""One row per call.  A column has the name of the attribute of asgi_llmgate.UsageRecord that it keeps."""
+"""The table of usage records.  A column has the name of the attribute of asgi_llmgate.UsageRecord that it stores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 
 SHORT, LONG = 128, 256
-"""Characters; a UsageRecord cuts its texts at these, so that a row can be taken as it comes."""
+"""Characters of a text.  A UsageRecord cuts its texts to these lengths, so that every record fits."""
 
 
 def _text(length: int = SHORT, **options: Any) -> models.CharField[str, str]:
@@ -15,7 +15,7 @@ def _text(length: int = SHORT, **options: Any) -> models.CharField[str, str]:
 
 
 class UsageRecord(models.Model):
-    """What one call used, and how it ended.  The rows are written by the gateway and never changed."""
+    """One usage record.  Rows are written by the gateway and never changed."""
 
     time = models.DateTimeField(help_text="when the call ended")
     request_id = models.CharField(max_length=64, unique=True)
@@ -34,7 +34,7 @@ class UsageRecord(models.Model):
 
     subject = _text()
     issuer = _text()
-    fields = models.JSONField(default=dict, blank=True, help_text="what usage.fields of the settings asks for")
+    fields = models.JSONField(default=dict, blank=True, help_text="the values of usage.fields in the settings")
 
     operation = _text(32)
     provider = _text()
@@ -43,17 +43,17 @@ class UsageRecord(models.Model):
     response_model = _text()
     response_id = _text()
     finish_reasons = models.JSONField(default=list, blank=True)
-    tools = models.JSONField(default=list, blank=True, help_text="the tools that the answer calls")
+    tools = models.JSONField(default=list, blank=True, help_text="the tools that the response calls")
     max_tokens = models.BigIntegerField(default=0)
     stream = models.BooleanField(default=False)
     temperature = models.FloatField(null=True, blank=True)
 
-    input_tokens = models.BigIntegerField(null=True, blank=True, help_text="cached ones included")
+    input_tokens = models.BigIntegerField(null=True, blank=True, help_text="includes cached tokens")
     output_tokens = models.BigIntegerField(null=True, blank=True)
     cache_read_tokens = models.BigIntegerField(default=0)
     cache_creation_tokens = models.BigIntegerField(default=0)
     reasoning_tokens = models.BigIntegerField(default=0)
-    estimated = models.BooleanField(default=False, help_text="the numbers are our guess")
+    estimated = models.BooleanField(default=False, help_text="the token counts are an estimate")
     cost_usd = models.FloatField(null=True, blank=True)
 
     conversation_id = _text()

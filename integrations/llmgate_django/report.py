@@ -1,4 +1,4 @@
-"""Sums over the table of usage, for the admin's chart and `manage.py llmgate_usage`."""
+"""Sums over the usage records, for the admin's chart and `manage.py llmgate_usage`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Any] = {
     "day": TruncDay("time"),
     "hour": TruncHour("time"),
 }
-"""What people call a column, to what it is grouped by."""
+"""Name of a group -> the expression to group by."""
 
 MEASURES: Mapping[str, Any] = {
     "requests": Count("id"),
@@ -41,36 +41,39 @@ MEASURES: Mapping[str, Any] = {
     "cached_tokens": Coalesce(Sum("cache_read_tokens"), 0),
     "cost_usd": Sum("cost_usd"),
 }
-"""`failed` counts what did not end well, refusals included; `cost_usd` is None where no cost is known."""
+"""Name of a sum -> its expression.  `failed` counts outcomes other than `ok`, so refusals too; `cost_usd` is None if no
+cost is known."""
 
+# Groups that are times, and how their start is shown.
 _TIMES = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:00"}
 
 
 def summarise(records: QuerySet[UsageRecord], by: Sequence[str], fields: Collection[str] = ()) -> list[dict[str, Any]]:
-    """One row per combination of `by`, by time first, then the largest; times as text.
+    """One row per combination of `by`, sorted by time, then by number of requests; times are texts.
 
-    `by` are words of GROUPS, and names of `fields`, the operator's own.  Raises SettingsError for any other.
+    `by` contains names in GROUPS and names in `fields` (`usage.fields`).  Raises SettingsError for other names.
     """
+    # Prefixes, because a field may have the name of a sum.
     groups = {f"by_{index}": _group(name, fields) for index, name in enumerate(by)}
     measures = {f"sum_{name}": measure for name, measure in MEASURES.items()}
     found = records.order_by().annotate(**groups).values(*groups).annotate(**measures).values(*groups, *measures)
     rows = []
     for line in found:
-        shown = {name: _shown(name, line[f"by_{index}"]) for index, name in enumerate(by)}
-        rows.append(shown | {name: line[f"sum_{name}"] for name in MEASURES})
+        groups_of_row = {name: _format_group(name, line[f"by_{index}"]) for index, name in enumerate(by)}
+        rows.append(groups_of_row | {name: line[f"sum_{name}"] for name in MEASURES})
     times = [name for name in by if name in _TIMES]
     return sorted(rows, key=lambda each: (*(each[name] for name in times), -each["requests"]))
 
 
 def as_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """What a spreadsheet would take for a formula gets an apostrophe in front.
+    """A CSV file.  A text that a spreadsheet would run as a formula gets an apostrophe in front:
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")  # or a lone CR would stand unquoted
+    writer = csv.writer(out, lineterminator="\r\n")  # the writer quotes a lone CR only then
     writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    writer.writerows([_safe_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 
@@ -84,21 +87,21 @@ def _group(name: str, fields: Collection[str]) -> Any:
     raise SettingsError(f"cannot group by {name!r}", hint=hint)
 
 
-def _shown(name: str, value: Any) -> str:
+def _format_group(name: str, value: Any) -> str:
     if name in _TIMES:
         return f"{value:{_TIMES[name]}}"
     return "" if value is None else str(value)
 
 
 _FORMULA = re.compile(
-    r"((?:\A|[;\t\r\n])"  # also behind what separates cells where the comma does not
+    r"((?:\A|[;\t\r\n])"  # other locales separate cells by a semicolon or a tab
     r"[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*)"
     r"([=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])"
 )
-"""A sign that begins a formula, of any width, behind blanks and what cannot be seen."""
+"""A character that begins a formula (also in its full-width forms), after blanks and invisible characters."""
 
 
-def _cell(value: Any) -> Any:
+def _safe_cell(value: Any) -> Any:
     if isinstance(value, (dict, list)):
         value = json.dumps(value) if value else ""
     if not isinstance(value, str):

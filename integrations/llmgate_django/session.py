@@ -1,7 +1,7 @@
-"""Who is logged in to the site, as an identity for the gateway.
+"""The site's session as an identity for the gateway.
 
-The session is only read: the gateway sends no cookie back, so it must not change the key that the browser has, which
-Django does on the way when SECRET_KEY was rotated.
+The session is only read.  The gateway sends no cookie, so the session key of the browser must stay as it is; Django
+would change it when it finds a session that was signed with an older SECRET_KEY.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ISSUER = "django"
 
 
 class DjangoSession:
-    """What JWTAuthMiddleware asks where there is no token: the identity behind the session cookie of a request."""
+    """The identity of a request's session cookie.  JWTAuthMiddleware calls it if the request has no token."""
 
     def __init__(self, thread: DatabaseThread) -> None:
         self._look_up = thread.asynchronous(look_up)
@@ -38,7 +38,8 @@ class DjangoSession:
 
 
 class PageViewer:
-    """What UsagePage asks: the claims of who is logged in, where to log in, or None for who is not `staff`."""
+    """`page_auth` for a UsagePage: the user's claims, or the URL of the login page, or None for a user who is not staff
+    (if `staff` is set)."""
 
     def __init__(self, *, staff: bool) -> None:
         self._staff = staff
@@ -52,15 +53,16 @@ class PageViewer:
 
 
 def look_up(key: str) -> Identity | None:
-    """The active user of a session that is good, else None."""
+    """The identity of a valid session whose user is active, or None."""
     request = HttpRequest()
-    request.session = _Seen(import_module(settings.SESSION_ENGINE).SessionStore(key).items())  # type: ignore[assignment]
+    request.session = _ReadOnlySession(import_module(settings.SESSION_ENGINE).SessionStore(key).items())  # type: ignore[assignment]
     user = get_user(request)
     return identity_of(user) if isinstance(user, AbstractBaseUser) and user.is_active else None
 
 
 def identity_of(user: AbstractBaseUser) -> Identity:
-    """The user in the words of rules: `jwt.sub` (the user name), email, groups, staff, superuser."""
+    """The identity of a user.  Rules read it as `jwt.sub` (the user name), `jwt.email`, `jwt.groups`, `jwt.staff` and
+    `jwt.superuser`."""
     claims: dict[str, Any] = {
         "iss": ISSUER,
         "sub": user.get_username(),
@@ -72,9 +74,11 @@ def identity_of(user: AbstractBaseUser) -> Identity:
     return Identity(subject=claims["sub"], issuer=ISSUER, provider=ISSUER, claims=claims)
 
 
-class _Seen(dict[str, Any]):
+class _ReadOnlySession(dict[str, Any]):
+    """A session without the two methods by which `get_user` would change it."""
+
     def cycle_key(self) -> None:
-        """The browser's key stays good."""
+        """Does nothing: the browser keeps its session key."""
 
     def flush(self) -> None:
-        """A session that is no good is the site's to end."""
+        """Does nothing: an invalid session is deleted by the site."""

@@ -1,4 +1,4 @@
-"""The gateway of a Django site: made from LLMGATE when asgi.py is imported, made again when a test changes it."""
+"""The gateway of a Django site, made from the setting LLMGATE when asgi.py is imported."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from llmgate_django.thread import DatabaseThread
 
 
 class ASGIApp(Protocol):
-    """Any ASGI application, and what `mount` gives."""
+    """An ASGI application, with the types that both Django and asgi_llmgate accept."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 
 
 def mount(application: Callable[[Any, Any, Any], Awaitable[None]], prefix: str = "/llm", **options: Any) -> ASGIApp:
-    """Serve the gateway that the Django setting LLMGATE describes under `prefix`, and everything else by `application`.
+    """Serve the gateway of the Django setting LLMGATE under `prefix`, and `application` everywhere else.
 
-    `options` are those of `asgi_llmgate.mount`.  Raises SettingsError for a wrong setting: system checks do not run
-    under gunicorn or uvicorn.
+    `options` are those of `asgi_llmgate.mount`.  Raises SettingsError for a wrong setting, since gunicorn and uvicorn
+    run no system checks.
     """
     return asgi_llmgate.mount(application, prefix, SiteGateway(), **options)
 
 
 class SiteGateway:
-    """The gateway behind the setting as it is now."""
+    """The gateway of the current setting.  A test that changes the setting gets a new gateway."""
 
     mounted: ClassVar[WeakSet[SiteGateway]] = WeakSet()
-    """Those that there are in this process."""
+    """All instances in this process, for the system checks."""
 
     def __init__(self) -> None:
         if not apps.ready:
-            raise SettingsError("llmgate_django.mount() comes after get_asgi_application()")
+            raise SettingsError(
+                "llmgate_django.mount() was called before Django was set up", hint="call get_asgi_application() first"
+            )
         self._gateway = build(read())
         self._replaced: list[Gateway] = []
         setting_changed.connect(self._on_change)
@@ -68,7 +70,7 @@ class SiteGateway:
 
 
 def build(site: Site) -> Gateway:
-    """The gateway that a setting describes; opens nothing.  Raises SettingsError."""
+    """The gateway of a setting.  Opens no file and no connection.  Raises SettingsError."""
     thread = DatabaseThread()
     sinks: list[Sink] = []
     session = None

@@ -1,8 +1,8 @@
-"""Where the gateway touches the site's database: in one thread of its own.
+"""One thread for all work of the gateway with the site's database.
 
-Django opens a connection per thread.  The default executor of a loop has up to 32 threads, so a busy worker would open
-32 connections; and Django's own care for them (closing what is too old or broken) hangs on the signals of its requests,
-which are never sent for the gateway's.  The same recipe as Channels' `database_sync_to_async`, with one thread.
+Django opens a connection per thread.  The default executor of an event loop has up to 32 threads, so a busy worker
+would open 32 connections.  Django also closes old and broken connections only at the signals of its own requests, which
+the gateway's requests do not send.  This is what Channels' `database_sync_to_async` does, with a single thread.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ R = TypeVar("R")
 
 
 class DatabaseThread:
-    """Starts with the first work, in the process that has some; a process that was forked from one with a thread gets
-    its own."""
+    """An executor with one thread, which starts with the first work.  A forked process gets a thread of its own."""
 
     def __init__(self) -> None:
         self._pid, self._pool = os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="llmgate-django")
@@ -34,30 +33,32 @@ class DatabaseThread:
         return self._pool
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Do it some time; what is waiting when the interpreter ends is done before it ends."""
-        return self._executor.submit(_cared_for(work))
+        """Run `work` later.  Work that waits when the interpreter exits is still done."""
+        return self._executor.submit(_with_fresh_connections(work))
 
     def asynchronous(self, work: Callable[P, R]) -> Callable[P, Awaitable[R]]:
-        """The function as a coroutine function."""
+        """The function as a coroutine function that runs it in the thread."""
 
-        async def called(*args: P.args, **options: P.kwargs) -> R:
-            here = sync_to_async(_cared_for(work), thread_sensitive=False, executor=self._executor)
+        async def run(*args: P.args, **options: P.kwargs) -> R:
+            here = sync_to_async(_with_fresh_connections(work), thread_sensitive=False, executor=self._executor)
             return await here(*args, **options)
 
-        return called
+        return run
 
     async def aclose(self) -> None:
-        """Close the thread's connection, which it opens again for later work."""
+        """Close the thread's connection.  Later work opens it again."""
         await sync_to_async(connections.close_all, thread_sensitive=False, executor=self._executor)()
 
 
-def _cared_for(work: Callable[P, R]) -> Callable[P, R]:
+def _with_fresh_connections(work: Callable[P, R]) -> Callable[P, R]:
+    """`work`, with old and broken connections closed before and after, as Django does around a request."""
+
     @wraps(work)
-    def cared_for(*args: P.args, **options: P.kwargs) -> R:
+    def wrapped(*args: P.args, **options: P.kwargs) -> R:
         close_old_connections()
         try:
             return work(*args, **options)
         finally:
             close_old_connections()
 
-    return cared_for
+    return wrapped

@@ -1,10 +1,11 @@
-"""asgi-llmgate at home in Quart.
+"""asgi-llmgate for Quart.
 
     app.config["LLMGATE"] = {"auth": {...}, "backends": {...}}   # the keys of llmgate.yaml, or such a file's path
     LLMGate(app)                                                 # the gateway is at /llm
 
-The gateway wraps `app.asgi_app`, as Quart's documentation wants middleware to, so that no RESPONSE_TIMEOUT,
-BODY_TIMEOUT or MAX_CONTENT_LENGTH applies to it; it starts and stops with Quart's own hooks.
+The gateway wraps `app.asgi_app`, as Quart's documentation prescribes for middleware, so that RESPONSE_TIMEOUT,
+BODY_TIMEOUT and MAX_CONTENT_LENGTH do not apply to it.  It starts and stops with Quart's hooks `before_serving` and
+`after_serving`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ NAME = "LLMGATE"
 
 
 class LLMGate:
-    """The extension: `LLMGate(app)`, or `init_app` later, where an application factory wants that.
+    """The Quart extension: `LLMGate(app)`, or `init_app(app)` in an application factory.
 
-    `prefix` is where the gateway is, `gateway` one that was made already instead of one from the configuration.  In
+    `prefix`: the path of the gateway.  `gateway`: a gateway to use in place of one from the configuration.
     `app.extensions["llmgate"]` is the gateway of an app.
     """
 
@@ -39,26 +40,26 @@ class LLMGate:
             self.init_app(app)
 
     def init_app(self, app: Quart) -> None:
-        """Put the gateway in front of the app.  Raises SettingsError with the place of a mistake."""
+        """Mount the gateway in the app.  Raises SettingsError with the place of the mistake."""
         if "llmgate" in app.extensions:
-            raise SettingsError("this app has a gateway already", path=NAME)
-        gateway = self._gateway or _configured(app)
-        app.asgi_app = mount(app.asgi_app, self._prefix, _Hooked(gateway))  # type: ignore[method-assign]
+            raise SettingsError("this app has a gateway already: LLMGate was initialised twice", path=NAME)
+        gateway = self._gateway or _gateway_from_config(app)
+        app.asgi_app = mount(app.asgi_app, self._prefix, _WithoutLifespan(gateway))  # type: ignore[method-assign]
         app.before_serving(gateway.startup)
         app.after_serving(gateway.shutdown)
         app.extensions["llmgate"] = gateway
 
 
 def identity() -> Identity:
-    """Who sends the current request, in a view behind a JWTAuthMiddleware: `identity().claims["team"]`.
+    """The identity of the current request, in a view behind a JWTAuthMiddleware: `identity().claims["team"]`.
 
-    Raises LookupError where no layer of asgi_llmgate is in front of the app.
+    Raises LookupError if no layer of asgi_llmgate is in front of the app.
     """
     return Exchange.of(request.scope).identity  # type: ignore[arg-type]
 
 
-class _Hooked:
-    """The gateway without its part in the lifespan protocol, which Quart's hooks play."""
+class _WithoutLifespan:
+    """The gateway for `mount`, without start and stop: Quart's hooks do both, and would do it twice."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -67,17 +68,17 @@ class _Hooked:
         await self._gateway(scope, receive, send)
 
     async def startup(self) -> None:
-        """Done by `before_serving`."""
+        """Does nothing: `before_serving` starts the gateway."""
 
     async def shutdown(self) -> None:
-        """Done by `after_serving`."""
+        """Does nothing: `after_serving` stops the gateway."""
 
 
-def _configured(app: Quart) -> Gateway:
+def _gateway_from_config(app: Quart) -> Gateway:
     described = app.config.get(NAME)
     if isinstance(described, (str, os.PathLike)):
         return Gateway.from_file(os.path.join(app.root_path, described))
     if not isinstance(described, Mapping):
         hint = "a dict with the keys of llmgate.yaml, or the path of such a file"
-        raise SettingsError(f'app.config["{NAME}"] is missing or no dict', hint=hint)
+        raise SettingsError(f'app.config["{NAME}"] is missing or not a dict', hint=hint)
     return Gateway.from_settings(described, folder=app.root_path)

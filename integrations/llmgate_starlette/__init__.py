@@ -1,17 +1,17 @@
-"""asgi-llmgate at home in Starlette and FastAPI.
+"""asgi-llmgate for Starlette and FastAPI.
 
     gateway = from_config(Config(".env"))                        # the file that LLMGATE_CONFIG names, or llmgate.yaml
     app = Starlette(
         routes=[..., Mount("/llm", app=gateway)],
-        lifespan=combine(lifespan, gateway.lifespan),            # a mounted app's own lifespan is never run
+        lifespan=combine(lifespan, gateway.lifespan),            # Starlette does not run a mounted app's lifespan
         middleware=[
             Middleware(JWTAuthMiddleware, providers=[...], mode="optional"),
             Middleware(AuthenticationMiddleware, backend=IdentityBackend()),    # request.user, request.auth
         ],
     )
 
-`identity` and `require_identity` are dependencies for FastAPI, and functions for anybody else.  `session_viewer` lets
-people see a UsagePage by the session that they have.
+`identity` and `require_identity` are dependencies in FastAPI and plain functions elsewhere.  `session_viewer` is a
+`page_auth` for a UsagePage, by the host's session.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ __all__ = ["IdentityBackend", "User", "combine", "from_config", "identity", "req
 
 A = TypeVar("A")
 Lifespan = Callable[[Any], AbstractAsyncContextManager[A]]
-"""What Starlette and FastAPI take as `lifespan`; a mapping becomes `request.state`."""
+"""A `lifespan` of Starlette or FastAPI; a mapping that it yields becomes `request.state`."""
 
-_NAMED = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)|\benv:([A-Za-z_][A-Za-z0-9_]*)")
+# Variables that settings name: ${NAME}, ${NAME:-default} and env:NAME.
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)|\benv:([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def from_config(config: Config, default: str | os.PathLike[str] = "llmgate.yaml") -> Gateway:
-    """The gateway of the YAML file that LLMGATE_CONFIG names, in the environment or in the .env file of `config`.
+    """The gateway of a YAML file: the one that LLMGATE_CONFIG names in the environment or in the .env file of `config`,
+    or `default`.
 
     What the file takes from the environment (`${NAME}`, `env:NAME`) may be in the .env file too; the environment
     counts first, as it does for Starlette.  Raises SettingsError with the place of a mistake.
     """
     path = Path(config("LLMGATE_CONFIG", default=os.fspath(default)))
     if path.is_file():
-        for names in _NAMED.findall(path.read_text("utf-8")):
+        for names in _VARIABLE.findall(path.read_text("utf-8")):
             name = names[0] or names[1]
             if name not in os.environ and name in config.file_values:
                 os.environ[name] = config.file_values[name]
@@ -59,8 +61,11 @@ def from_config(config: Config, default: str | os.PathLike[str] = "llmgate.yaml"
 
 
 def combine(*lifespans: Lifespan[Mapping[str, Any] | None] | Lifespan[None]) -> Lifespan[Mapping[str, Any]]:
-    """Several lifespans as one: entered in this order, left in the reverse, also when a later one fails to start; what
-    they yield for `request.state` is merged."""
+    """Several lifespans as one.
+
+    They start in this order and stop in the reverse order, also if a later one fails to start.  What they yield for
+    `request.state` is merged.
+    """
 
     @asynccontextmanager
     async def combined(app: Any) -> AsyncIterator[Mapping[str, Any]]:
@@ -75,15 +80,15 @@ def combine(*lifespans: Lifespan[Mapping[str, Any] | None] | Lifespan[None]) -> 
 
 
 def identity(connection: HTTPConnection) -> Identity:
-    """Who sends this request, in a route behind a JWTAuthMiddleware; not authenticated where nobody has said.
+    """The identity of this request, in a route behind a JWTAuthMiddleware.  Without a token it is not authenticated.
 
-    Raises LookupError where no layer of asgi_llmgate is in front of the app.
+    Raises LookupError if no layer of asgi_llmgate is in front of the app.
     """
     return Exchange.of(connection.scope).identity
 
 
 def require_identity(connection: HTTPConnection) -> Identity:
-    """The same, and 401 for who has not said: for routes behind a JWTAuthMiddleware whose mode is `optional`."""
+    """The identity, or a 401 if there is none.  For routes behind a JWTAuthMiddleware with mode `optional`."""
     found = identity(connection)
     if not found.is_authenticated:
         raise HTTPException(401, "authentication failure: no bearer token found", {"www-authenticate": "Bearer"})
@@ -93,10 +98,11 @@ def require_identity(connection: HTTPConnection) -> Identity:
 def session_viewer(
     key: str = "user", *, login: str | None = None
 ) -> Callable[[MutableMapping[str, Any]], Mapping[str, Any] | str | None]:
-    """`page_auth` of a UsagePage behind Starlette's SessionMiddleware: the viewer is what the session has under `key`,
-    and a name alone is `{"name": ...}`.  Who has none is sent to `login`, or refused.
+    """`page_auth` of a UsagePage behind Starlette's SessionMiddleware.
 
-    The page raises LookupError where no SessionMiddleware is around it.
+    The viewer is the session's value under `key`; a text becomes `{"name": text}`.  A browser without that value is
+    sent to `login`, or gets a 403 if there is no `login`.  The page raises LookupError if no SessionMiddleware is
+    around it.
     """
 
     def viewer(scope: MutableMapping[str, Any]) -> Mapping[str, Any] | str | None:
@@ -111,7 +117,7 @@ def session_viewer(
 
 
 class User(BaseUser):
-    """`request.user`: the identity in Starlette's words, and the token's claims."""
+    """`request.user`: the identity with the attributes of Starlette's BaseUser, and the token's claims."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -135,9 +141,11 @@ class User(BaseUser):
 
 
 class IdentityBackend(AuthenticationBackend):
-    """For Starlette's AuthenticationMiddleware, after a JWTAuthMiddleware: `request.user` is the caller, `request.auth`
-    has `authenticated` and the token's scopes, so that `@requires("authenticated")` and `@requires("reports:read")`
-    work."""
+    """For Starlette's AuthenticationMiddleware, behind a JWTAuthMiddleware.
+
+    `request.user` is the caller.  `request.auth` has `authenticated` and the token's scopes, so that
+    `@requires("authenticated")` and `@requires("reports:read")` work.
+    """
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         found = identity(conn)
@@ -147,6 +155,7 @@ class IdentityBackend(AuthenticationBackend):
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:
-    """`scope` is one text (RFC 8693 section 4.2), `scp` of Entra and Okta a text or a list."""
+    """The scopes of a token: `scope` is one text (RFC 8693 section 4.2), `scp` of Entra and Okta is a text or a
+    list."""
     found = claims.get("scopes") or claims.get("scope") or claims.get("scp") or ()
     return found.split() if isinstance(found, str) else [each for each in found if isinstance(each, str)]

@@ -115,7 +115,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_wsgi_only_deployment_is_told_that_nothing_serves_the_gateway(company: Company, project: Path) -> None:
     (message,) = found(company.settings(), WSGI_APPLICATION="acmesite.wsgi.application")
     assert (message.id, message.is_serious()) == ("llmgate.W003", False)
-    assert "WSGI_APPLICATION alone cannot serve it" in message.msg
+    assert "WSGI cannot serve the gateway, and no asgi.py calls" in message.msg
 
 
 @pytest.mark.parametrize("setting", ["ASGI_APPLICATION", "WSGI_APPLICATION"])
@@ -151,8 +151,8 @@ def test_check_says_what_the_setting_means(company: Company) -> None:
         text = told("llmgate_check", "claude-opus-5")
     assert text.startswith("LLMGATE: good\n  callers: strict, tokens of claude-code-lab; rules: 1\n")
     assert f"  claude-opus-5: gpt-4o-mini at openai ({company.base_url})\n" in text
-    assert "people who are logged in to this site may call" in text
-    assert text.endswith("usage is kept in this site's database\n")
+    assert "users who are logged in to this site may call" in text
+    assert text.endswith("usage records are written to this site's database\n")
     del app
 
 
@@ -194,7 +194,7 @@ def test_mint_can_speak_for_a_user_of_the_site(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--user", "nobody"], "no user is named 'nobody'"),
-        (["--claim", "team"], "'team' is not name=value"),
+        (["--claim", "team"], "'team' is not of the form name=value"),
         (["--ttl", "soon"], "not a duration: 'soon'"),
     ],
 )

@@ -158,7 +158,9 @@ async def test_while_the_database_fails_records_wait(
         for number in range(3):
             ledger.emit(record(number))
             settle(thread)
-    assert [entry.message for entry in caplog.records] == ["usage records wait, the database fails"]
+    assert [entry.message for entry in caplog.records] == [
+        "the site's database does not work; usage records wait in memory"
+    ]
     ledger.emit(record(3))
     await ledger.aclose()
     assert await UsageRecord.objects.acount() == 4
@@ -176,7 +178,9 @@ async def test_where_no_thread_can_be_had_the_next_record_is_another_try(
         full.setattr(threading.Thread, "start", refused)
         for number in range(20):
             ledger.emit(record(number))
-    assert [entry.message for entry in caplog.records] == ["usage records wait, the database fails"]
+    assert [entry.message for entry in caplog.records] == [
+        "the site's database does not work; usage records wait in memory"
+    ]
     ledger.emit(record(20))
     await ledger.aclose()
     assert await UsageRecord.objects.acount() == 21
@@ -228,7 +232,7 @@ def test_a_record_that_no_row_can_hold_does_not_hold_up_the_others(
     first, third = UsageRecord.objects.order_by("request_id")
     assert (first.request_id, third.request_id) == ("req_1", "req_3")
     assert (third.error, third.provider, third.fields) == ("ab", "x" * 128, {"team": ["cd"]})
-    assert "the database cannot hold usage record req_2: OverflowError" in caplog.text
+    assert "the database refuses usage record req_2 (OverflowError)" in caplog.text
     assert caplog.records[0].levelno == logging.ERROR
 
 

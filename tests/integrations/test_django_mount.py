@@ -47,9 +47,9 @@ def test_the_prefix_is_the_hosts_choice(company: Company, serve: Callable[..., s
     ("changed", "says"),
     [
         (None, "the Django setting LLMGATE is missing"),
-        ([], "the Django setting LLMGATE is no dict"),
+        ([], "the Django setting LLMGATE is not a dict"),
         ({"modells": []}, r"modells: unknown key \(did you mean models\?\)"),
-        ({"auth": {"django_session": "yes"}}, "auth.django_session: True or False is needed"),
+        ({"auth": {"django_session": "yes"}}, "auth.django_session: must be True or False"),
         ({"policy": {"rules": ["jwt.team =="]}}, r"policy.rules\[0\]"),
         ({"usage": {"ledger": {"url": "django", "keep": "long"}}}, "usage.ledger.keep: not a duration: 'long'"),
         ({"usage": {"ledger": {"url": "django", "journal": "x"}}}, "usage.ledger.journal"),

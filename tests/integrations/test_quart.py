@@ -71,8 +71,8 @@ def test_a_gateway_that_was_made_already_is_taken(company: Company, serve: Calla
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        (None, r'app.config\["LLMGATE"\] is missing or no dict'),
-        ([], "is missing or no dict"),
+        (None, r'app.config\["LLMGATE"\] is missing or not a dict'),
+        ([], "is missing or not a dict"),
         ("none.yaml", "cannot read .*none.yaml"),
         ({"modells": []}, "modells: unknown key"),
     ],

@@ -1,4 +1,4 @@
-"""`manage.py llmgate_check`: what is wrong with LLMGATE, or what it means."""
+"""`manage.py llmgate_check`: checks the setting LLMGATE and shows what it means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from llmgate_django.models import UsageRecord
 
 
 class Command(BaseCommand):
-    help = "Say what is wrong with the setting LLMGATE, with the exact place, or where each model name is routed to."
+    help = (
+        "Check the setting LLMGATE: report errors with their exact place, or show where each model name is routed to."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,17 +37,17 @@ class Command(BaseCommand):
         for line in lines:
             self.stdout.write(f"  {line}")
         if site.session:
-            self.stdout.write("  people who are logged in to this site may call, as far as the rules let them")
+            self.stdout.write("  users who are logged in to this site may call, as far as the rules allow it")
         if site.ledger:
-            self._look_for_table()
-            self.stdout.write("  usage is kept in this site's database")
+            self._check_table()
+            self.stdout.write("  usage records are written to this site's database")
 
-    def _look_for_table(self) -> None:
+    def _check_table(self) -> None:
         table = UsageRecord._meta.db_table
         database = router.db_for_write(UsageRecord)
         try:
             found = table in connections[database].introspection.table_names()
         except DatabaseError as error:
-            raise CommandError(f"the database {database!r} does not answer: {error}") from None
+            raise CommandError(f"the database {database!r} does not work: {error}") from None
         if not found:
             raise CommandError(f"the database {database!r} has no table {table}: run `manage.py migrate`")

@@ -1,4 +1,4 @@
-"""`manage.py llmgate_mint`: a token of the mock identity provider, alone on standard output."""
+"""`manage.py llmgate_mint`: a token of the mock identity provider.  Standard output has the token and nothing else."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from llmgate_django.conf import parse_age
 
 class Command(BaseCommand):
     help = (
-        "Print a token of the mock identity provider, for trying things out. Its key is made on first use and kept in "
-        "the folder, with the public half in jwks.json for LLMGATE to name."
+        "Print a token of the mock identity provider, for trials. Its key is created at the first use and kept in the "
+        "folder; the public key is in jwks.json there, for the setting LLMGATE."
     )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         folder = Path(getattr(settings, "BASE_DIR", "."), ".llmgate")
-        parser.add_argument("--user", help="a user of this site: the token has the name, email and groups")
+        parser.add_argument("--user", help="a user of this site, whose name, email and groups are in the token")
         parser.add_argument(
             "--claim", metavar="K=V", action="append", default=[], help="another claim, as JSON or text"
         )
-        parser.add_argument("--ttl", default="1h", help="how long it is good for: 1h, 7d (1h)")
-        parser.add_argument("--dir", default=str(folder), help=f"where the key is ({folder})")
+        parser.add_argument("--ttl", default="1h", help="lifetime of the token: 1h, 7d (1h)")
+        parser.add_argument("--dir", default=str(folder), help=f"folder of the key ({folder})")
 
     def handle(self, *args: Any, user: str | None, claim: list[str], ttl: str, dir: str, **options: Any) -> None:
-        claims = (_of_user(user) if user else {}) | dict(map(_pair, claim))
+        claims = (_user_claims(user) if user else {}) | dict(map(_parse_claim, claim))
         try:
             seconds = parse_age(ttl, "--ttl").total_seconds()
             idp = MockIdP.in_folder(dir)
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         self.stdout.write(idp.mint(claims, ttl=seconds))
 
 
-def _of_user(name: str) -> dict[str, Any]:
+def _user_claims(name: str) -> dict[str, Any]:
     if not apps.is_installed("django.contrib.auth"):
         raise CommandError("--user needs django.contrib.auth in INSTALLED_APPS")
     from django.contrib.auth import get_user_model
@@ -57,13 +57,14 @@ def _of_user(name: str) -> dict[str, Any]:
         claims = identity_of(model._default_manager.get_by_natural_key(name)).claims
     except model.DoesNotExist:
         raise CommandError(f"no user is named {name!r}") from None
+    # The mock provider is the issuer of its tokens.
     return {key: value for key, value in claims.items() if key != "iss"}
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _parse_claim(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise CommandError(f"{text!r} is not name=value")
+        raise CommandError(f"{text!r} is not of the form name=value")
     try:
         return name, json.loads(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`manage.py llmgate_prune`: delete old records of usage; for a nightly job."""
+"""`manage.py llmgate_prune`: deletes old usage records; for a nightly job."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from llmgate_django.conf import parse_age, read
 from llmgate_django.models import UsageRecord
 
 BATCH = 1000
-"""Rows of one statement: a site goes on writing meanwhile."""
+"""Rows of one statement; the site writes between two of them."""
 
 
 class Command(BaseCommand):
-    help = "Delete records of usage that are older than usage.ledger.keep."
+    help = "Delete usage records older than usage.ledger.keep."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--keep", help="instead of usage.ledger.keep: 90d, 4w")
-        parser.add_argument("--dry-run", action="store_true", help="only say how many there are")
+        parser.add_argument("--keep", help="age, in place of usage.ledger.keep: 90d, 4w")
+        parser.add_argument("--dry-run", action="store_true", help="only count them")
 
     def handle(self, *args: Any, keep: str | None, dry_run: bool, **options: Any) -> None:
         try:
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         except SettingsError as error:
             raise CommandError(str(error)) from None
         if age is None:
-            raise CommandError("usage.ledger.keep says no time; name one with --keep")
+            raise CommandError("usage.ledger.keep is None, so records are kept for ever: give an age with --keep")
         old = UsageRecord.objects.filter(time__lt=timezone.now() - age).order_by("id")
         count = old.count() if dry_run else _delete(old)
         self.stdout.write(f"{count} {'record' if count == 1 else 'records'} {'would be ' if dry_run else ''}deleted")

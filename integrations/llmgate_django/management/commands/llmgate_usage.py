@@ -1,4 +1,4 @@
-"""`manage.py llmgate_usage`: requests, tokens and cost, summed by what you choose."""
+"""`manage.py llmgate_usage`: requests, tokens and cost by group."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from llmgate_django.conf import parse_age, read
 from llmgate_django.models import UsageRecord
 from llmgate_django.report import GROUPS, MEASURES, as_csv, summarise
 
-_WORDS = f"one or more of {', '.join(GROUPS)}, and the names in usage.fields"
+_GROUPS_HELP = f"one or more of {', '.join(GROUPS)}, and the names in usage.fields"
 
 
 class Command(BaseCommand):
-    help = "Requests, tokens and cost of the site's ledger, summed by what you choose."
+    help = "Show requests, tokens and cost of the site's usage records by group."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--by", default="model", help=f"{_WORDS} (model)")
-        parser.add_argument("--since", default="7d", help="how far back: 12h, 7d, 4w (7d)")
+        parser.add_argument("--by", default="model", help=f"{_GROUPS_HELP} (model)")
+        parser.add_argument("--since", default="7d", help="range of time until now: 12h, 7d, 4w (7d)")
         parser.add_argument("--format", choices=["table", "csv", "json"], default="table")
 
     def handle(self, *args: Any, by: str, since: str, format: str, **options: Any) -> None:
@@ -40,16 +40,19 @@ class Command(BaseCommand):
         elif not rows:
             self.stdout.write(f"no records in the last {since}")
         else:
-            self.stdout.write(_table(header, [[_cell(value) for value in row.values()] for row in rows], len(names)))
+            self.stdout.write(
+                _table(header, [[_format_cell(value) for value in row.values()] for row in rows], len(names))
+            )
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4f}"
     return f"{value:,}" if isinstance(value, int) else "-" if value in (None, "") else str(value)
 
 
 def _table(header: list[str], rows: list[list[str]], texts: int) -> str:
+    """A table as text.  The first `texts` columns are left-aligned, the others (numbers) right-aligned."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: list[str]) -> str:

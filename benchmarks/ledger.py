@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from asgi_llmgate.page.filters import Query
-from asgi_llmgate.page.queries import Numbers, Series
+from asgi_llmgate.page.queries import LedgerQueries
 from asgi_llmgate.page.rendering import Renderer
+from asgi_llmgate.page.series import Series
 from asgi_llmgate.usage import AccessLog, Sink, UsageRecord
 from asgi_llmgate.usage.ledger import Database, Ledger, parse_url
 
@@ -135,7 +136,7 @@ def main(rows: int) -> None:
         print(f"| drained into SQLite, with sums, a second | {inserted:,.0f} records |")
         size = (folder / "ledger.db").stat().st_size
         print(f"| SQLite file, a call | {size / rows:,.0f} bytes |")
-        numbers, renderer = Numbers(database), Renderer()
+        numbers, renderer = LedgerQueries(database), Renderer()
         for query in (
             b"range=24h",
             b"range=7d",

@@ -1,4 +1,5 @@
-"""The command `llmgate`.  Each subcommand is imported when it is called, so that `mint` does not wait for the rest."""
+"""The command `llmgate`.  Each subcommand's module is imported only when it is used, so that `llmgate mint` is
+quick."""
 
 from __future__ import annotations
 
@@ -11,18 +12,19 @@ from asgi_llmgate._version import __version__
 from asgi_llmgate.errors import SettingsError
 
 _COMMANDS = {
-    "demo": ("demo", "Run the lab on this machine: model, gateway, scenarios."),
-    "serve": ("serve", "Serve a gateway by itself."),
-    "check": ("check", "Say what is wrong with the settings, or what they mean."),
+    "demo": ("demo", "Run the lab on this machine: model server, gateway, scenarios."),
+    "serve": ("serve", "Serve a gateway without a host app."),
+    "check": ("check", "Check the settings, and show what they mean."),
     "schema": ("schema", "Print the settings as JSON Schema, for editors."),
     "mint": ("mint", "Print a token of the mock identity provider."),
     "jwks": ("jwks", "Print the mock identity provider's public keys."),
     "policy": ("policy", "Test and explain rules."),
-    "usage": ("usage", "Say what the ledger has written down."),
+    "usage": ("usage", "Show usage from the ledger."),
 }
+"""Command -> (its module in this package, its line in `llmgate --help`)."""
 
 
-class _Lazy(click.Group):
+class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -35,16 +37,17 @@ class _Lazy(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, says) for name, (_, says) in _COMMANDS.items()])
+            formatter.write_dl([(name, help) for name, (_, help) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Every command reads settings; an error in them is a message for the user and no traceback.
         try:
             return super().invoke(ctx)
         except SettingsError as error:
             raise click.ClickException(str(error)) from None
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="llmgate")
 def main() -> None:
     """An LLM gateway that your own web app mounts."""

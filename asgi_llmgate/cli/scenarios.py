@@ -1,4 +1,4 @@
-"""The lab's scenarios: what is asked, and what has to come back."""
+"""The lab's scenarios: requests and their expected results."""
 
 from __future__ import annotations
 
@@ -16,36 +16,40 @@ QUESTION = "In one sentence, what is an API gateway?"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`team` is whose token goes along, None for no token; `stated` judges the status and the text that comes back."""
+    """One request.  `team`: the claim of its token, None for a request without a token.  `expected`: whether a status
+    and the text of a response are the expected result."""
 
     request: str
     team: str | None
-    stated: Callable[[int, str], bool]
+    expected: Callable[[int, str], bool]
     stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Result:
+    """The result of a scenario; `text` is the error message, or the model and its text."""
+
     request: str
     status: int
-    told: str
-    as_stated: bool
+    text: str
+    as_expected: bool
 
 
 SCENARIOS = (
-    Scenario("no token", None, lambda status, told: status == 401 and "no bearer token found" in told),
+    Scenario("no token", None, lambda status, text: status == 401 and "no bearer token found" in text),
     Scenario(
-        "a token of team marketing", "marketing", lambda status, told: status == 403 and "authorization failed" in told
+        "a token of team marketing", "marketing", lambda status, text: status == 403 and "authorization failed" in text
     ),
-    Scenario("a token of team data-platform", "data-platform", lambda status, told: status == 200 and bool(told)),
-    Scenario("the same, streamed", "data-platform", lambda status, told: status == 200 and bool(told), stream=True),
+    Scenario("a token of team data-platform", "data-platform", lambda status, text: status == 200 and bool(text)),
+    Scenario("the same, streamed", "data-platform", lambda status, text: status == 200 and bool(text), stream=True),
 )
 
 
-def run(scenario: Scenario, base: str, idp: MockIdP, model: str) -> Seen:
-    """Send the same Anthropic Messages body that Claude Code would send, and look at what comes back.
+def run(scenario: Scenario, base: str, idp: MockIdP, model: str) -> Result:
+    """Send the request to the gateway at `base`.
 
-    The token is minted for `model`, as the lab's entitlement has it.
+    The body is in the Messages format, as Claude Code sends it.  The token allows `model`, as the lab's policy
+    requires.
     """
     headers = {"anthropic-version": "2023-06-01"}
     if scenario.team is not None:
@@ -56,24 +60,29 @@ def run(scenario: Scenario, base: str, idp: MockIdP, model: str) -> Seen:
         "stream": scenario.stream,
         "messages": [{"role": "user", "content": QUESTION}],
     }
-    answer = httpx.post(f"{base}/v1/messages", json=body, headers=headers, timeout=120, trust_env=False)
+    response = httpx.post(f"{base}/v1/messages", json=body, headers=headers, timeout=120, trust_env=False)
     try:
-        told = _streamed(answer.text) if scenario.stream and answer.status_code == 200 else _whole(answer.json())
+        text = (
+            _text_of_stream(response.text)
+            if scenario.stream and response.status_code == 200
+            else _text_of_message(response.json())
+        )
     except (ValueError, KeyError, TypeError, IndexError):
-        told = ""
-    return Seen(scenario.request, answer.status_code, told, scenario.stated(answer.status_code, told))
+        text = ""
+    return Result(scenario.request, response.status_code, text, scenario.expected(response.status_code, text))
 
 
-def _whole(message: Any) -> str:
+def _text_of_message(message: Any) -> str:
     if message["type"] == "error":
         return str(message["error"]["message"])
     text = " ".join(block["text"] for block in message["content"] if block["type"] == "text")
     return f"{message['model']}: {text}" if text else ""
 
 
-def _streamed(text: str) -> str:
+def _text_of_stream(text: str) -> str:
     events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+    # A stream that was cut off, or ended by `event: error`, is not a result.
     if events[-1]["type"] != "message_stop":
         return ""
-    words = "".join(event["delta"].get("text", "") for event in events if event["type"] == "content_block_delta")
-    return f"{events[0]['message']['model']}: {words}" if words else ""
+    parts = "".join(event["delta"].get("text", "") for event in events if event["type"] == "content_block_delta")
+    return f"{events[0]['message']['model']}: {parts}" if parts else ""

@@ -1,4 +1,4 @@
-"""`llmgate usage`: what the ledger has written down."""
+"""`llmgate usage`: reports, the latest records and retention of the ledger."""
 
 from __future__ import annotations
 
@@ -19,33 +19,46 @@ from asgi_llmgate.errors import SettingsError
 if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Database, Ledger
 
-_POLL = 1.0
-_MOST = 1000
+_POLL_INTERVAL = 1.0
+"""Seconds between two reads of `tail --follow`."""
+
+_MAX_NEW = 1000
+"""Records of one such read."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _config(command: F) -> F:
     return click.option(
-        "--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings; they say where."
+        "--config",
+        default="llmgate.yaml",
+        show_default=True,
+        type=click.Path(),
+        help="The settings file with `usage.ledger`.",
     )(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def usage() -> None:
-    """What the ledger has written down: reports, the latest calls, retention."""
+    """Show usage from the ledger, and delete old records."""
 
 
 @usage.command()
 @_config
-@click.option("--by", default="model", show_default=True, help="Group by: user, model, team (a usage field), day, ...")
-@click.option("--since", default="7d", show_default=True, help="How far back: 12h, 7d, 4w.")
+@click.option(
+    "--by",
+    default="model",
+    show_default=True,
+    help="Groups, separated by commas: user, model, team (a usage field), day, ...",
+)
+@click.option("--since", default="7d", show_default=True, help="Range of time until now: 12h, 7d, 4w.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def report(config: str, by: str, since: str, form: str) -> None:
-    """Requests, tokens and cost, summed by what you choose.
+    """Requests, tokens and cost by group.
 
-    Groups: user, model (that was sent), asked (the model that was asked for), provider, backend, outcome, reason, rule,
-    issuer, client, tool, day, hour, and each name in usage.fields.  By tool, a call of two tools counts for each.
+    Groups: user, model (that was sent), asked (the model that the client asked for), provider, backend, outcome,
+    reason, rule, issuer, client, tool, day, hour, and each name in usage.fields.  By tool, a call of two tools counts
+    for both.
     """
     from asgi_llmgate.usage.ledger.report import MEASURES, safe_cell, summarise
 
@@ -61,13 +74,17 @@ def report(config: str, by: str, since: str, form: str) -> None:
         click.echo(json.dumps(rows, indent=2))
     elif form == "csv":
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\r\n")  # or a lone CR would stand unquoted
+        writer = csv.writer(out, lineterminator="\r\n")  # the writer quotes a lone CR only then
         writer.writerow(header)
         writer.writerows([*map(safe_cell, line.group), *line.measures()] for line in lines)
         click.echo(out.getvalue(), nl=False)
     elif lines:
         click.echo(
-            _table(header, [[*_named(line.group), *map(_number, line.measures())] for line in lines], len(names))
+            _table(
+                header,
+                [[*_group_cells(line.group), *map(_format_number, line.measures())] for line in lines],
+                len(names),
+            )
         )
     else:
         click.echo(f"no records in the last {since}")
@@ -75,11 +92,11 @@ def report(config: str, by: str, since: str, form: str) -> None:
 
 @usage.command()
 @_config
-@click.option("-n", "--lines", "count", default=20, show_default=True, help="How many to begin with.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with those that are still to come.")
+@click.option("-n", "--lines", "count", default=20, show_default=True, help="Number of records to begin with.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new records until Ctrl-C.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def tail(config: str, count: int, follow: bool, form: str) -> None:
-    """The latest records."""
+    """Show the latest records."""
     from asgi_llmgate.usage.ledger.report import latest
 
     show = _as_json if form == "json" else _as_text
@@ -92,19 +109,19 @@ def tail(config: str, count: int, follow: bool, form: str) -> None:
                     last = row["id"]
             if not follow:
                 return
-            count = _MOST
-            time.sleep(_POLL)
+            count = _MAX_NEW
+            time.sleep(_POLL_INTERVAL)
 
 
 @usage.command()
 @_config
-@click.option("--keep", help="Instead of usage.ledger.keep: 90d, 4w.")
+@click.option("--keep", help="Age, in place of usage.ledger.keep: 90d, 4w.")
 def prune(config: str, keep: str | None) -> None:
-    """Delete records that are older than usage.ledger.keep, as the running gateway does once an hour."""
+    """Delete records older than usage.ledger.keep.  A running gateway does this once an hour."""
     settings = _settings(config)
     keep = keep or _ledger_settings(settings).keep
     if keep is None:
-        raise click.ClickException("usage.ledger.keep is null: everything is kept; name a time with --keep")
+        raise click.ClickException("usage.ledger.keep is null, so records are kept for ever: give an age with --keep")
     seconds = parse_duration(keep, "--keep")
     with _database(settings, config) as database:
         deleted = database.prune(int(time.time() - seconds))
@@ -114,9 +131,9 @@ def prune(config: str, keep: str | None) -> None:
 @usage.command()
 @_config
 def drain(config: str) -> None:
-    """Insert what ended processes have left in the journal, as any running gateway does by itself."""
+    """Insert the records in the journal of processes that have ended.  A running gateway does this by itself."""
     if not _ledger(_settings(config), config).drain():
-        raise click.ClickException("the database does not work; the records stay in the journal")
+        raise click.ClickException("the ledger's database does not work; the records stay in the journal")
 
 
 def _settings(config: str) -> Settings:
@@ -125,7 +142,7 @@ def _settings(config: str) -> Settings:
 
 def _ledger_settings(settings: Settings) -> LedgerSettings:
     if settings.usage.ledger is None:
-        raise SettingsError("there is no ledger", path="usage.ledger", hint="`usage: {ledger: {}}` makes one")
+        raise SettingsError("the settings have no ledger", path="usage.ledger", hint="add `usage: {ledger: {}}`")
     return settings.usage.ledger
 
 
@@ -137,7 +154,7 @@ def _ledger(settings: Settings, config: str) -> Ledger:
 
 @contextmanager
 def _database(settings: Settings, config: str) -> Iterator[Database]:
-    """The database of the ledger; what goes wrong with it is told without addresses and passwords."""
+    """The database of the ledger.  Its errors become messages without addresses and passwords."""
     database = _ledger(settings, config).database
     from sqlalchemy.exc import DBAPIError
 
@@ -149,21 +166,21 @@ def _database(settings: Settings, config: str) -> Iterator[Database]:
     except NewerSchema as error:
         raise click.ClickException(str(error)) from None
     except DBAPIError as error:
-        raise click.ClickException(f"the database does not work: {type(error.orig).__name__}") from None
+        raise click.ClickException(f"the ledger's database does not work: {type(error.orig).__name__}") from None
     finally:
         database.close()
 
 
-def _named(group: Sequence[str]) -> list[str]:
+def _group_cells(group: Sequence[str]) -> list[str]:
     return [_printable(value) or "-" for value in group]
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """Columns under their names; the first `texts` to the left, numbers to the right."""
+    """A table as text.  The first `texts` columns are left-aligned, the others (numbers) right-aligned."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for row in (header, *rows):
@@ -200,5 +217,5 @@ def _as_text(row: Mapping[str, Any]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without what a terminal would obey: a claim may hold escape sequences."""
+    """The text with `?` for control characters: a claim may contain escape sequences for the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,4 +1,4 @@
-"""The usage page: what the ledger says, to be looked at in a browser."""
+"""The usage page: a ledger's numbers and calls, in a browser."""
 
 from __future__ import annotations
 

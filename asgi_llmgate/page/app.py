@@ -2,10 +2,10 @@
 
     GET  /             the page; ?range=7d&team=data-platform filters it
     GET  /calls.csv    the calls of the same range and filters
-    GET  /style.css    the only other thing that it loads, and needs no login
+    GET  /style.css    the only other file that the page loads; it needs no login
 
-It reads and never writes, runs no script, and loads nothing from elsewhere; the headers say so to the browser.  Who may
-look is for the host to say: a browser sends no Bearer token, so `page_auth` looks at the host's own session.
+The page only reads.  It runs no script and loads nothing from other servers; its response headers forbid both.  Who may
+see it is decided by the host's `page_auth`, from the host's own session, because a browser sends no bearer token.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.errors import ClientGone, SettingsError
 from asgi_llmgate.page.filters import Query
 from asgi_llmgate.page.login_link import OneTimeLink
-from asgi_llmgate.page.queries import Numbers, Series, Visible
+from asgi_llmgate.page.queries import LedgerQueries
 from asgi_llmgate.page.rendering import Renderer
+from asgi_llmgate.page.series import Series, Visible
 from asgi_llmgate.usage.ledger import Database, NewerSchema, parse_url
 from asgi_llmgate.usage.ledger.report import format_time, safe_cell
 from asgi_llmgate.usage.ledger.schema import NANO
@@ -44,12 +45,18 @@ T = TypeVar("T")
 
 Viewer = Mapping[str, Any] | bool | str | None
 PageAuth = Callable[[Scope], Viewer | Awaitable[Viewer]]
-"""Who looks: a mapping of what is known of them (for `see`), True where nothing is; a text is the address of a login
-that the browser is sent to.  Everything else is a refusal: None, False, a mapping or text with nothing in it, and, with
-a word in the log, what is none of these."""
+"""Returns who looks at the page.
 
-_AWAY = (DBAPIError, NewerSchema)
+A mapping is the viewer's attributes (for `see`), True a viewer without attributes, a text the URL of a login page that
+the browser is sent to.  Everything else refuses access: None, False, an empty mapping or text, and, with an error in
+the log, an object of any other type.
+"""
+
+# Errors that mean: the database cannot be read now.
+_UNAVAILABLE = (DBAPIError, NewerSchema)
+
 _THREADS = 2
+"""Threads that read the database."""
 
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -73,33 +80,33 @@ _COLUMNS = (
 
 
 class UsagePage:
-    """Shows the ledger in `database` (or at that URL) to whom `page_auth` lets in.
+    """An ASGI app that shows the ledger in `database` (or at that URL) to viewers that `page_auth` accepts.
 
-    `see` narrows what a viewer is shown: a CEL expression over `viewer` (what `page_auth` gave) and `record` (`user`,
-    `model`, `outcome`, ... and the usage fields), such as `viewer.role == "admin" || record.team == viewer.team`.
-    Only records for which it is true count; where it cannot be evaluated it is not.  Raises SettingsError for one that
-    is no expression.
+    `see` limits what a viewer sees: a CEL expression over `viewer` (the result of `page_auth`) and `record` (`user`,
+    `model`, `outcome`, ... and the usage fields), such as `viewer.role == "admin" || record.team == viewer.team`.  Only
+    records for which it is true are counted and listed; an expression that fails counts as false.  Raises SettingsError
+    if it is not valid.
     """
 
     def __init__(self, database: Database | str, *, page_auth: PageAuth, see: str | None = None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
-        self._numbers = Numbers(self._database)
+        self._queries = LedgerQueries(self._database)
         self._auth = page_auth
         self._see = None if see is None else compile_rule(see, variables={"viewer": None, "record": None})
         self._render = Renderer()
         self._threads: ThreadPoolExecutor | None = None
-        self._told = False
+        self._logged = False
         self._paths = {"/": self._page, "/calls.csv": self._csv}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, page_auth: PageAuth, see: str | None = None) -> UsagePage:
-        """The page of the ledger that a settings file describes.  Raises SettingsError, as Gateway.from_file does."""
+        """The page of the ledger in a settings file.  Raises SettingsError, as Gateway.from_file does."""
         from asgi_llmgate.config.schema import read_file, read_settings
 
         settings = read_settings(read_file(path)).usage.ledger
         if settings is None:
             raise SettingsError(
-                "there is no ledger to show", path="usage.ledger", hint="`usage: {ledger: {}}` makes one"
+                "the settings have no ledger to show", path="usage.ledger", hint="add `usage: {ledger: {}}`"
             )
         try:
             url = parse_url(settings.url, Path(path).parent)
@@ -114,13 +121,13 @@ class UsagePage:
             return await refuse_other(scope, send)
         head = scope["method"] == "HEAD"
         if scope["method"] not in ("GET", "HEAD"):
-            return await _say(send, 405, "the usage page is read-only", (b"allow", b"GET, HEAD"))
+            return await _respond_text(send, 405, "the usage page is read-only", (b"allow", b"GET, HEAD"))
         path = local_path(scope)
         if path == "/style.css":
             return await respond(send, 200, [*_HEADERS[1:], _CSS], self._render.style, head=head)
-        answer = self._paths.get(path)
-        if answer is None:
-            return await _say(send, 404, "no such page", head=head)
+        endpoint = self._paths.get(path)
+        if endpoint is None:
+            return await _respond_text(send, 404, "no such page", head=head)
         query = Query.parse(scope.get("query_string", b""))
         if isinstance(self._auth, OneTimeLink) and (cookie := self._auth.redeem(scope)) is not None:
             where = f"{scope.get('root_path', '')}/{query.link()}"
@@ -128,43 +135,48 @@ class UsagePage:
         viewer = self._auth(scope)
         if inspect.isawaitable(viewer):
             viewer = await viewer
+        # A text with control characters would be a header injection; it is refused below.
         if isinstance(viewer, str) and viewer.isprintable() and viewer.strip():
             return await _redirect(send, viewer)
         if viewer is not True and not (isinstance(viewer, Mapping) and viewer):
-            self._tell(viewer)
-            return await _say(send, 403, "you are not logged in, or may not see this page", head=head)
+            self._log_wrong_type(viewer)
+            return await _respond_text(send, 403, "you are not logged in, or you may not see this page", head=head)
         visible = partial(self._visible, viewer if isinstance(viewer, Mapping) else {})
-        await answer(scope, receive, send, query, visible)
+        await endpoint(scope, receive, send, query, visible)
         return None
 
     async def startup(self) -> None:
-        """Nothing has to be opened before the first request."""
+        """For `mount`.  Does nothing: everything is opened at the first request."""
 
     async def shutdown(self) -> None:
-        """Close the connections to the database.  May be repeated; the page may be used again."""
+        """Close the connections to the database.  A later request opens them again."""
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown(wait=False)
         self._database.close()
 
-    def _tell(self, viewer: object) -> None:
-        """Say once what the host's function should not have returned."""
+    def _log_wrong_type(self, viewer: object) -> None:
+        """Log once that `page_auth` returned an object of a wrong type."""
         known = viewer is None or isinstance(viewer, (bool, str, Mapping))
-        if not known and not self._told:
-            self._told = True
-            log.error("page_auth returned a %s, which lets nobody in", type(viewer).__name__)
+        if not known and not self._logged:
+            self._logged = True
+            log.error(
+                "page_auth returned a %s, so access is refused: return a mapping, True, a login URL or None",
+                type(viewer).__name__,
+            )
 
     def _visible(self, viewer: Mapping[str, Any], series: Series) -> bool:
         if self._see is None:
             return True
         try:
+            # Exactly True: an expression may also return a text or a number.
             return self._see.evaluate({"viewer": viewer, "record": series}) is True
         except EvaluationError:
             return False
 
-    async def _reading(self, read: Callable[[], T]) -> T:
-        """What reading the database gives, in a thread of the page's own: the loop's are for looking up addresses, and
-        two are enough, since who looks at the page can wait for the one before."""
+    async def _in_thread(self, read: Callable[[], T]) -> T:
+        """Call `read` in a thread."""
+        # Not in the default executor, which resolves host names for the gateway's requests.
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="llmgate-page")
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
@@ -173,12 +185,12 @@ class UsagePage:
         root, now = scope.get("root_path", ""), time.time()
         status = 200
         try:
-            body = await self._reading(
-                lambda: self._render.page(self._numbers.overview(query, visible, now), root, now)
+            body = await self._in_thread(
+                lambda: self._render.page(self._queries.overview(query, visible, now), root, now)
             )
-        except _AWAY:
+        except _UNAVAILABLE:
             self._database.close()
-            status, body = 503, self._render.away(root)
+            status, body = 503, self._render.unavailable(root)
         await respond(send, status, [*_HEADERS, _HTML], body, head=scope["method"] == "HEAD")
 
     async def _csv(self, scope: Scope, receive: Receive, send: Send, query: Query, visible: Visible) -> None:
@@ -186,43 +198,45 @@ class UsagePage:
         headers = [*_HEADERS, (b"content-type", b"text/csv; charset=utf-8"), (b"content-disposition", name)]
         if scope["method"] == "HEAD":
             return await respond(send, 200, headers, b"", head=True)
-        parts = self._lines(query, visible)
+        parts = self._csv_parts(query, visible)
         try:
-            part = await self._reading(partial(next, parts, None))  # before the start, while an error can be told
-        except _AWAY:
-            return await _say(send, 503, "the ledger's database does not work")
+            # Before the response starts, so that an error can still be a 503.
+            part = await self._in_thread(partial(next, parts, None))
+        except _UNAVAILABLE:
+            return await _respond_text(send, 503, "the usage database is not available; try again later")
         with suppress(ClientGone):
             async with ClientConnection(receive, send) as client:
                 await client.start(200, headers)
                 while part is not None:
                     await client.send(part)
-                    part = await self._reading(partial(next, parts, None))
+                    part = await self._in_thread(partial(next, parts, None))
                 await client.end()
         return None
 
-    def _lines(self, query: Query, visible: Visible) -> Iterator[bytes]:
-        """The file in pieces; the first one is its header and, if there are any, the newest calls."""
+    def _csv_parts(self, query: Query, visible: Visible) -> Iterator[bytes]:
+        """The CSV file in parts.  The first one has the header and the newest calls, if there are any."""
         fields: list[str] = []
         header = True
-        for rows in self._numbers.calls(query, visible, time.time()):
+        for rows in self._queries.calls(query, visible, time.time()):
             out = io.StringIO()
             writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
             if header:
+                # Of the newest calls: the whole range would have to be read to know all fields.
                 fields = sorted({name for row in rows for name in row["fields"] or {}})
                 writer.writerow(["time", *_COLUMNS, "cost_usd", *fields])
                 header = False
             for row in rows:
                 cost = None if row["cost_nano"] is None else row["cost_nano"] / NANO
                 own = row["fields"] or {}
-                facts = {**row, "tools": ", ".join(row["tools"] or ())}
-                cells = [format_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(facts[name] for name in _COLUMNS), cost]
+                values = {**row, "tools": ", ".join(row["tools"] or ())}
+                cells = [format_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(values[name] for name in _COLUMNS), cost]
                 writer.writerow([safe_cell(cell) for cell in (*cells, *(own.get(name) for name in fields))])
             yield out.getvalue().encode("utf-8")
         if header:
             yield (",".join(["time", *_COLUMNS, "cost_usd"]) + "\r\n").encode()
 
 
-async def _say(send: Send, status: int, text: str, *more: tuple[bytes, bytes], head: bool = False) -> None:
+async def _respond_text(send: Send, status: int, text: str, *more: tuple[bytes, bytes], head: bool = False) -> None:
     await respond(send, status, [*_HEADERS, _TEXT, *more], f"{text}\n".encode(), head=head)
 
 

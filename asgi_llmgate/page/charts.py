@@ -1,7 +1,7 @@
-"""Geometry of the charts: from numbers to the rectangles, lines and ticks of an SVG.  Pure; the template draws.
+"""The geometry of the charts: from numbers to rectangles, lines and ticks, which the template draws as SVG.  Pure.
 
-A chart is 400 by 170 units, which is close to its size in pixels on a phone and in a third of a desktop's width: its
-11-unit text is 11 pixels on both.
+A chart is 400 by 170 units.  That is about its size in pixels both on a phone and in a third of a desktop's width, so
+that 11 units of text are 11 pixels.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 400, 170
 LEFT, RIGHT, TOP, BOTTOM = 44, 4, 8, 20
+"""Margins around the plot, with room for the labels of the ticks."""
+
 _GAP = 0.18
-_NOTHING = 1e-12
+"""Part of a column's width between two bars."""
+
+_ZERO = 1e-12
+"""Largest value that is drawn as zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
+    """One rectangle; `series` is the index of its name."""
+
     x: float
     y: float
     width: float
@@ -27,13 +34,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
+    """A label at a position on an axis."""
+
     at: float
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a pointer over one place of the time axis is told, and one row of the chart's table."""
+    """One step of the time axis: the text shown under the pointer, and a row of the chart's table."""
 
     x: float
     width: float
@@ -43,7 +52,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`names` are those of the series, in the order of `Bar.series` and of the paths."""
+    """Everything that the template draws.
+
+    `names` are the names of the series, in the order of `Bar.series` and of `paths`.  A dot is (x, y, series).
+    `across` and `up` are the ticks of the two axes.
+    """
 
     title: str
     names: tuple[str, ...]
@@ -57,12 +70,13 @@ class Chart:
 
 
 Show = Callable[[float], str]
+"""Formats a value."""
 
 
 def stacked(
     title: str, names: Sequence[str], rows: Sequence[Sequence[float]], labels: Sequence[str], show: Show
 ) -> Chart:
-    """Bars: one row of values per moment, stacked in the order of `names`."""
+    """A chart of stacked bars.  `rows`: for each step of time the values in the order of `names`."""
     top, up = _scale(max((sum(row) for row in rows), default=0.0), show)
     step = (WIDTH - LEFT - RIGHT) / max(1, len(rows))
     bars = []
@@ -72,7 +86,10 @@ def stacked(
             if value > 0:
                 low, high = _y(below, top), _y(below + value, top)
                 x = LEFT + (index + _GAP / 2) * step
-                bars.append(Bar(_r(x), _r(high), _r(step * (1 - _GAP)), _r(max(low - high, 0.75)), series))
+                # At least 0.75 units high, or a small value beside a large one could not be seen.
+                bars.append(
+                    Bar(_round(x), _round(high), _round(step * (1 - _GAP)), _round(max(low - high, 0.75)), series)
+                )
             below += value
     return _chart(title, names, rows, labels, show, up, bars=bars)
 
@@ -80,7 +97,7 @@ def stacked(
 def lines(
     title: str, names: Sequence[str], rows: Sequence[Sequence[float | None]], labels: Sequence[str], show: Show
 ) -> Chart:
-    """Lines: one row of values per moment, None where there is none; a moment between two such is a dot."""
+    """A chart of lines.  `rows` as in `stacked`; None interrupts the line, and a value between two None is a dot."""
     top, up = _scale(max((value for row in rows for value in row if value is not None), default=0.0), show)
     step = (WIDTH - LEFT - RIGHT) / max(1, len(rows))
     paths, dots = [], []
@@ -91,7 +108,7 @@ def lines(
             if value is None:
                 parts.append([])
             else:
-                parts[-1].append((_r(LEFT + (index + 0.5) * step), _r(_y(value, top))))
+                parts[-1].append((_round(LEFT + (index + 0.5) * step), _round(_y(value, top))))
         paths.append(" ".join("M" + " L".join(f"{x} {y}" for x, y in part) for part in parts if len(part) > 1))
         dots += [(*part[0], series) for part in parts if len(part) == 1]
     return _chart(title, names, rows, labels, show, up, paths=paths, dots=dots)
@@ -112,8 +129,8 @@ def _chart(
     step = (WIDTH - LEFT - RIGHT) / max(1, len(rows))
     columns = tuple(
         Column(
-            _r(LEFT + index * step),
-            _r(step),
+            _round(LEFT + index * step),
+            _round(step),
             label,
             tuple("none" if value is None else show(value) for value in row),
         )
@@ -126,27 +143,31 @@ def _chart(
 
 
 def _across(labels: Sequence[str], step: float) -> tuple[Tick, ...]:
-    """At most four labels, the first and the last of them within the picture."""
+    """At most four labels, none of which is cut off at the sides."""
     every = max(1, math.ceil(len(labels) / 4))
     return tuple(
-        Tick(_r(LEFT + (index + 0.5) * step), labels[index]) for index in range(every // 2, len(labels), every)
+        Tick(_round(LEFT + (index + 0.5) * step), labels[index]) for index in range(every // 2, len(labels), every)
     )
 
 
 def _scale(largest: float, show: Show) -> tuple[float, list[Tick]]:
-    """The value at the top, and ticks at round numbers: 1, 2, 2.5 or 5 times a power of ten."""
-    if largest < _NOTHING:
+    """The value at the top of the plot, and ticks at round numbers: 1, 2, 2.5 or 5 times a power of ten."""
+    if largest < _ZERO:
         return 1.0, [Tick(_y(0, 1), show(0))]
     rough = largest / 3
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     count = math.ceil(largest / step - 1e-9)
-    return step * count, [Tick(_r(_y(step * index, step * count)), show(step * index)) for index in range(count + 1)]
+    return step * count, [
+        Tick(_round(_y(step * index, step * count)), show(step * index)) for index in range(count + 1)
+    ]
 
 
 def _y(value: float, top: float) -> float:
+    # In SVG y grows downwards.
     return HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP)
 
 
-def _r(value: float) -> float:
+def _round(value: float) -> float:
+    # More digits would make the page several times larger.
     return round(value, 2)

@@ -1,4 +1,4 @@
-"""What is asked of the page: a range of time and filters, from the query string and back into links."""
+"""The query string of the page: a range of time, filters and a position.  Read from requests and written into links."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode
 
-_LONGEST = 256
-_OURS = ("range", "before", "key")
-_NONE: Mapping[str, str] = MappingProxyType({})
-_MOST = 16
-_LONGEST_QUERY = 16 * 1024
-"""Bytes: room for as many filters as are taken, each letter escaped."""
+_RESERVED = ("range", "before", "key")
+"""Parameters that are not filters; `key` is a login link's."""
+
+_NO_FILTERS: Mapping[str, str] = MappingProxyType({})
+
+# Limits, since anything may be sent: filters, characters of a value, bytes of the query string.
+_MAX_FILTERS = 16
+_MAX_VALUE = 256
+_MAX_QUERY = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A range that can be chosen: `count` bars of `width` seconds each, from rollups of `grain` seconds."""
+    """A range of time: `count` bars of `width` seconds each, from rollups of `grain` seconds.
+
+    `form` is the strftime format of a bar's start.
+    """
 
     label: str
     count: int
@@ -26,7 +32,7 @@ class Span:
     form: str
 
     def start(self, now: float) -> int:
-        """Unix seconds at which the first bar begins; the last one holds `now`."""
+        """Start of the first bar; the last bar contains `now` (both Unix seconds)."""
         return int(now) - int(now) % self.width - (self.count - 1) * self.width
 
 
@@ -43,8 +49,11 @@ DEFAULT = "24h"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`filters`: dimension (`user`, `model`, `reason`, a usage field) -> the value it must have.  `before`: the latest
-    calls are those with an id below this; 0 for the newest."""
+    """One view of the page.
+
+    `filters`: dimension (`user`, `model`, `reason`, a usage field) -> its value.  `before`: only calls with an id below
+    this are listed; 0 for the newest calls.
+    """
 
     span: str = DEFAULT
     filters: Mapping[str, str] = field(default_factory=dict)
@@ -52,13 +61,15 @@ class Query:
 
     @classmethod
     def parse(cls, query_string: bytes) -> Query:
-        """Whatever a browser sends: what is not understood is left out."""
+        """Parse a query string.  Parameters that are not valid are ignored."""
         try:
-            pairs = dict(parse_qsl(query_string[:_LONGEST_QUERY].decode("latin-1"), max_num_fields=64))
+            pairs = dict(parse_qsl(query_string[:_MAX_QUERY].decode("latin-1"), max_num_fields=64))
         except ValueError:
             return cls()
         span, before = pairs.get("range", DEFAULT), pairs.get("before", "")
-        chosen = {name: value[:_LONGEST] for name, value in list(pairs.items())[:_MOST] if name not in _OURS}
+        chosen = {
+            name: value[:_MAX_VALUE] for name, value in list(pairs.items())[:_MAX_FILTERS] if name not in _RESERVED
+        }
         return cls(
             span if span in SPANS else DEFAULT,
             chosen,
@@ -66,11 +77,11 @@ class Query:
         )
 
     def about(self, names: Collection[str]) -> Query:
-        """The same with those filters only that are about one of these dimensions."""
+        """The same query with only the filters for these dimensions."""
         return replace(self, filters={name: value for name, value in self.filters.items() if name in names})
 
-    def link(self, *, span: str = "", before: int = 0, filters: Mapping[str, str] = _NONE) -> str:
-        """The query string of this with another span or with further filters; it is about the newest calls again unless
-        `before` says otherwise."""
+    def link(self, *, span: str = "", before: int = 0, filters: Mapping[str, str] = _NO_FILTERS) -> str:
+        """The query string of this view with another range, further filters or another position; by default the newest
+        calls."""
         pairs = {"range": span or self.span, **self.filters, **filters}
         return "?" + urlencode(pairs | ({"before": str(before)} if before else {}))

@@ -1,20 +1,21 @@
-"""Numbers as people read them, on a page and in its charts."""
+"""Formats numbers for the page and its charts."""
 
 from __future__ import annotations
 
 
 def count(value: float) -> str:
-    """1,234 in full up to ten thousand; then 12.3k, 4.56M, 7.8G."""
+    """1,234 up to ten thousand, then 12.3k, 4.56M, 7.8G."""
     if value < 10_000:
         return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        # 999,950 would be rounded to 1000k, so it is shown as 1M.
         if value >= size * 0.9995:
             return f"{value / size:.3g}{unit}" if value / size < 999.5 else f"{value / size:,.0f}{unit}"
     return f"{value:,.0f}"
 
 
 def dollars(value: float | None) -> str:
-    """Cents from ten cents on, more digits below, and a dash where nothing is known."""
+    """Two decimals from ten cents on, more below, and a dash if the value is None."""
     if value is None:
         return "–"
     if value == 0:
@@ -29,7 +30,7 @@ def dollars(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """412 ms, 1.24 s, 2 min 5 s."""
+    """412 ms, 1.24 s, 2 min 5 s; a dash if the value is None."""
     if value is None:
         return "–"
     if value < 999.5:
@@ -40,7 +41,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """7%, 0.4%, or nothing of nothing."""
+    """The part as percentage: 7%, 0.4%; 0% if the whole is 0."""
     if not whole:
         return "0%"
     percent = part / whole * 100

@@ -1,6 +1,7 @@
-"""A login for who can read the console: a link that works once and leaves a cookie.
+"""A login without accounts: a link that works once and sets a cookie.
 
-For trying things out and for a machine with one operator; where there are accounts, `page_auth` asks them.
+For trials, and for a machine with one operator who can read the console.  If the host has accounts, `page_auth` should
+use them.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _DAY = 24 * 3600.0
 
 
 class OneTimeLink:
-    """`page_auth` for UsagePage: lets in whoever has used a link from `path()`, for `lifetime` seconds.
+    """`page_auth` for UsagePage: accepts a browser that has opened a link from `path()`, for `lifetime` seconds.
 
-    Links and cookies are those of this process, and only their digests are kept.
+    Links and cookies are valid in this process only; it keeps only their digests.  `now`: Unix seconds.
     """
 
     def __init__(self, *, lifetime: float = _DAY, now: Callable[[], float] = time.time) -> None:
@@ -33,11 +34,11 @@ class OneTimeLink:
         self._sessions: dict[bytes, float] = {}
 
     def path(self) -> str:
-        """What to put behind the page's address: `/?key=...`, good for one use."""
+        """A new link, relative to the page's address: `/?key=...`.  It can be used once."""
         return f"/?key={self._issue(self._keys)}"
 
     def __call__(self, scope: Scope) -> bool:
-        """Whether the request has a cookie of ours."""
+        """Whether the request has a valid cookie of this object."""
         try:
             jar = SimpleCookie(read_headers(scope).get("cookie", ""))
         except CookieError:
@@ -45,7 +46,7 @@ class OneTimeLink:
         return COOKIE in jar and self._is_good(self._sessions, jar[COOKIE].value)
 
     def redeem(self, scope: Scope) -> str | None:
-        """The `set-cookie` value for a request that brings an unused key; None for all others."""
+        """The value of `set-cookie` for a request with an unused key; None for all other requests."""
         (key,) = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[:1]
         if scope["method"] != "GET" or not self._is_good(self._keys, key):
             return None
@@ -60,18 +61,20 @@ class OneTimeLink:
         attributes = "; ".join(name if value is None else f"{name}={value}" for name, value in cookie.items())
         return f"{COOKIE}={self._issue(self._sessions)}; {attributes}"
 
-    def _issue(self, book: dict[bytes, float]) -> str:
+    def _issue(self, tokens: dict[bytes, float]) -> str:
         now = self._now()
-        for digest in [digest for digest, until in book.items() if until <= now]:
-            del book[digest]
+        # Delete expired ones, or links that nobody opens would pile up.
+        for digest in [digest for digest, until in tokens.items() if until <= now]:
+            del tokens[digest]
         token = secrets.token_urlsafe(32)
-        book[_digest(token)] = now + self._lifetime
+        tokens[_digest(token)] = now + self._lifetime
         return token
 
-    def _is_good(self, book: Mapping[bytes, float], token: str) -> bool:
-        return book.get(_digest(token), 0.0) > self._now()
+    def _is_good(self, tokens: Mapping[bytes, float], token: str) -> bool:
+        return tokens.get(_digest(token), 0.0) > self._now()
 
 
 def _digest(token: str) -> bytes:
-    """Looked up instead of the token: a dictionary compares in a time that depends on what it holds."""
+    # The digest is the key of the dictionary, because comparing tokens would take a time that depends on their
+    # contents.
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()

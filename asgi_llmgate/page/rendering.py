@@ -1,8 +1,8 @@
-"""From numbers to HTML: charts are laid out here, templates/ says what goes where.  Everything shown is escaped."""
+"""Renders the page: prepares charts and tables for templates/.  Jinja2 escapes every value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,32 @@ import jinja2
 from asgi_llmgate.page import formatting
 from asgi_llmgate.page.charts import Chart, lines, stacked
 from asgi_llmgate.page.filters import SPANS, Query
-from asgi_llmgate.page.queries import Overview, Sums, Times
+from asgi_llmgate.page.queries import Overview
+from asgi_llmgate.page.sums import Ranked, Times
 from asgi_llmgate.usage.ledger.report import format_time
 from asgi_llmgate.usage.ledger.schema import NANO
 
-_HERE = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent / "templates"
 
-SHOWN = 8
-"""Rows of a breakdown before the rest is summed up."""
+MAX_ROWS = 8
+"""Rows of a breakdown; the number of the others is shown below."""
 
 _FILTERS = {"user": "User", "model": "Model", "outcome": "Outcome", "reason": "Reason"}
-_ALWAYS = ("user", "model")
-"""Breakdowns that are shown even if they say only one thing."""
+"""Dimension -> label of its filter."""
 
-_CHOICES = 200
+_ALWAYS = ("user", "model")
+"""Breakdowns that are shown even if they have only one row."""
+
+_MAX_CHOICES = 200
+"""Options of a filter."""
 
 
 class Renderer:
-    """Holds the templates, compiled."""
+    """Renders the two pages; keeps the compiled templates."""
 
     def __init__(self) -> None:
         self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_HERE),
+            loader=jinja2.FileSystemLoader(_TEMPLATES),
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -46,11 +50,11 @@ class Renderer:
             "clock": format_time,
         }
         self._page = self._templates.get_template("page.html")
-        self._away = self._templates.get_template("away.html")
-        self.style = (_HERE / "style.css").read_bytes()
+        self._unavailable = self._templates.get_template("unavailable.html")
+        self.style = (_TEMPLATES / "style.css").read_bytes()
 
     def page(self, overview: Overview, root: str, now: float) -> bytes:
-        """The whole page; `root` is the path that it is mounted at."""
+        """The page as HTML.  `root`: the path that it is mounted at.  `now`: Unix seconds."""
         query = overview.query
         span = SPANS[query.span]
         total = overview.total
@@ -61,7 +65,7 @@ class Renderer:
             span=span,
             spans=SPANS,
             total=total,
-            denied=formatting.share(total.denied, total.requests),
+            refused=formatting.share(total.refused, total.requests),
             failed=formatting.share(total.failed, total.requests),
             duration=overview.duration,
             first_token=overview.first_token,
@@ -71,17 +75,17 @@ class Renderer:
             tools=_breakdown("tool", overview.tools),
             calling=formatting.share(total.calling, total.requests),
             reasons=overview.reasons,
-            most_denied=max((number for _, number in overview.reasons), default=1),
+            most_refused=max((number for _, number in overview.reasons), default=1),
             filters=list(_filters(query, overview.choices)),
             calls=[_call(row) for row in overview.calls],
             fields=[name for name in shown if name not in _FILTERS],
             older=overview.older,
             now=int(now * 1000),
-        ).encode("utf-8", "replace")
+        ).encode("utf-8", "replace")  # a lone surrogate in a claim cannot be encoded
 
-    def away(self, root: str) -> bytes:
-        """What is shown while the database does not work."""
-        return self._away.render(root=root).encode()
+    def unavailable(self, root: str) -> bytes:
+        """The page that is shown while the database does not work."""
+        return self._unavailable.render(root=root).encode()
 
 
 def _charts(overview: Overview, form: str) -> list[Chart]:
@@ -90,8 +94,8 @@ def _charts(overview: Overview, form: str) -> list[Chart]:
     return [
         stacked(
             "Requests",
-            ("answered", "denied", "failed"),
-            [(each.requests - each.denied - each.failed, each.denied, each.failed) for each in bars],
+            ("ok", "refused", "failed"),
+            [(each.requests - each.refused - each.failed, each.refused, each.failed) for each in bars],
             labels,
             formatting.count,
         ),
@@ -103,30 +107,30 @@ def _charts(overview: Overview, form: str) -> list[Chart]:
             formatting.count,
         ),
         stacked("Cost", ("US dollars",), [(each.cost or 0.0,) for each in bars], labels, formatting.dollars),
-        _timed("Time to first token", overview.first_tokens, labels),
-        _timed("Duration", overview.durations, labels),
+        _times_chart("Time to first token", overview.first_tokens, labels),
+        _times_chart("Duration", overview.durations, labels),
     ]
 
 
-def _timed(title: str, times: Iterable[Times], labels: list[str]) -> Chart:
-    rows = [(each.half, each.most) for each in times]
+def _times_chart(title: str, times: Iterable[Times], labels: list[str]) -> Chart:
+    rows = [(each.median, each.percentile_95) for each in times]
     return lines(title, ("median", "95th percentile"), rows, labels, formatting.milliseconds)
 
 
-def _breakdown(name: str, rows: Sequence[tuple[str, Sums]]) -> dict[str, Any]:
+def _breakdown(name: str, rows: Ranked) -> dict[str, Any]:
     most = max((sums.requests for _, sums in rows), default=1)
     return {
         "name": name,
-        "rows": [(value, sums, round(sums.requests / most * 100, 1)) for value, sums in rows[:SHOWN]],
-        "rest": len(rows) - SHOWN,
+        "rows": [(value, sums, round(sums.requests / most * 100, 1)) for value, sums in rows[:MAX_ROWS]],
+        "rest": len(rows) - MAX_ROWS,
     }
 
 
 def _filters(query: Query, choices: Mapping[str, list[str]]) -> Iterable[dict[str, Any]]:
-    """One select per dimension; what is chosen is among its options even where it has no calls in this range."""
+    """One select per dimension.  The chosen value is always an option, even if the range has no calls of it."""
     for name in dict.fromkeys([*(n for n in choices if n not in _FILTERS), *_FILTERS, *query.filters]):
         chosen = query.filters.get(name, "")
-        values = choices.get(name, [])[:_CHOICES]
+        values = choices.get(name, [])[:_MAX_CHOICES]
         if values or chosen:
             options = values if not chosen or chosen in values else [chosen, *values]
             yield {"name": name, "label": _FILTERS.get(name, name), "options": options, "chosen": chosen}
@@ -137,6 +141,6 @@ def _call(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "cost": None if row["cost_nano"] is None else row["cost_nano"] / NANO,
         "fields": {name: ", ".join(v) if isinstance(v, list) else str(v) for name, v in (row["fields"] or {}).items()},
-        "kind": {"ok": "good", "refused": "denied"}.get(row["outcome"], "bad"),
+        "kind": {"ok": "good", "refused": "refused"}.get(row["outcome"], "bad"),
         "called": bool(row["request_model"]),
     }

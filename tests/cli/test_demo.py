@@ -51,16 +51,16 @@ def free_port() -> str:
 def test_the_scenarios_go_as_stated(demo: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     done = demo("--port", free_port())
     assert done.returncode == 0, done.stdout + done.stderr
-    told = re.findall(r"^  (.+?) {2,}(\d{3})  (.+)$", done.stdout, re.MULTILINE)
-    assert [(request, status) for request, status, _ in told] == [
+    printed = re.findall(r"^  (.+?) {2,}(\d{3})  (.+)$", done.stdout, re.MULTILINE)
+    assert [(request, status) for request, status, _ in printed] == [
         ("no token", "401"),
         ("a token of team marketing", "403"),
         ("a token of team data-platform", "200"),
         ("the same, streamed", "200"),
     ]
-    assert "no bearer token found" in told[0][2]
-    assert "authorization failed" in told[1][2]
-    assert told[2][2].startswith("gpt-4o-mini-2024-07-18: ")
+    assert "no bearer token found" in printed[0][2]
+    assert "authorization failed" in printed[1][2]
+    assert printed[2][2].startswith("gpt-4o-mini-2024-07-18: ")
     lines = re.findall(r'"status":(\d+)', done.stdout)
     assert lines == ["401", "403", "200", "200"]
     assert (tmp_path / ".llmgate" / "private-key.json").stat().st_mode & 0o777 == 0o600
@@ -73,7 +73,7 @@ def test_a_taken_port_is_said_and_another_one_found(demo: Callable[..., subproce
         port = taken.getsockname()[1]
         done = demo("--once", "--port", str(port))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Port {port} is taken; this is on port " in done.stdout
+    assert f"Port {port} is taken; using port " in done.stdout
 
 
 def test_a_model_server_of_ones_own_answers(
@@ -99,7 +99,7 @@ def test_a_scenario_that_goes_otherwise_is_a_failure(
     server = ModelServer([refuse(500, "out of order").always()])
     done = demo("--once", "--port", free_port(), OPENAI_BASE_URL=serve(server) + "/v1")
     assert done.returncode == 1
-    assert "not as stated" in done.stderr
+    assert "not the expected result" in done.stderr
 
 
 def test_made_up_traffic_goes_through_the_gateway_into_the_ledger(
@@ -120,7 +120,7 @@ def test_made_up_traffic_to_a_model_that_costs_money_is_refused(
 ) -> None:
     done = demo("--once", "--traffic", "--port", free_port(), OPENAI_API_KEY="sk-real")
     assert done.returncode == 1
-    assert "would cost real money" in done.stderr
+    assert "which costs money" in done.stderr
 
 
 def test_the_usage_page_is_opened_by_a_link_that_works_once(tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ def test_the_usage_page_is_opened_by_a_link_that_works_once(tmp_path: Path) -> N
         command, stdout=theirs, stdin=subprocess.DEVNULL, env=clean | {"NO_PROXY": "127.0.0.1"}
     ) as demo:
         try:
-            told = b""
-            while b"Serving until Ctrl-C" not in told:
-                told += os.read(ours, 4096)
-            (link,) = re.findall(r"(http://\S+/llm-usage/\?key=\S+)", told.decode())
+            printed = b""
+            while b"Serving until Ctrl-C" not in printed:
+                printed += os.read(ours, 4096)
+            (link,) = re.findall(r"(http://\S+/llm-usage/\?key=\S+)", printed.decode())
             with httpx.Client(trust_env=False, follow_redirects=True) as browser:
                 page = browser.get(link)
                 assert page.url.path == "/llm-usage/"

@@ -101,7 +101,7 @@ def test_a_mistake_is_told(folder: Path, arguments: list[str], says: str) -> Non
 
 def test_settings_without_a_ledger(folder: Path) -> None:
     (folder / "llmgate.yaml").write_text(SETTINGS.replace(", ledger: {keep: 30d}", ""))
-    assert "usage.ledger: there is no ledger" in run("tail").output
+    assert "usage.ledger: the settings have no ledger" in run("tail").output
 
 
 def test_the_latest_records_without_what_a_terminal_would_obey(folder: Path) -> None:

@@ -214,14 +214,14 @@ async def test_a_download_ends_when_its_reader_leaves(page: Make, monkeypatch: p
     monkeypatch.setattr(queries, "_CHUNK", 1)
     read: list[int] = []
     made = page()
-    calls = made._numbers.calls
+    calls = made._queries.calls
 
     def counted(*arguments: Any) -> Any:
         for rows in calls(*arguments):
             read.append(len(rows))
             yield rows
 
-    monkeypatch.setattr(made._numbers, "calls", counted)
+    monkeypatch.setattr(made._queries, "calls", counted)
     async with Driver(made, "GET", "/calls.csv") as client:
         assert (await client.chunk()).startswith(b"time,request_id")
         client.hold()
@@ -252,7 +252,7 @@ async def test_every_view_has_its_numbers(page: Make, query: str) -> None:
 
 async def test_tools_have_a_table_of_their_own(page: Make) -> None:
     body = (await get(page())).body.decode()
-    assert "40% of requests called tools" in body
+    assert "tool calls in 40% of requests" in body
     (table,) = re.findall(r"<h2>By tool</h2>.*?</table>", body, re.DOTALL)
     assert re.findall(r'class="name" title=".*?">(.*?)<', table)[:3] == ["Read", "&lt;script&gt;", "=Bash"]
     assert re.findall(r'class="n">([^<]*)</td>', table)[:3] == ["2", "240", "$2.50"]
@@ -279,7 +279,7 @@ async def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
     page = UsagePage(Database(parse_url("sqlite:///ledger.db", tmp_path)), page_auth=lambda scope: True)
     reply = await get(page)
     assert reply.status == 503
-    assert b"does not work at the moment" in reply.body
+    assert b"The usage database is not available" in reply.body
     assert (await get(page, "/calls.csv")).status == 503
     await page.shutdown()
 
@@ -288,7 +288,7 @@ async def test_the_page_of_a_settings_file(tmp_path: Path) -> None:
     file = tmp_path / "llmgate.yaml"
     settings = "backends: {o: {base_url: http://x}}\nmodels: [{match: '*', use: o}]\n"
     file.write_text(settings)
-    with pytest.raises(SettingsError, match=r"usage.ledger: there is no ledger to show"):
+    with pytest.raises(SettingsError, match=r"usage.ledger: the settings have no ledger to show"):
         UsagePage.from_file(file, page_auth=lambda scope: True)
     file.write_text(settings + "usage: {ledger: {}}\n")
     page = UsagePage.from_file(file, page_auth=lambda scope: True)

@@ -11,7 +11,8 @@ import pytest
 
 from asgi_llmgate.page import queries as module
 from asgi_llmgate.page.filters import SPANS, Query
-from asgi_llmgate.page.queries import Numbers, Overview, Times
+from asgi_llmgate.page.queries import LedgerQueries, Overview
+from asgi_llmgate.page.sums import Times
 from asgi_llmgate.usage.ledger import Database, parse_url
 from asgi_llmgate.usage.ledger.rows import time_ms
 from benchmarks.ledger import calls
@@ -42,7 +43,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def look(database: Database, visible=everything, **options) -> Overview:
-    return Numbers(database).overview(Query(**options), visible, NOW)
+    return LedgerQueries(database).overview(Query(**options), visible, NOW)
 
 
 def within(span: str) -> list:
@@ -54,7 +55,7 @@ def within(span: str) -> list:
 def test_sums_are_those_of_the_records(database: Database, span: str) -> None:
     seen, here = look(database, span=span), within(span)
     assert seen.total.requests == len(here) > 0
-    assert seen.total.denied == sum(each.outcome == "refused" for each in here)
+    assert seen.total.refused == sum(each.outcome == "refused" for each in here)
     assert seen.total.failed == sum(each.outcome == "upstream_error" for each in here)
     assert seen.total.input == sum(each.input_tokens or 0 for each in here)
     assert seen.total.cached == sum(each.cache_read_tokens for each in here)
@@ -123,8 +124,8 @@ def test_times_are_those_of_answered_calls(database: Database) -> None:
     durations = sorted(each.duration_ms for each in within("90d") if each.outcome == "ok")
     seen = look(database, span="90d")
     assert not seen.sampled
-    assert seen.duration.half == pytest.approx(durations[len(durations) // 2], rel=0.02)
-    assert seen.duration.most == pytest.approx(durations[int(len(durations) * 0.95)], rel=0.02)
+    assert seen.duration.median == pytest.approx(durations[len(durations) // 2], rel=0.02)
+    assert seen.duration.percentile_95 == pytest.approx(durations[int(len(durations) * 0.95)], rel=0.02)
 
 
 def test_a_sample_is_close_to_all(database: Database, monkeypatch) -> None:
@@ -132,7 +133,7 @@ def test_a_sample_is_close_to_all(database: Database, monkeypatch) -> None:
     monkeypatch.setattr(module, "SAMPLE", 500)
     seen = look(database, span="90d")
     assert seen.sampled
-    assert seen.first_token.half == pytest.approx(whole.first_token.half, rel=0.1)
+    assert seen.first_token.median == pytest.approx(whole.first_token.median, rel=0.1)
 
 
 def test_the_latest_calls_and_the_ones_before_them_are_all_calls(database: Database) -> None:
@@ -146,14 +147,16 @@ def test_the_latest_calls_and_the_ones_before_them_are_all_calls(database: Datab
     wanted = {each.request_id for each in within("90d") if each.fields.get("team") == "payments"}
     assert len(found) == len(set(found))
     assert set(found) == wanted
-    listed = [row["request_id"] for rows in Numbers(database).calls(Query("90d"), everything, NOW) for row in rows]
+    listed = [
+        row["request_id"] for rows in LedgerQueries(database).calls(Query("90d"), everything, NOW) for row in rows
+    ]
     assert len(listed) == len(set(listed)) == len(within("90d"))
 
 
 def test_a_database_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
     url = parse_url("sqlite:///ledger.db", tmp_path)
     database = Database(url)
-    numbers, now = Numbers(database), time.time()
+    numbers, now = LedgerQueries(database), time.time()
     database.insert([record("1", subject="alice"), record("2", subject="bob")])
     numbers.overview(Query(), everything, now)
     database.close()

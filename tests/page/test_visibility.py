@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.page.filters import Query
-from asgi_llmgate.page.queries import Numbers
+from asgi_llmgate.page.queries import LedgerQueries
 from asgi_llmgate.usage.ledger import Database, parse_url
 from tests.helpers.postgresql import postgresql_server
 from tests.usage.ledger.records import NOON, record
@@ -62,7 +62,7 @@ STEPS = st.lists(st.one_of(INSERT, PRUNE, VIEW, VIEW, REPLACE), min_size=2, max_
 )
 def test_a_viewer_sees_his_own_numbers_and_no_others(make: Make, steps: list[tuple[str, Any]]) -> None:
     """One page for the whole run, over inserts, prunes, and another database in the place of the first."""
-    numbers = Numbers(make())
+    numbers = LedgerQueries(make())
     held: dict[str, tuple[str, int, str]] = {}
     names = count()
     try:
@@ -93,7 +93,7 @@ def test_a_viewer_sees_his_own_numbers_and_no_others(make: Make, steps: list[tup
         numbers._database.close()
 
 
-def assert_sees_only(numbers: Numbers, team: str, held: dict[str, tuple[str, int, str]]) -> None:
+def assert_sees_only(numbers: LedgerQueries, team: str, held: dict[str, tuple[str, int, str]]) -> None:
     his = {name for name, call in held.items() if call[0] == team}
 
     def visible(series: Any) -> bool:
@@ -113,17 +113,17 @@ def assert_sees_only(numbers: Numbers, team: str, held: dict[str, tuple[str, int
 
 def test_what_is_written_while_somebody_looks_is_not_shown_to_him(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """He may see all that there is when the page begins to read, so nothing is filtered; another team calls then."""
-    numbers = Numbers(make())
+    numbers = LedgerQueries(make())
     database = numbers._database
     database.insert([record("mine", fields={"team": "red"})])
-    known = numbers._known
+    series = numbers._series.read
 
     def then_another_calls(connection: Any) -> Any:
-        found = known(connection)
+        found = series(connection)
         database.insert([record("theirs", fields={"team": "blue"})])
         return found
 
-    monkeypatch.setattr(numbers, "_known", then_another_calls)
+    monkeypatch.setattr(numbers._series, "read", then_another_calls)
     seen = numbers.overview(Query("1y"), lambda series: series["team"] == "red", NOW)
     assert [call["request_id"] for call in seen.calls] == ["mine"]
     assert seen.total.requests == sum(bar.requests for bar in seen.bars) == 1
@@ -131,12 +131,12 @@ def test_what_is_written_while_somebody_looks_is_not_shown_to_him(make: Make, mo
 
 
 def test_a_series_is_read_once_while_it_stays(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asgi_llmgate.page import queries as module
+    from asgi_llmgate.page import series as module
 
     read: list[str] = []
-    spoken = module._spoken
-    monkeypatch.setattr(module, "_spoken", lambda row: [read.append(row.subject), spoken(row)][1])
-    numbers = Numbers(make())
+    make_series = module.make_series
+    monkeypatch.setattr(module, "make_series", lambda row: [read.append(row.subject), make_series(row)][1])
+    numbers = LedgerQueries(make())
     database = numbers._database
     database.insert([record(name, subject=name) for name in ("a", "b")])
     for _ in range(3):
@@ -147,5 +147,5 @@ def test_a_series_is_read_once_while_it_stays(make: Make, monkeypatch: pytest.Mo
     assert sorted(read) == ["a", "b", "c"]
     database.prune(MIDNIGHT + 2 * DAY)
     numbers.overview(Query("1y"), lambda series: True, NOW)
-    assert numbers._series == {}
+    assert numbers._series._by_key == {}
     database.close()

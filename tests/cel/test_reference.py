@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import celpy
 import pytest
 from cel_expr_python import cel as google
 from hypothesis import assume, given, settings
@@ -299,3 +300,11 @@ def test_what_celpy_says_about_the_activation_stays_inside(caplog: pytest.LogCap
     with pytest.raises(EvaluationError) as raised:
         ReferenceExpression("jwt.team + 1 == 2", variables=ROOTS).evaluate({"jwt": claims})
     assert "alice" not in f"{raised.value} {vars(raised.value)} {caplog.text}"
+
+
+def test_what_the_host_evaluates_with_celpy_is_logged_as_before(caplog: pytest.LogCaptureFixture) -> None:
+    ReferenceExpression("x == 1", roots={"x": None}).evaluate({"x": 1})
+    caplog.set_level(logging.DEBUG)
+    environment = celpy.Environment()
+    assert environment.program(environment.compile("'al' + 'ice' == 'alice'")).evaluate({})
+    assert "alice" in caplog.text

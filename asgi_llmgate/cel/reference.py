@@ -29,7 +29,7 @@ class ReferenceExpression:
     """Like Expression, but evaluated by celpy.  Raises CompileError."""
 
     def __init__(self, source: str, *, variables: Fields) -> None:
-        # celpy is imported where it is used: it and what it needs are 54 modules, for an engine that few settings name.
+        # celpy is imported where it is used: it and what it needs are 80 modules, for an engine that few settings name.
         import celpy
 
         checked = compile_rule(source, variables=variables)

@@ -303,7 +303,7 @@ def test_what_celpy_says_about_the_activation_stays_inside(caplog: pytest.LogCap
 
 
 def test_what_the_host_evaluates_with_celpy_is_logged_as_before(caplog: pytest.LogCaptureFixture) -> None:
-    ReferenceExpression("x == 1", roots={"x": None}).evaluate({"x": 1})
+    ReferenceExpression("x == 1", variables={"x": None}).evaluate({"x": 1})
     caplog.set_level(logging.DEBUG)
     environment = celpy.Environment()
     assert environment.program(environment.compile("'al' + 'ice' == 'alice'")).evaluate({})

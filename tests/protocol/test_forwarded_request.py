@@ -195,7 +195,7 @@ def test_an_image_is_seen_however_a_server_may_find_it(message: Any, where: dict
 @pytest.mark.parametrize("name", ["models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks"])
 def test_no_other_models_can_be_asked_for(name: str) -> None:
     for needs_model in (True, False):
-        with pytest.raises(InvalidRequest, match=f"^{name}: other models than `model` cannot be asked for"):
+        with pytest.raises(InvalidRequest, match=f"^{name}: no other model than `model` can be asked for"):
             decode({"model": "m", name: ["big"]}, needs_model=needs_model)
     assert decode({"model": "m", name: []}).model == "m"
     assert decode({name: ["big"]}, needs_model=False).model == ""
@@ -208,7 +208,7 @@ def test_no_other_models_can_be_asked_for(name: str) -> None:
 def test_what_a_server_may_write_over_the_request_is_refused(inside: Any) -> None:
     for needs_model in (True, False):
         with pytest.raises(
-            InvalidRequest, match=r"^extra_body: an argument of SDKs; its members belong beside `model`$"
+            InvalidRequest, match=r"^extra_body: this is an argument of SDKs; put its members beside `model`$"
         ):
             decode({"model": "m", "extra_body": inside}, needs_model=needs_model)
 

@@ -1,15 +1,19 @@
-"""The names in a body whose own bytes are handed on.
+"""A check of the names in a body that is forwarded as the client's bytes.
 
-What the rules decide on must be what the server reads, whatever reads there.  JSON decoders agree on bodies in which no
-name can be taken for another one; where names can, they go different ways (RFC 8259 section 4): of a name that comes
-twice some take the first value and some the last, Go's encoding/json takes `Model` for `model`
-(https://pkg.go.dev/encoding/json#Unmarshal), and readers in C may end a name at U+0000.  So these are refused:
+The server must read what the gateway decided on, whatever JSON reader it has.  Readers agree only on bodies in which no
+name can be taken for another one (RFC 8259 section 4).  Of a name that comes twice, some take the first value and some
+the last; Go's encoding/json takes `Model` for `model` (https://pkg.go.dev/encoding/json#Unmarshal); readers in C may end
+a name at U+0000.  So these are refused:
 
-- in every object: a name that comes twice, escapes undone, and one with U+0000 in it;
-- where names are the protocol's: two that differ in case alone, and a name of the protocol in another case;
-- in `metadata`, whose names are labels: two that differ in case alone.
+- in every object: a name that comes twice (after its escapes have been decoded), and a name with U+0000 in it;
+- where the names are a protocol's: two names that differ only in case, and a protocol's name in another case;
+- in `metadata`, whose names are labels: two names that differ only in case.
 
-Maps whose names are the caller's own (a tool's input, a JSON schema) are left to say `Name` and `name`.
+Maps whose names are the caller's own (a tool's input, a JSON schema) may hold both `Name` and `name`.
+
+msgspec is fast but does not report repeated names.  The check therefore compares lengths first: in JSON without white
+space, an object whose names all come once is exactly as long as its names, values and punctuation together.  Only where
+the lengths differ are the members walked one by one, and the total of such work is bounded.
 """
 
 from __future__ import annotations
@@ -25,116 +29,80 @@ from msgspec import Raw
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.rawjson import objects as rawjson
 from asgi_llmgate.protocol.rawjson.body import TOO_DEEP, OpenedBody, check_name_lengths, locate_values
+from asgi_llmgate.protocol.rawjson.member_names import CALLER_MAPS, OTHER_MODELS, PROTOCOL, PROTOCOL_AT_TOP
 from asgi_llmgate.protocol.rawjson.objects import BRACE, BRACKET, Fields
 from asgi_llmgate.protocol.rawjson.structure import Structure
 
-Kind = Literal["protocol", "labels", "own"]
+Kind = Literal["protocol", "labels", "caller"]
 """Whose names an object has."""
 
-_OWN = frozenset(
-    {"arguments", "input", "input_schema", "parameters", "schema", "properties", "patternProperties", "$defs", "env"}
-    | {"definitions", "dependentSchemas", "headers", "variables", "logit_bias", "chat_template_kwargs", "guided_json"}
-    | {"mm_processor_kwargs", "vllm_xargs"}
-)
-"""Members whose value is a map, or a tree of maps, with the caller's own names."""
+_INNER_KIND: dict[Kind, Kind] = {"protocol": "protocol", "labels": "caller", "caller": "caller"}
+"""The kind of the objects inside an object of a kind."""
 
-_PROTOCOL_AT_TOP = frozenset({"input", "parameters"})
-"""Beside the model: a conversation (OpenAI's Responses), and limits (Hugging Face)."""
-
-PROTOCOL = frozenset(
-    # the request
-    {"model", "models", "stream", "messages", "system", "prompt", "input", "inputs", "suffix", "tools", "tool_choice"}
-    | {"functions", "function_call", "stream_options", "metadata", "temperature", "top_p", "top_k", "n", "best_of"}
-    | {
-        "max_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "max_new_tokens",
-        "max_tokens_to_sample",
-        "max_length",
-    }
-    | {"n_predict", "num_predict", "min_tokens", "options", "parameters", "stop", "stop_sequences", "user", "thinking"}
-    | {"response_format", "output_config", "output_format", "format", "reasoning", "reasoning_effort", "service_tier"}
-    | {"fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "generation_config", "extra_body"}
-    | {"parallel_tool_calls", "context_management", "container", "mcp_servers", "thread", "safeguards", "speed"}
-    # messages and their content
-    | {"role", "content", "type", "text", "id", "name", "tool_calls", "tool_call_id", "tool_use_id", "is_error"}
-    | {
-        "images",
-        "image",
-        "input_image",
-        "source",
-        "data",
-        "media_type",
-        "url",
-        "file_id",
-        "image_url",
-        "input_audio",
-        "file",
-        "file_data",
-        "detail",
-    }
-    | {"cache_control", "citations", "title", "context", "signature", "refusal", "thinking", "clear_at", "call_id"}
-    # tools
-    | {"function", "description", "input_schema", "strict", "defer_loading", "arguments", "tool", "tool_name"}
-    | {"definition", "tool_changes", "tool_references", "disable_parallel_tool_use", "allowed_tools", "mode"}
-    # what hangs on the rest
-    | {"include_usage", "budget_tokens", "display", "effort", "json_schema", "schema", "ttl", "user_id"}
-)
-"""Names that a server, or the decision before it, may read."""
-
-_OTHER_MODELS = ("models", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+_OPENING = (BRACE, BRACKET)
 
 _TOP = 1
-_SMALL, _FEW = 64 * 1024, 100
-_PASSES, _SLACK = 6, 8 * 2**20
-"""How many times its length a body may be read, since each level is read once more than the one around it; honest ones
-that are long have their length in texts and images, four levels deep."""
-_COMPARED = 500_000
-"""Letters that are compared in another case, in all names of a body in which there are some beyond ASCII."""
-_STEPS = 20_000
-"""Members that are walked over, one by one, where lengths do not tell that no name comes twice."""
-_LONG = 1000
-"""Bytes of a member, on the average, from which on that is faster than to take the white space out."""
+"""Depth of the body itself."""
 
-_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
-_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_SMALL = 64 * 1024
+"""Bytes.  A smaller map of the caller's is checked in one pass of the standard library's decoder, which needs several
+times its size in memory."""
+
+_FEW = 100
+"""Members of one object in that pass."""
+
+# Each level of a body is read once more than the level around it.  Long honest bodies have their length in texts and
+# images four levels deep; what is read more often than this is nested to cost time.
+_PASSES = 6
+"""How often, on average, each byte of a body may be read."""
+_SLACK = 8 * 2**20
+"""Bytes that may be read beyond that."""
+
+_COMPARED = 500_000
+"""Characters of names beyond ASCII that are compared without regard to case, in one body.  Unlike ASCII this is slow."""
+
+_STEPS = 20_000
+"""Members that are walked one by one, in one body."""
+
+_LONG = 1000
+"""Average bytes of a member from which on a walk is faster than writing the JSON anew without white space."""
+
+_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def check_members(opened: OpenedBody, structure: Structure, lists: Mapping[str, str] = MappingProxyType({})) -> None:
-    """`lists`: members of the request that are lists, and which limit their elements have.
+    """Check every name in a body.  `lists` maps members of the body that are lists to the limit in `structure` for the
+    number of their elements.
 
-    Raises `InvalidRequest`, which tells the place, and `StructureTooLarge`.
+    Raises InvalidRequest, whose `told` has the place, and StructureTooLarge.
     """
     try:
-        _Walk(len(opened.body), structure, lists).top(opened.fields)
-    except RecursionError:  # of a decoder, which has less of the stack here than when the body was opened
+        _Check(len(opened.body), structure, lists).check_body(opened.fields)
+    except RecursionError:  # by a decoder: less of the stack is left here than when the body was opened
         raise InvalidRequest(TOO_DEEP) from None
 
 
 def check_no_other_models(fields: Fields) -> None:
-    """Refuse what names models beside the one that was decided on, or may.  Raises `InvalidRequest`.
-
-    OpenRouter: https://openrouter.ai/docs/guides/routing/model-fallbacks; Anthropic:
-    https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback; LiteLLM's `fallbacks` and their like.
-    """
-    for name in _OTHER_MODELS:
+    """Raise InvalidRequest for a body that names models beside `model`, on which the gateway has decided."""
+    for name in OTHER_MODELS:
         if rawjson.read_value(fields.get(name)):
-            raise InvalidRequest(f"{name}: other models than `model` cannot be asked for")
-    if rawjson.read_value(
-        fields.get("extra_body")
-    ):  # LiteLLM hands it to OpenAI's SDK, which writes it over the request
-        raise InvalidRequest("extra_body: an argument of SDKs; its members belong beside `model`")
+            raise InvalidRequest(f"{name}: no other model than `model` can be asked for")
+    # LiteLLM hands `extra_body` to OpenAI's SDK, which writes its members over the request.
+    if rawjson.read_value(fields.get("extra_body")):
+        raise InvalidRequest("extra_body: this is an argument of SDKs; put its members beside `model`")
 
 
 def fold_case(name: str) -> str:
-    """Names that a reader without regard to case may take for one another are equal: Unicode's folding, and, for those
-    who compare upper case, that of the letters' capitals."""
+    """A key that is equal for names that a reader without regard to case may take for one another.
+
+    Unicode's case folding, applied to the upper case, because some readers compare upper case.
+    """
     return name.lower() if name.isascii() else name.upper().casefold()
 
 
 class _Doubtful(Exception):
-    pass
+    """Raised inside the standard library's decoder to end its pass."""
 
 
 def _check_pairs(pairs: list[tuple[str, Any]]) -> None:
@@ -143,104 +111,111 @@ def _check_pairs(pairs: list[tuple[str, Any]]) -> None:
         raise _Doubtful
 
 
-_plain = json.JSONDecoder(object_pairs_hook=_check_pairs, parse_int=len, parse_float=len).decode
+# `len` in place of `int` and `float`: the values are not needed, and converting long numbers is slow.
+_check_in_one_pass = json.JSONDecoder(object_pairs_hook=_check_pairs, parse_int=len, parse_float=len).decode
 
 
-class _Walk:
+class _Check:
+    """One check of one body, with the work that is left for it."""
+
     def __init__(self, size: int, structure: Structure, lists: Mapping[str, str]) -> None:
         self._structure = structure
         self._lists = lists
-        self._left = _PASSES * size + _SLACK
-        self._letters = _COMPARED
-        self._steps = _STEPS
+        self._bytes_left = _PASSES * size + _SLACK
+        self._letters_left = _COMPARED
+        self._steps_left = _STEPS
 
-    def top(self, fields: Fields) -> None:
+    def check_body(self, fields: Fields) -> None:
         self._check_names(fields, "protocol")
         for name, value in fields.items():
             if name == "metadata":
                 kind: Kind = "labels"
             else:
-                kind = "own" if name in _OWN and name not in _PROTOCOL_AT_TOP else "protocol"
-            self._member(name, value, kind, _TOP)
+                kind = "caller" if name in CALLER_MAPS and name not in PROTOCOL_AT_TOP else "protocol"
+            self._check_value(name, value, kind, _TOP)
 
-    def _member(self, name: str | int, value: Raw, kind: Kind, depth: int) -> None:
+    def _check_value(self, name: str | int, value: Raw, kind: Kind, depth: int) -> None:
+        """Check a member, or an element at an index, of something at a depth."""
         first = memoryview(value)[0]
         if first != BRACE and first != BRACKET:
             return
         depth += 1
         self._check_depth(depth)
         if len(value) == 2 or (first == BRACKET and rawjson.is_flat(value)):
+            return  # empty, or an array without objects
+        if kind == "caller" and len(value) <= _SMALL and self._is_plain(bytes(value), depth - 1):
             return
-        if kind == "own" and len(value) <= _SMALL and self._is_plain(bytes(value), depth - 1):
-            return
-        self._left -= len(value)
-        if self._left < 0:
+        self._bytes_left -= len(value)
+        if self._bytes_left < 0:
             raise StructureTooLarge("the request body is nested too deeply for its length")
         try:
             if first == BRACE:
-                [fields] = self._named_once(value, [_fields(value)], kind)
-                self._object(fields, kind, depth)
+                [fields] = self._require_unique_names(value, [_decode_fields(value)], kind)
+                self._check_object(fields, kind, depth)
             else:
-                self._array(name, value, kind, depth)
+                self._check_array(name, value, kind, depth)
         except InvalidRequest as wrong:
             raise _at(name, wrong) from None
 
-    def _is_plain(self, value: bytes, outside: int) -> bool:
-        """Whether nothing is wrong with a value of the caller's own: looked at in one pass, which holds it several
-        times and tells no place, so that only small ones are looked at like this, and bad ones once more."""
-        self._structure.check_depth(value, outside)
+    def _is_plain(self, value: bytes, outer_depth: int) -> bool:
+        """Whether nothing is wrong with a small value of the caller's own.
+
+        One pass of the standard library's decoder.  It does not tell the place of what is wrong, so a value that fails
+        is checked again level by level.
+        """
+        self._structure.check_depth(value, outer_depth)
         try:
-            _plain(value.decode())
+            _check_in_one_pass(value.decode())
         except _Doubtful:
             return False
         return True
 
-    def _array(self, name: str | int, value: Raw, kind: Kind, depth: int) -> None:
+    def _check_array(self, name: str | int, value: Raw, kind: Kind, depth: int) -> None:
         try:
-            objects = _objects(value)
-        except msgspec.ValidationError:
+            objects = _decode_objects(value)
+        except msgspec.ValidationError:  # not all of its elements are objects
             elements = rawjson.read_elements(value, self._structure)
             self._check_list(name, elements, depth)
             for index, element in enumerate(elements):
-                self._member(index, element, kind, depth)
+                self._check_value(index, element, kind, depth)
             return
         self._check_list(name, objects, depth)
-        objects = self._named_once(value, objects, kind)
+        objects = self._require_unique_names(value, objects, kind)
         self._check_depth(depth + 1)
         for index, fields in enumerate(objects):
             try:
-                self._object(fields, kind, depth + 1)
+                self._check_object(fields, kind, depth + 1)
             except InvalidRequest as wrong:
                 raise _at(index, wrong) from None
 
-    def _object(self, fields: Fields, kind: Kind, depth: int) -> None:
+    def _check_object(self, fields: Fields, kind: Kind, depth: int) -> None:
         if len(fields) > self._structure.names:
             self._structure.check_size("names", fields, "an object")
         self._check_names(fields, kind)
-        inner = _OF_MEMBERS[kind]
+        inner = _INNER_KIND[kind]
         for name, value in fields.items():
             if memoryview(value)[0] in _OPENING:
-                self._member(name, value, inner if name not in _OWN else "own", depth)
+                self._check_value(name, value, inner if name not in CALLER_MAPS else "caller", depth)
 
-    def _named_once(self, value: Raw, objects: list[Fields], kind: Kind) -> list[Fields]:
-        """The objects that `value` is, or is a list of, once it is sure that no name comes twice in one of them."""
+    def _require_unique_names(self, value: Raw, objects: list[Fields], kind: Kind) -> list[Fields]:
+        """The objects that `value` is, or is a list of.  Raises InvalidRequest where a name comes twice in one."""
         if _length_of_all(value, objects) == len(value):
             return objects
-        if kind != "own":
+        if kind != "caller":
             for fields in objects:
                 check_name_lengths(fields)
         members = sum(map(len, objects))
-        if members > self._steps or members * _LONG > len(value):
-            # Without white space the lengths tell; a walk would look at each member.
-            self._left -= len(value)
+        if members > self._steps_left or members * _LONG > len(value):
+            # Without white space the lengths decide; a walk would look at each member.
+            self._bytes_left -= len(value)
             value = Raw(rawjson.compact(value))
-            objects = _objects(value) if rawjson.first_byte(value) == BRACKET else [_fields(value)]
+            objects = _decode_objects(value) if rawjson.first_byte(value) == BRACKET else [_decode_fields(value)]
             if _length_of_all(value, objects) == len(value):
                 return objects
-        self._steps -= members
-        if self._steps < 0:
+        self._steps_left -= members
+        if self._steps_left < 0:
             raise StructureTooLarge("the request body has too many names that are escaped or come twice")
-        _step_over_all(bytes(value), objects)
+        _walk_members(bytes(value), objects)
         return objects
 
     def _check_names(self, fields: Fields, kind: Kind) -> None:
@@ -249,12 +224,12 @@ class _Walk:
         names = "".join(fields)
         if "\0" in names:
             raise InvalidRequest("a name has U+0000 in it")
-        if kind == "own":
+        if kind == "caller":
             return
         check_name_lengths(fields)
         if not names.isascii():
-            self._letters -= len(names)
-            if self._letters < 0:
+            self._letters_left -= len(names)
+            if self._letters_left < 0:
                 raise StructureTooLarge("the names of the request have too many letters to be compared")
         _check_cases(fields, kind)
 
@@ -267,27 +242,23 @@ class _Walk:
             raise StructureTooLarge(f"the request body is nested more than {self._structure.depth} levels deep")
 
 
-_OPENING = (BRACE, BRACKET)
-_OF_MEMBERS: dict[Kind, Kind] = {"protocol": "protocol", "labels": "own", "own": "own"}
-
-
 def _length(fields: Fields) -> int:
-    """Bytes of an object without white space and escapes whose names all come once.  Of one that is longer, nothing is
-    known."""
+    """Bytes of an object that has no white space, no escapes in its names and no name twice; any other is longer."""
     if not fields:
         return 2
-    named = "".join(fields)
-    names = len(named) if named.isascii() else len(named.encode())
+    joined = "".join(fields)
+    names = len(joined) if joined.isascii() else len(joined.encode())
+    # Per member two quotes, a colon and a comma; two braces, and one comma less.
     return names + sum(map(len, fields.values())) + 4 * len(fields) + 1
 
 
 def _length_of_all(value: Raw, objects: list[Fields]) -> int:
-    """The same of the objects that `value` is, or is a list of."""
+    """`_length` of the object that `value` is, or of the whole list."""
     around = len(objects) + 1 if rawjson.first_byte(value) == BRACKET else 0
     return sum(map(_length, objects)) + around
 
 
-def _step_over_all(text: bytes, objects: list[Fields]) -> None:
+def _walk_members(text: bytes, objects: list[Fields]) -> None:
     is_list = text.startswith(b"[")
     at = 0
     for index, fields in enumerate(objects):
@@ -298,7 +269,8 @@ def _step_over_all(text: bytes, objects: list[Fields]) -> None:
 
 
 def _at(place: str | int, wrong: InvalidRequest) -> InvalidRequest:
-    """The same about a part of an object, whose names may be the caller's own: only he is told."""
+    """The error with a place in front.  Names may be the caller's own, so only `told`, which only the caller reads,
+    has the place."""
     return InvalidRequest(wrong.message, told=f"{str(place)[:64]}.{wrong.told}")
 
 

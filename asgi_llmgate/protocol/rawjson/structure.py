@@ -1,10 +1,11 @@
-"""How much a request body may hold, looked at before it is opened.
+"""Limits on the structure of a request body, checked before it is opened.
 
-A body of one-letter messages is small in bytes and large in work: what JSON costs to open is decided by its values, not
-by its length.  So they are counted first, in slices, and counting stops where there are too many; what is opened after
-that, level by level, is bounded by them, and each level's own limits are checked before the next one is opened.
+The cost of opening JSON depends on the number of its values, not on its length: a body of one-letter messages is small
+and expensive.  So the values are counted first, a slice of the body at a time, until there are too many.  What is opened
+afterwards, level by level, is bounded by that count, and each level has limits of its own that are checked before the
+next level is opened.
 
-A value takes two bytes at least, so a short body cannot have too many and is not looked at.
+A value takes at least two bytes, so a short body cannot have too many values and is not counted.
 """
 
 from __future__ import annotations
@@ -17,18 +18,27 @@ from itertools import accumulate
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 
 _SLICE = 256 * 1024
+"""Bytes that are counted at a time; counting needs several copies of a slice."""
+
+_NUMBERS = 20
+"""How many numbers in arrays count as one value, where `numbers` is false."""
+
+# Bytes to delete with `bytes.translate`, so that only brackets remain, or brackets and commas.
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _NO_MARKS = bytes(byte for byte in range(256) if byte not in b"{}[],")
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
-_NUMBERS = 20
 _FLAT = re.compile(rb"\[[^\[\]{}]*+\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The limits.  `values`: elements and members of all arrays and objects together; `depth`: of arrays and objects in
-    one another; `names`: in one object; `blocks`: of content, in all messages together; `model`: characters."""
+    """Limits for one request body.
+
+    `depth`: levels of arrays and objects inside one another.  `values`: elements and members of all arrays and objects
+    together.  `names`: members of one object.  `messages`, `tools`: elements of these lists.  `blocks`: content blocks
+    of all messages together.  `model`: characters of the model's name.
+    """
 
     depth: int = 64
     values: int = 100_000
@@ -39,77 +49,84 @@ class Structure:
     model: int = 256
 
     def check(self, body: bytes, *, numbers: bool = True) -> None:
-        """Count the values of a body, which need not be JSON.  Raises `StructureTooLarge` for them and for its depth,
-        and `InvalidRequest` where it closes what it has not opened.
+        """Check the number of values and the depth of a body, which need not be valid JSON.
 
-        Without `numbers`, those in arrays count a twentieth: texts are embedded as the numbers of their tokens.
+        With `numbers=False` a number in an array counts a twentieth: texts are embedded as lists of token ids.
+        Raises StructureTooLarge, and InvalidRequest for a body that closes more brackets than it opens.
         """
         if len(body) > 2 * self.values:
             self._count(body, numbers=numbers)
 
-    def check_depth(self, value: bytes, outside: int = 0) -> None:
-        """The depth of a value that is handed on, or walked, without being opened level by level; so many levels are
-        around it."""
-        most = self.depth - outside
+    def check_depth(self, value: bytes, outer_depth: int = 0) -> None:
+        """Check the depth of a value that is forwarded or decoded without being opened level by level.
+
+        `outer_depth` is the number of levels around it.  Raises StructureTooLarge.
+        """
+        most = self.depth - outer_depth
         if len(value) > 2 * most and value.count(b"{") + value.count(b"[") > most:
-            self._count(value, outside=outside)
+            self._count(value, outer_depth=outer_depth)
 
     def check_elements(self, value: bytes) -> None:
-        """How many elements an array has, where numbers were not counted; the numbers of inner arrays are not opened
-        with it."""
+        """Check the number of elements of an array in a body that was checked with `numbers=False`.
+
+        The numbers in inner arrays of numbers do not count.  Raises StructureTooLarge.
+        """
         if len(value) > 2 * self.values and value.count(b",") >= self.values:
             outside = b"".join(_between_quotes(value)[::2]).translate(None, _NO_MARKS)
             if _FLAT.sub(b"", outside[1:]).count(b",") >= self.values:
                 raise StructureTooLarge(f"the request body has more than {self.values} values")
 
     def check_size(self, limit: str, counted: Sized, place: str = "") -> None:
-        """Whether there are not more than one of the limits says."""
+        """Raise StructureTooLarge for more than the limit of a name (`messages`, `names`, ...) allows."""
         most: int = getattr(self, limit)
         if len(counted) > most:
-            raise StructureTooLarge(f"{place or limit}: {len(counted)} {limit}, and no more than {most} are taken")
+            raise StructureTooLarge(f"{place or limit}: {len(counted)} {limit}; at most {most} are allowed")
 
     def check_model(self, name: str) -> None:
+        """Raise StructureTooLarge for a model's name that is too long."""
         if len(name) > self.model:
-            raise StructureTooLarge(f"model: {len(name)} characters, and no more than {self.model} are taken")
+            raise StructureTooLarge(f"model: {len(name)} characters; at most {self.model} are allowed")
 
-    def _count(self, body: bytes, *, numbers: bool = True, outside: int = 0) -> None:
+    def _count(self, body: bytes, *, numbers: bool = True, outer_depth: int = 0) -> None:
         values = quotes = uncounted = start = 0
-        depth = outside
-        inside = False
+        depth = outer_depth
+        inside = False  # whether the slice begins inside a string
         while start < len(body):
             piece = _slice(body, start)
             parts = _between_quotes(piece)
             between = b"".join(parts[inside::2])
             start, inside = start + len(piece), inside != (len(parts) % 2 == 0)
+            # Each value follows a comma or an opening bracket; so an empty array or object counts as one value more.
             values += between.count(b",") + between.count(b"{") + between.count(b"[")
             found = 0 if numbers else _numbers_in_arrays(between)
             values, uncounted = values - found, uncounted + found
-            quotes += len(parts) - 1
+            quotes += len(parts) - 1  # a text of quotes only has no commas, but is expensive to split
             if values > self.values or quotes > 4 * self.values or uncounted > _NUMBERS * self.values:
                 raise StructureTooLarge(f"the request body has more than {self.values} values")
             if not (brackets := between.translate(None, _NO_BRACKETS)):
                 continue
             depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
             depth = depths[-1]
-            if min(depths) < 0:  # closing brackets are no values, so nothing else would end the count
+            if min(depths) < 0:  # closing brackets are not values, so nothing else would end the count
                 raise InvalidRequest("the request body is not valid JSON: it closes more brackets than it opens")
             if max(depths) > self.depth:
                 raise StructureTooLarge(f"the request body is nested more than {self.depth} levels deep")
 
 
 STRUCTURE = Structure()
-"""What a body may hold by default.  A turn of today's Claude Code has 820 values, 12 names in an object, 8 messages,
-22 tools, 13 blocks, and is 11 levels deep; a conversation that fills a window of a million tokens has some 20,000."""
+"""The default limits.  A request of Claude Code (November 2026) has about 820 values, 12 names in an object, 8 messages, 22 tools and
+13 blocks, and is 11 levels deep; a conversation that fills a window of a million tokens has about 20,000 values."""
 
 
 def _numbers_in_arrays(outside: bytes) -> int:
-    """Those with another element behind them; the next member of an object would begin with its name."""
+    """Numbers in arrays that are followed by another element.  `outside` is JSON without its strings."""
     plain = outside.translate(_DIGITS, b" \t\r\n")
+    # In an object a number is followed by the next name, of which only the colon is left.
     return plain.count(b"0,") - (plain.count(b"0,:") if b":" in plain else 0)
 
 
 def _slice(body: bytes, start: int) -> bytes:
-    """The next piece of a body: not cut between a backslash and what it escapes."""
+    """The next slice of a body, not cut between a backslash and the character that it escapes."""
     end = start + _SLICE
     piece = body[start:end]
     backslashes = len(piece) - len(piece.rstrip(b"\\"))
@@ -117,7 +134,7 @@ def _slice(body: bytes, start: int) -> bytes:
 
 
 def _between_quotes(piece: bytes) -> list[bytes]:
-    """What stands before, between and behind the quotes that begin or end a string: in one, and in none, in turns."""
+    """The parts of a slice before, between and behind the quotes of its strings: outside and inside in turns."""
     if b'"' not in piece:
         return [piece]
     if b"\\" in piece:

@@ -175,7 +175,7 @@ def test_an_image_is_seen_wherever_it_lies(decode: Any, block: Any, seen: bool) 
     [
         ({"Model": "big"}, "Model: names are in lower case: model"),
         ({"tools": [{"name": "a", "Name": "b"}]}, "tools.0.Name: names are in lower case: name"),
-        ({"fallbacks": [{"model": "big"}]}, "fallbacks: other models than `model` cannot be asked for"),
+        ({"fallbacks": [{"model": "big"}]}, "fallbacks: no other model than `model` can be asked for"),
     ],
     ids=str,
 )

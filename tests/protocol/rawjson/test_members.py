@@ -13,7 +13,8 @@ from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.rawjson import body as body_module
 from asgi_llmgate.protocol.rawjson import members
 from asgi_llmgate.protocol.rawjson.body import locate_values, open_body
-from asgi_llmgate.protocol.rawjson.members import PROTOCOL, check_members, fold_case
+from asgi_llmgate.protocol.rawjson.member_names import PROTOCOL
+from asgi_llmgate.protocol.rawjson.members import check_members, fold_case
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from tests.helpers.counted_work import opcodes
 
@@ -190,7 +191,7 @@ def test_what_is_nested_or_read_too_often_is_refused_before_it_is_opened(monkeyp
     for deeper in (deep, deep.replace(b"{}", b"[]"), deep.replace(b"{}", b"[[]]"), deep.replace(b"{}", b"1,[]")):
         with pytest.raises(StructureTooLarge, match="more than 64 levels deep"):
             check(deeper)
-    with pytest.raises(StructureTooLarge, match="an object: 3 names, and no more than 2 are taken"):
+    with pytest.raises(StructureTooLarge, match="an object: 3 names; at most 2 are allowed"):
         check(b'{"a":{"a":1,"b":1,"c":1}}', Structure(names=2))
     monkeypatch.setattr(members, "_SLACK", 0)
     with pytest.raises(StructureTooLarge, match="too deeply for its length"):
@@ -381,7 +382,7 @@ def test_objects_with_escaped_names_are_walked_over_up_to_a_number(name: str, mo
 
 
 def test_what_is_empty_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(members, "_fields", None)
+    monkeypatch.setattr(members, "_decode_fields", None)
     check(b'{"x":[{"a":{}},{"a":[],"b":{}},{}],"tool_choice":{},"messages":[]}')
     check(b'{"x":%b{}%b}' % (b"[" * 62, b"]" * 62))
     with pytest.raises(StructureTooLarge, match="nested"):

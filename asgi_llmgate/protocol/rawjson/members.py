@@ -2,8 +2,8 @@
 
 The server must read what the gateway decided on, whatever JSON reader it has.  Readers agree only on bodies in which no
 name can be taken for another one (RFC 8259 section 4).  Of a name that comes twice, some take the first value and some
-the last; Go's encoding/json takes `Model` for `model` (https://pkg.go.dev/encoding/json#Unmarshal); readers in C may end
-a name at U+0000.  So these are refused:
+the last; Go's encoding/json takes `Model` for `model` (https://pkg.go.dev/encoding/json#Unmarshal); readers in C may
+end a name at U+0000.  So these are refused:
 
 - in every object: a name that comes twice (after its escapes have been decoded), and a name with U+0000 in it;
 - where the names are a protocol's: two names that differ only in case, and a protocol's name in another case;
@@ -59,7 +59,7 @@ _SLACK = 8 * 2**20
 """Bytes that may be read beyond that."""
 
 _COMPARED = 500_000
-"""Characters of names beyond ASCII that are compared without regard to case, in one body.  Unlike ASCII this is slow."""
+"""Characters of names beyond ASCII that are compared without regard to case, in one body.  That is slow."""
 
 _STEPS = 20_000
 """Members that are walked one by one, in one body."""

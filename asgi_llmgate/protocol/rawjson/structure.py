@@ -1,9 +1,9 @@
 """Limits on the structure of a request body, checked before it is opened.
 
 The cost of opening JSON depends on the number of its values, not on its length: a body of one-letter messages is small
-and expensive.  So the values are counted first, a slice of the body at a time, until there are too many.  What is opened
-afterwards, level by level, is bounded by that count, and each level has limits of its own that are checked before the
-next level is opened.
+and expensive.  So the values are counted first, a slice of the body at a time, until there are too many.  What is
+opened afterwards, level by level, is bounded by that count, and each level has limits of its own that are checked
+before the next level is opened.
 
 A value takes at least two bytes, so a short body cannot have too many values and is not counted.
 """
@@ -114,8 +114,9 @@ class Structure:
 
 
 STRUCTURE = Structure()
-"""The default limits.  A request of Claude Code (November 2026) has about 820 values, 12 names in an object, 8 messages, 22 tools and
-13 blocks, and is 11 levels deep; a conversation that fills a window of a million tokens has about 20,000 values."""
+"""The default limits.  A request of Claude Code (November 2026) has about 820 values, 12 names in an object, 8
+messages, 22 tools and 13 blocks, and is 11 levels deep.  A conversation that fills a window of a million tokens has
+about 20,000 values."""
 
 
 def _numbers_in_arrays(outside: bytes) -> int:

@@ -1,60 +1,32 @@
-"""What a model turns out not to have: images, documents, a system message in the middle, answers in a schema.
+"""Capabilities that a model turns out not to have: images, documents, a system message in the middle, JSON schemas.
 
-A dialect is what is known of a kind of server; its models differ, and an operator may not have said so.  The refusal
-does, and it corrects the call (`learnt`): the conversation is written as for a dialect that lacks it.
-Handed on instead, it would end the conversation: Claude Code asks for the same again, six times, and the image that it
-has read stays in everything that it sends from then on.
+A dialect describes a kind of server; the models behind it differ, and the settings may not say how.  An error that says
+so corrects the request (`corrections`): it is written again as for a dialect without the capability.  If the error went
+to the client instead, the conversation would be over: Claude Code repeats the same request six times, and the image
+that it has read stays in every later request.
 
-Only a sentence about the model counts, not one about this image or that schema, and only where it stands at the
-beginning of the error: servers quote requests behind it, and a request says what its author likes.
+Only a sentence about the model counts (`error_patterns.MISSING_CAPABILITIES`), and only at the beginning of the error:
+behind it servers quote requests, and a request may contain any text.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
-from asgi_llmgate.protocol.servers.dialects import Dialect
-
-Capability: TypeAlias = Literal["images", "documents", "mid_system", "same_role_twice", "json_schema"]
+from asgi_llmgate.protocol.servers.columns import Dialect
+from asgi_llmgate.protocol.servers.error_patterns import MISSING_CAPABILITIES, Capability
 
 _STATUSES = frozenset({400, 404, 422, 500})
 """404 is OpenRouter's, 500 llama.cpp's."""
 
-_LOOK_AT = 400
-"""Characters of an error that can teach a lack."""
-
-_SAID: Mapping[Capability, str] = MappingProxyType(
-    {
-        "images": r"image_url is only supported by certain models"  # OpenAI
-        r"|not a multimodal model|at most 0 image"  # vLLM
-        r"|image input is not supported"  # llama.cpp
-        r"|missing data required for image input"  # Ollama
-        r"|endpoints found that support image input"  # OpenRouter
-        r"|unknown variant `image_url`"  # DeepSeek
-        r"|does(?: not|n't) support (?:images?|vision|image inputs?|multimodal)\b",
-        "documents": r"invalid value: 'file'"  # OpenAI
-        r"|unknown part type: file"  # vLLM
-        r"|unknown variant `file`"
-        r"|endpoints found that support (?:file|pdf)"
-        r"|does(?: not|n't) support (?:files?|pdfs?|documents?|file inputs?|file content types?|pdf inputs?)\b",
-        "mid_system": r"system message must be (?:at the beginning|(?:the )?first)|only one system message"
-        r"|roles must alternate",
-        "same_role_twice": r"roles must alternate",
-        "json_schema": r"'response_format' of type 'json_schema' is not supported"  # OpenAI
-        r"|this response_format type is unavailable"  # DeepSeek
-        r"|does(?: not|n't) support (?:json_schema|structured outputs?)\b",
-    }
-)
-_PATTERNS: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
-    {lack: re.compile(words, re.IGNORECASE | re.ASCII) for lack, words in _SAID.items()}
-)
+_SEARCHED = 400
+"""Characters at the beginning of an error that are searched."""
 
 _WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
     {
@@ -65,25 +37,26 @@ _WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
         "json_schema": {"response_format": "none"},
     }
 )
+"""The columns of a dialect for a model without a capability."""
 
 
 def missing_capabilities(status: int, error_text: str) -> Iterable[tuple[tuple[int, int], frozenset[Capability]]]:
-    """What the refusal says that the model does not have, each with the place of the words that say it."""
+    """The capabilities that an error says the model does not have, each with the start and end of the words for it."""
     if status not in _STATUSES:
         return ()
-    text, found = error_text[:_LOOK_AT], defaultdict[tuple[int, int], set[Capability]](set)
-    for lack, pattern in _PATTERNS.items():
+    text, found = error_text[:_SEARCHED], defaultdict[tuple[int, int], set[Capability]](set)
+    for capability, pattern in MISSING_CAPABILITIES.items():
         if (match := pattern.search(text)) is not None:
-            found[match.span()].add(lack)
+            found[match.span()].add(capability)
     return [(span, frozenset(missing)) for span, missing in found.items()]
 
 
 def without_capabilities(dialect: Dialect, missing: frozenset[Capability]) -> Dialect:
-    """The row for a model that lacks this."""
-    return _fitted(dialect, missing) if missing else dialect
+    """The row for a model without some capabilities."""
+    return _without_capabilities(dialect, missing) if missing else dialect
 
 
 @lru_cache(maxsize=1024)
-def _fitted(dialect: Dialect, missing: frozenset[Capability]) -> Dialect:
-    columns = {column: value for lack in missing for column, value in _WITHOUT[lack].items()}
+def _without_capabilities(dialect: Dialect, missing: frozenset[Capability]) -> Dialect:
+    columns = {column: value for capability in missing for column, value in _WITHOUT[capability].items()}
     return msgspec.structs.replace(dialect, **columns)

@@ -1,13 +1,13 @@
-"""A prompt that fits, but not together with the answer that is asked for.
+"""Output that fits into a context window together with the prompt.
 
-Claude Code asks for 128,000 tokens whatever the window is, and servers that hold prompt and answer in one window refuse
-that.  The refusal says how large the window is, and how long the prompt: with that the request is written once more,
-for an answer that there is room for.
+Claude Code asks for 128,000 output tokens whatever the model's window is, and a server that holds prompt and output in
+one window refuses that.  Its error states the window and the length of the prompt; with these the request is written
+once more, with the `max_tokens` that fits.
 
-vLLM since early 2026 says less than it seems to.  It reads a prompt only as far as the answer leaves room and one token
-further, so its "at least 769 input tokens" is always its window, less what was asked for, plus one
-(vllm/renderers/params.py).  The estimate of the prompt decides then; where the refusal proves it wrong, a quarter of
-what was asked for is tried, and so on down to LEAST.
+vLLM since early 2026 states less than it seems to.  It tokenizes the prompt only until it no longer fits beside the
+requested output, so its "at least 769 input tokens" is always the window, minus the requested output, plus one
+(vllm/renderers/params.py).  Then the gateway's estimate of the prompt decides; where the next error proves the estimate
+wrong, a quarter of the room that is left is tried, and so on down to MIN_OUTPUT_TOKENS.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-MARGIN = 1.1
-"""An estimate of the prompt may be this much too small."""
+from asgi_llmgate.protocol.servers.error_patterns import WINDOWS
+
+ESTIMATE_MARGIN = 1.1
+"""The prompt may be this many times as long as its estimate."""
 
 MIN_OUTPUT_TOKENS = 1024
-"""Tokens of answer that are asked for however long the prompt seems.  A prompt that leaves less room is too long."""
+"""Output tokens that are asked for however long the prompt seems.  A prompt that leaves less room is too long."""
 
 
 class PromptCount(NamedTuple):
-    """What a refusal says: the prompt's `tokens` (0: nothing), or with `is_lower_bound` that it has so many at
-    least; the `window` for prompt and answer together, and the `output` tokens that were asked for (0: not said)."""
+    """What an error states, in tokens; 0 stands for a number that it does not state.
+
+    `tokens` is the length of the prompt, or with `is_lower_bound` only the least that it can be.  `window` is the limit
+    for prompt and output together, `output` the number of output tokens that was asked for.
+    """
 
     tokens: int = 0
     is_lower_bound: bool = False
@@ -32,55 +37,37 @@ class PromptCount(NamedTuple):
     output: int = 0
 
     def estimate(self, guess: int) -> int:
-        """The prompt's tokens, as far as is known."""
+        """The best estimate of the prompt's tokens; `guess` is one without this count."""
         return max(self.tokens, guess) if self.is_lower_bound or not self.tokens else self.tokens
 
 
 NO_PROMPT_COUNT = PromptCount()
 
-_COUNTED = tuple(
-    re.compile(pattern, re.IGNORECASE | re.DOTALL | re.ASCII)
-    for pattern in (
-        # vLLM until 2025
-        r"maximum context length is (?P<window>\d{1,9}) tokens and your request has (?P<tokens>\d{1,9}) input tokens"
-        r"(?: \((?P<output>\d{1,9}) >)?",
-        # OpenAI, Azure, DeepSeek, OpenRouter
-        r"maximum context length is (?P<window>\d{1,9}) tokens.{0,80}?\((?P<tokens>\d{1,9})"
-        r" (?:in the messages|of text input)(?:, (?P<tools>\d{1,9}) of tool input)?, (?P<output>\d{1,9}) in the"
-        r" (?:completion|output)",
-        # vLLM
-        r"maximum context length is (?P<window>\d{1,9}) tokens.{0,40}?requested (?P<output>\d{1,9}) output tokens and"
-        r" your prompt contains (?P<is_lower_bound>at least )?(?P<tokens>\d{1,9}) input tokens",
-        r"passed (?P<tokens>\d{1,9}) input (?P<unit>tokens|characters) and requested (?P<output>\d{1,9}) output tokens"
-        r".{0,60}?only (?P<window>\d{1,9}) tokens",
-        r"max_(?:completion_)?tokens=(?P<output>\d{1,9}) ?cannot be greater than max_model_len=(?:max_total_tokens=)?"
-        r"(?P<window>\d{1,9})",
-    )
-)
-
 
 def find_sentence(text: str) -> re.Match[str] | None:
-    """Where a refusal says how large the window is, and how long the prompt."""
-    return next((match for wording in _COUNTED if (match := wording.search(text)) is not None), None)
+    """The sentence of an error text that states the window and the length of the prompt."""
+    return next((match for pattern in WINDOWS if (match := pattern.search(text)) is not None), None)
 
 
 def read_prompt_count(text: str) -> PromptCount:
-    """What a refusal says about the prompt; UNCOUNTED when it is about something else."""
+    """The numbers of an error text; NO_PROMPT_COUNT for an error about something else."""
     if (match := find_sentence(text)) is None:
         return NO_PROMPT_COUNT
-    said = match.groupdict()
-    tokens, tools, window, output = (int(said.get(name) or 0) for name in ("tokens", "tools", "window", "output"))
-    further = window - output + 1
-    if said.get("unit") == "characters":
-        return PromptCount(further, True, window, output)
-    return PromptCount(tokens + tools, bool(said.get("is_lower_bound")) or tokens == further, window, output)
+    groups = match.groupdict()
+    tokens, tools, window, output = (int(groups.get(name) or 0) for name in ("tokens", "tools", "window", "output"))
+    least = window - output + 1
+    if groups.get("unit") == "characters":
+        return PromptCount(least, True, window, output)
+    # vLLM: `least` tokens do not state the length of the prompt, whether it writes "at least" or not (see above).
+    return PromptCount(tokens + tools, bool(groups.get("is_lower_bound")) or tokens == least, window, output)
 
 
 def output_that_fits(window: int, estimate: int, counted: PromptCount) -> int:
-    """The tokens of answer to ask for, with a prompt of about `estimate` tokens."""
+    """The output tokens to ask for, for a prompt of about `estimate` tokens; at least 1."""
     if counted.tokens and not counted.is_lower_bound:
         return max(window - counted.tokens, 1)
-    longest = int(estimate * MARGIN)
+    longest = int(estimate * ESTIMATE_MARGIN)
     if counted.tokens >= longest:
+        # The server has proved the estimate too small.
         return max((window - counted.tokens) // 4, MIN_OUTPUT_TOKENS)
     return max(window - longest, MIN_OUTPUT_TOKENS)

@@ -1,8 +1,9 @@
-"""What an upstream teaches by refusing: a field that it does not know, a limit that nobody has told us.
+"""Corrections: changes to the upstream request that an error of the server asks for.
 
-A 400 that says so corrects the call: it is written once more with the lesson.  The wordings are the servers' own
-(OpenAI, Azure, vLLM, OpenRouter, DeepSeek, Mistral, Groq, Ollama); one that is not listed corrects nothing, and the
-caller gets the error.  What is kept for other calls, and when, is for upstream/attempt.py to say.
+A 400 or 422 may say that the server does not accept a field, or state a limit that the settings do not have.  The
+request is then written again with that correction and sent again.  The wordings are in `error_patterns`; one that is
+not listed there corrects nothing, and the caller gets the error.  Which corrections are kept for other calls is decided
+in upstream/attempt.py.
 """
 
 from __future__ import annotations
@@ -12,21 +13,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from asgi_llmgate.protocol.servers import context_window
-from asgi_llmgate.protocol.servers.capabilities import Capability, missing_capabilities
-from asgi_llmgate.protocol.servers.dialects import EFFORTS, Effort
+from asgi_llmgate.protocol.servers.capabilities import missing_capabilities
+from asgi_llmgate.protocol.servers.columns import EFFORTS, Effort
+from asgi_llmgate.protocol.servers.error_patterns import (
+    IMAGE_LIMIT,
+    KNOWN_EFFORTS,
+    OTHER_MAX_TOKENS_FIELD,
+    OUTPUT_LIMIT,
+    REFUSED_FIELD,
+    REFUSED_FIELD_TEXTS,
+    Capability,
+)
 from asgi_llmgate.protocol.servers.quotations import Phrase, telling_phrases
 
-LEAST_OUTPUT = 1024
-LEAST_WINDOW = 4096
-"""Tokens.  A smaller limit is not kept: nobody puts such a model behind a coding agent, and read wrongly it would make
-the model useless for everybody."""
+# No smaller limit is shared with other calls: no such model stands behind a coding agent, and a limit that was read
+# wrongly would make the model useless for everybody.
+MIN_SHARED_OUTPUT = 1024
+"""Tokens of output."""
+MIN_SHARED_WINDOW = 4096
+"""Tokens of the context window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """The lessons of one upstream and model.  `refused` are fields of the chat request that it does not take, `lacking`
-    is what the model does not have, `efforts` are the only values of `reasoning_effort` that it knows,
-    `max_tokens_field` what it wants in place of the other; the limits of tokens and images are each for one request."""
+    """All corrections for one upstream and model; a None or an empty value corrects nothing.
+
+    `refused_fields` are fields of the chat request that the server does not accept.  `missing` are capabilities that
+    the model does not have.  `efforts` are the only values of `reasoning_effort` that it accepts.  `max_tokens_field`
+    is the field for the output limit, if it is not the dialect's.  `max_output_tokens`, `context_window` (tokens) and
+    `max_images` are limits for one request.
+    """
 
     refused_fields: frozenset[str] = frozenset()
     missing: frozenset[Capability] = frozenset()
@@ -37,7 +53,7 @@ class Corrections:
     max_images: int | None = None
 
     def merge(self, more: Corrections) -> Corrections:
-        """Both.  Of two limits the smaller one."""
+        """Both together; of two limits the smaller one, of two other values the one of `more`."""
         return Corrections(
             refused_fields=self.refused_fields | more.refused_fields,
             missing=self.missing | more.missing,
@@ -49,16 +65,16 @@ class Corrections:
         )
 
     def repeats(self, earlier: Corrections) -> bool:
-        """Whether this complains again of what has been corrected already."""
+        """Whether these name a field or a capability that earlier ones have corrected already, in vain."""
         return bool(self.refused_fields & earlier.refused_fields or self.missing & earlier.missing)
 
     def shareable(self) -> Corrections:
-        """What other calls may be spared."""
+        """The part that may be kept for other calls."""
         output, window = self.max_output_tokens, self.context_window
         return replace(
             self,
-            max_output_tokens=output if output is not None and output >= LEAST_OUTPUT else None,
-            context_window=window if window is not None and window >= LEAST_WINDOW else None,
+            max_output_tokens=output if output is not None and output >= MIN_SHARED_OUTPUT else None,
+            context_window=window if window is not None and window >= MIN_SHARED_WINDOW else None,
         )
 
 
@@ -67,7 +83,10 @@ NO_CORRECTIONS = Corrections()
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One thing that a refusal says.  `said`: it is the request's own words if one of these phrases stands there."""
+    """One correction that an error asks for.
+
+    If one of the `phrases` stands in the request, the server may only have quoted it (`quotations`).
+    """
 
     changes: Corrections
     phrases: tuple[Phrase, ...]
@@ -75,91 +94,56 @@ class Correction:
 
 _Span = tuple[int, int]
 _Found = tuple[_Span, _Span, Corrections]
-"""The place of a sentence, that of its telling words, and what it says."""
+"""Start and end of a sentence, start and end of its words that matter, and the correction."""
 
-_FIELD = (
-    r"(?:\b(stream_options|parallel_tool_calls|reasoning_effort|chat_template_kwargs|prompt_cache_key|top_[kp])\b"
-    r"|['`](temperature|stop)['`])"
-)
-_COMPLAINT = (
-    r"(?:not support|unsupported|not (?:permitted|allowed)|unrecognized|unknown|unexpected"
-    r"|extra_forbidden|literal_error)"  # pydantic's
-)
-_FLAGS = re.IGNORECASE | re.DOTALL | re.ASCII  # ASCII: else the long s is an s, and no request is found to hold it
-
-_REFUSED = re.compile(rf"{_FIELD}.{{0,60}}?(?P<after>{_COMPLAINT})|(?P<before>{_COMPLAINT}).{{0,60}}?{_FIELD}", _FLAGS)
-"""Both words close together: servers also quote whole requests, which name every field, in errors about another."""
-
-_SAID_OTHERWISE = (
-    ("does not support thinking", "reasoning_effort"),
-    ("chat_template is not supported", "chat_template_kwargs"),
-    ("Reasoning is mandatory", "reasoning"),
-)
-
-_EFFORTS = re.compile(  # OpenAI; vLLM
-    r"reasoning_effort\b.{0,80}?(?P<telling>(?:supported values are:|input should be)"
-    r" (?:['`]\w+['`](?:,? and |,? or |, )?)+)",
-    _FLAGS,
-)
-
-_OTHER_FIELD = re.compile(r"use ['`]?(max_tokens|max_completion_tokens)['`]? instead", _FLAGS)
-"""OpenAI and Azure of reasoning models, whose deployments there have any name."""
-
-_OUTPUT_LIMIT = re.compile(
-    r"supports? at most (\d{1,9}) (?:completion|output) tokens"
-    r"|max_tokens: \d+ > (\d{1,9})"
-    r"|max_(?:completion_)?tokens\b.{0,60}?\[1, ?(\d{1,9})\]"
-    r"|max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?(\d{1,9})",
-    _FLAGS,
-)
-_MOST_IMAGES = re.compile(r"at most ([1-9]\d?) image", _FLAGS)
-"""vLLM's `--limit-mm-per-prompt`.  The newest are shown then: a client never takes back an image that it has sent."""
-
-_LOOK_AT = 4000
-"""Characters of an error text that are searched."""
+_SEARCHED = 4000
+"""Characters of an error that are searched."""
 
 
 def find_corrections(status: int, error_text: str) -> tuple[Correction, ...]:
-    """What a refusal says, in the order in which it says it: a server's own words come before what it quotes."""
-    found = list(missing_capabilities(status, error_text))
-    text = error_text[:_LOOK_AT]
-    lessons: list[_Found] = [(span, span, Corrections(missing=missing)) for span, missing in found]
+    """The corrections that an error asks for, in the order of its text: a server's own words precede its quotations."""
+    text = error_text[:_SEARCHED]
+    found: list[_Found] = [
+        (span, span, Corrections(missing=missing)) for span, missing in missing_capabilities(status, error_text)
+    ]
     if status in (400, 422):
-        lessons += [*_fields(text), *_limits(text)]
-    lessons.sort(key=lambda lesson: lesson[0])
-    first = {corrections: (sentence, telling) for sentence, telling, corrections in reversed(lessons)}
+        found += [*_find_fields(text), *_find_limits(text)]
+    found.sort(key=lambda correction: correction[0])
+    # Reversed, so that of several sentences with the same correction the first one stays.
+    first = {changes: (sentence, telling) for sentence, telling, changes in reversed(found)}
     return tuple(
-        Correction(corrections, telling_phrases(text, *place))
-        for corrections, place in sorted(first.items(), key=lambda item: item[1])
+        Correction(changes, telling_phrases(text, *place))
+        for changes, place in sorted(first.items(), key=lambda item: item[1])
     )
 
 
-def _fields(text: str) -> Iterator[_Found]:
-    if (match := _OTHER_FIELD.search(text)) is not None:
+def _find_fields(text: str) -> Iterator[_Found]:
+    if (match := OTHER_MAX_TOKENS_FIELD.search(text)) is not None:
         yield match.span(), match.span(), Corrections(max_tokens_field=match[1].lower())
-    if (match := _EFFORTS.search(text)) is not None:
+    if (match := KNOWN_EFFORTS.search(text)) is not None:
         efforts = tuple(effort for effort in EFFORTS if re.search(rf"\b{effort}\b", match["telling"]))
         if efforts:
             yield match.span(), match.span("telling"), Corrections(efforts=efforts)
-            return
-    for match in _REFUSED.finditer(text):
+            return  # the same sentence would also read as a refusal of the whole field
+    for match in REFUSED_FIELD.finditer(text):
         name = next(group for group in match.group(1, 2, 5, 6) if group)
         telling = match.span("after" if match["after"] else "before")
         yield match.span(), telling, Corrections(refused_fields=frozenset({name.lower()}))
-    for wording, field in _SAID_OTHERWISE:
+    for wording, field in REFUSED_FIELD_TEXTS:
         if (at := text.find(wording)) >= 0:
             span = at, at + len(wording)
             yield span, span, Corrections(refused_fields=frozenset({field}))
 
 
-def _limits(text: str) -> Iterator[_Found]:
-    if (match := _OUTPUT_LIMIT.search(text)) is not None:
+def _find_limits(text: str) -> Iterator[_Found]:
+    if (match := OUTPUT_LIMIT.search(text)) is not None:
         number = match.lastindex or 0
         yield match.span(), match.span(number), Corrections(max_output_tokens=int(match[number]))
-    if (match := _MOST_IMAGES.search(text)) is not None:
+    if (match := IMAGE_LIMIT.search(text)) is not None:
         yield match.span(), match.span(), Corrections(max_images=int(match[1]))
     if (match := context_window.find_sentence(text)) is not None:
         counted = context_window.read_prompt_count(text)
+        # A prompt that is longer than the whole window fits with no output: nothing to correct.
         if counted.tokens < counted.window:
             yield match.span(), match.span("window"), Corrections(context_window=counted.window)
 

@@ -1,8 +1,8 @@
-"""What differs between model servers that all say "OpenAI-compatible", as a table.
+"""The dialect table: what each kind of model server understands.
 
-A dialect is a row of facts; nothing in this package asks for a dialect by name.  OpenAI's own models differ among
-themselves as well, so a row may hold families: the first one whose pattern fits the model's name replaces some columns.
-An operator starts from a row and replaces columns too, in the settings: `dialect: {base: vllm, reasoning: template}`.
+A new vendor is one row here, and its error texts in `error_patterns`.  Models of one vendor may differ as well, so a
+row may have families: the first family whose pattern fits the model's name replaces some columns.  An operator starts
+from a row and replaces columns in the settings: `dialect: {base: vllm, reasoning: template}`.
 
 Sources: OpenAI, https://platform.openai.com/docs/api-reference/chat/create and .../guides/reasoning; vLLM,
 https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html; llama.cpp, tools/server/README.md; Ollama,
@@ -14,106 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Wire
+from asgi_llmgate.protocol.servers.columns import EFFORTS, Dialect, Effort, Family
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-"""OpenAI's words for how long to think, from least to most.  Anthropic's are the last five but `minimal` and `none`."""
-
-EFFORTS: tuple[Effort, ...] = get_args(Effort)
-
-
-class Family(msgspec.Struct, frozen=True, eq=False):
-    """Models of one dialect that differ from its row: shell patterns for the name, and the columns that change."""
-
-    patterns: tuple[str, ...]
-    facts: dict[str, Any]
-
-
-class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """One row.  The defaults are what the plainest server understands."""
-
-    name: str
-    wire: Wire = "chat"
-    """What the server speaks: chat completions, or Anthropic's Messages, which are forwarded and not translated."""
-
-    path: str = "/chat/completions"
-    """Of the completions endpoint, under the base URL."""
-    key_header: str = "authorization"
-    """Which header carries our key; in `authorization` it stands after `Bearer`."""
-    tokenizer: Literal["none", "messages", "template"] = "none"
-    """What counts tokens at the server's root: `/tokenize` for a conversation, `/tokenize` for the text that
-    `/apply-template` makes of one, or nothing."""
-
-    system_role: Literal["system", "developer"] = "system"
-    mid_system: Literal["inplace", "user"] = "user"
-    """A system message after the first: left where it is, or told as a user message, for templates that refuse it."""
-    alternate_roles: bool = False
-    """Whether the template refuses two user messages in a row: they are merged then."""
-    images: Literal["all", "data", "none"] = "all"
-    """Image parts by URL and by value, by value only, or not at all."""
-    pdf: Literal["file", "none"] = "none"
-    """Whether a `file` content part is understood."""
-    reasoning_history: Literal["drop", "reasoning_content", "reasoning"] = "drop"
-    """The field in which a finished turn's thinking is taken back."""
-    prefill: dict[str, bool] = {}
-    """What must be said so that a last assistant message is gone on with, not answered."""
-    echoes_prefill: bool = False
-    """Whether an answer that is not streamed repeats that message before it goes on."""
-
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    min_output_tokens: int = 1
-    """The least `max_tokens` that is not refused."""
-    stop_max: int | None = None
-    """The most stop sequences that are taken; None is no limit."""
-    sampling: frozenset[Literal["temperature", "top_p", "top_k"]] = frozenset({"temperature", "top_p"})
-    reasoning: Literal["none", "effort", "openrouter", "template", "toggle"] = "none"
-    """How thinking is asked for: `reasoning_effort`; OpenRouter's `reasoning` object; `enable_thinking` for the chat
-    template; `thinking: {type}`; or there is no way."""
-    efforts: tuple[Effort, ...] = ("low", "medium", "high")
-    """The efforts that the model knows, from least to most."""
-    tools_effort: Effort | None = None
-    """The only effort that goes together with function tools."""
-    think_tags: bool = False
-    """Whether the model writes `<think>...</think>` into its text."""
-
-    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
-    strict_tools: bool = False
-    """Whether `strict` in a function is understood."""
-    tool_choice: Literal["named", "required", "none"] = "named"
-    """The most exact choice that is understood: one function, at least one call, or none of it."""
-    parallel_tool_calls: bool = True
-    """Whether the parameter is understood."""
-    include_usage: bool = True
-    """Whether `stream_options: {include_usage: true}` is understood."""
-    user: bool = True
-    """Whether `user` is understood."""
-    prompt_cache_key: bool = False
-    """Whether `prompt_cache_key` is understood."""
-    region: str = ""
-    """Where the server runs, to answer an `inference_geo` with; empty: not stated."""
-
-    families: tuple[Family, ...] = ()
-
-    def for_model(self, model: str) -> Dialect:
-        """The row with the columns of the model's family."""
-        return _for_model(self, model) if self.families else self
-
-
-@lru_cache(maxsize=1024)
-def _for_model(dialect: Dialect, model: str) -> Dialect:
-    for family in dialect.families:
-        if any(fnmatchcase(model, pattern) for pattern in family.patterns):
-            return msgspec.structs.replace(dialect, families=(), **family.facts)
-    return dialect
-
+__all__ = ["DIALECTS", "EFFORTS", "Dialect", "Effort", "Family", "derive"]
 
 _REASONING_MODEL: Mapping[str, Any] = {
     "max_tokens_field": "max_completion_tokens",
@@ -150,8 +59,10 @@ _OPENAI_FAMILIES = (
         },
     ),
 )
-"""From gpt-5.4 on, chat completions refuse function tools together with an effort other than "none", and from gpt-5.5
-on also with none given, since the model then takes its own."""
+"""The order counts: the first pattern that fits decides.
+
+From gpt-5.4 on, chat completions refuse function tools together with an effort other than "none".  From gpt-5.5 on they
+also refuse tools without an effort, since the model then uses its default effort.  Hence `tools_effort`."""
 
 _OPENAI = Dialect(
     name="openai",
@@ -173,15 +84,16 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             Dialect(
                 name="vllm",
                 tokenizer="messages",
-                reasoning_history="reasoning",  # read alone since it has that name there: vllm#27752, vllm#38488
+                reasoning_history="reasoning",  # renamed there, and the only name that is read: vllm#27752, vllm#38488
                 prefill={"continue_final_message": True, "add_generation_prompt": False},
                 sampling=frozenset({"temperature", "top_p", "top_k"}),
-                reasoning="effort",  # "none" is told to templates as `enable_thinking`; older servers refuse it: learnt
+                # vLLM gives "none" to chat templates as `enable_thinking`.  Older versions refuse it: a correction.
+                reasoning="effort",
                 efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
                 families=(Family(("*gpt-oss*",), {"efforts": ("low", "medium", "high")}),),
             ),
             Dialect(
-                name="ollama",  # what openai/openai.go reads; the rest (`top_k`, `tool_choice`) it passes over
+                name="ollama",  # what openai/openai.go reads; it ignores the rest (`top_k`, `tool_choice`)
                 mid_system="inplace",
                 images="data",
                 reasoning_history="reasoning",
@@ -191,7 +103,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 parallel_tool_calls=False,
             ),
             Dialect(
-                name="llamacpp",  # build 11549: a named tool_choice is ignored without a word
+                name="llamacpp",  # build 11549 ignores a named tool_choice and reports nothing
                 tokenizer="template",
                 reasoning_history="reasoning_content",
                 echoes_prefill=True,
@@ -229,7 +141,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 def derive(base: str, overrides: Mapping[str, Any]) -> Dialect:
     """A row of the table with columns replaced, as the settings say: `{base: vllm, max_tokens_field: ...}`.
 
-    A column that is replaced holds for every model, whatever its family says.  Raises `SettingsError` for a row, a
+    A replaced column holds for every model: families do not change it any more.  Raises SettingsError for a row, a
     column or a value that does not exist.
     """
     row = DIALECTS.get(base)
@@ -263,7 +175,7 @@ def _with_wire(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choices(column: str) -> str:
-    """The values that a column of words can have."""
+    """The values of a column that has a fixed set of them; empty for other columns."""
     known = get_type_hints(Dialect).get(column)
     return "one of: " + ", ".join(get_args(known)) if get_origin(known) is Literal else ""
 

@@ -1,13 +1,76 @@
-"""The error codes that may be written down.
+"""Statuses and error codes: which error they mean, and which codes may be in a log.
 
-A record says `upstream 400 context_length_exceeded`: the code is the one thing of a refusal that an operator can count.
-But a server fills `code`, `type` and `status` as it likes, and some put there what they were sent; a pattern does not
-tell a code from a word of a prompt.  So only codes that are on a list of ours are written down, whoever says them.
+Codes are what servers write as `code`, `type` or `status` into an error, in lower case here.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from asgi_llmgate.errors import (
+    Broken,
+    CredentialRefused,
+    Overloaded,
+    QuotaExhausted,
+    Throttled,
+    TimedOut,
+    TooLarge,
+    UpstreamError,
+)
+
+STATUS_ERRORS: Mapping[int, type[UpstreamError]] = MappingProxyType(
+    {
+        401: CredentialRefused,
+        402: QuotaExhausted,
+        403: CredentialRefused,
+        404: Broken,
+        405: Broken,
+        408: TimedOut,
+        409: Overloaded,
+        413: TooLarge,
+        425: Overloaded,
+        429: Throttled,
+        502: Overloaded,
+        503: Overloaded,
+        504: TimedOut,
+        # 520 to 524 are Cloudflare's.
+        520: Overloaded,
+        521: Overloaded,
+        522: TimedOut,
+        524: TimedOut,
+        529: Overloaded,  # Anthropic
+    }
+)
+"""The error that a status means by itself.  Any other 4xx is RequestRejected, any other 5xx Failed."""
+
+_CODE_STATUSES: Mapping[str, int] = MappingProxyType(
+    {
+        "insufficient_quota": 402,
+        "billing_error": 402,
+        "rate_limit": 429,
+        "too_many_requests": 429,
+        "toomanyrequests": 429,
+        "resource_exhausted": 429,
+        "overloaded": 529,
+        "unavailable": 503,
+        "timeout": 504,
+        "deadline_exceeded": 504,
+        "context_length_exceeded": 400,
+        "exceed_context_size": 400,
+        "model_not_found": 404,
+        "not_found": 404,
+        "notfound": 404,
+        "invalid_api_key": 401,
+        "authentication": 401,
+        "permission": 403,
+        "invalid": 400,
+        "badrequest": 400,
+    }
+)
+"""The status that a code stands for.  A code that contains one of these counts as it; the first in this order counts,
+so a broad one (`invalid`) stands behind the narrow ones."""
 
 _KNOWN = re.compile(
     # Anthropic
@@ -33,9 +96,18 @@ _KNOWN = re.compile(
     r"|contextwindowexceedederror|contentpolicyviolationerror|no_db_connection|bad_response_status_code|upstream_error"
     r"|model_max_prompt_tokens_exceeded|arrearage|bad_request|service_unavailable|timeout|too_many_requests"
 )
-"""Lower-case."""
+"""Codes that may be in a log and in usage records."""
 
 
 def known_codes(codes: str) -> str:
-    """Those of `codes` (lower-case, separated by blanks) that may be in a log, each once and in order."""
+    """The codes among `codes` (separated by spaces) that may be in a log, each once and in order.
+
+    A server fills its fields as it likes, and some put there what they were sent.  No pattern can tell a code from a
+    word of a prompt, so only codes on the list above are ever logged.
+    """
     return " ".join(dict.fromkeys(code for code in codes.split() if _KNOWN.fullmatch(code)))
+
+
+def status_of(codes: str) -> int:
+    """The status that codes stand for, for an error that comes without one; 500 for unknown ones."""
+    return next((status for code, status in _CODE_STATUSES.items() if code in codes), 500)

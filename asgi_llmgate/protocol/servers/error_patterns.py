@@ -1,24 +1,61 @@
-"""Errors that a client acts on, recognised in the words of each model server and said in the words that it knows.
+"""The wordings of model servers' errors, as patterns.
 
-Claude Code reads error texts.  `prompt is too long: N tokens > M maximum` makes it compact the conversation, ``input
-length and `max_tokens` exceed context limit: A + B > C`` makes it ask for less, and `capability_rejected: <token>`
-makes it leave something out and try again.  Every server says these things differently; a wording that is not listed
-here reaches the client as it is, and the client does nothing.
+This is the one place for the error texts of a new vendor.  Each table says what a match means; the modules that use it
+are named beside it.  A wording that is in no table reaches the caller as it is, and nothing is corrected.
+
+Where more than one pattern can match, the first one in the table counts; a pattern of a new vendor therefore goes
+before the broad ones.  Numbers are at most nine digits where they are used for arithmetic with a request, so that a
+text cannot make the gateway work with huge ones.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
-from asgi_llmgate.protocol.servers import context_window
+from asgi_llmgate.errors import (
+    CredentialRefused,
+    Overloaded,
+    QuotaExhausted,
+    RequestRejected,
+    UnknownModel,
+    UpstreamError,
+)
 
-_IN_PARTS = re.compile(  # OpenAI, Azure, DeepSeek, vLLM before 0.9, OpenRouter
+# Case is ignored for ASCII only: otherwise the long s would match an s, and the search for the same words in the
+# request (`quotations`), which compares ASCII, would not find them.
+_FLAGS = re.IGNORECASE | re.DOTALL | re.ASCII
+
+WINDOWS = tuple(
+    re.compile(pattern, _FLAGS)
+    for pattern in (
+        # vLLM until 2025
+        r"maximum context length is (?P<window>\d{1,9}) tokens and your request has (?P<tokens>\d{1,9}) input tokens"
+        r"(?: \((?P<output>\d{1,9}) >)?",
+        # OpenAI, Azure, DeepSeek, OpenRouter
+        r"maximum context length is (?P<window>\d{1,9}) tokens.{0,80}?\((?P<tokens>\d{1,9})"
+        r" (?:in the messages|of text input)(?:, (?P<tools>\d{1,9}) of tool input)?, (?P<output>\d{1,9}) in the"
+        r" (?:completion|output)",
+        # vLLM
+        r"maximum context length is (?P<window>\d{1,9}) tokens.{0,40}?requested (?P<output>\d{1,9}) output tokens and"
+        r" your prompt contains (?P<is_lower_bound>at least )?(?P<tokens>\d{1,9}) input tokens",
+        r"passed (?P<tokens>\d{1,9}) input (?P<unit>tokens|characters) and requested (?P<output>\d{1,9}) output tokens"
+        r".{0,60}?only (?P<window>\d{1,9}) tokens",
+        r"max_(?:completion_)?tokens=(?P<output>\d{1,9}) ?cannot be greater than max_model_len=(?:max_total_tokens=)?"
+        r"(?P<window>\d{1,9})",
+    )
+)
+"""`context_window`: prompt and output do not fit together, but the prompt may fit alone."""
+
+OVERFLOW_IN_PARTS = re.compile(  # OpenAI, Azure, DeepSeek, vLLM before 0.9, OpenRouter
     r"maximum context length is (?P<limit>\d+) tokens\W+however,? you requested (?:about )?\d+ tokens "
     r"\((?P<parts>[^)]*)\)"
 )
-_PART = re.compile(r"(\d+)([^\d,;]*)")
+"""`actionable_errors`: the prompt is too long; `parts` lists numbers and what each one counts."""
 
-_NUMBERS = tuple(
+OVERFLOWS = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
         # OpenAI, Groq
@@ -49,12 +86,13 @@ _NUMBERS = tuple(
         # Anthropic, and servers that copy it
         r"prompt is too long: (?P<prompt>\d+) tokens? > (?P<limit>\d+)",
         r"exceed context limit: (?P<prompt>\d+) \+ (?P<output>\d+) > (?P<limit>\d+)",
-        # a sum that nobody explains
+        # any server: a sum without its parts
         r"maximum context length is (?P<limit>\d+) tokens.*?requested (?:about )?(?P<prompt>\d+) tokens",
     )
 )
+"""`actionable_errors`: the prompt is too long, with numbers.  In lower case, without commas in numbers."""
 
-_OVERFLOW = re.compile(
+OVERFLOW = re.compile(
     r"context_length_exceeded|exceed_context_size_error|model_max_prompt_tokens_exceeded|contextwindowexceedederror"
     r"|maximum context length|maximum prompt length|maximum model length|maximum context limit"
     r"|exceed\w*[^.]{0,40}context (?:size|window|length|limit)|context (?:window|length) exceed|longer than the model"
@@ -63,9 +101,12 @@ _OVERFLOW = re.compile(
     r"|reduce the length of the (?:messages|prompt|input)|`inputs` tokens \+ `max_new_tokens` must be"
     r"|but model only supports up to|tokens in request more than max tokens allowed"
 )
-_NO_OVERFLOW = re.compile(r"string too long|expected maxlength|policy_blocked|dlp_request_denied")
+"""`actionable_errors`: the prompt is too long, without numbers."""
 
-_CAPABILITIES = tuple(
+NOT_OVERFLOW = re.compile(r"string too long|expected maxlength|policy_blocked|dlp_request_denied")
+"""What OVERFLOW matches but means something else."""
+
+CAPABILITY_TOKENS = tuple(
     (re.compile(pattern, re.DOTALL), token)
     for pattern, token in (
         (r"at most [1-9]\d* image|too many images|image.{0,40}(?:too large|exceeds)", "media_budget"),
@@ -98,48 +139,123 @@ _CAPABILITIES = tuple(
         ),
     )
 )
+"""`actionable_errors`: a feature is refused; the token is Claude Code's name for it.  In lower case."""
 
-_COMMA_IN_NUMBER = re.compile(r"(?<=\d),(?=\d{3}\b)")
+Capability: TypeAlias = Literal["images", "documents", "mid_system", "same_role_twice", "json_schema"]
 
+MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
+    {
+        "images": re.compile(
+            r"image_url is only supported by certain models"  # OpenAI
+            r"|not a multimodal model|at most 0 image"  # vLLM
+            r"|image input is not supported"  # llama.cpp
+            r"|missing data required for image input"  # Ollama
+            r"|endpoints found that support image input"  # OpenRouter
+            r"|unknown variant `image_url`"  # DeepSeek
+            r"|does(?: not|n't) support (?:images?|vision|image inputs?|multimodal)\b",
+            re.IGNORECASE | re.ASCII,
+        ),
+        "documents": re.compile(
+            r"invalid value: 'file'"  # OpenAI
+            r"|unknown part type: file"  # vLLM
+            r"|unknown variant `file`"
+            r"|endpoints found that support (?:file|pdf)"
+            r"|does(?: not|n't) support (?:files?|pdfs?|documents?|file inputs?|file content types?|pdf inputs?)\b",
+            re.IGNORECASE | re.ASCII,
+        ),
+        "mid_system": re.compile(
+            r"system message must be (?:at the beginning|(?:the )?first)|only one system message"
+            r"|roles must alternate",
+            re.IGNORECASE | re.ASCII,
+        ),
+        "same_role_twice": re.compile(r"roles must alternate", re.IGNORECASE | re.ASCII),
+        "json_schema": re.compile(
+            r"'response_format' of type 'json_schema' is not supported"  # OpenAI
+            r"|this response_format type is unavailable"  # DeepSeek
+            r"|does(?: not|n't) support (?:json_schema|structured outputs?)\b",
+            re.IGNORECASE | re.ASCII,
+        ),
+    }
+)
+"""`capabilities`: the model does not have this at all.  Narrower than CAPABILITY_TOKENS, because a match changes the
+request: it must be a sentence about the model, not about this image or that schema."""
 
-def overflow_message(text: str, codes: str = "") -> str | None:
-    """The message that says that the conversation does not fit, if that is what `text`, or an error code among `codes`,
-    says; None otherwise."""
-    words = _COMMA_IN_NUMBER.sub("", f"{text} {codes}".lower())
-    numbers = _numbers(words)
-    if numbers is not None:
-        prompt, output, limit = numbers
-        if prompt > limit:
-            return f"prompt is too long: {prompt} tokens > {limit} maximum"
-        if 0 < output <= context_window.MIN_OUTPUT_TOKENS:  # less can hardly be asked for
-            return f"prompt is too long: {prompt} tokens > {limit - output} maximum"
-        if output:
-            return f"input length and `max_tokens` exceed context limit: {prompt} + {output} > {limit}"
-    elif not _OVERFLOW.search(words) or _NO_OVERFLOW.search(words):
-        return None
-    return f"prompt is too long (capability_rejected: prompt_too_long): {text}"
+_FIELD = (
+    r"(?:\b(stream_options|parallel_tool_calls|reasoning_effort|chat_template_kwargs|prompt_cache_key|top_[kp])\b"
+    r"|['`](temperature|stop)['`])"
+)
+_COMPLAINT = (
+    r"(?:not support|unsupported|not (?:permitted|allowed)|unrecognized|unknown|unexpected"
+    r"|extra_forbidden|literal_error)"  # pydantic's
+)
 
+REFUSED_FIELD = re.compile(
+    rf"{_FIELD}.{{0,60}}?(?P<after>{_COMPLAINT})|(?P<before>{_COMPLAINT}).{{0,60}}?{_FIELD}", _FLAGS
+)
+"""`corrections`: a field of the request is not accepted.  Field and complaint stand close together: servers also quote
+whole requests, which name every field, in errors about one of them."""
 
-def capability_token(text: str) -> str | None:
-    """The token of the feature that `text` refuses."""
-    words = text.lower()
-    return next((token for pattern, token in _CAPABILITIES if pattern.search(words)), None)
+REFUSED_FIELD_TEXTS = (
+    ("does not support thinking", "reasoning_effort"),  # Ollama
+    ("chat_template is not supported", "chat_template_kwargs"),  # Mistral's tokenizers in vLLM
+    ("Reasoning is mandatory", "reasoning"),  # OpenRouter
+)
+"""`corrections`: the same without the field's name; the field is beside the text."""
 
+KNOWN_EFFORTS = re.compile(  # OpenAI; vLLM
+    r"reasoning_effort\b.{0,80}?(?P<telling>(?:supported values are:|input should be)"
+    r" (?:['`]\w+['`](?:,? and |,? or |, )?)+)",
+    _FLAGS,
+)
+"""`corrections`: the values of `reasoning_effort` that the model accepts."""
 
-def _numbers(words: str) -> tuple[int, int, int] | None:
-    """Tokens of the prompt, tokens of the answer (0 where nobody says), and the limit for both."""
-    counted = context_window.read_prompt_count(words)
-    if counted.tokens:
-        return counted.tokens, counted.output, counted.window
-    if found := _IN_PARTS.search(words):
-        prompt = output = 0
-        for count, what in _PART.findall(found["parts"]):
-            if "completion" in what or "output" in what:
-                output += int(count)
-            else:
-                prompt += int(count)
-        return prompt, output, int(found["limit"])
-    for pattern in _NUMBERS:
-        if found := pattern.search(words):
-            return int(found["prompt"]), int(found.groupdict().get("output") or 0), int(found["limit"])
-    return None
+OTHER_MAX_TOKENS_FIELD = re.compile(r"use ['`]?(max_tokens|max_completion_tokens)['`]? instead", _FLAGS)
+"""`corrections`: the name of the limit.  OpenAI and Azure say so for reasoning models; Azure's deployments have names
+that do not tell the model."""
+
+OUTPUT_LIMIT = re.compile(
+    r"supports? at most (\d{1,9}) (?:completion|output) tokens"
+    r"|max_tokens: \d+ > (\d{1,9})"
+    r"|max_(?:completion_)?tokens\b.{0,60}?\[1, ?(\d{1,9})\]"
+    r"|max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?(\d{1,9})",
+    _FLAGS,
+)
+"""`corrections`: the most output tokens of the model."""
+
+IMAGE_LIMIT = re.compile(r"at most ([1-9]\d?) image", _FLAGS)
+"""`corrections`: images per request; vLLM's `--limit-mm-per-prompt`."""
+
+ERROR_RULES: tuple[tuple[frozenset[int], re.Pattern[str], type[UpstreamError]], ...] = tuple(
+    (frozenset(statuses), re.compile(pattern, re.DOTALL), error)
+    for statuses, pattern, error in (
+        (
+            (400, 403, 429),
+            r"insufficient_quota|billing_(?:hard_limit|not_active)|exceeded your current quota|insufficient balance"
+            r"|insufficient credits|credit balance|key limit exceeded|arrearage",
+            QuotaExhausted,
+        ),
+        ((403,), r"moderation|flagged|content[_ ]?(?:filter|policy)", RequestRejected),
+        # LiteLLM 1.108.7 looks up an unknown key in a database, and says so where it has none.
+        ((400,), r"invalid_api_key|api key not valid|incorrect api key|no_db_connection", CredentialRefused),
+        ((404,), r"no endpoints found that support", RequestRejected),
+        (
+            (400, 404, 422),
+            r"model_not_found|deploymentnotfound|not a valid model|no such model|invalid model\b|no endpoints found for"
+            r"|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
+            r"(?:was |is |does )?not (?:found|exist|available)",
+            UnknownModel,
+        ),
+        ((400, 500), r"loading model|model is (?:still |currently )?loading", Overloaded),
+        # llama.cpp: its chat template refuses the messages.
+        ((500,), r"mmproj|system message must be|roles must alternate", RequestRejected),
+    )
+)
+"""`upstream_errors`: what a text with one of these statuses means, where the status alone would mean something else.
+Text and codes in lower case."""
+
+UNKNOWN_MODEL_NAME = re.compile(
+    r"(?:model|deployment)\b[^`'\"]{0,40}[`'\"]([^`'\"\s]{1,200})[`'\"]|(\S{1,200}) is not a valid model"
+    r"|invalid model name passed in model=(\S{1,200}?)\.?(?:\s|$)",  # LiteLLM 1.108.7
+    re.IGNORECASE,
+)
+"""`upstream_errors`: the name of the model in an error that says that there is none."""

@@ -1,10 +1,10 @@
-"""Whether the words of a refusal are the server's own, or those of the request that it refuses.
+"""Whether the words of an error are the server's own, or a quotation of the request.
 
-Servers repeat in their errors what they did not like, and whoever writes a request can write a refusal into it.  So
-what is learnt from a refusal, and then holds for everybody, must not rest on words that stand in the request.  They are
-compared as words, since a quotation may be cut, folded, escaped once more or less, or a Python repr().
+Servers repeat in their errors what they did not accept, and a caller can write the words of an error into a request.
+A correction that is kept for other calls must therefore not rest on words that stand in the request.  The search
+compares words, because a quotation may be cut, in another case, escaped once more or once less, or a Python repr().
 
-A doubt counts as a quotation: then a correction serves the call that met it, and no other.
+A doubt counts as a quotation: the correction then serves the call that met the error, and no other.
 """
 
 from __future__ import annotations
@@ -17,82 +17,97 @@ Phrase: TypeAlias = tuple[bytes, ...]
 """Words in lower case."""
 
 MAX_SEARCHED = 4 * 2**20
-"""Bytes of a request that are searched; a larger one teaches nothing."""
+"""Bytes of a request that are searched.  No correction of a larger request is kept."""
 
-_MOST_ESCAPES = 20_000
+_MAX_ESCAPES = 20_000
+"""`\\u` and `\\x` escapes that are undone; with more, a request counts as one that holds the words."""
+
 _AROUND = 2
-"""Words that must be quoted together with one or two telling ones: "not supported" alone is in every long prompt."""
+"""Words beside one or two words that matter, which must be quoted together with them: "not supported" alone stands in
+every long prompt."""
+
 _NEAR = 300
-"""Characters in which to look for them, and for quotation marks."""
+"""Characters in which these words, and quotation marks, are looked for."""
 
 _MARKS = "'\"`\u2018\u2019\u201c\u201d\u00ab\u00bb"
-_FILLING = b"type text role user content amp quot apos lt gt nbsp 34 39 x22 x27".split()
-"""What stands between the words of two content parts that a server has joined, and what HTML makes of quotation
+
+_FILLERS = b"type text role user content amp quot apos lt gt nbsp 34 39 x22 x27".split()
+"""What may stand between the words of two content parts that a server has joined, and what HTML makes of quotation
 marks."""
 
-_GAP = rb" ++(?:(?:%s) ++){0,12}" % b"|".join(_FILLING)
+_GAP = rb" ++(?:(?:%s) ++){0,12}" % b"|".join(_FILLERS)
 _SPACES = (rb"\n", rb"\r", rb"\t", rb"\b", rb"\f")
 _ESCAPED = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
-_PLAIN = bytes(ord(chr(code).lower()) if chr(code).isascii() and chr(code).isalnum() else 0x20 for code in range(256))
+
+_NORMAL = bytes(ord(chr(code).lower()) if chr(code).isascii() and chr(code).isalnum() else 0x20 for code in range(256))
+"""Each byte's replacement: letters and digits in lower case, spaces for the rest."""
 
 _FETCHED = re.compile(rb'"url"\s*:\s*"(?!data:)')
+"""An address whose content the server fetches itself."""
 
 
 def telling_phrases(text: str, match: tuple[int, int], telling: tuple[int, int]) -> tuple[Phrase, ...]:
-    """What must not stand in the request for a sentence of a refusal to be the server's own.
+    """Phrases of which at least one would stand in the request if an error had quoted a sentence from it.
 
-    `match` is the sentence's place, `telling` that of its words without which it would say nothing (the complaint, the
-    number).  They are the phrases that a quotation would have brought along: the whole sentence; the telling words with
-    their neighbours, where only they are quoted; and all of what quotation marks enclose together with them.
+    `match` is the start and end of the sentence in `text`; `telling` those of the words without which it would say
+    nothing (the complaint, the number).  The phrases are: the whole sentence; the telling words with their neighbours,
+    in case only they are quoted; and everything that quotation marks enclose together with them.
     """
     start, end = telling
     while start and text[start - 1].isalnum():
         start -= 1
     while end < len(text) and text[end].isalnum():
         end += 1
-    told = _words(text[start:end])
-    before, after = _words(text[max(0, start - _NEAR) : start])[-_AROUND:], _words(text[end : end + _NEAR])[:_AROUND]
-    line, length = before + told + after, len(told) + _AROUND
-    found = {_words(text[match[0] : match[1]]), _enclosed(text, start, end)}
-    if len(told) > _AROUND:
-        found.add(told)
+    words = _split_words(text[start:end])
+    before = _split_words(text[max(0, start - _NEAR) : start])[-_AROUND:]
+    after = _split_words(text[end : end + _NEAR])[:_AROUND]
+    line, length = before + words + after, len(words) + _AROUND
+    found = {_split_words(text[match[0] : match[1]]), _enclosed_words(text, start, end)}
+    if len(words) > _AROUND:
+        found.add(words)
+    # Every run of the words with two neighbours: both before, one on each side, both behind.
     found.update(line[at : at + length] for at in range(len(before) + 1) if at == 0 or at + length <= len(line))
+    # A phrase of numbers only stands in many requests by chance.
     return tuple(phrase for phrase in found if b"".join(phrase).strip(b"0123456789"))
 
 
-def may_come_from_request(said: Iterable[Phrase], request: bytes) -> bool:
-    """Whether one of the phrases stands in a request, or was put into the server's mouth through it."""
-    if len(request) > MAX_SEARCHED or request.count(b"\\u") + request.count(b"\\x") > _MOST_ESCAPES:
+def may_come_from_request(phrases: Iterable[Phrase], request: bytes) -> bool:
+    """Whether one of the phrases stands in a request body, or came to the server through it."""
+    if len(request) > MAX_SEARCHED or request.count(b"\\u") + request.count(b"\\x") > _MAX_ESCAPES:
         return True
-    if _FETCHED.search(request) is not None:  # what the address answers is repeated, too: "400, message='...'"
+    # Servers also repeat what an address in the request answers: "400, message='...'".
+    if _FETCHED.search(request) is not None:
         return True
-    plain = _plain(request)
+    normal = _normalize(request)
+    # All words first: `in` is much faster than the pattern, and a phrase rarely has all of its words in a request.
     return any(
-        all(word in plain for word in phrase) and re.search(_GAP.join(phrase), plain) is not None for phrase in said
+        all(word in normal for word in phrase) and re.search(_GAP.join(phrase), normal) is not None
+        for phrase in phrases
     )
 
 
-def _enclosed(text: str, start: int, end: int) -> Phrase:
+def _enclosed_words(text: str, start: int, end: int) -> Phrase:
+    """The words between the quotation marks around a place; none where there are no marks near it."""
     left = max(text.rfind(mark, max(0, start - _NEAR), start) for mark in _MARKS)
     right = [at for mark in _MARKS if (at := text.find(mark, end, end + _NEAR)) >= 0]
-    return _words(text[left + 1 : min(right)]) if left >= 0 and right else ()
+    return _split_words(text[left + 1 : min(right)]) if left >= 0 and right else ()
 
 
-def _words(text: str) -> Phrase:
-    return tuple(word for word in _plain(text.encode("utf-8", "replace")).split() if word not in _FILLING)
+def _split_words(text: str) -> Phrase:
+    return tuple(word for word in _normalize(text.encode("utf-8", "replace")).split() if word not in _FILLERS)
 
 
-def _plain(data: bytes) -> bytes:
-    """ASCII letters and digits in lower case, and spaces; escapes are undone, of JSON's and of Python's kind."""
+def _normalize(data: bytes) -> bytes:
+    """ASCII letters and digits in lower case, spaces for the rest; JSON's and Python's escapes are undone."""
     if b"\\" in data:
-        while b"\\\\" in data:
+        while b"\\\\" in data:  # JSON in JSON in JSON
             data = data.replace(b"\\\\", b"\\")
         for space in _SPACES:
             data = data.replace(space, b"  ")
-        data = _ESCAPED.sub(_unescaped, data)
-    return data.translate(_PLAIN)
+        data = _ESCAPED.sub(_decode_escape, data)
+    return data.translate(_NORMAL)
 
 
-def _unescaped(escape: re.Match[bytes]) -> bytes:
+def _decode_escape(escape: re.Match[bytes]) -> bytes:
     code = int(escape[1] or escape[2], 16)
     return b"%c" % code if code < 0x80 else b" "

@@ -1,8 +1,8 @@
-"""How long a server wants us to wait, in whichever of its ways it says so.
+"""How long to wait before a retry, in each way in which servers state it.
 
-`retry-after` is RFC 9110 section 10.2.3, `retry-after-ms` OpenAI's finer form of it, and `x-ratelimit-reset-*`
-OpenAI's and Groq's table of when which limit is fresh again, in Go's notation (`6m0s`, `120ms`); Azure counts plain
-seconds there.
+`retry-after` is RFC 9110 section 10.2.3, and `retry-after-ms` OpenAI's finer form of it.  `x-ratelimit-reset-*` are
+OpenAI's and Groq's headers for when each limit is available again, as durations of Go (`6m0s`, `120ms`); Azure sends
+plain seconds there.  Some servers state it in the error text only.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _REMAINING = "x-ratelimit-remaining-"
 
 
 def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | None = None) -> float | None:
-    """Seconds, or None when nobody says.  Header names are lower-case.
+    """Seconds, or None where nothing is stated.
 
-    An HTTP date needs `now` (Unix seconds) to be understood.  Of several limits the ones that are used up count, else
-    all; of those the one that takes longest.
+    `headers` have lower-case names; `text` is the error's message.  An HTTP date is read only with `now` (Unix
+    seconds).  Of several `x-ratelimit-reset-*` the longest counts, among those whose limit is used up if there are any.
     """
     if (milliseconds := parse_duration(headers.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
     after = headers.get("retry-after", "")
     if (seconds := parse_duration(after)) is not None:
         return seconds
-    if now is not None and (date := _date(after)) is not None:
+    if now is not None and (date := _parse_date(after)) is not None:
         return max(0.0, date - now)
     resets = dict(_resets(headers))
     used_up = [wait for limit, wait in resets.items() if headers.get(_REMAINING + limit) == "0"]
@@ -44,15 +44,15 @@ def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | 
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds of a plain number or of Go's notation."""
+    """Seconds of a plain number or of a duration of Go (`1h2m3.5s`); None for anything else."""
     text = text.strip()
     if _DURATION.match(text):
         return sum(float(number) * _SECONDS[unit] for number, unit in _UNIT.findall(text))
     return float(text) if _NUMBER.match(text) else None
 
 
-def _date(text: str) -> float | None:
-    """Unix seconds of an HTTP date."""
+def _parse_date(text: str) -> float | None:
+    """Unix seconds of an HTTP date (RFC 9110 section 5.6.7); None for anything else."""
     try:
         parsed = parsedate_tz(text)
         return None if parsed is None else float(mktime_tz(parsed))
@@ -61,6 +61,7 @@ def _date(text: str) -> float | None:
 
 
 def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    """The name of each limit (`requests`, `tokens`) and the seconds until it is available again."""
     for name, value in headers.items():
         if name.startswith(_RESET) and (wait := parse_duration(value)) is not None:
             yield name.removeprefix(_RESET), wait

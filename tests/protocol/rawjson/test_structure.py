@@ -106,9 +106,9 @@ def nested(levels: int) -> Any:
     [
         ({"messages": [USER] * 4}, "messages: 4 messages; at most 3 are allowed"),
         ({"messages": [message(*[TEXT] * 7)]}, "messages: 7 blocks; at most 6 are allowed"),
-        ({"messages": [message(TEXT, TEXT), message(*[TEXT] * 5)]}, "messages: 7 blocks,"),
-        ({"system": [TEXT] * 5, "messages": [message(TEXT, TEXT)]}, "messages: 7 blocks,"),
-        ({"messages": [message({**within(1), "content": [TEXT] * 6})]}, "messages: 7 blocks,"),
+        ({"messages": [message(TEXT, TEXT), message(*[TEXT] * 5)]}, "messages: 7 blocks;"),
+        ({"system": [TEXT] * 5, "messages": [message(TEXT, TEXT)]}, "messages: 7 blocks;"),
+        ({"messages": [message({**within(1), "content": [TEXT] * 6})]}, "messages: 7 blocks;"),
         ({"messages": [message(within(5))]}, "content: blocks lie more than 4 deep in one another"),
         ({"tools": [TOOL] * 4}, "tools: 4 tools; at most 3 are allowed"),
         ({"tools": [{"name": "a", "input_schema": nested(9)}]}, "nested more than 8 levels deep"),

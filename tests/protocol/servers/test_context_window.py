@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asgi_llmgate.protocol.servers.actionable_errors import overflow_message
 from asgi_llmgate.protocol.servers.context_window import (
     MIN_OUTPUT_TOKENS,
     NO_PROMPT_COUNT,
@@ -11,7 +12,6 @@ from asgi_llmgate.protocol.servers.context_window import (
     output_that_fits,
     read_prompt_count,
 )
-from asgi_llmgate.protocol.servers.error_patterns import overflow_message
 from tests.protocol.responses import vllm_refusal
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from asgi_llmgate.protocol.servers.error_patterns import capability_token, overflow_message
+from asgi_llmgate.protocol.servers.actionable_errors import capability_token, overflow_message
 
 COMPACTS = re.compile(r"prompt is too long[^0-9]*(\d+)\s*tokens?\s*>\s*(\d+)", re.IGNORECASE)
 """How Claude Code finds the numbers."""

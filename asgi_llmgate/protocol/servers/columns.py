@@ -1,0 +1,110 @@
+"""What a row of the dialect table can say.
+
+Servers that call themselves OpenAI-compatible differ in the fields that they accept, in the values of these fields, and
+in what their models support.  A `Dialect` has a column for each such difference.  The rows are in `dialects`; nothing
+in this package asks for a dialect by name.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from asgi_llmgate.exchange import Wire
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""OpenAI's values of `reasoning_effort`, from least to most.  Anthropic has the last five: `low` to `max`."""
+
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
+
+
+class Family(msgspec.Struct, frozen=True, eq=False):
+    """Models of one dialect that differ from its row.
+
+    `patterns` are shell patterns for the name of a model; `facts` are the columns that change, by name.
+    """
+
+    patterns: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """One row of the table.  The defaults are what a plain server understands."""
+
+    name: str
+    wire: Wire = "chat"
+    """What the server speaks: chat completions, or Anthropic's Messages, which are forwarded and not translated."""
+
+    path: str = "/chat/completions"
+    """Path of the completions endpoint, under the base URL."""
+    key_header: str = "authorization"
+    """The header that carries the API key; in `authorization` the key stands after `Bearer`."""
+    tokenizer: Literal["none", "messages", "template"] = "none"
+    """How the server counts tokens: `/tokenize` takes the conversation (messages), or `/apply-template` renders it to
+    text and `/tokenize` takes that (template), or there is no way."""
+
+    system_role: Literal["system", "developer"] = "system"
+    mid_system: Literal["inplace", "user"] = "user"
+    """A system message after the first: left where it is, or sent as a user message, for templates that refuse it."""
+    alternate_roles: bool = False
+    """Whether the chat template refuses two user messages in a row; they are merged then."""
+    images: Literal["all", "data", "none"] = "all"
+    """Image parts by URL and by value, by value only, or not at all."""
+    pdf: Literal["file", "none"] = "none"
+    """Whether a `file` content part is understood."""
+    reasoning_history: Literal["drop", "reasoning_content", "reasoning"] = "drop"
+    """The field in which the thinking of an unfinished tool loop goes back to the server; `drop`: it does not."""
+    prefill: dict[str, bool] = {}
+    """Fields that make the server continue a last assistant message instead of answering it."""
+    echoes_prefill: bool = False
+    """Whether a response that is not streamed repeats that message before its continuation."""
+
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    min_output_tokens: int = 1
+    """The least `max_tokens` that the server accepts."""
+    stop_max: int | None = None
+    """How many stop sequences the server accepts; None: any number."""
+    sampling: frozenset[Literal["temperature", "top_p", "top_k"]] = frozenset({"temperature", "top_p"})
+    """The sampling parameters that the server accepts."""
+    reasoning: Literal["none", "effort", "openrouter", "template", "toggle"] = "none"
+    """How thinking is asked for: see `thinking_switches`."""
+    efforts: tuple[Effort, ...] = ("low", "medium", "high")
+    """The efforts that the model accepts, from least to most."""
+    tools_effort: Effort | None = None
+    """The only effort that the model accepts together with function tools; None: any."""
+    think_tags: bool = False
+    """Whether the model writes `<think>...</think>` into its text."""
+
+    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """The most exact `response_format` that the server accepts; below `json_schema` the schema is put into words."""
+    strict_tools: bool = False
+    """Whether the server accepts `strict` in a function."""
+    tool_choice: Literal["named", "required", "none"] = "named"
+    """The most exact choice that the server accepts: one function (named), at least one call (required), or none."""
+    parallel_tool_calls: bool = True
+    """Whether the server accepts the parameter."""
+    include_usage: bool = True
+    """Whether the server accepts `stream_options: {include_usage: true}`."""
+    user: bool = True
+    """Whether the server accepts `user`."""
+    prompt_cache_key: bool = False
+    """Whether the server accepts `prompt_cache_key`."""
+    region: str = ""
+    """Where the server runs; a request with that `inference_geo` is let through.  Empty: not stated."""
+
+    families: tuple[Family, ...] = ()
+
+    def for_model(self, model: str) -> Dialect:
+        """The row for a model: with the columns of the first family whose pattern fits its name."""
+        return _for_model(self, model) if self.families else self
+
+
+@lru_cache(maxsize=1024)
+def _for_model(dialect: Dialect, model: str) -> Dialect:
+    for family in dialect.families:
+        if any(fnmatchcase(model, pattern) for pattern in family.patterns):
+            return msgspec.structs.replace(dialect, families=(), **family.facts)
+    return dialect

@@ -21,7 +21,7 @@ from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import InternalError, SettingsError
 from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.policy import PolicyMiddleware
-from asgi_llmgate.policy.cases import Given, Targets, decide, decide_before_body, read_cases
+from asgi_llmgate.policy.cases import Targets, TestRequest, decide, decide_before_body, read_cases
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.rule_variables import RuleVariables
 
@@ -74,11 +74,11 @@ def show(
     request: dict[str, Any] = {"headers": dict(_header(header) for header in headers)}
     if where is not None:
         request["path"] = where
-    given = Given(person, request, None if model is None else {"requestModel": model})
+    given = TestRequest(person, request, None if model is None else {"requestModel": model})
     layer, targets = _policy(Path(config).name, Path(config).parent)
-    scope, exchange = given.enter(targets)
+    scope, exchange = given.make_exchange(targets)
     candidates = exchange.call.candidates if exchange.call is not None else ()
-    seen = layer.facts(scope, exchange)
+    seen = layer.variables(scope, exchange)
     for rule in layer.policy.rules:
         mode = "" if rule.rule.mode == "enforce" else f", {rule.rule.mode}"
         holds = "" if len(rule.expressions) == 1 else _HOLDS[rule.rule.action]
@@ -121,7 +121,7 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
     table = _table(settings)
 
     def targets(name: str, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
-        return table.resolve(name, layer.facts(scope, exchange))
+        return table.resolve(name, layer.variables(scope, exchange))
 
     return layer, targets if settings.models else None
 

@@ -1,4 +1,4 @@
-"""May they?  Rules in CEL over who calls, what is asked, and which model would answer."""
+"""Authorization: rules in CEL about the caller, the request, and the model that would answer."""
 
 from __future__ import annotations
 

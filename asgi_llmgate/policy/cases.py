@@ -1,4 +1,4 @@
-"""Table tests of rules: what is given, what is expected.
+"""Test cases for rules, read from a file: a request, and the expected decision.
 
     claims:
       alice: {org: acme, team: data-platform}
@@ -10,8 +10,8 @@
         given: {claims: {org: acme, team: marketing}}
         expect: {decision: deny, rule: team}
 
-`given.request` takes method, path, headers, query, clientIp; `given.llm` the names of the variable `llm`.  With a call
-but without `model`, `provider` and `backend` the targets are those that the model table has for `requestModel`.
+`given.request` may have method, path, headers, query, clientIp; `given.llm` the names of the variable `llm`.  If it has
+none of `model`, `provider` and `backend`, the targets are those of the model table for `requestModel`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from asgi_llmgate.exchange import Call, Decision, Exchange, Identity, Target
 from asgi_llmgate.policy.middleware import PolicyMiddleware
 
 Targets = Callable[[str, Scope, Exchange], tuple[Target, ...]]
-"""From an asked name and the request to the targets, as the model table has them."""
+"""The model table's targets for the requested name of a model."""
 
-_TARGET = ("model", "provider", "backend")
+_TARGET_FIELDS = ("model", "provider", "backend")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The call of a test: what a body would say."""
+    """The values that the body of a test's request would have (see exchange.Asked)."""
 
     model: str = ""
     stream: bool = False
@@ -46,7 +46,8 @@ class Asked:
     input_tokens_estimate: int = 0
 
 
-_ASKED = {
+# Name in the variable `llm` -> field of Asked.
+_ASKED_FIELDS = {
     "requestModel": "model",
     "streaming": "stream",
     "maxTokens": "max_tokens",
@@ -55,19 +56,22 @@ _ASKED = {
     "hasImages": "has_images",
     "inputTokensEstimate": "input_tokens_estimate",
 }
-_CALL = {"sessionId": "session_id", "agentId": "agent_id", "requestClass": "request_class"}
+# Name in the variable `llm` -> field of exchange.Call.
+_CALL_FIELDS = {"sessionId": "session_id", "agentId": "agent_id", "requestClass": "request_class"}
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """A request as a test describes it."""
+class TestRequest:
+    """A request as a test case describes it."""
+
+    __test__ = False  # not for pytest
 
     claims: Mapping[str, Any] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
     llm: Mapping[str, Any] | None = None
 
-    def enter(self, targets: Targets | None = None) -> tuple[dict[str, Any], Exchange]:
-        """The scope and the exchange that the request would have when it comes to the rules."""
+    def make_exchange(self, targets: Targets | None = None) -> tuple[dict[str, Any], Exchange]:
+        """The scope and the exchange that the request would have at the PolicyMiddleware."""
         request = self.request
         headers = request.get("headers", {})
         scope = {
@@ -82,98 +86,100 @@ class Given:
         claims = self.claims
         exchange.identity = Identity(str(claims.get("sub", "")), str(claims.get("iss", "")), "test", claims)
         if self.llm is not None:
-            self._call(self.llm, entered, exchange, targets)
+            self._set_call(self.llm, entered, exchange, targets)
         return dict(entered), exchange
 
-    def _call(self, llm: Mapping[str, Any], scope: Any, exchange: Exchange, targets: Targets | None) -> None:
-        asked = Asked(**{_ASKED[name]: value for name, value in llm.items() if name in _ASKED})
-        said = {_CALL[name]: value for name, value in llm.items() if name in _CALL}
-        call = exchange.call = Call(asked, (), **said)
-        if targets is None or any(name in llm for name in _TARGET):
-            call.candidates = (Target(**{name: llm.get(name, "") for name in _TARGET}),)
+    def _set_call(self, llm: Mapping[str, Any], scope: Any, exchange: Exchange, targets: Targets | None) -> None:
+        asked = Asked(**{_ASKED_FIELDS[name]: value for name, value in llm.items() if name in _ASKED_FIELDS})
+        headers = {_CALL_FIELDS[name]: value for name, value in llm.items() if name in _CALL_FIELDS}
+        call = exchange.call = Call(asked, (), **headers)
+        if targets is None or any(name in llm for name in _TARGET_FIELDS):
+            call.candidates = (Target(**{name: llm.get(name, "") for name in _TARGET_FIELDS}),)
         else:
             call.candidates = targets(asked.model, scope, exchange)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of the table.  `rule` None: whichever decides."""
+    """One test case.  `rule` is the name of the rule that must decide; None: any."""
 
     name: str
-    given: Given
+    given: TestRequest
     allowed: bool
     rule: str | None
 
     def run(self, policy: PolicyMiddleware, targets: Targets | None = None) -> str:
-        """What is wrong, in a line; nothing when it came as expected."""
+        """What is wrong, in one line; "" when the decision is as expected."""
         try:
             decision = decide(policy, self.given, targets)
         except GateError as error:
             return f"{self.name}: {error.message}"
         if decision.allowed == self.allowed and self.rule in (None, decision.rule):
             return ""
-        wanted = _shown(self.allowed, self.rule or "")
+        expected = _format_decision(self.allowed, self.rule or "")
         missing = f", {decision.missing} is missing" if decision.missing else ""
-        return f"{self.name}: expected {wanted}, got {_shown(decision.allowed, decision.rule)}{missing}"
+        return f"{self.name}: expected {expected}, got {_format_decision(decision.allowed, decision.rule)}{missing}"
 
 
-def decide(policy: PolicyMiddleware, given: Given, targets: Targets | None = None) -> Decision:
-    """What the rules say of a request.
+def decide(policy: PolicyMiddleware, request: TestRequest, targets: Targets | None = None) -> Decision:
+    """The decision of the rules about a request.
 
-    Raises NotFound where the model table has nothing for it, and InternalError if it would be denied before its body is
-    read and allowed with it.
+    Raises NotFound when the model table has no target for it, and InternalError when it is denied before its body is
+    read and allowed afterwards, which is a defect.
     """
-    scope, exchange = given.enter(targets)
+    scope, exchange = request.make_exchange(targets)
     policy.decide(scope, exchange)
     assert exchange.decision is not None
-    early = decide_before_body(policy, given, targets)
+    early = decide_before_body(policy, request, targets)
     if early is not None and exchange.decision.allowed:
-        raise InternalError(f"{early.rule!r} denies before the body is read what is allowed with it: please report it")
+        raise InternalError(f"{early.rule!r} denies a request early that is allowed with its body: please report this")
     return exchange.decision
 
 
-def decide_before_body(policy: PolicyMiddleware, given: Given, targets: Targets | None = None) -> Decision | None:
-    """The denial that needs nothing of the body; None where the body is read."""
-    scope, exchange = given.enter(targets)
+def decide_before_body(
+    policy: PolicyMiddleware, request: TestRequest, targets: Targets | None = None
+) -> Decision | None:
+    """The denial before the body is read; None if the request passes until then."""
+    scope, exchange = request.make_exchange(targets)
     exchange.call = None
     policy.decide_before_body(scope, exchange)
     return exchange.decision
 
 
 def read_cases(document: Any) -> Iterator[Case]:
-    """The rows of a test file.  Raises SettingsError with the place (`tests[3].given.claims`)."""
+    """The test cases of a file.  Raises SettingsError with the place (`tests[3].given.claims`)."""
     if not isinstance(document, Mapping) or not isinstance(document.get("tests"), list):
         raise SettingsError("a list of tests is expected", path="tests")
-    people = document.get("claims", {})
+    named_claims = document.get("claims", {})
     for index, row in enumerate(document["tests"]):
-        yield _case(row, people, f"tests[{index}]", f"test {index + 1}")
+        yield _read_case(row, named_claims, f"tests[{index}]", f"test {index + 1}")
 
 
-def _case(row: Any, people: Mapping[str, Any], path: str, name: str) -> Case:
-    _known(row, ("name", "given", "expect", "rule"), path)
+def _read_case(row: Any, named_claims: Mapping[str, Any], path: str, name: str) -> Case:
+    _check_keys(row, ("name", "given", "expect", "rule"), path)
     given = row.get("given", {})
-    _known(given, ("claims", "request", "llm"), f"{path}.given")
+    _check_keys(given, ("claims", "request", "llm"), f"{path}.given")
     claims = given.get("claims", {})
     if isinstance(claims, str):
-        if claims not in people:
+        if claims not in named_claims:
             raise SettingsError(
-                f"no claims are named {claims!r}{suggestion(claims, people)}", path=f"{path}.given.claims"
+                f"no claims are named {claims!r}{suggestion(claims, named_claims)}", path=f"{path}.given.claims"
             )
-        claims = people[claims]
+        claims = named_claims[claims]
     request, llm = given.get("request", {}), given.get("llm")
-    _known(request, ("method", "path", "headers", "query", "clientIp"), f"{path}.given.request")
-    _known({} if llm is None else llm, (*_ASKED, *_CALL, *_TARGET), f"{path}.given.llm")
+    _check_keys(request, ("method", "path", "headers", "query", "clientIp"), f"{path}.given.request")
+    _check_keys({} if llm is None else llm, (*_ASKED_FIELDS, *_CALL_FIELDS, *_TARGET_FIELDS), f"{path}.given.llm")
     expect = row.get("expect")
     if isinstance(expect, str):
         expect = {"decision": expect, "rule": row.get("rule")}
-    _known(expect, ("decision", "rule"), f"{path}.expect")
+    _check_keys(expect, ("decision", "rule"), f"{path}.expect")
     if expect.get("decision") not in ("allow", "deny"):
         raise SettingsError("allow or deny is expected", path=f"{path}.expect")
     allowed = expect["decision"] == "allow"
-    return Case(row.get("name", name), Given(claims, request, llm), allowed, expect.get("rule"))
+    return Case(row.get("name", name), TestRequest(claims, request, llm), allowed, expect.get("rule"))
 
 
-def _known(value: Any, keys: tuple[str, ...], path: str) -> None:
+def _check_keys(value: Any, keys: tuple[str, ...], path: str) -> None:
     if not isinstance(value, Mapping):
         raise SettingsError("a mapping is expected", path=path)
     for key in value:
@@ -181,5 +187,5 @@ def _known(value: Any, keys: tuple[str, ...], path: str) -> None:
             raise SettingsError(f"unknown key{suggestion(str(key), keys)}", path=f"{path}.{key}")
 
 
-def _shown(allowed: bool, rule: str) -> str:
+def _format_decision(allowed: bool, rule: str) -> str:
     return ("allow" if allowed else "deny") + (f" by {rule!r}" if rule else "")

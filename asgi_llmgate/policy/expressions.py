@@ -1,4 +1,4 @@
-"""CEL outside of rules: which row of the model table counts, and what else a usage record holds."""
+"""CEL outside of rules: conditions for rows of the model table, and additional fields of usage records."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, fields_of
 
 
 def condition(source: str) -> Callable[[Mapping[str, Any]], bool | None]:
-    """A test over the rule variables for a row of the model table: true only where the expression is exactly true.
+    """The condition of a row of the model table, as a function of the rule variables.
 
-    None where it reads what only a call says, and there is none.  The target is not chosen yet, so `llm.model`,
-    `llm.provider` and `llm.backend` are unknown names.  Raises SettingsError with a caret.
+    The function returns True only if the expression is true; None if it reads `llm.*` and there is no call; else False.
+    The target is not chosen yet, so the names `llm.model`, `llm.provider` and `llm.backend` are not known here.
+
+    Raises SettingsError with a caret.
     """
     expression = compile_rule(source, variables=fields_of(candidate=False))
 
-    def holds(facts: Mapping[str, Any]) -> bool | None:
+    def holds(variables: Mapping[str, Any]) -> bool | None:
         try:
-            return expression.evaluate(facts) is True
+            return expression.evaluate(variables) is True
         except EvaluationError as error:
             return None if error.kind == "unknown" else False
 
@@ -28,14 +30,15 @@ def condition(source: str) -> Callable[[Mapping[str, Any]], bool | None]:
 
 
 def field(source: str, list_claims: Sequence[str] = LIST_CLAIMS) -> Callable[[Exchange], Any]:
-    """A value for the usage record; `list_claims` as in PolicyMiddleware.
+    """An additional field of the usage record, as a function of the exchange.  `list_claims` as in PolicyMiddleware.
 
-    What the function raises (EvaluationError) means that there is none.  The scope is gone by then: `request.path` is
-    the whole path, `request.scheme` and `request.query` are empty.  Raises SettingsError with a caret.
+    The function raises EvaluationError when there is no value.  Raises SettingsError with a caret.
     """
     expression = compile_rule(source, variables=fields_of())
 
     def read(exchange: Exchange) -> Any:
+        # The record is written after the request, when the scope is gone: `request.path` is the whole path, and
+        # `request.scheme` and `request.query` are empty.
         scope = {"path": exchange.path, "scheme": ""}
         return expression.evaluate(RuleVariables(scope, exchange, list_claims).about(exchange.target))
 

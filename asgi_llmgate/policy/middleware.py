@@ -1,4 +1,4 @@
-"""PolicyMiddleware: may they?  403 with the rule's reason, or on with the targets that the rules leave."""
+"""ASGI middleware that applies the policy: a 403 with the rule's reason, or the request with the allowed targets."""
 
 from __future__ import annotations
 
@@ -13,29 +13,37 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
 from asgi_llmgate.errors import ModelDenied, NotAuthorized, SettingsError
 from asgi_llmgate.exchange import Call, Decision, Exchange, Target
+from asgi_llmgate.policy.compiled_rules import Denial, RulesResult
 from asgi_llmgate.policy.denied_subjects import DeniedSubjects
-from asgi_llmgate.policy.evaluation import Denial, Engine, Policy, Verdict
+from asgi_llmgate.policy.evaluation import Engine, Policy
 from asgi_llmgate.policy.rules import Rule
 from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, read_env, variables_of
 
 log = logging.getLogger("llmgate")
 
+# Methods without a body (RFC 9110 section 9.2.1): a request with one of these can be allowed without a call.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_LOCKED_OUT = Rule("deny_subjects", "", "deny")
+_DENIED_SUBJECT = Rule("deny_subjects", "", "deny")
 _NO_TARGET = Rule("no target", "", "deny")
 
 
 class PolicyMiddleware:
-    """Decides each request by the rules, over what the layers before it have found out.
+    """Allows or denies each request by the rules.
 
-    Takes those targets out of `exchange.call` that a rule denies; none left is 403.  Sets `exchange.decision`, and
-    `exchange.permits`, which says of any target whether this caller may have it.  A rule that reads `llm.*` needs a
-    ResolveMiddleware before this layer, else a request with a body is denied.
+    Removes the targets that a rule denies from `exchange.call`; when none is left, the request is a 403.  Sets
+    `exchange.decision`, and `exchange.permits`, a function that says whether this caller may use a target.
 
-    `deny_subjects` is a file of subjects who are refused whatever the rules say.  `list_claims` are claims that are
-    lists even where a token has a lone string.  With `denied_model_status` 400 a caller to whom other models may be
-    open gets that status instead of 403, on which some clients log out.  `env` names the variables of the environment
-    that rules may read.
+    A rule that reads `llm.*` needs a ResolveMiddleware before this layer; without it, a request with a body is denied.
+
+    rules                the rules
+    default              allow: requests pass when there is no rule; deny: at least one rule must be there
+    engine               strict, or celpy for cel-python's own evaluation
+    deny_subjects        a file with subjects that are denied without regard to the rules
+    list_claims          claims that are always lists for rules, also when a token has a single text
+    denied_model_status  400: that status instead of 403 for a denied model, if the caller may use others; some clients
+                         log out on a 403
+    env                  names of environment variables that rules may read
+    now                  monotonic seconds
 
     Raises SettingsError for rules that cannot be compiled, and without rules unless `default` is `allow`.
     """
@@ -61,7 +69,7 @@ class PolicyMiddleware:
         self._denied = None if deny_subjects is None else DeniedSubjects(deny_subjects, now=now)
         self._list_claims = tuple(list_claims)
         self._denied_model = ModelDenied if denied_model_status == 400 else NotAuthorized
-        self._told = False
+        self._reported_unknown = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -73,15 +81,16 @@ class PolicyMiddleware:
                 return await refuse(scope, receive, send, refusal)
             await self.app(scope, receive, send)
         finally:
-            exchange.permits = _nothing  # what stood there holds the exchange, and with it the request's body
+            # The function that is there now refers to the exchange: this cycle would keep the body in memory.
+            exchange.permits = _permit_nothing
 
     def before_body(self, app: ASGIApp) -> ASGIApp:
-        """A layer around `app` that refuses who is denied whatever the body says, so that nobody reads it for nothing.
+        """A layer around `app` that refuses requests which would be denied with any body, before the body is read.
 
-        Gateway puts it in front of the ResolveMiddleware; this layer decides all the same.
+        Gateway puts it before the ResolveMiddleware.  PolicyMiddleware evaluates all rules again afterwards.
         """
 
-        async def by_claims(scope: Scope, receive: Receive, send: Send) -> None:
+        async def refuse_early(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] in ("http", "websocket"):
                 scope, exchange = Exchange.enter(scope)
                 refusal = self.decide_before_body(scope, exchange)
@@ -90,79 +99,87 @@ class PolicyMiddleware:
                     return
             await app(scope, receive, send)
 
-        return by_claims
+        return refuse_early
 
-    def facts(self, scope: Scope, exchange: Exchange) -> RuleVariables:
+    def variables(self, scope: Scope, exchange: Exchange) -> RuleVariables:
         """The variables that the rules read."""
         return variables_of(scope, exchange, self._list_claims, self._env)
 
     def decide_before_body(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
-        """The error, if `decide` will have one whatever `llm.*` turns out to be; only then it is written down."""
+        """The error, if `decide` would return one with any values of `llm.*`; else None, and no decision is written."""
         if self._denied is not None and exchange.identity.subject in self._denied:
-            return self._refuse(exchange, Denial(_LOCKED_OUT))
-        facts = self.facts(scope, exchange)
-        general = self.policy.judge(facts, lenient=True)
-        verdict = general if general.denial is not None else self.policy.judge_target(facts, general, lenient=True)
-        return self._settle(exchange, verdict, [general, verdict]) if verdict.denial is not None else None
+            return self._refuse(exchange, Denial(_DENIED_SUBJECT))
+        variables = self.variables(scope, exchange)
+        general = self.policy.evaluate(variables, call_unknown=True)
+        result = general
+        if result.denial is None:
+            result = self.policy.evaluate_target(variables, general, call_unknown=True)
+        return self._write_decision(exchange, result, [general, result]) if result.denial is not None else None
 
     def decide(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
-        """Decide, and write the decision into the exchange.  The error to refuse with, or None to go on."""
+        """Evaluate the rules and set `exchange.decision`.  Returns the error; None when the request may pass."""
         if self._denied is not None and exchange.identity.subject in self._denied:
-            return self._refuse(exchange, Denial(_LOCKED_OUT))
-        facts = self.facts(scope, exchange)
-        lenient = exchange.call is None and exchange.method in _SAFE
-        general = self.policy.judge(facts, lenient=lenient)
+            return self._refuse(exchange, Denial(_DENIED_SUBJECT))
+        variables = self.variables(scope, exchange)
+        call_unknown = exchange.call is None and exchange.method in _SAFE
+        general = self.policy.evaluate(variables, call_unknown=call_unknown)
         if general.denial is not None:
             return self._refuse(exchange, general.denial, general.dry_run)
-        exchange.permits = partial(self._permits, facts, exchange)
+        exchange.permits = partial(self._permits, variables, exchange)
         if not self.policy.per_target:
             exchange.decision = Decision(True, general.matched, dry_run=general.dry_run)
             return None
         if exchange.call is None:
-            verdict = self.policy.judge_target(facts, general, lenient=lenient)
-            return self._settle(exchange, verdict, [general, verdict])
-        return self._narrow(exchange, exchange.call, facts, general)
+            result = self.policy.evaluate_target(variables, general, call_unknown=call_unknown)
+            return self._write_decision(exchange, result, [general, result])
+        return self._decide_targets(exchange, exchange.call, variables, general)
 
-    def _narrow(self, exchange: Exchange, call: Call, facts: RuleVariables, general: Verdict) -> NotAuthorized | None:
-        """Keep the candidates that the rules leave; the first of them is named in the decision."""
-        verdicts = [self.policy.judge_target(facts.about(target), general) for target in call.candidates]
-        judged = list(zip(call.candidates, verdicts, strict=True))
-        call.candidates = tuple(target for target, verdict in judged if verdict.denial is None)
+    def _decide_targets(
+        self, exchange: Exchange, call: Call, variables: RuleVariables, general: RulesResult
+    ) -> NotAuthorized | None:
+        """Keep the candidates that the rules allow.  The decision is that of the first of them."""
+        results = [self.policy.evaluate_target(variables.about(target), general) for target in call.candidates]
+        judged = list(zip(call.candidates, results, strict=True))
+        call.candidates = tuple(target for target, result in judged if result.denial is None)
         if call.candidates:
-            first = next(verdict for verdict in verdicts if verdict.denial is None)
-            return self._settle(exchange, first, [general, *verdicts])
-        another = self.policy.judge_target(facts.about(None), general, lenient=True)
-        refused = verdicts[0] if verdicts else Verdict(Denial(_NO_TARGET))
-        model = call.asked.model if another.denial is None else ""
-        return self._settle(exchange, refused, [general, *verdicts], model)
+            first = next(result for result in results if result.denial is None)
+            return self._write_decision(exchange, first, [general, *results])
+        # Could the caller get another model?  If not, the model in the request is not the reason.
+        any_target = self.policy.evaluate_target(variables.about(None), general, call_unknown=True)
+        refused = results[0] if results else RulesResult(Denial(_NO_TARGET))
+        model = call.asked.model if any_target.denial is None else ""
+        return self._write_decision(exchange, refused, [general, *results], model)
 
-    def _permits(self, facts: RuleVariables, exchange: Exchange, target: Target, name: str = "", /) -> bool:
-        lenient = exchange.call is None
-        about = facts.about(target, name=name)
-        general = self.policy.judge(about, lenient=lenient)
+    def _permits(self, variables: RuleVariables, exchange: Exchange, target: Target, name: str = "", /) -> bool:
+        call_unknown = exchange.call is None
+        about = variables.about(target, name=name)
+        general = self.policy.evaluate(about, call_unknown=call_unknown)
         if general.denial is not None:
             return False
-        return self.policy.judge_target(about, general, lenient=lenient).denial is None
+        return self.policy.evaluate_target(about, general, call_unknown=call_unknown).denial is None
 
-    def _settle(
-        self, exchange: Exchange, verdict: Verdict, said: Sequence[Verdict], model: str = ""
+    def _write_decision(
+        self, exchange: Exchange, result: RulesResult, results: Sequence[RulesResult], model: str = ""
     ) -> NotAuthorized | None:
-        """Write the decision down.  `said` are the verdicts on the way to it: what the dry rules would have done."""
-        dry_run = tuple(dict.fromkeys([name for each in said for name in each.dry_run]))
-        if verdict.denial is not None:
-            return self._refuse(exchange, verdict.denial, dry_run, model)
-        exchange.decision = Decision(True, verdict.matched, dry_run=dry_run)
+        """Write the decision into the exchange.  `results` are all that led to it; their dry-run rules are recorded."""
+        dry_run = tuple(dict.fromkeys([name for each in results for name in each.dry_run]))
+        if result.denial is not None:
+            return self._refuse(exchange, result.denial, dry_run, model)
+        exchange.decision = Decision(True, result.matched, dry_run=dry_run)
         return None
 
     def _refuse(
         self, exchange: Exchange, denial: Denial, dry_run: tuple[str, ...] = (), model: str = ""
     ) -> NotAuthorized:
-        """The error for a denial; `model` is what was asked, where the rules may allow another one."""
-        exchange.permits = _nothing
+        """The error for a denial.  `model` is the requested one, if the rules may allow another; else ""."""
+        exchange.permits = _permit_nothing
         exchange.decision = Decision(False, denial.rule.name, denial.missing, dry_run)
-        if denial.error is not None and denial.error.kind == "unknown" and not self._told:
-            self._told = True
-            log.error("a rule reads %s of a request that is no call: is ResolveMiddleware missing?", denial.missing)
+        if denial.error is not None and denial.error.kind == "unknown" and not self._reported_unknown:
+            self._reported_unknown = True
+            log.error(
+                "a rule reads %s, and the request is not a call to a model: is ResolveMiddleware missing?",
+                denial.missing,
+            )
         message = denial.rule.reason or "authorization failed"
         detail = f"rule {denial.rule.name!r}" + (f": {denial.error}" if denial.error is not None else "")
         if model:
@@ -170,5 +187,5 @@ class PolicyMiddleware:
         return NotAuthorized(message, detail=detail)
 
 
-def _nothing(target: Target, name: str = "", /) -> bool:
+def _permit_nothing(target: Target, name: str = "", /) -> bool:
     return False

@@ -1,13 +1,15 @@
-"""Rules as they are written, in our form and in agentgateway's.
+"""Reads rules as they are written in the settings, in this project's form and in agentgateway's.
 
     jwt.team == "data-platform"                                    a plain string is an allow rule
     {name: team, when: ..., action: allow, reason: ..., mode: ...}   allow | deny | require; enforce | dry_run
-    {action: Allow, policy: {matchExpressions: [...]}}             agentgateway's, as in its Kubernetes resource
-    {deny: ...}                                                    agentgateway's, as in its own file
+    {action: Allow, policy: {matchExpressions: [...]}}               agentgateway's, in its Kubernetes resource
+    {deny: ...}                                                      agentgateway's, in its own configuration file
 
-Several expressions in one rule: an allow rule holds if ANY of them does, and so does a deny rule; a require rule if
-ALL do.  agentgateway's field text says "all must match" of Allow, its code takes any; the code is what runs there.
+With several expressions in one rule, an allow rule or a deny rule matches if ANY of them is true, a require rule passes
+if ALL are true.
 """
+# agentgateway's field description says "all must match" for Allow, but its code takes any.  Rules here do what its code
+# does.
 
 from __future__ import annotations
 
@@ -28,8 +30,10 @@ _KEYS = ("name", "when", "action", "reason", "mode", "matchExpressions", "policy
 class Rule:
     """One rule.
 
-    `when` is CEL, or several texts; `reason` is shown to a caller whom the rule turns away; `place` is where it is
-    written (`rules[0]`), for messages.
+    when    a CEL expression, or several
+    reason  the message for a caller whom the rule denies
+    mode    enforce, or dry_run: only record what the rule would do
+    place   where the rule is written (`rules[0]`), for error messages
     """
 
     name: str
@@ -45,7 +49,10 @@ class Rule:
 
 
 def read_rules(written: Sequence[str | Rule | Mapping[str, Any]]) -> list[Rule]:
-    """The rules; one without a name is called by its number, `rule 1`.  Raises SettingsError (`rules[0].action`)."""
+    """The rules.  A rule without a name gets its number as the name: `rule 1`.
+
+    Raises SettingsError with the place (`rules[0].action`).
+    """
     if isinstance(written, str | Mapping):
         raise SettingsError("a list of rules is expected", path="rules")
     rules = [_read(rule, f"rules[{index}]", f"rule {index + 1}") for index, rule in enumerate(written)]
@@ -57,14 +64,14 @@ def read_rules(written: Sequence[str | Rule | Mapping[str, Any]]) -> list[Rule]:
 
 
 def read_authorization(written: Mapping[str, Any]) -> list[Rule]:
-    """The rules of an `authorization` section of agentgateway's: one rule as in its Kubernetes resource, or `rules`.
+    """The rules of an `authorization` section of agentgateway: one rule, as in its Kubernetes resource, or `rules`.
 
     Raises SettingsError (`authorization.policy.matchExpressions`).
     """
     if "rules" not in written:
         return [_read(written, "authorization", "authorization")]
     if more := written.keys() - {"rules"}:
-        raise SettingsError("holds rules and nothing else", path=f"authorization.{min(more)}")
+        raise SettingsError("unknown key: next to rules there can be no other", path=f"authorization.{min(more)}")
     if not isinstance(written["rules"], list | tuple):
         raise SettingsError("a list of rules is expected", path="authorization.rules")
     return [
@@ -97,7 +104,7 @@ def _action(written: Mapping[str, Any], path: str) -> Action:
     """`action: Deny`, or the key of `{deny: ...}`."""
     short = [key for key in get_args(Action) if key in written]
     if short and "action" in written:
-        raise SettingsError(f"say once what the rule does: action, or {short[0]}", path=f"{path}.action")
+        raise SettingsError(f"the rule's action is there twice: write action, or {short[0]}", path=f"{path}.action")
     action: Action = _choice(_text(written, "action", path, (*short, "allow")[0]).lower(), Action, f"{path}.action")
     return action
 
@@ -105,13 +112,13 @@ def _action(written: Mapping[str, Any], path: str) -> Action:
 def _when(written: Mapping[str, Any], path: str) -> str | tuple[str, ...]:
     policy = written.get("policy", {})
     if not isinstance(policy, Mapping) or policy.keys() - {"matchExpressions"}:
-        raise SettingsError("holds matchExpressions and nothing else", path=f"{path}.policy")
+        raise SettingsError("a mapping with the key matchExpressions, and no other, is expected", path=f"{path}.policy")
     texts = ("when", *get_args(Action))
     places = {key: written.get(key) for key in (*texts, "matchExpressions")}
     places["policy.matchExpressions"] = policy.get("matchExpressions")
     given = {place: value for place, value in places.items() if value is not None}
     if len(given) != 1:
-        raise SettingsError("say once when the rule holds", path=f"{path}.when", hint="a CEL expression")
+        raise SettingsError("a rule needs exactly one condition", path=f"{path}.when", hint="a CEL expression")
     ((place, value),) = given.items()
     if isinstance(value, str) and place in texts:
         return value
@@ -129,5 +136,5 @@ def _text(written: Mapping[str, Any], key: str, path: str, default: str) -> str:
 
 def _choice(value: str, choices: Any, path: str) -> Any:
     if value not in get_args(choices):
-        raise SettingsError(f"no such choice: {value!r}", path=path, hint="one of " + ", ".join(get_args(choices)))
+        raise SettingsError(f"unknown value: {value!r}", path=path, hint="one of " + ", ".join(get_args(choices)))
     return value

@@ -141,6 +141,6 @@ def test_a_denial_before_the_body_that_the_body_would_undo_is_a_failure(
     (lab / "claims.json").write_text(json.dumps({"org": "acme", "team": "data-platform"}))
     explained = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json", "--model", "x"])
     assert (tested.exit_code, explained.exit_code) == (1, 1)
-    words = "'rule 1' denies before the body is read what is allowed with it"
+    words = "'rule 1' denies a request early that is allowed with its body"
     assert words in tested.stdout
     assert words in explained.stderr

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asgi_llmgate import SettingsError
 from asgi_llmgate.policy import denied_subjects as module
-from asgi_llmgate.policy.denied_subjects import LONGEST, DeniedSubjects
+from asgi_llmgate.policy.denied_subjects import MAX_SUBJECT_LENGTH, DeniedSubjects
 
 
 class Clock:
@@ -68,7 +68,7 @@ SUBJECTS = [
     "\U0001f600",
     "\ufb01n",
     "stra\u00dfe",
-    "x" * LONGEST,
+    "x" * MAX_SUBJECT_LENGTH,
 ]
 
 
@@ -137,7 +137,7 @@ WRONG = [
     ("\u2003mallory", "U+2003"),
     ("\ufeffmallory", "U+FEFF"),
     ("\ufeff# joined with another file", "U+FEFF"),
-    ("m" * (LONGEST + 1), f"longer than {LONGEST} characters"),
+    ("m" * (MAX_SUBJECT_LENGTH + 1), f"longer than {MAX_SUBJECT_LENGTH} characters"),
 ]
 
 
@@ -157,7 +157,7 @@ def test_a_line_that_could_match_nobody_is_an_error_with_its_place(tmp_path: Pat
     [
         ("mallory\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
         (b"\xfe\xff" + "mallory\n".encode("utf-16-be"), "is UTF-16; save it as UTF-8"),
-        ("mallory\n".encode("utf-16-le"), ":1: holds U+0000"),
+        ("mallory\n".encode("utf-16-le"), ":1: contains the invisible U+0000"),
         ("eve\r\njos\u00e9\r\n".encode("latin-1"), ":2: not UTF-8"),
         (b"eve\rbob\r\xff", ":3: not UTF-8"),
         (b"eve\n\xed\xa0\x80", ":2: not UTF-8"),
@@ -171,11 +171,11 @@ def test_another_encoding_is_an_error(tmp_path: Path, data: bytes, why: str) -> 
 
 
 def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsError, match="no regular file"):
+    with pytest.raises(SettingsError, match="not a regular file"):
         DeniedSubjects("/dev/zero")
-    with pytest.raises(SettingsError, match="no regular file"):
+    with pytest.raises(SettingsError, match="not a regular file"):
         DeniedSubjects(tmp_path)
-    monkeypatch.setattr(module, "LARGEST", 2**20)
+    monkeypatch.setattr(module, "MAX_FILE_SIZE", 2**20)
     with pytest.raises(SettingsError, match="is larger than 1 MiB"):
         DeniedSubjects(written(tmp_path, b"eve\n" * 2**18 + b"x"))
 
@@ -236,7 +236,7 @@ def test_a_later_list_that_is_wrong_lets_nobody_in(
         assert "mallory" in denied
         assert [name in denied for name in ("bob", "carol")] == [new, new]
     assert len(caplog.records) == 1
-    assert "the last one counts" in caplog.text
+    assert "the last one remains valid" in caplog.text
     file.write_text("carol\n")
     clock.now = 3.0
     assert "carol" in denied

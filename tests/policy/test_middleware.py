@@ -204,7 +204,7 @@ def test_a_rule_over_the_call_denies_where_nobody_resolved_it_and_says_once_why(
         scope, exchange = Exchange.enter(http_scope(method))
         assert layer.decide(scope, exchange) is not None
     assert [record.message for record in caplog.records] == [
-        "a rule reads llm.model of a request that is no call: is ResolveMiddleware missing?"
+        "a rule reads llm.model, and the request is not a call to a model: is ResolveMiddleware missing?"
     ]
 
 

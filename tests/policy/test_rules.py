@@ -43,13 +43,13 @@ def test_a_rule_is_read(written: Any, rule: Rule) -> None:
         ({"when": "jwt.a", "mode": "shadow"}, "rules[0].mode", "enforce, dry_run"),
         ({"when": "jwt.a", "reason": 5}, "rules[0].reason", "text"),
         ({}, "rules[0].when", "CEL"),
-        ({"when": "", "matchExpressions": ["a"]}, "rules[0].when", "once"),
+        ({"when": "", "matchExpressions": ["a"]}, "rules[0].when", "exactly one condition"),
         ({"when": True}, "rules[0].when", "CEL"),
         ({"when": []}, "rules[0].when", "CEL"),
         ({"matchExpressions": "jwt.a"}, "rules[0].matchExpressions", "list"),
         ({"policy": {"matchExpression": []}}, "rules[0].policy", "matchExpressions"),
-        ({"action": "Deny", "allow": "jwt.a"}, "rules[0].action", "once"),
-        ({"allow": "jwt.a", "deny": "jwt.b"}, "rules[0].when", "once"),
+        ({"action": "Deny", "allow": "jwt.a"}, "rules[0].action", "there twice: write action, or allow"),
+        ({"allow": "jwt.a", "deny": "jwt.b"}, "rules[0].when", "exactly one condition"),
         (["jwt.a"], "rules[0]", "a CEL expression or a rule"),
     ],
 )
@@ -86,11 +86,14 @@ def test_agentgateways_own_section_is_read(written: Any, rules: list[Rule]) -> N
 @pytest.mark.parametrize(
     ("authorization", "said"),
     [
-        ({"action": "Audit", "policy": {"matchExpressions": ["jwt.a"]}}, "policy.authorization.action: no such choice"),
+        ({"action": "Audit", "policy": {"matchExpressions": ["jwt.a"]}}, "policy.authorization.action: unknown value"),
         ({"policy": {"matchExpressions": ["jtw.a"]}}, "policy.authorization.when: 1:1: unknown variable 'jtw'"),
         ({"policy": {"matchExpressions": "jwt.a"}}, "policy.authorization.policy.matchExpressions: a CEL expression"),
         ({"rules": [{"deny": "jwt.a =="}]}, "policy.authorization.rules[0].when: 1:9: the expression ends too early"),
-        ({"rules": ["jwt.a"], "action": "Allow"}, "policy.authorization.action: holds rules and nothing else"),
+        (
+            {"rules": ["jwt.a"], "action": "Allow"},
+            "policy.authorization.action: unknown key: next to rules there can be no other",
+        ),
         ({"rules": "jwt.a"}, "policy.authorization.rules: a list of rules is expected"),
         ({"rules": []}, "policy.rules: no rule is enforced"),
     ],
@@ -151,8 +154,8 @@ def test_a_rule_that_lets_in_by_what_is_absent_is_warned_about(
 @pytest.mark.parametrize(
     ("source", "hint"),
     [
-        ("request.headers['X-Team'] == 'a'", "lower-case: 'x-team'"),
-        ("has(request.headers.Team)", "lower-case: 'team'"),
+        ("request.headers['X-Team'] == 'a'", "lower case: 'x-team'"),
+        ("has(request.headers.Team)", "lower case: 'team'"),
         ("request.headers.authorization == 'x'", "claims are in jwt"),
         ("request.headers['x-api-key'] == 'x'", "claims are in jwt"),
         ("llm.requestmodel == 'x'", "did you mean 'requestModel'?"),

@@ -22,8 +22,9 @@ from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.protocol.messages.forwarding import anthropic_headers
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json
+from asgi_llmgate.protocol.servers import tokenizers
 from asgi_llmgate.protocol.token_estimate import Estimator
-from asgi_llmgate.protocol.translation import tokenizers
+from asgi_llmgate.protocol.translation.request import to_chat
 from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES
 from asgi_llmgate.upstream import ExpiringCache, Upstream
 
@@ -81,7 +82,10 @@ class TokenCounter:
             self._without.put((target.backend, target.model), True)
 
     async def _ask(self, upstream: Upstream, exchange: Exchange, request: MessagesRequest, target: Target) -> int:
-        prompt = tokenizers.prompt_of(request, target=target, dialect=upstream.dialect, options=upstream.options)
+        chat = to_chat(
+            request, target=target, dialect=upstream.dialect, options=upstream.options, request_id="", counting=True
+        )
+        prompt = tokenizers.prompt_body(chat.body)
         if upstream.dialect.tokenizer == "messages":
             return tokenizers.read_count(await upstream.ask("/tokenize", prompt, exchange, at_root=True))
         text = tokenizers.read_prompt(await upstream.ask("/apply-template", prompt, exchange, at_root=True))

@@ -18,7 +18,7 @@ from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.sse import MAX_EVENT
-from asgi_llmgate.protocol.token_usage import Meter
+from asgi_llmgate.protocol.usage_meter import UsageMeter
 from asgi_llmgate.upstream import Upstream
 
 _JSON = (b"content-type", b"application/json")
@@ -70,7 +70,7 @@ class Passthrough:
                 attempt.end(opened.status)
                 async with opened as answer:
                     kind = answer.headers.get("content-type", "")
-                    meter = Meter(kind, limit=self._kept)
+                    meter = UsageMeter(kind, limit=self._kept)
                     try:
                         await client.start(answer.status, _headers(exchange, kind))
                         async for chunk in answer.chunks():
@@ -79,7 +79,7 @@ class Passthrough:
                             await client.send(chunk)
                         meter.end()
                     finally:  # however it ends: what has been used is paid for
-                        exchange.usage, exchange.answer = meter.usage, meter.answer
+                        exchange.usage, exchange.answer = meter.usage, meter.metadata
                 exchange.settle("ok")
                 await client.end()
         except ClientGone as error:

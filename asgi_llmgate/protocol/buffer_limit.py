@@ -1,8 +1,8 @@
-"""How much of one answer is kept here at a time.
+"""One limit for all that is kept of a response.
 
-What has gone out to the client is not kept.  What has not is: the arguments of a tool call until they are whole, what
-waits behind one, a Message that is built to be sent as one document, a document that is still coming, an event without
-its end.  Whoever keeps any of it takes the room for it here first, so there is one bound on all of it together.
+Most of a response goes out as it comes in.  Kept are the arguments of a tool call until they are complete, what waits
+for such a call, a document, and a Message that goes out as one document; each of them can be as long as the server
+likes.  They share one `BufferLimit`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from asgi_llmgate.errors import ResponseTooLarge
 
 RESPONSE_LIMIT = 32 * 2**20
-"""Bytes.  An answer of 128,000 tokens is half a MiB of text; what is larger is pictures, or a server gone mad."""
+"""Bytes.  A response of 128,000 tokens has half a MiB of text; a larger one holds pictures, or comes from a server that
+repeats itself without end."""
 
 
 class BufferLimit:
-    """Counts the bytes that are kept of one answer, of which there may be `limit`."""
+    """Counts the bytes that are kept of one response, at most `limit`."""
 
     __slots__ = ("_limit", "size")
 
@@ -23,15 +24,16 @@ class BufferLimit:
         self._limit = limit
 
     def add(self, size: int) -> None:
-        """To be asked before the bytes are kept.  Raises errors.ResponseTooLarge."""
-        self.check(size)
+        """Count bytes that are about to be kept.  Raises errors.ResponseTooLarge."""
+        if self.size + size > self._limit:
+            raise ResponseTooLarge(self._limit)
         self.size += size
 
     def check(self, size: int) -> None:
-        """Whether there is room for what is kept only for a moment.  Raises errors.ResponseTooLarge."""
+        """Check that there is room for bytes that are kept only for a moment.  Raises errors.ResponseTooLarge."""
         if self.size + size > self._limit:
             raise ResponseTooLarge(self._limit)
 
     def release(self, size: int) -> None:
-        """The bytes are not kept any longer."""
+        """The bytes are no longer kept."""
         self.size -= size

@@ -1,9 +1,9 @@
-"""How an error is told to the caller: the body in Anthropic's or OpenAI's words, and the headers.
+"""Error responses: the body in Anthropic's or OpenAI's shape, and the headers.
 
 Anthropic: https://platform.claude.com/docs/en/api/errors, `{"type":"error","error":{"type","message"},"request_id"}`
-with the id once more in the header `request-id`; an answer without that header is taken for a middlebox's.  OpenAI:
-https://platform.openai.com/docs/guides/error-codes, `{"error":{"message","type","param","code"}}`.  Status and types
-come from `errors.TABLE`, everything else from the error itself.
+with the id also in the header `request-id`; Claude Code takes a response without that header for one of a proxy on the
+way.  OpenAI: https://platform.openai.com/docs/guides/error-codes, `{"error":{"message","type","param","code"}}`.
+Status and types come from `errors.TABLE`, everything else from the error itself.
 """
 
 from __future__ import annotations
@@ -19,36 +19,37 @@ _encode = msgspec.json.encode
 
 
 def anthropic_error(error: GateError, request_id: str) -> bytes:
-    """The envelope as JSON, also the data of a stream's `error` event.  An empty `request_id` is left out."""
-    told: dict[str, object] = {"type": row_for(error).anthropic, "message": error.told}
+    """The body as JSON, also the data of a stream's `error` event.  An empty `request_id` is left out."""
+    details: dict[str, object] = {"type": row_for(error).anthropic, "message": error.told}
     if error.error_code:
-        told["details"] = {"error_code": error.error_code}
-    body: dict[str, object] = {"type": "error", "error": told}
+        details["details"] = {"error_code": error.error_code}
+    body: dict[str, object] = {"type": "error", "error": details}
     if request_id:
         body["request_id"] = request_id
     return _encode(body)
 
 
 def openai_error(error: GateError, request_id: str) -> bytes:
-    """The envelope as JSON.  OpenAI gives the request id in the headers only."""
+    """The body as JSON.  OpenAI has the request id in the headers only."""
     return _encode({"error": {"message": error.told, "type": row_for(error).openai, "param": None, "code": None}})
 
 
 def error_body(error: GateError, request_id: str, wire: Wire) -> bytes:
-    """The envelope that a wire's clients understand, as JSON."""
+    """The body that the clients of a wire understand, as JSON."""
     return (openai_error if wire == "chat" else anthropic_error)(error, request_id)
 
 
 def error_event(error: GateError, request_id: str, wire: Wire) -> bytes:
-    """The same as the last event of a stream: Anthropic's clients want its name, OpenAI's look at the data."""
+    """The error as the last event of a stream.  Anthropic's clients need its name, OpenAI's read only the data."""
     name = b"" if wire == "chat" else b"event: error\n"
     return b"%bdata: %b\n\n" % (name, error_body(error, request_id, wire))
 
 
 def error_headers(error: GateError, request_id: str) -> list[tuple[bytes, bytes]]:
-    """The headers of an error answer, ready for `http.response.start`.
+    """The headers of an error response, ready for `http.response.start`.
 
-    `retry-after` is in whole seconds (RFC 9110 section 10.2.3), rounded up: who comes too early is refused again.
+    `retry-after` is in whole seconds (RFC 9110 section 10.2.3), rounded up: a client that retries too early
+    is refused again.
     """
     headers = [(b"content-type", b"application/json"), (b"request-id", request_id.encode("latin-1"))]
     if error.retry_after is not None:

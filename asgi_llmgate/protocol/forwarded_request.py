@@ -1,7 +1,7 @@
-"""A request whose own bytes are handed on: OpenAI's wire to a server that speaks it, or a body that nobody here knows.
+"""A request whose bytes are forwarded: chat completions for a server of that wire, or a passthrough with any body.
 
-It is read only as far as decisions go.  What the rules decide on must be what the server reads, so a name that comes
-twice in any of its objects is refused, and `model` is written anew from the decision.
+It is read only as far as rules and limits need.  They must see what the server will read: so a name that comes twice in
+one object is refused, and `model` is replaced by the target's.
 https://platform.openai.com/docs/api-reference/chat/create
 """
 
@@ -18,30 +18,30 @@ from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.token_estimate import IMAGE_TOKENS, Size, tokens
 
-_LIMITS = (
+_LIMIT_FIELDS = (
     *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_tokens_to_sample"),
     *("n_predict", "num_predict", "max_length"),
 )
-"""What servers call the most tokens that may be written: OpenAI's three, Hugging Face's and vLLM's older ones, and
-llama.cpp's and Ollama's, which take OpenAI's as well and do not agree on which one counts."""
+"""Fields that limit the output tokens: OpenAI's three, older ones of Hugging Face and vLLM, and those of llama.cpp and
+Ollama, which also accept OpenAI's and do not agree on which one counts."""
 
-_LIMITS_WITHIN = ("options", "parameters", "generation_config")
-"""Objects that hold them: Ollama's `options.num_predict`, Hugging Face's `parameters.max_new_tokens`."""
+_LIMIT_OBJECTS = ("options", "parameters", "generation_config")
+"""Objects with such fields: Ollama's `options.num_predict`, Hugging Face's `parameters.max_new_tokens`."""
 
 _LISTS = {"messages": "messages", "tools": "tools", "functions": "tools"}
-"""Which limit each has."""
+"""Which limit of `Structure` holds for which list."""
 
-_CHOICES = ("n", "best_of")
-_MOST_CHOICES = 128
-"""OpenAI's own: https://platform.openai.com/docs/api-reference/chat/create#chat-create-n."""
+_CHOICE_FIELDS = ("n", "best_of")
+_MAX_CHOICES = 128
+"""OpenAI's limit: https://platform.openai.com/docs/api-reference/chat/create#chat-create-n."""
 
-_IMAGES = frozenset({"image_url", "input_image", "image"})
+_IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 
 
 class ForwardedRequest:
-    """An `exchange.Asked` over any JSON object, or none at all: what is not there is empty.
+    """The `exchange.Asked` of any JSON object, or of an empty body; a missing field is empty.
 
-    `opened.body` is what the client sent, `fields` are its values.
+    `opened.body` is the client's body, `fields` are its values.
     """
 
     def __init__(self, opened: OpenedBody, structure: Structure = STRUCTURE) -> None:
@@ -59,7 +59,7 @@ class ForwardedRequest:
 
     @cached_property
     def tool_names(self) -> Sequence[str]:
-        """Of functions their names, of anything else its type."""
+        """The names of functions, and the types of other tools; each once."""
         tools = objects.find_objects(self.fields.get("tools"), self._structure)
         functions = objects.find_objects(self.fields.get("functions"), self._structure)
         found = [name for tool in tools for name in _names_of(tool)]
@@ -85,7 +85,7 @@ class ForwardedRequest:
 
     @cached_property
     def _messages(self) -> Sequence[Fields]:
-        """A server may read either."""
+        """Those of chat completions and those of Responses: a server may read either."""
         both = (self.fields.get("messages"), self.fields.get("input"))
         return [message for value in both for message in objects.find_objects(value, self._structure)]
 
@@ -95,7 +95,7 @@ class ForwardedRequest:
         return [part for part in parts if _is_image(part)]
 
     def _content(self, message: Fields) -> list[Fields]:
-        """What a message holds; with Ollama its images are in a list of their own."""
+        """The parts of a message.  Ollama has its images in a separate list."""
         images = message.get("images")
         own = [{"image": image} for image in objects.read_elements(images, self._structure)]
         return own + objects.find_objects(message.get("content"), self._structure)
@@ -109,13 +109,13 @@ class ForwardedRequest:
         return sum(len(value) for part in self._image_parts for value in part.values())
 
     def __repr__(self) -> str:
-        return f"ForwardedRequest(model={self.model!r})"  # prompts are nobody's business
+        return f"ForwardedRequest(model={self.model!r})"  # without the prompt
 
 
 def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = STRUCTURE) -> ForwardedRequest:
-    """Decode a body that is a JSON object, or empty where no model has to be named.
+    """Decode a body: a JSON object, or nothing where no model has to be named (`needs_model`).
 
-    Raises `InvalidRequest`, and `StructureTooLarge` before more is opened than `structure` allows.
+    Raises `InvalidRequest`, and `StructureTooLarge` before more is decoded than `structure` allows.
     """
     if not body and not needs_model:
         return ForwardedRequest(OpenedBody(b"", {}, {}))
@@ -131,12 +131,12 @@ def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = S
 
 
 def _max_tokens(fields: Fields) -> int:
-    """The largest of all limits, for all choices together: which of them counts is the server's own affair."""
-    within = [(f"{name}.", objects.read_object(fields.get(name)) or {}) for name in _LIMITS_WITHIN]
-    limits = [_integer(place, held, name) for place, held in [("", fields), *within] for name in _LIMITS]
-    choices = [_integer("", fields, name, least=1) or 1 for name in _CHOICES]
-    if max(choices) > _MOST_CHOICES:
-        raise InvalidRequest(f"n, best_of: Input should be less than or equal to {_MOST_CHOICES}")
+    """The largest of all limits, since it is not known which one the server uses; times the number of choices."""
+    within = [(f"{name}.", objects.read_object(fields.get(name)) or {}) for name in _LIMIT_OBJECTS]
+    limits = [_integer(place, held, name) for place, held in [("", fields), *within] for name in _LIMIT_FIELDS]
+    choices = [_integer("", fields, name, least=1) or 1 for name in _CHOICE_FIELDS]
+    if max(choices) > _MAX_CHOICES:
+        raise InvalidRequest(f"n, best_of: Input should be less than or equal to {_MAX_CHOICES}")
     return max(limit or 0 for limit in limits) * max(choices)
 
 
@@ -148,12 +148,12 @@ def _integer(place: str, fields: Fields, name: str, least: int = 0) -> int | Non
 
 
 def _names_of(tool: Fields) -> list[str]:
-    """All that a server may take for a tool's name."""
+    """Whatever a server may read as the tool's name."""
     places = (objects.read_object(tool.get("function")), objects.read_object(tool.get("custom")), tool)
     names = [name for place in places if place is not None and (name := objects.read_str(place.get("name")))]
     return names or [objects.read_str(tool.get("type"))]
 
 
 def _is_image(part: Fields) -> bool:
-    """By its type, or by what it holds: some servers go by that where the type is left out."""
-    return objects.read_str(part.get("type")) in _IMAGES or not _IMAGES.isdisjoint(part)
+    """By its type, or by its fields: some servers read those if the type is missing."""
+    return objects.read_str(part.get("type")) in _IMAGE_TYPES or not _IMAGE_TYPES.isdisjoint(part)

@@ -1,4 +1,4 @@
-"""What an answer that is handed on is, whichever wire it is on: pieces that go out as they came, and one end."""
+"""What forwarded responses have in common on every wire: events go out as they came, and the end is checked."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ class Forwarder:
     """The part of a ResponseHandler that does not depend on the wire.  `stream`: the client asked for events."""
 
     wire: ClassVar[Wire]
+    changed: tuple[str, ...] = ()
 
     def __init__(self, *, stream: bool, request_id: str) -> None:
         self.started = False
         self.done = False
         self.error: GateError | None = None
-        self.changed: tuple[str, ...] = ()
         self._stream = stream
         self._request_id = request_id
         self._out: list[bytes] = []
 
     def ping(self) -> None:
-        """A comment: the server's own first event has to come first."""
+        """Write a comment: the first event of the stream must be the server's own."""
         self._out.append(b": ping\n\n")
 
     def fail(self, error: GateError) -> None:
-        """The last that a client hears, in our words and with our request id."""
+        """End the response with an error event that has our request id."""
         if self.done:
             return
         self.done = True
@@ -36,22 +36,20 @@ class Forwarder:
         self._out.append(error_event(error, self._request_id, self.wire))
 
     def take(self) -> bytes:
+        """The bytes that are ready for the client, once."""
         out = b"".join(self._out)
         self._out.clear()
         return out
 
-    def _is_unasked(self) -> bool:
-        """Whether events come to a client that waits for one document, which is the end of the answer: they are the
-        client's own wire, and it is not read well enough here to be put together."""
-        if not self._stream:
-            self.fail(Broken("the model server streamed an answer that was to be one document"))
-        return not self._stream
+    def _fail_unexpected_stream(self) -> None:
+        # A translated response could be collected into one document; a forwarded one is not read well enough for that.
+        self.fail(Broken("the model server streamed an answer that was to be one document"))
 
-    def _pass(self, event: bytes, name: str = "") -> None:
-        """One event, whole."""
+    def _forward_event(self, event: bytes, name: str = "") -> None:
+        """Write one complete event, each of its lines as a `data:` line."""
         head = b"event: %b\n" % name.encode() if name else b""
         self._out.append(b"%bdata: %b\n\n" % (head, event.replace(b"\n", b"\ndata: ")))
 
-    def _pass_whole(self, document: bytes) -> None:
+    def _forward_document(self, document: bytes) -> None:
         self._out.append(document)
         self.started = self.done = True

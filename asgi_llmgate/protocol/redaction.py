@@ -1,18 +1,19 @@
-"""What must not go on to a caller or into a log, taken out of a text that somebody else wrote.
+"""Removes secrets from error messages of model servers, before a caller or a log gets them.
 
-Model servers put into their error messages the key that they refuse (half masked), the organisation that it belongs
-to, the address of the machine behind them, and sometimes the value that they did not like, which is a piece of the
-prompt.  We rather take out too much: what is left only has to tell what kind of mistake it was.
+Model servers put into their error messages the key that they refuse (partly masked), the organisation that it belongs
+to, the address of the machine behind them, and sometimes the value that they refuse, which is a piece of the prompt.
+The patterns rather remove too much: what is left only has to say what kind of error it was.
 """
 
 from __future__ import annotations
 
 import re
 
-MOST = 1000
-"""Characters of a foreign text that are kept."""
+MAX_LENGTH = 1000
+"""Characters of a redacted text."""
 
-# A pattern that may begin with a long run begins where the run does: otherwise each place in it is tried in vain.
+# A pattern that may begin with a long run of characters begins where the run does: otherwise it is tried at each
+# character of the run, and a long text takes quadratic time.
 _SECRET = re.compile(
     r"""
       \bBearer\s+\S+
@@ -20,7 +21,7 @@ _SECRET = re.compile(
     | \b(?:sk|pk|rk|gsk|xai|hf|nvapi|tgp|pplx|csk|r8|ghp)[-_][\w.*-]{6,}
     | \bkey[-_][A-Za-z0-9]{16,}
     | \b(?:AIza[\w-]{12,}|AKIA[0-9A-Z]{12,})
-    | (?<![\w-])[\w-]*\*{3,}[\w-]*                                  # masked by the server: it still shows the ends
+    | (?<![\w-])[\w-]*\*{3,}[\w-]*                                  # masked by the server, with the ends still visible
     | \b(?:org|proj)[-_][A-Za-z0-9]{6,}
     | \b(?:user|acct|account|team|sub|cus|project|organization)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{8,}
     | \barn:[\w-]+:\S+
@@ -42,10 +43,10 @@ _ADDRESS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_VALUE = re.compile(r"\binput(?:_value)?=.*?(?=, input_type|\]|$)", re.DOTALL)  # pydantic repeats what it was given
+_VALUE = re.compile(r"\binput(?:_value)?=.*?(?=, input_type|\]|$)", re.DOTALL)  # pydantic repeats the value
 
 
 def redacted(text: str) -> str:
-    """The text without anything that looks like a credential, an account, an address or somebody's input."""
-    text = _VALUE.sub("input=[redacted]", text[: 2 * MOST])
-    return _SECRET.sub("[redacted]", _ADDRESS.sub("[address]", text))[:MOST].strip()
+    """The text without what looks like a credential, an account, an address or a value of the request."""
+    text = _VALUE.sub("input=[redacted]", text[: 2 * MAX_LENGTH])
+    return _SECRET.sub("[redacted]", _ADDRESS.sub("[address]", text))[:MAX_LENGTH].strip()

@@ -1,17 +1,16 @@
-"""Server-sent events, read as they come: arbitrary pieces of bytes in, the data of whole events out.
+"""Server-sent events: chunks of bytes in, the data of complete events out.
 
-The grammar is https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream, of which an
-OpenAI-style stream uses only `data:`.  So names, ids, retry times and comments are passed over.  Lines may end in LF,
-CRLF or CR; the space after the colon is optional; a byte order mark may come first.  Three things go beyond the
-standard:
+The grammar is https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream.  An OpenAI stream
+uses only `data:`, so names, ids, retry times and comments are skipped.  Lines may end in LF, CRLF or CR; the space
+after the colon is optional; a byte order mark may come first.  Three things differ from the standard:
 
-- An event that the end of the stream cuts off before its blank line still counts if it is whole, because some servers
-  leave that line out; half an event is dropped, and `Translator.finish` will find that something is missing.
-- llama.cpp once sent `error: {...}` lines; they are read as the error events that they were meant to be.
-- An event may not grow over `max_event` bytes: a server gone mad must not fill our memory.
+- An event that has no blank line after it because the stream ends counts if it is complete, since some servers leave
+  the last blank line out.  An incomplete one is dropped; the response handler then finds that the end is missing.
+- llama.cpp once sent lines like `error: {...}`; they are read as `data: {"error": {...}}`.
+- An event has at most `max_event` bytes.
 
-Many servers do not say that they stream: they call it `application/json` (Foundry), `application/x-ndjson` (LitServe),
-or nothing.  Others call a JSON document an event stream (9router).  `is_event_stream` looks at the first byte as well.
+Many servers do not declare a stream: they call it `application/json` (Foundry), `application/x-ndjson` (LitServe), or
+nothing.  Others call a JSON document an event stream (9router).  So `is_event_stream` looks at the first byte as well.
 """
 
 from __future__ import annotations
@@ -25,40 +24,43 @@ END = b"[DONE]"
 """The data of the event that ends an OpenAI stream."""
 
 KEEPALIVES = frozenset({b"null", b"ping", b"keep-alive", b"keepalive", b"heartbeat"})
-"""The data of events by which servers only say that they are still there."""
+"""The data of events that servers send only to keep the connection alive."""
 
 MAX_EVENT = 16 * 2**20
+"""Bytes of one event."""
 
 _BOM = b"\xef\xbb\xbf"
 
 _FIELDS = frozenset(b"deir:")
-"""What the lines of a stream begin with: data, event, error, id, retry, comments.  No JSON begins so."""
+"""First bytes of the lines of a stream: data, event, error, id, retry, and comments.  JSON begins with none of them."""
 
 
 def media_type(content_type: str) -> str:
-    """`text/event-stream` of `Text/Event-Stream; charset=utf-8`: RFC 9110 section 8.3.1 has no regard to case."""
+    """`text/event-stream` of `Text/Event-Stream; charset=utf-8`: RFC 9110 section 8.3.1, without case."""
     return content_type.partition(";")[0].strip().lower()
 
 
-def is_event_stream(content_type: str, begin: bytes = b"") -> bool:
-    """Whether an answer is a stream of events; `begin` is its beginning, without white space before it."""
-    begin = begin.removeprefix(_BOM)
-    if begin[:1] in (b"{", b"["):
+def is_event_stream(content_type: str, first: bytes = b"") -> bool:
+    """Whether a response is a stream of events.  `first` is its first bytes, without white space before them."""
+    first = first.removeprefix(_BOM)
+    if first[:1] in (b"{", b"["):
         return False
-    return media_type(content_type) == "text/event-stream" or (bool(begin) and begin[0] in _FIELDS)
+    return media_type(content_type) == "text/event-stream" or (bool(first) and first[0] in _FIELDS)
 
 
 def document(body: bytes) -> bytes:
-    """A JSON document without the end of a stream that 9router puts behind it."""
+    """A JSON document without the `data: [DONE]` that 9router puts after it."""
     return body.rstrip().removesuffix(b"data: [DONE]")
 
 
 class SSEReader:
-    """Reads one stream.  `max_event` is in bytes, of one event's lines and of one line; `retained` has to have room for
-    what comes without its end.
+    """Reads one stream.
 
-    `feed` and `end` yield as they read, so that what came before an oversized event is still told: they must be
-    iterated.  Both raise `errors.Broken` when a limit is passed; nothing can be read after that.
+    `max_event` is in bytes, of the lines of one event, and of one line.  `retained` must have room for a line or an
+    event that is not complete yet.
+
+    `feed` and `end` are generators, so that the events before an oversized one still arrive.  Both raise
+    `errors.Broken` when a limit is exceeded; nothing can be read after that.
     """
 
     __slots__ = ("_begun", "_data", "_ends_in_cr", "_max", "_more", "_pending", "_retained", "_size")
@@ -66,17 +68,18 @@ class SSEReader:
     def __init__(self, *, max_event: int = MAX_EVENT, retained: BufferLimit | None = None) -> None:
         self._max = max_event
         self._retained = retained or BufferLimit(max_event)
-        self._pending = bytearray()  # a line without its end; a list of its pieces can take 20 times its bytes
-        self._data: bytes | None = None  # the first data line of an event without its end
-        self._more = bytearray()  # the others
-        self._size = 0  # of all its lines
+        # An incomplete line.  One bytearray: a list of small pieces can take 20 times their bytes.
+        self._pending = bytearray()
+        self._data: bytes | None = None  # the first data line of an incomplete event
+        self._more = bytearray()  # its further data lines
+        self._size = 0  # bytes of all its lines
         self._ends_in_cr = False
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The data of each event that `data` completes, its lines joined with LF."""
         if self._ends_in_cr and data:
-            data = data.removeprefix(b"\n")  # the other half of a CRLF
+            data = data.removeprefix(b"\n")  # the second half of a CRLF
             self._ends_in_cr = False
         if b"\r" in data:
             self._ends_in_cr = data.endswith(b"\r")
@@ -86,9 +89,15 @@ class SSEReader:
             lines[0] = self._take_pending() + lines[0]
         for line in lines:
             if line:
-                self._read(line)
+                # Nearly every line is the only one of its event: read it here, without a call.
+                if self._begun and self._data is None and line.startswith(b"data: ") and len(line) <= self._max:
+                    self._data = line[6:] or None
+                    self._size = len(line)
+                else:
+                    self._read_line(line)
             elif self._data is not None:
-                yield self._take_event()
+                event, self._data = self._data, None
+                yield event + self._take_more() if self._more else event
         if rest:
             self._check(len(self._pending) + len(rest))
             self._pending += rest
@@ -96,13 +105,13 @@ class SSEReader:
     def end(self) -> Iterator[bytes]:
         """The last event, if the stream ended without the blank line after it."""
         if self._pending:
-            self._read(self._take_pending())
+            self._read_line(self._take_pending())
         if self._data is not None:
-            event = self._take_event()
+            event, self._data = self._data + self._take_more(), None
             if event.endswith(b"}") or event == END:
                 yield event
 
-    def _read(self, line: bytes) -> None:
+    def _read_line(self, line: bytes) -> None:
         if len(line) > self._max:
             self._check(len(line))
         if not self._begun:
@@ -115,7 +124,7 @@ class SSEReader:
         else:
             return
         if self._data is not None:
-            self._size += len(line)  # also of an empty one, which costs something, too
+            self._size += len(line)  # an empty data line counts too: it becomes a byte of the event
             self._check(self._size)
             self._more += b"\n"
             self._more += value
@@ -133,9 +142,7 @@ class SSEReader:
         self._pending.clear()
         return line
 
-    def _take_event(self) -> bytes:
-        assert self._data is not None
-        event = self._data + self._more if self._more else self._data
-        self._data = None
+    def _take_more(self) -> bytes:
+        more = bytes(self._more)
         self._more.clear()
-        return event
+        return more

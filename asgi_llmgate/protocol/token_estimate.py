@@ -1,13 +1,13 @@
-"""How many tokens a request is, before anybody has counted them.
+"""Estimates the tokens of a request, before the model server has counted them.
 
-No tokenizer: the model server has its own, and the gateway need not hold one for each model.  A request is measured in
-bytes of text, and the bytes that make a token are learnt per model from every answer whose `usage` says what the prompt
-really was.  Escapes and the JSON between the texts are counted as they stand; they are a steady share, which the learnt
-number takes in.  Media are counted apart: they are long in bytes and short in tokens.
+There is no tokenizer here: each model has its own.  A request is measured in bytes of text.  How many bytes make a
+token is learned per model from every response whose `usage` has the real number.  Escapes and the JSON between the
+texts are counted too: their share hardly varies, so the learned number includes it.  Media are counted separately: they
+are long in bytes and short in tokens.
 
-Each caller has a rate of his own, since texts differ: one who sends nothing but digests would otherwise make
-everybody's prompts look three times as long, and their answers be cut.  Who has not been heard of yet gets the middle
-of the others.
+Each caller has a rate of its own, because texts differ: a caller that sends only hashes would otherwise make everybody
+else's prompts look three times as long, and their responses would be cut short.  A new caller gets the median of the
+others.
 """
 
 from __future__ import annotations
@@ -17,22 +17,29 @@ from collections.abc import Hashable
 from statistics import median
 from typing import Any, NamedTuple
 
-BYTES_PER_TOKEN = 3.6
-"""Until a model has been heard of: code and English prose in JSON, rounded towards too many tokens."""
+BYTES_PER_PROMPT_TOKEN = 3.6
+"""For a model that has not counted yet: code and English text in JSON, rounded towards too many tokens.
+
+A response is estimated with another number (`token_usage.BYTES_PER_OUTPUT_TOKEN`): its text comes without the JSON.
+"""
 
 IMAGE_TOKENS = 1500
-"""About 1.15 megapixels, the size to which Anthropic scales an image down (width x height / 750)."""
+"""Of an image of 1.15 megapixels, the size to which Anthropic scales larger ones down (width x height / 750)."""
+
 PDF_BYTES_PER_TOKEN = 30
-"""A page of 60 kB is 1,500 to 3,000 tokens."""
+"""A page of 60 kB has 1,500 to 3,000 tokens."""
 
 _WEIGHT = 0.25
-"""Of the newest observation."""
-_TOO_SMALL = 400
-"""Bytes of text below which the template's own tokens would be learnt, not the model's."""
-_MODELS = 1000
-"""More are not remembered; names may come from callers."""
-_CALLERS = 100
-"""More of one model are not remembered."""
+"""Of the newest observation, against 1 - _WEIGHT of all earlier ones."""
+
+_MIN_TEXT = 400
+"""Bytes.  In a shorter request the tokens of the chat template weigh too much."""
+
+_MAX_MODELS = 1000
+"""Models whose rates are kept; names may come from callers."""
+
+_MAX_CALLERS = 100
+"""Callers whose rates are kept, for each model."""
 
 
 class Size(NamedTuple):
@@ -43,43 +50,45 @@ class Size(NamedTuple):
 
 
 class Estimator:
-    """Estimates per model and caller, better with every answer that is observed.  Also for several threads."""
+    """Estimates per model and caller, from the responses that it observes.  Thread-safe."""
 
     def __init__(self) -> None:
         self._rates: dict[str, dict[Hashable, float]] = {}
         self._lock = threading.Lock()
 
     def estimate(self, size: Size, model: str = "", caller: Hashable = None) -> int:
-        """Tokens of a request of this size for a model, at least 1."""
+        """The tokens of a request of this size, at least 1."""
         return tokens(size, self._rate(model, caller))
 
     def observe(self, model: str, size: Size, prompt_tokens: int, caller: Hashable = None) -> None:
-        """Learn from what an upstream counted: `prompt_tokens` are all of the prompt's, cached ones included."""
-        if size.text < _TOO_SMALL or prompt_tokens <= size.media:
+        """Learn from a count of a model server: `prompt_tokens` are all tokens of the prompt, cached ones included."""
+        if size.text < _MIN_TEXT or prompt_tokens <= size.media:
             return
-        seen = min(max(size.text / (prompt_tokens - size.media), 1.0), 10.0)
+        # A count outside of 1 to 10 bytes per token is a mistake of the server, or a prompt that was cut.
+        observed = min(max(size.text / (prompt_tokens - size.media), 1.0), 10.0)
         with self._lock:
-            rates = _newest(self._rates, model, self._rates.get(model, {}), _MODELS)
-            known = rates.get(caller, seen)
-            _newest(rates, caller, known + _WEIGHT * (seen - known), _CALLERS)
+            rates = _put_last(self._rates, model, self._rates.get(model, {}), _MAX_MODELS)
+            known = rates.get(caller, observed)
+            _put_last(rates, caller, known + _WEIGHT * (observed - known), _MAX_CALLERS)
 
     def _rate(self, model: str, caller: Hashable) -> float:
         with self._lock:
             rates = self._rates.get(model)
             if rates is None:
-                return BYTES_PER_TOKEN
+                return BYTES_PER_PROMPT_TOKEN
             own = rates.get(caller)
             return median(rates.values()) if own is None else own
 
 
-def _newest(found: dict[Any, Any], key: Hashable, value: Any, most: int) -> Any:
-    """Put a value last; of too many the first one is dropped."""
-    found.pop(key, None)
-    if len(found) >= most:
-        del found[next(iter(found))]
-    found[key] = value
+def _put_last(values: dict[Any, Any], key: Hashable, value: Any, limit: int) -> Any:
+    """Put a value at the end of a dict; the first one is dropped if there are too many."""
+    values.pop(key, None)
+    if len(values) >= limit:
+        del values[next(iter(values))]
+    values[key] = value
     return value
 
 
-def tokens(size: Size, bytes_per_token: float = BYTES_PER_TOKEN) -> int:
+def tokens(size: Size, bytes_per_token: float = BYTES_PER_PROMPT_TOKEN) -> int:
+    """The tokens of a size, at least 1."""
     return max(1, round(size.text / bytes_per_token) + size.media)

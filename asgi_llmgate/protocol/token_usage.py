@@ -1,4 +1,4 @@
-"""Token counts in an answer that is handed on, whoever's words they are in.
+"""Token counts in a response, on any wire.
 
                      all input         of it cached                              output
     ---------------  ----------------  ----------------------------------------  -----------------
@@ -6,22 +6,51 @@
     Responses        input_tokens      input_tokens_details.cached_tokens        output_tokens
     Messages         the sum of three  cache_read_, cache_creation_input_tokens  output_tokens
 
-https://platform.openai.com/docs/api-reference/responses/object, https://platform.claude.com/docs/en/api/messages
+https://platform.openai.com/docs/api-reference/chat/object, https://platform.openai.com/docs/api-reference/responses/object,
+https://platform.claude.com/docs/en/api/messages
 """
 
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import Answer, Usage
-from asgi_llmgate.protocol.chat.chunks import Counts, usage_of
-from asgi_llmgate.protocol.chat.metadata import LONGEST
+from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
-from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type
 
-_USAGE = b'"usage"'
+BYTES_PER_OUTPUT_TOKEN = 4
+"""Bytes of text per token, for a response whose tokens nobody has counted.
+
+A prompt is estimated with another number (`token_estimate.BYTES_PER_PROMPT_TOKEN`): it is JSON and code, this is the
+text that a model writes.
+"""
+
+_MAX_COUNT = 2**53
+"""A larger count is a mistake of the server."""
+
+
+class PromptDetails(Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+
+
+class CompletionDetails(Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class ChatCounts(Struct, gc=False):
+    """`usage` of chat completions.  Cached tokens are in the details (OpenAI), beside them (DeepSeek, Moonshot), or
+    under Anthropic's names."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
 
 
 class _InputDetails(Struct, gc=False):
@@ -33,7 +62,7 @@ class _OutputDetails(Struct, gc=False):
     thinking_tokens: int | None = None
 
 
-class AnyCounts(Counts, gc=False):
+class _Counts(ChatCounts, gc=False):
     """`usage` in any of the three shapes."""
 
     input_tokens: int | None = None
@@ -42,95 +71,64 @@ class AnyCounts(Counts, gc=False):
     output_tokens_details: _OutputDetails | None = None
 
 
-class _Inner(Struct, gc=False):
-    """A Responses event wraps the response, a `message_start` the message."""
-
-    id: str | None = None
-    model: str | None = None
-    usage: Raw = Raw(b"")
+_counts_decoder = msgspec.json.Decoder(_Counts)
 
 
-class _Document(_Inner, gc=False):
-    response: _Inner | None = None
-    message: _Inner | None = None
+def chat_usage(counts: ChatCounts) -> Usage | None:
+    """The usage of a chat completion; counts that are negative or absurd are 0.
 
-
-_document = msgspec.json.Decoder(_Document)
-_counts = msgspec.json.Decoder(AnyCounts)
+    None where both sides are 0: some servers write zeros until they have counted.
+    """
+    details = counts.prompt_tokens_details or PromptDetails()
+    usage = Usage(
+        input=_first_count(counts.prompt_tokens),
+        output=_first_count(counts.completion_tokens),
+        cache_read=_first_count(
+            details.cached_tokens,
+            counts.prompt_cache_hit_tokens,
+            counts.cached_tokens,
+            counts.cache_read_input_tokens,
+        ),
+        cache_creation=_first_count(
+            details.cache_write_tokens,
+            details.cache_creation_tokens,
+            counts.cache_creation_input_tokens,
+        ),
+        reasoning=_first_count((counts.completion_tokens_details or CompletionDetails()).reasoning_tokens),
+    )
+    return usage if usage.input or usage.output else None
 
 
 def read_usage(raw: bytes) -> Usage | None:
-    """The counts of a `usage` object; None where it counts nothing, or is something else."""
+    """The usage in the JSON of a `usage` object of any wire; None where it holds no counts."""
     try:
-        counts = _counts.decode(raw)
+        counts = _counts_decoder.decode(raw)
     except DECODE_ERRORS:
         return None
     if counts.input_tokens is None and counts.output_tokens is None:
-        return usage_of(counts)
-    inner, outer = counts.input_tokens_details or _InputDetails(), counts.output_tokens_details or _OutputDetails()
-    read, created = _natural(counts.cache_read_input_tokens), _natural(counts.cache_creation_input_tokens)
+        return chat_usage(counts)
+    input_details = counts.input_tokens_details or _InputDetails()
+    output_details = counts.output_tokens_details or _OutputDetails()
+    # Anthropic's `input_tokens` leaves cached tokens out; OpenAI's Responses have no such fields beside it.
+    read = _at_least_zero(counts.cache_read_input_tokens)
+    created = _at_least_zero(counts.cache_creation_input_tokens)
     return Usage(
-        input=_natural(counts.input_tokens) + read + created,
-        output=_natural(counts.output_tokens),
-        cache_read=read or _natural(inner.cached_tokens),
+        input=_at_least_zero(counts.input_tokens) + read + created,
+        output=_at_least_zero(counts.output_tokens),
+        cache_read=read or _at_least_zero(input_details.cached_tokens),
         cache_creation=created,
-        reasoning=_natural(outer.reasoning_tokens or outer.thinking_tokens),
+        reasoning=_at_least_zero(output_details.reasoning_tokens or output_details.thinking_tokens),
     )
 
 
-def _natural(count: int | None) -> int:
+def estimate_output(size: int) -> int:
+    """Tokens of so many bytes that a model wrote, rounded up."""
+    return -(-size // BYTES_PER_OUTPUT_TOKEN)
+
+
+def _first_count(*candidates: int | None) -> int:
+    return next((count for count in candidates if count and 0 < count < _MAX_COUNT), 0)
+
+
+def _at_least_zero(count: int | None) -> int:
     return max(0, count or 0)
-
-
-class Meter:
-    """Reads along with an answer of any kind.  `usage` and `answer` are what has been found; it never raises.
-
-    `limit`: bytes of a document, or of an event, that are kept to be read; a larger one is handed on uncounted.
-    """
-
-    def __init__(self, content_type: str, *, limit: int = MAX_EVENT) -> None:
-        self.usage: Usage | None = None
-        self.answer: Answer | None = None
-        self._content_type = content_type
-        self._limit = limit
-        self._begun = False
-        self._events: SSEReader | None = None
-        self._document = bytearray()
-        self._room = limit if "json" in media_type(content_type) else 0
-
-    def feed(self, chunk: bytes) -> None:
-        """The next piece of the answer."""
-        if not self._begun and (begin := chunk.lstrip()):
-            self._begun = True
-            if is_event_stream(self._content_type, begin):
-                self._events = SSEReader(max_event=self._limit)
-        if self._events is None:
-            if len(self._document) + len(chunk) <= self._room:
-                self._document += chunk
-            else:
-                self._room = 0
-                self._document.clear()
-            return
-        try:
-            for event in self._events.feed(chunk):
-                if _USAGE in event:
-                    self._read(event)
-        except Broken:
-            self._events, self._room = None, 0
-
-    def end(self) -> None:
-        """The answer is whole."""
-        if self._events is not None:
-            for event in self._events.end():
-                self._read(event)
-        elif self._document:
-            self._read(bytes(self._document))
-
-    def _read(self, data: bytes) -> None:
-        try:
-            document = _document.decode(data)
-        except DECODE_ERRORS:
-            return
-        inner = document.response or document.message or document
-        self.answer = Answer((inner.model or "")[:LONGEST], (inner.id or "")[:LONGEST])
-        self.usage = read_usage(bytes(inner.usage)) or self.usage

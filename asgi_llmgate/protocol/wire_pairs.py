@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeAlias
 from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.exchange import Target, Wire
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
-from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, completion_body
+from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, forwarded_body
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, anthropic_headers, forwarded_error
@@ -128,7 +128,7 @@ def forward_chat(context: WriteContext) -> UpstreamRequest:
     """The writer for (chat, chat)."""
     request = context.request
     assert isinstance(request, ForwardedRequest)
-    body, shows_usage = completion_body(
+    body, shows_usage = forwarded_body(
         request,
         model=context.target.model,
         dialect=context.dialect,

@@ -19,10 +19,11 @@ from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.error_bodies import anthropic_error, openai_error
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, forwarded_error
+from asgi_llmgate.protocol.servers.tokenizers import read_count, read_prompt
 from asgi_llmgate.protocol.servers.upstream_errors import reported_error, upstream_error
-from asgi_llmgate.protocol.token_usage import Meter, read_usage
+from asgi_llmgate.protocol.token_usage import read_usage
 from asgi_llmgate.protocol.translation.response import Translator
-from asgi_llmgate.protocol.translation.tokenizers import read_count, read_prompt
+from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.protocol.responses import PLAN
 
 DEEP = [b"[" * depth + b"]" * depth for depth in (100, 980, 20_000)]
@@ -130,7 +131,7 @@ def test_a_count_or_a_prompt_is_read_or_the_answer_is_broken(body: bytes) -> Non
 def test_counts_are_metered_or_not(body: bytes) -> None:
     found: list[Any] = [read_usage(body)]
     for kind, data in (("application/json", body), ("text/event-stream", b'data: "usage" %b\n\n' % body)):
-        meter = Meter(kind)
+        meter = UsageMeter(kind)
         meter.feed(data)
         meter.feed(b"data: %b\n\n" % body.replace(b"\n", b""))
         meter.end()

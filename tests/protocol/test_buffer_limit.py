@@ -13,15 +13,15 @@ import pytest
 from asgi_llmgate.errors import Broken, GateError, ResponseTooLarge
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
-from asgi_llmgate.protocol.chat.metadata import LONGEST
-from asgi_llmgate.protocol.chat.tool_calls import CALL, LONGEST_ID, LONGEST_NAME, MOST
+from asgi_llmgate.protocol.chat.tool_calls import CALL_SIZE
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS
 from asgi_llmgate.protocol.response_handler import ResponseHandler
+from asgi_llmgate.protocol.response_limits import MAX_CALL_ID, MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.token_usage import Meter
-from asgi_llmgate.protocol.translation.response import BLOCKS, Translator
+from asgi_llmgate.protocol.translation.response import MAX_BLOCKS, Translator
+from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.helpers.counted_work import peak
 from tests.protocol.responses import PLAN, call, calls, chunk, completion
 
@@ -95,8 +95,8 @@ KEPT: dict[str, Callable[[], Iterator[bytes]]] = {
     "text behind a call in small pieces": lambda: endless(said(content="ab" * 9), before=OPENED),
     "text and thinking behind a call": lambda: endless(said(content="a"), said(reasoning="b"), before=OPENED),
     "ids": lambda: numbered(lambda n: event(calls(call(n, id=f"{n}" * 5000, name="A", args="{}")))),
-    "an id": lambda: endless(event(calls(call(0, id="a" * (LONGEST_ID + 1), name="A")))),
-    "a name": lambda: endless(event(calls(call(0, name="a" * (LONGEST_NAME + 1))))),
+    "an id": lambda: endless(event(calls(call(0, id="a" * (MAX_CALL_ID + 1), name="A")))),
+    "a name": lambda: endless(event(calls(call(0, name="a" * (MAX_TOOL_NAME + 1))))),
     "a name in pieces": lambda: numbered(lambda n: event(calls(call(0, name="ab"[n % 2])))),
     "calls": lambda: numbered(lambda n: event(calls(call(n, id=f"c{n}", name="A", args="{}")))),
     "a line": lambda: endless(b"ab" * 5, before=b"data: "),
@@ -188,7 +188,7 @@ def test_a_message_that_is_put_together_has_a_cap(shape: str) -> None:
 @pytest.mark.parametrize("shape", [shape for shape in KEPT if "argument" in shape or "behind" in shape])
 def test_arguments_that_are_handed_on_are_not_kept(shape: str) -> None:
     handler = ChatForwarder(stream=True, request_id="req_1", input_estimate=1)
-    pieces = list(KEPT[shape]())[: 2 * MOST]
+    pieces = list(KEPT[shape]())[: 2 * MAX_TOOL_CALLS]
     assert peak(lambda: carry(iter(pieces), handler, BufferLimit(LIMIT))) < MOST_HELD
 
 
@@ -199,7 +199,7 @@ def test_calls_one_after_the_other_are_kept_one_at_a_time() -> None:
     pieces = (event(calls(call(n, id=f"c{n}", name="A", args=arguments))) for n in range(300))
     carry(pieces, handler, retained)
     assert handler.error is None
-    assert 300 * len(arguments) > 500_000 > retained.size > 300 * CALL
+    assert 300 * len(arguments) > 500_000 > retained.size > 300 * CALL_SIZE
 
 
 def test_a_whole_answer_up_to_the_limit_is_told() -> None:
@@ -213,14 +213,14 @@ def test_a_whole_answer_up_to_the_limit_is_told() -> None:
 
 def test_blocks_have_a_number() -> None:
     handler = translated(BufferLimit(), stream=True)
-    for _ in range(BLOCKS // 2):
+    for _ in range(MAX_BLOCKS // 2):
         handler.feed_event(event(chunk(content="a", reasoning="b"))[6:-2])
     assert handler.error is None
     handler.feed_event(event(chunk(content="a", reasoning="b"))[6:-2])
     assert isinstance(handler.error, Broken)
 
 
-@pytest.mark.parametrize("length", [LONGEST_ID, 5000])
+@pytest.mark.parametrize("length", [MAX_CALL_ID, 5000])
 def test_an_id_that_carries_a_signature_comes_back_as_it_is(length: int) -> None:
     handler = translated(BufferLimit(), stream=False)
     name = "call_1__thought__" + "A" * (length - 17)
@@ -238,24 +238,24 @@ def test_what_a_server_says_about_itself_is_cut(wire: str) -> None:
     }
     handler = make[wire]()
     long = "x" * 9999
-    named = [call(0, name=long[:LONGEST_NAME], args="{}")]
+    named = [call(0, name=long[:MAX_TOOL_NAME], args="{}")]
     handler.feed_event(json.dumps({**chunk(finish=long, tool_calls=named), "id": long, "model": long}).encode())
     handler.feed_event(b"[DONE]")
     answer = handler.metadata
-    assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == LONGEST
+    assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == MAX_METADATA
 
 
 def test_what_a_server_on_the_client_s_wire_says_about_itself_is_cut() -> None:
     long, handler = "x" * 9999, MessagesForwarder(stream=True, request_id="req_1", input_estimate=1)
     handler.feed_event(json.dumps({"type": "message_start", "message": {"id": long, "model": long}}).encode())
-    for number in range(MOST + 5):
+    for number in range(MAX_TOOL_CALLS + 5):
         block = {"type": "tool_use", "name": f"{number}{long}"}
         handler.feed_event(json.dumps({"type": "content_block_start", "content_block": block}).encode())
         handler.take()
     handler.feed_event(json.dumps({"type": "message_delta", "delta": {"stop_reason": long}}).encode())
     answer = handler.metadata
-    assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == LONGEST
-    assert len(answer.tools) == MOST
+    assert max(map(len, (answer.id, answer.model, *answer.finish_reasons, *answer.tools))) == MAX_METADATA
+    assert len(answer.tools) == MAX_TOOL_CALLS
 
 
 def test_a_message_of_too_many_blocks_is_not_opened() -> None:
@@ -276,7 +276,7 @@ def test_a_list_of_too_many_elements_is_not_opened(shape: str, stream: bool) -> 
 
 def test_a_large_message_is_handed_on() -> None:
     blocks = [{"type": "tool_use", "name": f"A{number}", "input": {"a": WORDS}} for number in range(MAX_ELEMENTS)]
-    assert MAX_ELEMENTS == MOST
+    assert MAX_ELEMENTS == MAX_TOOL_CALLS
     handler = MessagesForwarder(stream=False, request_id="req_1", input_estimate=1)
     handler.feed_document(json.dumps({"type": "message", "content": blocks}).encode())
     assert handler.error is None
@@ -286,7 +286,7 @@ def test_a_large_message_is_handed_on() -> None:
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "audio/mpeg"])
 @pytest.mark.parametrize("piece", [b"ab" * 9, b"x" * 4000], ids=["small pieces", "large pieces"])
 def test_what_is_read_along_has_a_cap(kind: str, piece: bytes) -> None:
-    meter = Meter(kind, limit=LIMIT)
+    meter = UsageMeter(kind, limit=LIMIT)
 
     def read() -> None:
         for part in endless(piece, before=b"data: "):

@@ -15,8 +15,8 @@ from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.token_usage import Meter
 from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.helpers.counted_work import handled
 from tests.protocol.responses import PLAN, call, calls, chunk, counted
 
@@ -159,7 +159,7 @@ def carry(pieces: list[bytes], handler: ResponseHandler, *, whole: bool) -> None
 
 
 def meter(pieces: list[bytes]) -> None:
-    along = Meter("text/event-stream")
+    along = UsageMeter("text/event-stream")
     for piece in pieces:
         along.feed(piece)
     along.end()

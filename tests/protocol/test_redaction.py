@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.protocol.redaction import MOST, redacted
+from asgi_llmgate.protocol.redaction import MAX_LENGTH, redacted
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_what_a_client_acts_on_stays(text: str) -> None:
 
 
 def test_a_long_text_is_cut() -> None:
-    assert len(redacted("word " * 9999)) <= MOST
+    assert len(redacted("word " * 9999)) <= MAX_LENGTH

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.protocol.token_estimate import BYTES_PER_TOKEN, IMAGE_TOKENS, Estimator, Size
+from asgi_llmgate.protocol.token_estimate import BYTES_PER_PROMPT_TOKEN, IMAGE_TOKENS, Estimator, Size
 
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 100_000}}
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "A" * 400_000}}
@@ -108,7 +108,7 @@ def test_names_from_callers_do_not_fill_the_memory(decode: Any) -> None:
         estimator.observe(f"m{number}", size, 4000)
     request = decode(system="s" * 4000)
     assert estimator.estimate(request.size, "m1000") == request.size.text
-    assert estimator.estimate(request.size, "m0") == round(request.size.text / BYTES_PER_TOKEN)
+    assert estimator.estimate(request.size, "m0") == round(request.size.text / BYTES_PER_PROMPT_TOKEN)
 
 
 @pytest.mark.parametrize("rate", [1.0, 1.3, 2.0, 8.0, 10.0])

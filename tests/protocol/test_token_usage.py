@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.exchange import Answer, Usage
-from asgi_llmgate.protocol.sse import MAX_EVENT
-from asgi_llmgate.protocol.token_usage import Meter, read_usage
+from asgi_llmgate.exchange import Usage
+from asgi_llmgate.protocol.chat.chunks import read_chunk
+from asgi_llmgate.protocol.token_usage import chat_usage, estimate_output, read_usage
 
 CHAT = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
 RESPONSES = {
@@ -40,63 +40,49 @@ MESSAGES = {
     ],
     ids=["chat", "Responses", "Messages", "embeddings", "a delta", "nonsense", "nothing", "no object", "no number"],
 )
-def test_counts_are_read_in_whoevers_words(counts: Any, usage: Usage | None) -> None:
+def test_counts_are_read_in_any_shape(counts: Any, usage: Usage | None) -> None:
     assert read_usage(json.dumps(counts).encode()) == usage
 
 
-def metered(content_type: str, *chunks: bytes) -> Meter:
-    meter = Meter(content_type)
-    for chunk in chunks:
-        meter.feed(chunk)
-    meter.end()
-    return meter
-
-
-def test_a_document_is_read_when_it_is_whole() -> None:
-    body = json.dumps({"object": "list", "model": "e5", "usage": CHAT}).encode()
-    meter = metered("application/json", body[:10], body[10:])
-    assert (meter.usage, meter.answer) == (Usage(input=100, output=20, cache_read=60), Answer("e5", ""))
-
-
-def test_of_a_stream_the_last_counts_hold() -> None:
-    events = [
-        {"type": "response.created", "response": {"id": "resp_1", "model": "gpt", "usage": None}},
-        {"type": "response.output_text.delta", "delta": "Hi"},
-        {"type": "response.completed", "response": {"id": "resp_1", "model": "gpt", "usage": RESPONSES}},
-    ]
-    stream = b"".join(b"event: x\ndata: " + json.dumps(event).encode() + b"\n\n" for event in events)
-    meter = metered("text/event-stream", *(stream[i : i + 7] for i in range(0, len(stream), 7)))
-    assert meter.usage == Usage(input=100, output=20, cache_read=60, reasoning=5)
-    assert meter.answer == Answer("gpt", "resp_1")
-
-
-def test_the_last_event_may_lack_its_blank_line() -> None:
-    meter = metered("text/event-stream; charset=utf-8", b'data: {"usage":{"prompt_tokens":3,"completion_tokens":1}}')
-    assert meter.usage == Usage(input=3, output=1)
-
-
 @pytest.mark.parametrize(
-    ("content_type", "chunks"),
+    ("counts", "usage"),
     [
-        ("audio/mpeg", [b"\xff\xfb"]),
-        ("application/json", [b"{"]),
-        ("application/json", [b" " * (MAX_EVENT + 1), b'{"usage":{"prompt_tokens":3}}']),
-        ("text/event-stream", [b"data: " + b"x" * (MAX_EVENT + 1), b'\n\ndata: {"usage":{"prompt_tokens":3}}\n\n']),
-        ("text/event-stream", [b'data: {"usage"\n\n']),
+        ({"prompt_tokens": 9, "completion_tokens": 3}, Usage(9, 3)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}, Usage(9, cache_read=4)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": None}}, Usage(9)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cache_creation_tokens": 2}}, Usage(9, cache_creation=2)),
+        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Usage(9, cache_read=4)),
+        ({"prompt_tokens": 9, "cached_tokens": 4}, Usage(9, cache_read=4)),
+        (
+            {"prompt_tokens": 9, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 1},
+            Usage(9, cache_read=4, cache_creation=1),
+        ),
+        ({"completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}}, Usage(0, 3, reasoning=2)),
+        ({"prompt_tokens": -1, "completion_tokens": 3}, Usage(0, 3)),
+        ({"prompt_tokens": 10**30, "completion_tokens": 3}, Usage(0, 3)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        ({}, None),
     ],
-    ids=["sound", "half", "too large", "an event too large", "junk"],
+    ids=[
+        "OpenAI",
+        "cached",
+        "null detail",
+        "written",
+        "DeepSeek",
+        "Moonshot",
+        "Anthropic's names",
+        "reasoning",
+        "negative",
+        "absurd",
+        "zeros",
+        "empty",
+    ],
 )
-def test_what_cannot_be_read_is_not_counted(content_type: str, chunks: list[bytes]) -> None:
-    assert metered(content_type, *chunks).usage is None
+def test_the_counts_of_a_chat_completion_are_read_from_any_field(counts: dict[str, Any], usage: Usage | None) -> None:
+    chunk = read_chunk(json.dumps({"usage": counts}).encode())
+    assert chunk.usage is not None
+    assert chat_usage(chunk.usage) == usage
 
 
-@pytest.mark.parametrize("content_type", ["Text/Event-Stream; charset=UTF-8", "application/json", "", "text/plain"])
-def test_a_stream_is_counted_whatever_it_is_called(content_type: str) -> None:
-    found = metered(content_type, b"\n", b'data: {"usage":', b'{"prompt_tokens":3}}\n\n').usage
-    assert found is not None
-    assert found.input == 3
-
-
-@pytest.mark.parametrize("content_type", ["Application/JSON", "application/problem+JSON; charset=utf-8"])
-def test_the_name_of_json_may_be_in_any_case(content_type: str) -> None:
-    assert metered(content_type, b'{"usage":', b'{"prompt_tokens":3}}').usage is not None
+def test_an_estimate_is_rounded_up() -> None:
+    assert [estimate_output(size) for size in (0, 1, 4, 5)] == [0, 1, 1, 2]

@@ -1,11 +1,11 @@
-"""The answer side of OpenAI's wire: chat completion chunks, whole chat completions, and what servers make of them.
+"""Responses of OpenAI's chat completions: chunks, complete completions, and what servers make of them.
 
-https://platform.openai.com/docs/api-reference/chat-streaming and .../chat/object are the standard; the rest was found
-at vLLM, SGLang, Ollama, llama.cpp, DeepSeek, OpenRouter, Mistral, Moonshot and Azure.  A chunk and a completion are
-one shape: what a chunk calls `delta` a completion calls `message`.
+https://platform.openai.com/docs/api-reference/chat-streaming and .../chat/object are the standard.  The deviations were
+found at vLLM, SGLang, Ollama, llama.cpp, DeepSeek, OpenRouter, Mistral, Moonshot and Azure.  A chunk and a completion
+have one shape: what a chunk calls `delta` a completion calls `message`.
 
-Every field may be missing or null, and a field of the wrong type is taken as missing: a server that writes a float
-where a count belongs has still answered.  Values that are copied, or that come in several types, stay `msgspec.Raw`.
+Every field may be missing or null, and a field of the wrong type counts as missing: a server that writes a float where
+a count belongs has still answered.  Values that are copied, or that come in several types, stay `msgspec.Raw`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import Usage
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS, is_utf8, parse_or_none, repair
+from asgi_llmgate.protocol.token_usage import ChatCounts
 
 _ABSENT = Raw(b"")
 
@@ -27,7 +27,7 @@ _ABSENT = Raw(b"")
 class Function(Struct, gc=False):
     name: str | None = None
     arguments: Raw = _ABSENT
-    """A string that holds JSON, as a rule; some servers send the object itself."""
+    """Usually a string that holds JSON; some servers send the object itself."""
 
 
 class ToolCall(Struct, gc=False):
@@ -37,9 +37,11 @@ class ToolCall(Struct, gc=False):
 
 
 class Delta(Struct, gc=False):
-    """What one chunk adds, or the whole message.  `content` is a string or a list of parts; the reasoning has three
-    names (DeepSeek and SGLang; vLLM, Ollama and OpenRouter; OpenRouter again), of which a server may use two for the
-    same text."""
+    """What one chunk adds, or the complete message.
+
+    `content` is a string or a list of parts.  Reasoning has three names (DeepSeek and SGLang; vLLM, Ollama and
+    OpenRouter; OpenRouter again), of which a server may fill two with the same text.
+    """
 
     content: Raw = _ABSENT
     reasoning_content: Raw = _ABSENT
@@ -50,40 +52,16 @@ class Delta(Struct, gc=False):
     function_call: Function | None = None
 
 
-class PromptDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_creation_tokens: int | None = None
-
-
-class CompletionDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class Counts(Struct, gc=False):
-    """`usage`.  The cache is counted in the details (OpenAI), beside them (DeepSeek, Moonshot), or in Anthropic's
-    names."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-
-
 class Choice(Struct, gc=False):
     index: int | None = None
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
     stop_reason: Any = None
-    """vLLM: the stop string that matched, or the id of a token."""
+    """vLLM: the stop sequence that matched, or the id of a token."""
     matched_stop: Any = None
     """SGLang's name for it."""
-    usage: Counts | None = None
+    usage: ChatCounts | None = None
     """Moonshot counts here."""
     error: Raw = _ABSENT
     """OpenRouter, with `finish_reason: error`."""
@@ -94,7 +72,7 @@ class Chunk(Struct, gc=False):
     model: str | None = None
     object: str | None = None
     choices: list[Choice] | None = None
-    usage: Counts | None = None
+    usage: ChatCounts | None = None
     error: Raw = _ABSENT
 
 
@@ -112,51 +90,50 @@ class _Outline(Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(Chunk)
-_outline = msgspec.json.Decoder(_Outline)
-_choice_outline = msgspec.json.Decoder(_ChoiceOutline)
+_outline_decoder = msgspec.json.Decoder(_Outline)
+_choice_decoder = msgspec.json.Decoder(_ChoiceOutline)
 
-_MISTAKES = 32
-"""Mistyped fields that one event may have; more is a server that speaks something else."""
+_MAX_MISTYPED = 32
+"""Mistyped fields in one event; a server with more speaks another format."""
 
-_MENDED = 2**20
-"""Bytes of an event up to which they are looked for: each is found by reading it all again."""
+_MAX_CORRECTED = 2**20
+"""Bytes of an event whose mistyped fields are removed: each removal decodes the event again."""
 
-_LARGEST_COUNT = 2**53
-
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_PATH_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
 def read_chunk(data: bytes) -> Chunk:
-    """A chunk or a whole completion.  Raises `errors.Broken` for what is no JSON object."""
-    if not is_utf8(data):
+    """A chunk or a completion.  Raises `errors.Broken` for what is not one."""
+    # msgspec does not check UTF-8 in the values that it skips, and these are copied to the client.
+    if not data.isascii() and not is_utf8(data):
         data = repair(data)
     try:
-        return _strict(data)
+        return _decoder.decode(data) if len(data) <= arrays.UNCHECKED_SIZE else _decode_large(data)
     except DECODE_ERRORS:
-        return _tolerant(repair(data))
+        return _decode_mistyped(repair(data))
 
 
-def _strict(data: bytes) -> Chunk:
-    if len(data) > arrays.UNCHECKED_SIZE:
-        choices = bytes(_outline.decode(data).choices)
-        for choice in arrays.read_elements(choices) if choices.startswith(b"[") else ():
-            outline = _choice_outline.decode(choice)
-            for delta in (outline.delta, outline.message):
-                if delta is not None:
-                    arrays.check_length(bytes(delta.tool_calls))
+def _decode_large(data: bytes) -> Chunk:
+    """Decode after a check that no list is too long."""
+    choices = bytes(_outline_decoder.decode(data).choices)
+    for choice in arrays.read_elements(choices) if choices.startswith(b"[") else ():
+        outline = _choice_decoder.decode(choice)
+        for delta in (outline.delta, outline.message):
+            if delta is not None:
+                arrays.check_length(bytes(delta.tool_calls))
     return _decoder.decode(data)
 
 
-def _tolerant(data: bytes) -> Chunk:
-    """The same without its mistyped fields: the decoder names the first one, it is taken out, and we look again."""
-    if len(data) > _MENDED:
+def _decode_mistyped(data: bytes) -> Chunk:
+    """Decode without mistyped fields: the decoder names the first one, it is removed, and so on."""
+    if len(data) > _MAX_CORRECTED:
         try:
-            return _strict(data)
+            return _decode_large(data)
         except DECODE_ERRORS:
             raise _not_a_completion() from None
     value = parse_or_none(data)
     if isinstance(value, dict):
-        for _ in range(min(_MISTAKES, 2 + _MENDED // len(data))):
+        for _ in range(min(_MAX_MISTYPED, 2 + _MAX_CORRECTED // len(data))):
             try:
                 return _decoder.decode(msgspec.json.encode(value))
             except msgspec.ValidationError as error:
@@ -170,40 +147,14 @@ def _not_a_completion() -> Broken:
     return Broken("the model server sent something that is not a chat completion")
 
 
-def _remove(value: Any, complaint: str) -> None:
-    """Take out the field that a message like ``Expected `int`, got `str` - at `$.choices[0].index` `` ends with."""
-    path = [name or int(number) for name, number in _STEP.findall(complaint.rpartition("`$")[2])]
+def _remove(value: Any, message: str) -> None:
+    """Remove the field that a message like ``Expected `int`, got `str` - at `$.choices[0].index` `` ends with."""
+    path = [name or int(number) for name, number in _PATH_STEP.findall(message.rpartition("`$")[2])]
     for step in path[:-1]:
         value = value[step]
     del value[path[-1]]
 
 
 def is_given(error: Raw) -> bool:
-    """Whether an `error` field says anything: some servers write an empty one into every answer."""
+    """Whether an `error` field holds an error: some servers write an empty one into every response."""
     return bytes(error) not in (b"", b"null", b"{}", b'""', b"false")
-
-
-def usage_of(counts: Counts) -> Usage | None:
-    """Never a negative or absurd count; None for the zeros that some servers write until they know."""
-    details = counts.prompt_tokens_details or PromptDetails()
-    usage = Usage(
-        input=_count(counts.prompt_tokens),
-        output=_count(counts.completion_tokens),
-        cache_read=_count(
-            details.cached_tokens,
-            counts.prompt_cache_hit_tokens,
-            counts.cached_tokens,
-            counts.cache_read_input_tokens,
-        ),
-        cache_creation=_count(
-            details.cache_write_tokens,
-            details.cache_creation_tokens,
-            counts.cache_creation_input_tokens,
-        ),
-        reasoning=_count((counts.completion_tokens_details or CompletionDetails()).reasoning_tokens),
-    )
-    return usage if usage.input or usage.output else None
-
-
-def _count(*names: int | None) -> int:
-    return next((number for number in names if number and 0 < number < _LARGEST_COUNT), 0)

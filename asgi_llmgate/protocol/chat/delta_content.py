@@ -1,4 +1,4 @@
-"""What a delta says, in whichever of its fields a server put it."""
+"""The text and the reasoning of a delta, in whichever of its fields a server put them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from asgi_llmgate.protocol.chat.chunks import Delta
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 
-Kind: TypeAlias = Literal["text", "thinking"]
+Kind: TypeAlias = Literal["text", "thinking", "refusal"]
 Passage: TypeAlias = tuple[Kind, bytes]
-"""A piece of text or reasoning, as raw characters (see `jsontext`)."""
+"""A piece of text, of reasoning, or of the text with which a model refuses; in raw form (see `rawjson.strings`)."""
 
 
 class _Part(Struct, gc=False):
     """A content part (OpenAI's `text` and `refusal`, Mistral's `thinking`) or one of OpenRouter's
-    `reasoning_details`; each has its words under one of these names."""
+    `reasoning_details`; its text is in one of these fields."""
 
     type: str = ""
     text: Raw = Raw(b"")
@@ -27,49 +27,50 @@ class _Part(Struct, gc=False):
     summary: Raw = Raw(b"")
 
 
-_parts = msgspec.json.Decoder(list[_Part])
+_parts_decoder = msgspec.json.Decoder(list[_Part])
 
 
-def content_of(delta: Delta) -> list[Passage]:
-    """`content`: a string, or a list of parts."""
-    value = bytes(delta.content)
-    if value.startswith(b'"'):
-        return [("text", value[1:-1])]
-    return [
-        ("thinking", _string(part.thinking) or _words(part.thinking))
-        if part.type == "thinking"
-        else ("text", _string(part.text) or _string(part.refusal))
-        for part in _read_parts(value)
-    ]
+def read_passages(delta: Delta) -> list[Passage]:
+    """The passages of a delta: reasoning, then content, then a refusal.  Raises errors.Broken for a list of parts that
+    is too long."""
+    passages: list[Passage] = []
+    # A server that fills several of the fields repeats itself: the first one counts.
+    if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+        reasoning = _text_of(delta.reasoning_content) or _text_of(delta.reasoning) or _join(delta.reasoning_details)
+        if reasoning:
+            passages.append(("thinking", reasoning))
+    content = bytes(delta.content)
+    if content.startswith(b'"'):
+        passages.append(("text", content[1:-1]))
+    elif content.startswith(b"["):
+        passages += map(_read_part, _read_parts(content))
+    if delta.refusal and (refusal := _text_of(delta.refusal)):
+        passages.append(("refusal", refusal))
+    return passages
 
 
-def reasoning_of(delta: Delta) -> bytes:
-    """The reasoning, once: a server that fills several of the fields says the same in each."""
-    if not (delta.reasoning_content or delta.reasoning or delta.reasoning_details):
-        return b""
-    return _string(delta.reasoning_content) or _string(delta.reasoning) or _words(delta.reasoning_details)
+def _read_part(part: _Part) -> Passage:
+    if part.type == "thinking":
+        return "thinking", _text_of(part.thinking) or _join(part.thinking)
+    return "text", _text_of(part.text) or _text_of(part.refusal)
 
 
-def refusal_of(delta: Delta) -> bytes:
-    return _string(delta.refusal) if delta.refusal else b""
-
-
-def _string(value: Raw) -> bytes:
+def _text_of(value: Raw) -> bytes:
+    """The characters of a JSON string; nothing for any other value."""
     text = bytes(value)
     return text[1:-1] if text.startswith(b'"') else b""
 
 
-def _words(value: Raw) -> bytes:
-    return b"".join([_string(part.text) or _string(part.summary) for part in _read_parts(bytes(value))])
+def _join(parts: Raw) -> bytes:
+    return b"".join([_text_of(part.text) or _text_of(part.summary) for part in _read_parts(bytes(parts))])
 
 
 def _read_parts(value: bytes) -> list[_Part]:
-    """The parts of a list; a list of something else, or no list at all, has none.  Raises errors.Broken for a list
-    that no model writes."""
+    """The parts of a list; none of a list of something else, or of what is not a list."""
     if not value.startswith(b"["):
         return []
     arrays.check_length(value)
     try:
-        return _parts.decode(value)
+        return _parts_decoder.decode(value)
     except DECODE_ERRORS:
         return []

@@ -1,37 +1,36 @@
-"""Why an answer ended: from OpenAI's `finish_reason` to Anthropic's `stop_reason`.
+"""OpenAI's `finish_reason`: what the values of the different servers mean.
 
-What came decides more than what the server calls it: Ollama and others finish tool calls with `stop`, and a client that
-reads `end_turn` after a tool call stops working without a word.
+https://platform.openai.com/docs/api-reference/chat/object#chat-object-choices-finish_reason
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from asgi_llmgate.errors import Broken, Failed, Overloaded, UpstreamError
 
-_STOPPED = "end_turn"
-_CUT = "max_tokens"
-_REFUSED = "refusal"
+Ending: TypeAlias = Literal["stop", "length", "refusal"]
+"""The model ended, with or without tool calls; a limit of tokens ended it; a content filter ended it."""
 
-_REASONS = MappingProxyType(
+ENDINGS: Mapping[str, Ending] = MappingProxyType(
     {
-        "stop": _STOPPED,
-        "eos": _STOPPED,
-        "eos_token": _STOPPED,
-        "stop_sequence": _STOPPED,
-        "tool_calls": _STOPPED,
-        "function_call": _STOPPED,
-        "length": _CUT,
-        "max_tokens": _CUT,
-        "model_length": _CUT,  # Mistral: the window was full
-        "content_filter": _REFUSED,
-        "sensitive": _REFUSED,  # Zhipu
+        "stop": "stop",
+        "eos": "stop",
+        "eos_token": "stop",
+        "stop_sequence": "stop",
+        "tool_calls": "stop",
+        "function_call": "stop",
+        "length": "length",
+        "max_tokens": "length",
+        "model_length": "length",  # Mistral: the context window was full
+        "content_filter": "refusal",
+        "sensitive": "refusal",  # Zhipu
     }
 )
 
-_FAILURES: MappingProxyType[str, tuple[type[UpstreamError], str]] = MappingProxyType(
+_FAILURES: Mapping[str, tuple[type[UpstreamError], str]] = MappingProxyType(
     {
         "error": (Failed, "the model server failed while it answered"),  # OpenRouter
         "abort": (Broken, "the model server gave up while it answered"),  # vLLM
@@ -42,33 +41,16 @@ _FAILURES: MappingProxyType[str, tuple[type[UpstreamError], str]] = MappingProxy
 
 
 def failure(finish_reason: str) -> UpstreamError | None:
-    """The error that a finish reason stands for, where it is no end but a break."""
+    """The error that a finish reason reports, if it reports one."""
     found = _FAILURES.get(finish_reason)
     return found[0](found[1]) if found else None
 
 
-def is_known(finish_reason: str) -> bool:
-    return finish_reason in _REASONS
-
-
 def is_cut(finish_reason: str) -> bool:
-    """Whether the server itself stopped the model, so that half a tool call is no mistake of the model's."""
-    return _REASONS.get(finish_reason) in (_CUT, _REFUSED)
+    """Whether the server stopped the model: then an incomplete tool call is no mistake of the model."""
+    return ENDINGS.get(finish_reason) in ("length", "refusal")
 
 
-def stop_reason(finish_reason: str, *, called: bool, refused: bool, matched: bool) -> str:
-    """Anthropic's word.  `called`: a tool call was told; `refused`: the model said no in a `refusal`; `matched`: the
-    client's own stop sequence, where the server says that one ended the answer."""
-    reason = _REASONS.get(finish_reason, _STOPPED)
-    if refused:
-        return _REFUSED
-    if reason != _STOPPED:
-        return reason
-    if called:
-        return "tool_use"
-    return "stop_sequence" if matched else reason
-
-
-def matched_stop(candidates: tuple[Any, ...], asked: tuple[str, ...]) -> str | None:
-    """The client's stop sequence among what the server names; a number there is a token of the model's own."""
-    return next((name for name in candidates if isinstance(name, str) and name in asked), None)
+def matched_stop(candidates: tuple[Any, ...], stop_sequences: tuple[str, ...]) -> str | None:
+    """The stop sequence of the client that the server reports as matched.  A number there is the id of a token."""
+    return next((found for found in candidates if isinstance(found, str) and found in stop_sequences), None)

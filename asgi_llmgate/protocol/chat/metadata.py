@@ -1,4 +1,4 @@
-"""What a server says about its answer, beside the answer: who it is, why it stopped, how much it counted."""
+"""What a chat completion says beside its content: id, model, finish reason, usage, errors."""
 
 from __future__ import annotations
 
@@ -7,71 +7,76 @@ from dataclasses import replace
 
 from asgi_llmgate.exchange import Answer, Usage
 from asgi_llmgate.protocol.chat import finish_reasons
-from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, Counts, is_given, usage_of
+from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, is_given
+from asgi_llmgate.protocol.response_limits import MAX_METADATA
 from asgi_llmgate.protocol.servers.upstream_errors import reported_error
-from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
-from asgi_llmgate.protocol.translation.response_text import BYTES_PER_TOKEN
-
-LONGEST = 256
-"""Characters of a name that a server gives itself, its answer or its reasons; what is longer is cut."""
+from asgi_llmgate.protocol.token_usage import ChatCounts, chat_usage, estimate_output
 
 
-class Facts:
-    """Collects them from chunk to chunk: of names the first that is not empty, of counts and reasons the last.
+class MetadataReader:
+    """Reads the metadata of one response, chunk by chunk: the first id and model, the last usage and finish reason.
 
-    `matched` is the client's own stop sequence, where the server says that it ended the answer.
+    `input_estimate` is the tokens of the prompt, for a server that does not count them.  `has_names`: id and model are
+    known, so a chunk without usage and error has nothing new.  `matched_stop` is the one of
+    the client's `stop_sequences` that the server reports as matched.
     """
 
-    __slots__ = ("_plan", "_usage", "finish_reason", "id", "matched", "model")
+    __slots__ = (
+        *("_input_estimate", "_stop_sequences", "_usage"),
+        *("finish_reason", "has_names", "id", "matched_stop", "model"),
+    )
 
-    def __init__(self, plan: ResponsePlan) -> None:
-        self._plan = plan
+    def __init__(self, input_estimate: int, stop_sequences: tuple[str, ...] = ()) -> None:
+        self._input_estimate = input_estimate
+        self._stop_sequences = stop_sequences
         self._usage: Usage | None = None
         self.id = ""
         self.model = ""
+        self.has_names = False
         self.finish_reason = ""
-        self.matched: str | None = None
+        self.matched_stop: str | None = None
 
-    def answer(self, called: Iterable[str]) -> Answer:
-        """`called`: the names of the tools that it calls, one for each call."""
+    def metadata(self, tool_names: Iterable[str]) -> Answer:
+        """`tool_names`: the tools that the response calls, with repetitions."""
         reasons = (self.finish_reason,) if self.finish_reason else ()
-        return Answer(self.model, self.id, reasons, tuple(dict.fromkeys(called)))
+        return Answer(self.model, self.id, reasons, tuple(dict.fromkeys(tool_names)))
 
-    def note_chunk(self, chunk: Chunk, event: bytes) -> None:
-        """Raises the UpstreamError that the event reports, if it does."""
+    def read_chunk(self, chunk: Chunk, event: bytes) -> None:
+        """Read what stands beside the choices; `event` is the chunk's JSON.  Raises the UpstreamError in it."""
         if (chunk.error and is_given(chunk.error)) or (chunk.object == "error" and not chunk.choices):
             raise reported_error(event)
-        self.id = self.id or (chunk.id or "")[:LONGEST]
-        self.model = self.model or (chunk.model or "")[:LONGEST]
+        if not self.has_names:
+            self.id = self.id or (chunk.id or "")[:MAX_METADATA]
+            self.model = self.model or (chunk.model or "")[:MAX_METADATA]
+            self.has_names = bool(self.id and self.model)
         if chunk.usage is not None:
-            self._count(chunk.usage)
+            self._read_usage(chunk.usage)
 
-    def note_choice(self, choice: Choice) -> None:
+    def read_choice(self, choice: Choice) -> None:
         """Raises the UpstreamError that the choice ends in, if it does."""
         if choice.error and is_given(choice.error):
             raise reported_error(bytes(choice.error))
         if choice.usage is not None:
-            self._count(choice.usage)
+            self._read_usage(choice.usage)
         if choice.finish_reason:
             if failure := finish_reasons.failure(choice.finish_reason):
                 raise failure
-            self.finish_reason = choice.finish_reason[:LONGEST]
-            self.matched = finish_reasons.matched_stop(
-                (choice.stop_reason, choice.matched_stop), self._plan.stop_sequences
+            self.finish_reason = choice.finish_reason[:MAX_METADATA]
+            self.matched_stop = finish_reasons.matched_stop(
+                (choice.stop_reason, choice.matched_stop), self._stop_sequences
             )
 
     def usage(self, size: int) -> Usage:
-        """The last count, completed by an estimate where the server has not counted; `size` is what it wrote, in
-        bytes."""
+        """The server's last counts; what it has not counted is estimated.  `size`: bytes that the model has written."""
         usage = self._usage or Usage()
         if usage.input and (usage.output or not size):
             return usage
         return replace(
             usage,
-            input=usage.input or self._plan.input_estimate,
-            output=usage.output or -(-size // BYTES_PER_TOKEN),
+            input=usage.input or self._input_estimate,
+            output=usage.output or estimate_output(size),
             estimated=True,
         )
 
-    def _count(self, counts: Counts) -> None:
-        self._usage = usage_of(counts) or self._usage
+    def _read_usage(self, counts: ChatCounts) -> None:
+        self._usage = chat_usage(counts) or self._usage

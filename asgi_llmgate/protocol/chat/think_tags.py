@@ -1,16 +1,15 @@
-"""Reasoning that stands inline, as `<think>...</think>` at the start of the content.
+"""Reasoning as `<think>...</think>` at the start of the content.
 
-That is how a server without a reasoning parser hands on what a reasoning model says.  Only the very beginning counts:
-a tag further down is text that somebody writes about tags.  Either tag may be cut anywhere between two pieces, and
-may be escaped (`\\u003c`), so pieces are decoded until the end tag has passed; from then on nobody needs to look any
-more.
+That is what a server without a reasoning parser sends of a reasoning model.  Only the very beginning counts: a tag
+further down is text about tags.  Either tag may be split between two chunks and may be escaped (`\\u003c`), so the
+content is unescaped until the end tag has passed; from then on it is copied.
 
     phase       until                       what passes is
-    ----------  --------------------------  -----------------------------
-    BEFORE      the tag, or anything else   held back; white space
-    LEADING     anything but a line break   dropped: the template's own
+    ----------  --------------------------  --------------------------------
+    BEFORE      the tag, or anything else   white space, held back
+    LEADING     anything but a line break   dropped: it is the template's
     INSIDE      the end tag                 thinking
-    TRAILING    anything but a line break   dropped: the template's own
+    TRAILING    anything but a line break   dropped: it is the template's
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
-_BLANK = 1024
-"""Characters of white space that are held back for a tag that may follow them."""
+_MAX_BLANK = 1024
+"""Characters of white space that are held back because a tag may follow."""
 
 
 class ThinkTags:
-    """Splits the pieces of one answer's content.  Once it is `settled`, all further content is text: copy it."""
+    """Splits the content of one response.  Once it is `settled`, all further content is text."""
 
     __slots__ = ("_held", "_phase", "settled")
 
@@ -38,16 +37,16 @@ class ThinkTags:
         self._held = ""
 
     def split(self, raw: bytes) -> Iterator[Passage]:
-        """What is certain about the content so far.  Must be iterated."""
+        """The passages that are certain so far.  Must be iterated."""
         self._held += unescape(raw)
         if self._phase == "BEFORE":
-            begin = self._held.lstrip()
-            if _OPEN.startswith(begin) and len(self._held) <= _BLANK:
+            content = self._held.lstrip()
+            if _OPEN.startswith(content) and len(self._held) <= _MAX_BLANK:
                 return
-            if not begin.startswith(_OPEN):
+            if not content.startswith(_OPEN):
                 yield self.rest()
                 return
-            self._held = begin.removeprefix(_OPEN)
+            self._held = content.removeprefix(_OPEN)
             self._phase = "LEADING"
         if self._phase == "LEADING":
             self._held = self._held.lstrip("\n")
@@ -55,12 +54,12 @@ class ThinkTags:
                 return
             self._phase = "INSIDE"
         if self._phase == "INSIDE":
-            thought, end, rest = self._held.partition(_CLOSE)
+            thinking, end, rest = self._held.partition(_CLOSE)
             if not end:
-                thought, rest = _split_overlap(thought)
+                thinking, rest = _split_before_partial_tag(thinking)
             self._held = rest
-            if thought:
-                yield "thinking", escape(thought)
+            if thinking:
+                yield "thinking", escape(thinking)
             if not end:
                 return
             self._phase = "TRAILING"
@@ -69,14 +68,14 @@ class ThinkTags:
             yield self.rest()
 
     def rest(self) -> Passage:
-        """What is held back, when no more can change what it is."""
+        """What is held back, when nothing more can change what it is."""
         self.settled = True
         held, self._held = self._held, ""
         return ("thinking" if self._phase == "INSIDE" else "text"), escape(held)
 
 
-def _split_overlap(text: str) -> tuple[str, str]:
-    """The text, and those of its last characters that may be the beginning of an end tag."""
+def _split_before_partial_tag(text: str) -> tuple[str, str]:
+    """The text, and its last characters that may be the beginning of an end tag."""
     for size in range(len(_CLOSE) - 1, 0, -1):
         if text.endswith(_CLOSE[:size]):
             return text[:-size], text[-size:]

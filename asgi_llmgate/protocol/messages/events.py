@@ -1,16 +1,16 @@
-"""Two ways to tell one answer on Anthropic's wire: as a stream of events, or as one Message.
+"""Writes a response on Anthropic's wire: as a stream of events, or as one Message.
 
-The translator decides what happens and in which order; an emitter only writes it down.  Because one translator drives
-both, an answer is the same whether it is streamed or not.  The stream's grammar, as
-https://platform.claude.com/docs/en/build-with-claude/streaming has it and as clients insist on it:
+The translator decides what is written and in which order; an emitter writes it.  One translator drives both emitters,
+so a response is the same whether it is streamed or not.  The grammar of the stream, as
+https://platform.claude.com/docs/en/build-with-claude/streaming has it and as clients require it:
 
     message_start  (content_block_start(i)  content_block_delta(i)*  content_block_stop(i))*  message_delta
     message_stop
 
 with i = 0, 1, 2 ... and one block open at a time; a `ping` may stand anywhere after message_start.  Or, at any place,
-`error` and nothing more: a block that was open then stays open, which tells the client that it is not whole.  The
-`event:` line is required: clients pass over an event without one.  A block starts empty, because clients take text
-and tool input from deltas only.
+`error` and nothing more: a block that was open then stays open, which shows the client that it is incomplete.  The
+`event:` line is required: clients skip an event without one.  A block starts empty, because clients take text and tool
+input from deltas only.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from asgi_llmgate.protocol.error_bodies import error_event
 from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape
 
 SIGNATURE = "llmgate"
-"""The `signature` of every thinking block that we make.  It says nothing but "not Anthropic's": such a block is
-recognised by it when the client sends it back."""
+"""The `signature` of every thinking block that is written here.  By it such a block is recognised when the client sends
+it back: it does not come from Anthropic."""
 
 
 class Emitter(Protocol):
-    """Where an answer goes.  `raw` is always JSON-escaped characters without the quotes (see `jsontext`).
+    """Writes one response.  `raw` is JSON-escaped characters without the quotes (see `rawjson.strings`).
 
-    What takes `raw` raises errors.ResponseTooLarge where it is kept, and there is no room for it.
+    What takes `raw`, and `close`, raise errors.ResponseTooLarge where the content is kept and there is no room for it.
     """
 
     def start(self, message_id: str, model: str, input_tokens: int) -> None:
-        """The answer begins.  A second call is ignored: another attempt may continue what one has begun."""
+        """The response begins.  A second call is ignored."""
 
     def text(self, raw: bytes) -> None:
         """More text; opens a text block when no block is open."""
@@ -44,26 +44,25 @@ class Emitter(Protocol):
         """More reasoning; opens a thinking block when no block is open."""
 
     def tool_open(self, call_id: str, name: str) -> None:
-        """A tool call begins."""
+        """Open a tool_use block."""
 
     def json(self, raw: bytes) -> None:
         """More of the open call's input: a piece of its JSON, itself written as a JSON string."""
 
-    def retract(self, raw: bytes) -> bool:
-        """Let the text `raw` stand in place of the open call, and close it.  False when the call has been told
-        already."""
+    def replace_tool(self, raw: bytes) -> bool:
+        """Write the text `raw` in place of the open call, and close the block.  False if the call has been sent."""
 
     def close(self) -> None:
-        """The open block is whole.  Raises errors.ResponseTooLarge, too."""
+        """The open block is complete."""
 
     def ping(self) -> None:
-        """Nothing to say yet."""
+        """Keep the connection alive."""
 
     def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
-        """The answer is whole."""
+        """The response is complete."""
 
     def fail(self, error: GateError) -> None:
-        """The answer ends here and is not whole."""
+        """The response ends here and is incomplete."""
 
     def take(self) -> bytes:
         """The bytes that are ready, once.  Raises what `fail` was given where no error can be written."""
@@ -94,21 +93,19 @@ _MESSAGE = b'{"id":"%b","type":"message","role":"assistant","model":"%b","conten
 
 
 class SSEEmitter:
-    """Writes the stream.  `request_id` goes into an error event; `begun` says that an earlier attempt's
-    `message_start` has been sent already."""
+    """Writes the stream.  `request_id` is written into an error event."""
 
     __slots__ = ("_begun", "_index", "_kind", "_out", "_prefix", "_request_id")
 
-    def __init__(self, request_id: str = "", *, begun: bool = False) -> None:
+    def __init__(self, request_id: str = "") -> None:
         self._request_id = request_id
-        self._begun = begun
+        self._begun = False
         self._out: list[bytes] = []
         self._index = -1
-        self._kind = ""
-        self._prefix = b""
+        self._kind = ""  # of the open block
+        self._prefix = b""  # of its deltas: all that stands before their text
 
     def take(self) -> bytes:
-        """All that is ready since the last call, for one send."""
         out = b"".join(self._out)
         self._out.clear()
         return out
@@ -117,9 +114,9 @@ class SSEEmitter:
         if self._begun:
             return
         self._begun = True
-        nothing = b'"stop_reason":null,"stop_sequence":null'
+        no_ending = b'"stop_reason":null,"stop_sequence":null'
         usage = usage_json(Usage(input=input_tokens))
-        message = _MESSAGE % (escape(message_id), escape(model), b"[]", nothing, usage)
+        message = _MESSAGE % (escape(message_id), escape(model), b"[]", no_ending, usage)
         self._event(b"message_start", b'"message":%b' % message)
 
     def text(self, raw: bytes) -> None:
@@ -140,7 +137,7 @@ class SSEEmitter:
     def json(self, raw: bytes) -> None:
         self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
 
-    def retract(self, raw: bytes) -> bool:
+    def replace_tool(self, raw: bytes) -> bool:
         return False
 
     def close(self) -> None:
@@ -175,12 +172,12 @@ class SSEEmitter:
         self._out.append(b'event: %b\ndata: {"type":"%b",%b}\n\n' % (name, name, fields))
 
 
-_BLOCK = 128
+_BLOCK_SIZE = 128
 """Bytes that a block of a Message takes beside its content."""
 
 
 class MessageEmitter:
-    """Collects the Message, as far as `retained` has room for it."""
+    """Collects the Message; `retained` counts its content."""
 
     __slots__ = ("_blocks", "_call", "_ending", "_error", "_head", "_kind", "_pieces", "_retained", "_usage")
 
@@ -196,7 +193,7 @@ class MessageEmitter:
         self._error: GateError | None = None
 
     def take(self) -> bytes:
-        """The Message as JSON, once it is finished.  Raises what `fail` was given."""
+        """The Message as JSON, once it is complete.  Raises what `fail` was given."""
         if self._error is not None:
             raise self._error
         assert self._head is not None
@@ -221,7 +218,7 @@ class MessageEmitter:
     def json(self, raw: bytes) -> None:
         self._keep(raw)
 
-    def retract(self, raw: bytes) -> bool:
+    def replace_tool(self, raw: bytes) -> bool:
         self._retained.release(len(self._pieces))
         self._pieces.clear()
         self.text(raw)
@@ -229,7 +226,7 @@ class MessageEmitter:
         return True
 
     def close(self) -> None:
-        self._retained.add(_BLOCK)
+        self._retained.add(_BLOCK_SIZE)
         content = bytes(self._pieces)
         self._pieces.clear()
         if self._kind == "tool":

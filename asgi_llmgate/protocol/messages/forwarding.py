@@ -1,10 +1,10 @@
-"""An answer of a server that speaks Anthropic's wire itself: handed on as it is, and read on the way.
+"""Messages that are forwarded from a server of the same wire, and read on the way.
 
 https://platform.claude.com/docs/en/build-with-claude/streaming
 
-Each event goes out whole, so that whatever happens the client is never left inside one.  `message_start` and
-`message_delta` hold the counts of tokens; an `error` goes out in our words, with our request id; and a stream that ends
-without `message_stop` ends in an `error`, as everywhere.
+Each event is forwarded complete, so a client is never left inside one.  `message_start` and `message_delta` hold the
+usage.  An `error` event is replaced by the gateway's own, with its request id; and a stream that ends without
+`message_stop` ends in an `error`, as every incomplete stream does.
 """
 
 from __future__ import annotations
@@ -26,18 +26,16 @@ from asgi_llmgate.errors import (
     UpstreamError,
 )
 from asgi_llmgate.exchange import Answer, Usage
-from asgi_llmgate.protocol.chat.metadata import LONGEST
-from asgi_llmgate.protocol.chat.tool_calls import LONGEST_NAME, MOST
 from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.redaction import redacted
+from asgi_llmgate.protocol.response_limits import MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME
 from asgi_llmgate.protocol.servers.upstream_errors import MESSAGES, reported_error, upstream_error
-from asgi_llmgate.protocol.token_usage import read_usage
-from asgi_llmgate.protocol.translation.response_text import BYTES_PER_TOKEN
+from asgi_llmgate.protocol.token_usage import estimate_output, read_usage
 
 VERSION = (b"anthropic-version", b"2023-06-01")
-"""For a client that does not say which version it speaks."""
+"""The header for a client that does not send one."""
 
 
 class _Block(Struct, gc=False):
@@ -45,7 +43,9 @@ class _Block(Struct, gc=False):
     name: Any = None
 
 
-class _Message(Struct, gc=False):
+class _MessageHead(Struct, gc=False):
+    """The fields of a message beside its content, or of a `message_delta`."""
+
     type: str = ""
     id: str = ""
     model: str = ""
@@ -53,50 +53,53 @@ class _Message(Struct, gc=False):
     usage: Raw = Raw(b"")
 
 
-class _Whole(_Message, gc=False):
+class _Message(_MessageHead, gc=False):
     content: Raw = Raw(b"")
 
 
 class _Event(Struct, gc=False):
     type: str
-    message: _Message | None = None
+    message: _MessageHead | None = None
     content_block: _Block | None = None
-    delta: _Message | None = None
+    delta: _MessageHead | None = None
     usage: Raw = Raw(b"")
 
 
-class _Said(Struct, gc=False):
+class _ErrorDetails(Struct, gc=False):
     type: str = ""
     message: str = ""
 
 
-class _Envelope(Struct, gc=False):
-    error: _Said
+class _ErrorBody(Struct, gc=False):
+    error: _ErrorDetails
 
 
-_whole = msgspec.json.Decoder(_Whole)
-_blocks = msgspec.json.Decoder(list[_Block] | None)
-_event = msgspec.json.Decoder(_Event)
-_envelope = msgspec.json.Decoder(_Envelope)
+_message_decoder = msgspec.json.Decoder(_Message)
+_blocks_decoder = msgspec.json.Decoder(list[_Block] | None)
+_event_decoder = msgspec.json.Decoder(_Event)
+_error_decoder = msgspec.json.Decoder(_ErrorBody)
 
 
-_KINDS: Mapping[tuple[type[UpstreamError], str], type[UpstreamError]] = {(Overloaded, "api_error"): Failed}
-"""Where the type says more than the status: a 502 or 503 of a gateway like this one."""
+_BY_ERROR_TYPE: Mapping[tuple[type[UpstreamError], str], type[UpstreamError]] = {(Overloaded, "api_error"): Failed}
+"""Where the error type is more exact than the status: a 502 or 503 of a gateway like this one."""
 
 
 def forwarded_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
-    """The error that an answer other than a message is: Anthropic's own words, since the client knows them, but for
-    what is our key's or our account's trouble.  Takes what `failures.upstream_error` takes."""
+    """The error of an error response, with Anthropic's own message, which the client knows.
+
+    The message is replaced where it is about our key or our account.  The parameters are those of
+    `servers.upstream_errors.upstream_error`.
+    """
     error = upstream_error(status, body, headers, now=now)
     if isinstance(error, (CredentialRefused, QuotaExhausted)):
         return error
     try:
-        said = _envelope.decode(body).error
+        details = _error_decoder.decode(body).error
     except DECODE_ERRORS:
         return error
-    if kind := UnknownModel if status == 404 else _KINDS.get((type(error), said.type)):
+    if kind := UnknownModel if status == 404 else _BY_ERROR_TYPE.get((type(error), details.type)):
         error = kind(MESSAGES[kind], detail=error.detail, status=status)
-    error.told = redacted(said.message) or error.told
+    error.told = redacted(details.message) or error.told
     if (retry := headers.get("x-should-retry")) is not None:
         error.should_retry = retry == "true"
     return error
@@ -116,102 +119,105 @@ def anthropic_headers(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], 
 
 
 class MessagesForwarder(Forwarder):
-    """A ResponseHandler; `input_estimate` is in tokens."""
+    """A ResponseHandler.  `input_estimate` is the tokens of the prompt, until the server has counted them."""
 
     wire = "messages"
 
     def __init__(self, *, stream: bool, request_id: str, input_estimate: int) -> None:
         super().__init__(stream=stream, request_id=request_id)
         self._usage = Usage(input=input_estimate)
-        self._size = 0
-        self._counted = False
+        self._size = 0  # bytes of the deltas
+        self._is_counted = False
         self._model = ""
         self._id = ""
         self._stop_reason = ""
-        self._called: dict[str, None] = {}
+        self._tool_names: dict[str, None] = {}
 
     @property
     def usage(self) -> Usage:
-        """The last count; before the final one, what has gone out is estimated."""
-        if self._counted:
+        """The server's last counts; until the final ones, the output is estimated from what has been forwarded."""
+        if self._is_counted:
             return self._usage
-        return replace(self._usage, output=max(self._usage.output, -(-self._size // BYTES_PER_TOKEN)), estimated=True)
+        return replace(self._usage, output=max(self._usage.output, estimate_output(self._size)), estimated=True)
 
     @property
     def metadata(self) -> Answer:
         reasons = (self._stop_reason,) if self._stop_reason else ()
-        return Answer(self._model, self._id, reasons, tuple(self._called))
+        return Answer(self._model, self._id, reasons, tuple(self._tool_names))
 
     def feed_event(self, event: bytes) -> None:
-        if self.done or self._is_unasked():
+        if self.done:
+            return
+        if not self._stream:
+            self._fail_unexpected_stream()
             return
         try:
-            read = _event.decode(event)
+            found = _event_decoder.decode(event)
         except DECODE_ERRORS:
-            read = _Event("")
-        if not read.type.isidentifier():  # it becomes a line of its own
+            found = _Event("")
+        if not found.type.isidentifier():  # the type becomes a line of the stream: it must not hold a line break
             self.fail(Broken("the model server sent something that is not an event of Anthropic's"))
             return
-        if read.type == "error":
+        if found.type == "error":
             self.fail(reported_error(event))
             return
-        self._note(read, event)
-        self._pass(event, read.type)
-        self.done = read.type == "message_stop"
+        self._read(found, event)
+        self._forward_event(event, found.type)
+        self.done = found.type == "message_stop"
 
     def feed_document(self, document: bytes) -> None:
         blocks: list[_Block] = []
         try:
-            message = _whole.decode(document)
+            message = _message_decoder.decode(document)
             if message.content:
                 arrays.check_length(bytes(message.content))
-                blocks = _blocks.decode(message.content) or []
+                blocks = _blocks_decoder.decode(message.content) or []
         except (*DECODE_ERRORS, Broken):
-            message = _Whole()
+            message = _Message()
         if message.type != "message" or self._stream:
             self.fail(Broken("the model server's answer is not what was asked for"))
             return
-        self._note_message(message)
-        self._note_reason(message)
-        self._count(message.usage, final=True)
+        self._read_head(message)
+        self._read_stop_reason(message)
+        self._read_usage(message.usage, final=True)
         for block in blocks:
-            self._note_call(block)
-        self._pass_whole(document)
+            self._read_tool_name(block)
+        self._forward_document(document)
 
     def end(self) -> None:
         if not self.done:
             self.fail(Broken("the model server closed the stream before it finished"))
 
-    def _note(self, read: _Event, event: bytes) -> None:
-        match read.type:
+    def _read(self, found: _Event, event: bytes) -> None:
+        match found.type:
             case "content_block_delta":
                 self._size += len(event)
             case "content_block_start":
                 self.started = True
-                self._note_call(read.content_block or _Block())
-            case "message_start" if read.message is not None:
-                self._note_message(read.message)
-                self._count(read.message.usage, final=False)
+                self._read_tool_name(found.content_block or _Block())
+            case "message_start" if found.message is not None:
+                self._read_head(found.message)
+                self._read_usage(found.message.usage, final=False)
             case "message_delta":
-                self._note_reason(read.delta or _Message())
-                self._count(read.usage, final=True)
+                self._read_stop_reason(found.delta or _MessageHead())
+                self._read_usage(found.usage, final=True)
 
-    def _note_call(self, block: _Block) -> None:
-        is_call = block.type.endswith("tool_use")  # server_tool_use and mcp_tool_use, too
-        if is_call and isinstance(block.name, str) and len(self._called) < MOST:
-            self._called[block.name[:LONGEST_NAME]] = None
+    def _read_tool_name(self, block: _Block) -> None:
+        is_call = block.type.endswith("tool_use")  # also server_tool_use and mcp_tool_use
+        if is_call and isinstance(block.name, str) and len(self._tool_names) < MAX_TOOL_CALLS:
+            self._tool_names[block.name[:MAX_TOOL_NAME]] = None
 
-    def _note_message(self, message: _Message) -> None:
-        self._model, self._id = message.model[:LONGEST], message.id[:LONGEST]
+    def _read_head(self, message: _MessageHead) -> None:
+        self._model, self._id = message.model[:MAX_METADATA], message.id[:MAX_METADATA]
 
-    def _note_reason(self, message: _Message) -> None:
-        self._stop_reason = (message.stop_reason or self._stop_reason)[:LONGEST]
+    def _read_stop_reason(self, message: _MessageHead) -> None:
+        self._stop_reason = (message.stop_reason or self._stop_reason)[:MAX_METADATA]
 
-    def _count(self, raw: Raw, *, final: bool) -> None:
+    def _read_usage(self, raw: Raw, *, final: bool) -> None:
         usage = read_usage(bytes(raw))
         if usage is None:
             return
         # `message_delta` repeats the counts of the input, or leaves them out.
         known = self._usage if final and not usage.input else usage
         self._usage = replace(known, output=usage.output, reasoning=usage.reasoning)
-        self._counted = self._counted or final
+        self._is_counted = self._is_counted or final

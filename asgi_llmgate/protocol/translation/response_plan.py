@@ -1,7 +1,7 @@
-"""What the answer side must know of the request, and nothing else of it.
+"""What the translation of a response needs to know about the request, and nothing else of it.
 
-`to_chat` makes the plan while it writes the upstream request; the translator reads it for as long as the answer lasts.
-The request's body can then be forgotten: a plan holds names and numbers, and of the conversation's text at most a
+`to_chat` makes the plan while it writes the upstream request; the translator reads it as long as the response lasts.
+The request's body can then be dropped: a plan holds names and numbers, and of the conversation's text at most a
 prefill.
 """
 
@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ResponsePlan:
-    """How one answer is to be told.
+    """How one response is translated.
 
-    `message_id` is used when the upstream gives no id, or a stream starts before it has spoken.  `model` is the
-    target's name for itself, or, with `echo_model`, the name that the client asked for, which then stands in the
-    answer whatever the upstream says.  `input_estimate` is in tokens, for `message_start`, which precedes the
-    upstream's own count.  `thinking` shows the upstream's reasoning as thinking blocks; `think_tags` splits an inline
-    `<think>...</think>` at the start of the content.  `names` maps tool names as the upstream knows them to the
-    client's, where the two differ.  `stop_sequences` are the client's own, to recognise a matched one.
-    `prefill` is what the client wrote of the answer already, where the server will repeat it.
-    `output_limit` cuts the answer back to this many tokens where `max_tokens` had to be raised for the upstream.
+    `message_id`: the id of a response without one, or of a stream that begins before the server has answered.
+    `model`: the model's name for a response that names none; with `echo_model` the name in every response, because it
+    is the one that the client asked for.
+    `input_estimate`: tokens, for `message_start`, which comes before the server's own count.
+    `thinking`: reasoning becomes thinking blocks; otherwise it is dropped.
+    `think_tags`: the content may begin with `<think>...</think>`.
+    `names`: tool names as the model server knows them -> the client's, where they differ.
+    `stop_sequences`: the client's own, to recognise the one that matched.
+    `prefill`: what the client wrote of the response, where the server repeats it.
+    `output_limit`: tokens that the client allows, where `max_tokens` had to be raised for the server.
     """
 
     message_id: str

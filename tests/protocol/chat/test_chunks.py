@@ -7,8 +7,7 @@ import pytest
 from msgspec import Raw
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import Usage
-from asgi_llmgate.protocol.chat.chunks import is_given, read_chunk, usage_of
+from asgi_llmgate.protocol.chat.chunks import is_given, read_chunk
 
 
 @pytest.mark.parametrize(
@@ -59,46 +58,6 @@ def test_an_error_is_given() -> None:
     assert is_given(Raw(b'"no"'))
 
 
-@pytest.mark.parametrize(
-    ("counts", "usage"),
-    [
-        ({"prompt_tokens": 9, "completion_tokens": 3}, Usage(9, 3)),
-        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}, Usage(9, cache_read=4)),
-        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": None}}, Usage(9)),
-        ({"prompt_tokens": 9, "prompt_tokens_details": {"cache_creation_tokens": 2}}, Usage(9, cache_creation=2)),
-        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Usage(9, cache_read=4)),
-        ({"prompt_tokens": 9, "cached_tokens": 4}, Usage(9, cache_read=4)),
-        (
-            {"prompt_tokens": 9, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 1},
-            Usage(9, cache_read=4, cache_creation=1),
-        ),
-        ({"completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}}, Usage(0, 3, reasoning=2)),
-        ({"prompt_tokens": -1, "completion_tokens": 3}, Usage(0, 3)),
-        ({"prompt_tokens": 10**30, "completion_tokens": 3}, Usage(0, 3)),
-        ({"prompt_tokens": 0, "completion_tokens": 0}, None),
-        ({}, None),
-    ],
-    ids=[
-        "OpenAI",
-        "cached",
-        "null detail",
-        "written",
-        "DeepSeek",
-        "Moonshot",
-        "Anthropic's names",
-        "reasoning",
-        "negative",
-        "absurd",
-        "zeros",
-        "empty",
-    ],
-)
-def test_counts_are_read_wherever_a_server_puts_them(counts: dict[str, Any], usage: Usage | None) -> None:
-    chunk = read_chunk(json.dumps({"usage": counts}).encode())
-    assert chunk.usage is not None
-    assert usage_of(chunk.usage) == usage
-
-
 LARGE = {"choices": [{"index": 0, "delta": {"content": "a" * 2_000_000, "tool_calls": [{"index": 1}]}}]}
 
 
@@ -111,7 +70,7 @@ def test_a_large_chunk_is_read_like_a_small_one(content: str) -> None:
     assert json.loads(bytes(chunk.choices[0].delta.content)) == content * 100_000
 
 
-def test_a_large_chunk_with_half_a_surrogate_is_mended() -> None:
+def test_a_large_chunk_with_half_a_surrogate_is_corrected() -> None:
     data = json.dumps(LARGE).encode().replace(b"aaa", rb"a\ud83d", 1)
     chunk = read_chunk(data)
     assert chunk.choices is not None
@@ -129,7 +88,7 @@ def test_mistakes_in_a_large_chunk_are_not_looked_for(body: Any) -> None:
         read_chunk(json.dumps(body).encode())
 
 
-def test_mistakes_in_a_chunk_of_some_size_are_mended() -> None:
+def test_mistakes_in_a_chunk_of_some_size_are_corrected() -> None:
     chunk = read_chunk(json.dumps({"id": 7, "choices": [{"delta": {"content": "a" * 100_000}}]}).encode())
     assert chunk.choices is not None
     assert chunk.id is None

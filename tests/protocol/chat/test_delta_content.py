@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.protocol.chat.chunks import Delta, read_chunk
-from asgi_llmgate.protocol.chat.delta_content import Passage, content_of, reasoning_of, refusal_of
+from asgi_llmgate.protocol.chat.delta_content import Passage, read_passages
 
 
 def delta(**fields: Any) -> Delta:
@@ -29,15 +29,30 @@ def delta(**fields: Any) -> Delta:
     ids=["string", "null", "number", "parts", "no words", "not parts"],
 )
 def test_content_is_a_string_or_parts(content: Any, passages: list[Passage]) -> None:
-    assert content_of(delta(content=content)) == passages
+    assert read_passages(delta(content=content)) == passages
 
 
 @pytest.mark.parametrize("reasoning", [None, "", {"text": "a"}, 7])
 def test_reasoning_that_is_no_text_is_none(reasoning: Any) -> None:
-    assert reasoning_of(delta(reasoning=reasoning)) == b""
+    assert read_passages(delta(reasoning=reasoning)) == []
 
 
-def test_a_refusal_is_text() -> None:
-    assert refusal_of(delta(refusal="no")) == b"no"
-    assert refusal_of(delta(refusal=None)) == b""
-    assert refusal_of(delta()) == b""
+def test_reasoning_comes_first_and_a_refusal_last() -> None:
+    assert read_passages(delta(refusal="no", content="Hi", reasoning="hm")) == [
+        ("thinking", b"hm"),
+        ("text", b"Hi"),
+        ("refusal", b"no"),
+    ]
+
+
+@pytest.mark.parametrize("refusal", [None, "", 7])
+def test_a_refusal_that_is_no_text_is_none(refusal: Any) -> None:
+    assert read_passages(delta(refusal=refusal)) == []
+
+
+def test_the_first_of_several_names_of_the_reasoning_counts() -> None:
+    details = [{"type": "reasoning.text", "text": "a"}, {"type": "reasoning.summary", "summary": "b"}]
+    assert read_passages(delta(reasoning_details=details)) == [("thinking", b"ab")]
+    assert read_passages(delta(reasoning_content="hm", reasoning="hm", reasoning_details=details)) == [
+        ("thinking", b"hm")
+    ]

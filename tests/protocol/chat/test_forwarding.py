@@ -8,7 +8,7 @@ import pytest
 
 from asgi_llmgate.errors import Overloaded
 from asgi_llmgate.exchange import Usage
-from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, completion_body
+from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, forwarded_body
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
@@ -21,7 +21,7 @@ def sent(
     more: bytes = b"", corrections: Corrections = NO_CORRECTIONS, dialect: Any = DIALECTS["openai"], **extra: Any
 ) -> Any:
     request = decode_forwarded(HELLO % more, needs_model=True)
-    return completion_body(request, model="qwen3", dialect=dialect, extra_body=extra, corrections=corrections)
+    return forwarded_body(request, model="qwen3", dialect=dialect, extra_body=extra, corrections=corrections)
 
 
 def test_only_what_the_gateway_decides_is_written_anew() -> None:

@@ -4,9 +4,8 @@ import pytest
 
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
-from asgi_llmgate.protocol.chat.tool_calls import MOST, Calls
-from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
-from tests.protocol.responses import PLAN
+from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
+from asgi_llmgate.protocol.response_limits import MAX_TOOL_CALLS
 
 Piece = tuple[int | None, str, str, bytes]
 X, Y = rb"{\"x\":1}", rb"{\"y\":2}"
@@ -48,38 +47,30 @@ X, Y = rb"{\"x\":1}", rb"{\"y\":2}"
     ],
 )
 def test_each_piece_finds_its_call(pieces: list[Piece], calls: list[tuple[str, str, bytes]]) -> None:
-    found, known = [], Calls(PLAN, BufferLimit())
+    found, assembler = [], ToolCallAssembler(BufferLimit())
     for piece in pieces:
-        call, is_new = known.place(*piece)
+        call, is_new = assembler.add(*piece)
         if is_new:
             found.append(call)
     assert [(call.id, call.name, bytes(call.arguments)) for call in found] == calls
-    assert known.size == sum(len(piece[3]) for piece in pieces)
+    assert assembler.size == sum(len(piece[3]) for piece in pieces)
 
 
-def test_nothing_is_told_before_there_is_something_to_tell() -> None:
-    calls, out = Calls(PLAN, BufferLimit()), SSEEmitter()
-    call, _ = calls.place(0, "a", "", X[:3])
-    calls.tell(call, out)
-    assert out.take() == b""
-    calls.place(0, "", "A", X[3:])
-    calls.tell(call, out)
-    assert out.take().count(b"event:") == 2
-    calls.tell(call, out)
-    assert out.take() == b""
+def test_the_number_of_calls_is_limited() -> None:
+    assembler = ToolCallAssembler(BufferLimit())
+    for number in range(MAX_TOOL_CALLS):
+        assembler.add(number, "", "A", b"")
+    with pytest.raises(Broken, match=str(MAX_TOOL_CALLS)):
+        assembler.add(MAX_TOOL_CALLS, "", "A", b"")
 
 
-def test_a_name_that_comes_after_the_block_has_begun_changes_nothing() -> None:
-    calls, out = Calls(PLAN, BufferLimit()), MessageEmitter()
-    call, _ = calls.place(0, "a", "A", X)
-    calls.tell(call, out)
-    calls.place(0, "a", "B", b"")
-    assert call.name == "A"
-
-
-def test_there_is_a_limit() -> None:
-    calls = Calls(PLAN, BufferLimit())
-    for number in range(MOST):
-        calls.place(number, "", "A", b"")
-    with pytest.raises(Broken, match=str(MOST)):
-        calls.place(MOST, "", "A", b"")
+@pytest.mark.parametrize("retained", [BufferLimit(), None], ids=["kept", "scanned"])
+def test_a_closed_call_keeps_no_arguments(retained: BufferLimit | None) -> None:
+    assembler = ToolCallAssembler(retained)
+    call, _ = assembler.add(0, "a", "A", X)
+    assert (call.arguments == X) == (retained is not None)
+    assembler.close(call)
+    assert call.closed
+    assert not call.arguments
+    if retained is not None:
+        assert 0 < retained.size < 2000

@@ -192,7 +192,7 @@ def test_after_the_end_nothing_is_heard() -> None:
 def test_a_failure_after_the_finish_reason_takes_nothing_away() -> None:
     translator = Translator(PLAN, SSEEmitter())
     translator.feed_event(json.dumps(chunk(content="Hi", finish="stop")).encode())
-    assert translator.finished
+    assert translator.metadata.finish_reasons == ("stop",)
     translator.fail(TimedOut("too slow", phase="idle"))
     assert check_stream(translator.take())["stop_reason"] == "end_turn"
     assert translator.error is None

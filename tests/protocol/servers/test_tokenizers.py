@@ -9,8 +9,8 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.protocol.translation.request import Options
-from asgi_llmgate.protocol.translation.tokenizers import prompt_of, read_count, read_prompt, text_body
+from asgi_llmgate.protocol.servers.tokenizers import prompt_body, read_count, read_prompt, text_body
+from asgi_llmgate.protocol.translation.request import Options, to_chat
 from tests.helpers.counted_work import peak
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
@@ -20,9 +20,9 @@ def prompt(**body: Any) -> dict[str, Any]:
     asked = {"model": "claude-x", "messages": [{"role": "user", "content": "hi"}], **body}
     request = decode_messages(json.dumps(asked).encode(), counting=True)
     target = Target("b", "vllm", "qwen3")
-    found: dict[str, Any] = json.loads(
-        prompt_of(request, target=target, dialect=DIALECTS["vllm"], options=Options(strict=True))
-    )
+    options = Options(strict=True)
+    chat = to_chat(request, target=target, dialect=DIALECTS["vllm"], options=options, request_id="", counting=True)
+    found: dict[str, Any] = json.loads(prompt_body(chat.body))
     return found
 
 

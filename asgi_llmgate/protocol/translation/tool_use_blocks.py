@@ -1,0 +1,76 @@
+"""Writes assembled tool calls as `tool_use` blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.protocol.chat.tool_calls import AssembledCall
+from asgi_llmgate.protocol.messages.events import Emitter
+from asgi_llmgate.protocol.rawjson.strings import escape
+
+
+class ToolUseWriter:
+    """Writes the calls of one response, one block at a time.
+
+    `names` maps the model server's tool names to the client's, where they differ.  `message_id` is the start of ids
+    that are made here.  `tool_names` are the client's names of the calls that were written, `changed` names what had
+    to be changed in them.
+    """
+
+    __slots__ = ("_emitter", "_ids", "_message_id", "_names", "changed", "tool_names")
+
+    def __init__(self, emitter: Emitter, *, names: Mapping[str, str], message_id: str) -> None:
+        self.tool_names: list[str] = []
+        self.changed: list[str] = []
+        self._emitter = emitter
+        self._names = names
+        self._message_id = message_id
+        self._ids: set[str] = set()
+
+    def write(self, call: AssembledCall) -> None:
+        """Write what is new of a call.  Its block begins once the call has a name and the first of its arguments."""
+        if not call.started:
+            if not call.name or not call.arguments:
+                return
+            call.started = True
+            name = self._names.get(call.name, call.name)
+            self.tool_names.append(name)
+            self._emitter.tool_open(self._unique_id(call), name)
+        if arguments := call.take():
+            self._emitter.json(arguments)
+
+    def end(self, call: AssembledCall, *, cut: bool) -> None:
+        """Write the rest of a call at the end of the response.  `cut`: the server stopped the model.
+
+        Raises `errors.Broken` where a client could take an incomplete call for a complete one.
+        """
+        if not call.name:
+            if not cut:
+                raise Broken("the model server sent a tool call without a name")
+            self.changed.append("tool_calls.name")
+            return
+        if call.is_blank():
+            call.arguments += b"{}"
+        self.write(call)
+        # After `max_tokens` or `refusal` clients expect that the last call may be incomplete.
+        if cut or call.ends_complete():
+            self._emitter.close()
+        elif self._emitter.replace_tool(_as_text(call)):
+            self.tool_names.pop()
+            self.changed.append("tool_calls.arguments")
+        else:
+            raise Broken("the model called a tool with arguments that are not a JSON object")
+
+    def _unique_id(self, call: AssembledCall) -> str:
+        """The call's id; a new one if it has none, or if another call of this response has the same."""
+        call_id = call.id
+        if not call_id or call_id in self._ids:
+            call_id = f"toolu_{self._message_id.removeprefix('msg_')}_{call.number}"
+        self._ids.add(call_id)
+        return call_id
+
+
+def _as_text(call: AssembledCall) -> bytes:
+    """The call as raw text, for arguments that are not an object."""
+    return escape(f"[tool call {call.name}: ") + bytes(call.arguments) + b"]"

@@ -14,9 +14,9 @@ Each field has one writer, or the few that `WRITERS` names. Tests check every as
     body                                         routing.resolve
     call                                         routing.resolve (policy.middleware removes candidates from it)
     variables                                    rule_variables, for whichever layer needs them first
-    identity, token                              auth.middleware; endpoints.calls drops the token
+    identity, token                              auth.middleware; upstream.call drops the token
     decision, permits                            policy.middleware
-    target, attempts, dropped, usage, answer,    endpoints.calls, upstream.attempt, endpoints.passthrough
+    target, attempts, dropped, usage, answer,    upstream.call, endpoints.passthrough
       first_token_at
     status, first_byte_at, ended_at, recorded,   usage.middleware
       tracing
@@ -30,11 +30,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from asgi_llmgate._types import Scope
-from asgi_llmgate.errors import GateError, row_for
+from asgi_llmgate.errors import GateError, UpstreamError, row_for
 
 if TYPE_CHECKING:
     from asgi_llmgate.asgi.body import Body
@@ -168,7 +168,7 @@ class Call:
 
 @dataclass(slots=True)
 class Attempt:
-    """One upstream request that was sent for a call.
+    """One upstream request that was sent for a call; use it with `with` around the sending.
 
     `started` and `ended` (when the head of the response arrived, or the attempt failed) are `time.monotonic()` seconds.
     `status` is the status of the response, 0 where none came. `error` is the name of the error's class, "" without one:
@@ -181,16 +181,17 @@ class Attempt:
     status: int = 0
     error: str = ""
 
-    def end(self, status: int, error: BaseException | None = None) -> None:
-        """The head of the response has arrived, or there is none."""
-        self.ended = time.monotonic()
-        self.status = status
-        self.error = "" if error is None else type(error).__name__
+    def __enter__(self) -> Self:
+        return self
 
-    @property
-    def milliseconds(self) -> float | None:
-        """Until the head of the response; None while the attempt is open."""
-        return None if self.ended is None else (self.ended - self.started) * 1000
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ended = time.monotonic()
+        if isinstance(error, UpstreamError):
+            self.status = error.status
+        if kind is not None:
+            self.error = kind.__name__
 
 
 class Permits(Protocol):
@@ -392,14 +393,10 @@ WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "call": ("routing.resolve",),
         "variables": ("rule_variables",),
         "identity": ("auth.middleware",),
-        "token": ("auth.middleware", "upstream.attempt", "endpoints.calls"),
+        "token": ("auth.middleware", "upstream.call"),
         **dict.fromkeys(("decision", "permits"), ("policy.middleware",)),
-        **dict.fromkeys(
-            ("target", "dropped", "attempts"), ("upstream.attempt", "endpoints.calls", "endpoints.passthrough")
-        ),
-        **dict.fromkeys(
-            ("usage", "answer", "first_token_at"), ("upstream.attempt", "endpoints.calls", "endpoints.passthrough")
-        ),
+        **dict.fromkeys(("target", "dropped", "attempts"), ("upstream.call", "endpoints.passthrough")),
+        **dict.fromkeys(("usage", "answer", "first_token_at"), ("upstream.call", "endpoints.passthrough")),
         **dict.fromkeys(("status", "first_byte_at", "ended_at", "recorded", "tracing"), ("usage.middleware",)),
         **dict.fromkeys(("outcome", "reason", "error", "detail", "error_type"), ("exchange",)),
     }

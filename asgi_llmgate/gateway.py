@@ -197,7 +197,7 @@ class Gateway:
         if scope["type"] == "lifespan":
             await run_lifespan(self, scope, receive, send)
             return
-        self._draining.listen()
+        self._draining.install_handler()
         snapshot = self._snapshot  # once: a request ends under the settings that it began under
         if scope["type"] == "http":
             scope, exchange = Exchange.child(scope)

@@ -1,100 +1,100 @@
-"""The client's end of a request, while its answer is made.
+"""The client's end of a request while its response is made.
 
-A server does not interrupt an app whose client has left: `send` goes on without effect (the ASGI specification lets it
-raise OSError from version 2.4 on, and most servers do not), and only `receive` tells, by `http.disconnect`.  So
-somebody has to wait for that message, or the model goes on generating for nobody.  Of a client that is still there but
-has stopped reading, such as a laptop with its lid closed, nobody tells at all: `send` just never returns.
+A server does not interrupt an app whose client has disconnected: `send` continues without effect (version 2.4 of the
+ASGI specification lets it raise OSError, which most servers do not do), and only `receive` says so, by
+`http.disconnect`. So a task has to wait for that message, or the model keeps generating for no one. No message at all
+comes for a client that is connected but has stopped reading, such as a laptop with its lid closed: `send` does not
+return.
 
-Inside `async with ClientConnection(...)` both end the block: it is cancelled where it stands, and ClientGone is raised
-from it, in the way of `asyncio.timeout`.  So the app that makes the answer is straight-line code, and closes its
-upstream by leaving blocks:
+Inside `async with ClientConnection(...)` both end the block: it is cancelled where it waits, and ClientGone is raised
+from it, in the way of `asyncio.timeout`. So the app is straight-line code, and closes its upstream by leaving blocks:
 
-    async with ClientConnection(receive, send) as client, await upstream.open(...) as answer:
+    async with ClientConnection(receive, send) as client:
         await client.start(200, headers)
-        async with Paced(answer.chunks(), every=12.0) as chunks:
+        async with Paced(partial(upstream.open, ...), every=12.0) as chunks:
             async for chunk in chunks:
                 await client.send(PING if chunk is None else translate(chunk))
         await client.end()
 
-Only that app may use it: of two that wait on one `receive`, each would take messages from the other.
+Only one app of a request may use it: two that wait on one `receive` would take messages from each other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from types import TracebackType
 from typing import Self
 
 from asgi_llmgate._types import Message, Receive, Send
-from asgi_llmgate.concurrency.cancellation import CancelScope, end
+from asgi_llmgate.concurrency.cancellation import CancelScope, cancel_and_wait
 from asgi_llmgate.errors import ClientGone
 
-LAST_WORDS = 2.0
-"""Seconds for the end of an answer to go out where there is no time for more."""
+LAST_SECONDS = 2.0
+"""Seconds for the end of a response to be sent when the server stops."""
 
 
 class ClientConnection:
-    """`stall` is how many seconds one `send` may take; None is no bound.  What is left of the body is thrown away."""
+    """`stall` is how many seconds one `send` may take, None for no limit. The rest of the request body is discarded."""
 
     def __init__(self, receive: Receive, send: Send, *, stall: float | None = 60.0) -> None:
         self.started = False
-        """Whether an answer has begun: from then on an error can only be told in its body."""
+        """Whether the response has begun: from then on an error can only be sent in its body."""
 
         self.ended = False
-        """Whether it is whole."""
+        """Whether the response is complete."""
 
         self._receive = receive
         self._send = send
         self._stall = stall
         self._sending_since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._scope = CancelScope()
         self._watcher: asyncio.Task[None] | None = None
 
-    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Send the head of the answer."""
+    # The three are no coroutines themselves: with `await` each would be one more to resume per chunk.
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Awaitable[None]:
+        """Send the head of the response."""
         self.started = True
-        await self._pass_on({"type": "http.response.start", "status": status, "headers": list(headers)})
+        return self._forward({"type": "http.response.start", "status": status, "headers": list(headers)})
 
-    async def send(self, chunk: bytes) -> None:
-        """Send a part of the body; nothing goes out for an empty one."""
-        if chunk:
-            await self._pass_on({"type": "http.response.body", "body": chunk, "more_body": True})
+    def send(self, chunk: bytes) -> Awaitable[None]:
+        """Send a part of the body; nothing is sent for an empty one."""
+        if not chunk:
+            return _send_nothing()
+        return self._forward({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    async def end(self, chunk: bytes = b"") -> None:
-        """Send the last part.  Settle the outcome before: servers say `http.disconnect` after a whole answer, too."""
+    def end(self, chunk: bytes = b"") -> Awaitable[None]:
+        """Send the last part. Settle the outcome before: `http.disconnect` also comes after a complete response."""
         self.ended = True
-        await self._pass_on({"type": "http.response.body", "body": chunk, "more_body": False})
+        return self._forward({"type": "http.response.body", "body": chunk, "more_body": False})
 
-    def hurry(self, seconds: float = LAST_WORDS) -> None:
-        """From now on one `send` may take so long at the most, and one that waits already so long from now."""
+    def hurry(self, seconds: float = LAST_SECONDS) -> None:
+        """Shorten `stall` for the next sends; a `send` that is waiting has as long from now."""
         self._stall = seconds if self._stall is None else min(seconds, self._stall)
         if self._sending_since is not None:
             self._sending_since = self._loop.time()
-        self._stop_timer()
-        self._timer = self._loop.call_later(self._stall, self._check_stall, self._stall)
+        self._scope.cancel_when(self._stall_ends, ClientGone)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._scope.__enter__()
         self._watcher = self._loop.create_task(self._watch())
         if self._stall is not None:
-            self._timer = self._loop.call_later(self._stall, self._check_stall, self._stall)
+            self._scope.cancel_when(self._stall_ends, ClientGone)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop_timer()
         watcher, self._watcher = self._watcher, None
         assert watcher is not None
         try:
             self._scope.__exit__(kind, error, trace)
         finally:
-            await end(watcher)
+            await cancel_and_wait(watcher)
 
-    async def _pass_on(self, message: Message) -> None:
+    async def _forward(self, message: Message) -> None:
         self._sending_since = self._loop.time()
         try:
             await self._send(message)
@@ -103,25 +103,20 @@ class ClientConnection:
         finally:
             self._sending_since = None
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     async def _watch(self) -> None:
         try:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
-        except Exception:  # noqa: S110  a server whose receive fails has lost the connection
+        except Exception:  # noqa: S110  a server whose `receive` fails has lost the connection
             pass
         if not self.ended:
             self._scope.cancel(ClientGone)
 
-    def _check_stall(self, stall: float) -> None:
-        # One timer for all sends: arming one for each would cost more than most sends do.
-        now = self._loop.time()
-        due = stall + (now if self._sending_since is None else self._sending_since)
-        if due <= now:
-            self._scope.cancel(ClientGone)
-        else:
-            self._timer = self._loop.call_at(due, self._check_stall, stall)
+    def _stall_ends(self) -> float:
+        """When the current `send` will have taken too long; without one, when one that began now would."""
+        assert self._stall is not None
+        return self._stall + (self._loop.time() if self._sending_since is None else self._sending_since)
+
+
+async def _send_nothing() -> None:
+    pass

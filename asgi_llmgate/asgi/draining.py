@@ -1,14 +1,14 @@
-"""The time between the word that the server is to stop and its end.
+"""Draining: the time between the signal to stop and the end of the process.
 
-ASGI has no message for it: an app learns of a shutdown when its last request is over.  Until then servers differ.
-uvicorn waits as long as a stream lasts, gunicorn kills at the end of its grace and tells nobody.  So, where the
-settings ask for it, the gateway listens for SIGTERM itself:
+ASGI has no message for it: an app learns of a shutdown when its last request is over. Until then servers differ.
+uvicorn waits as long as a stream lasts; gunicorn kills the worker at the end of its grace without any notice. So, where
+the settings ask for it, the gateway handles SIGTERM itself:
 
-    SIGTERM                  `begun`: /readyz says so.  The handler that was there before, the server's, is called
-    `after` seconds later    calls that are still open end: ShuttingDown is raised in them, where they stand
+    SIGTERM                  draining begins, /readyz says so; the previous handler, the server's, is called
+    `after` seconds later    calls that are still open end: ShuttingDown is raised in them, where they wait
 
-Streams then end with an `event: error`, and each call has its record, before the server stops waiting for them.  What
-is still open when the lifespan ends, or when a server has lost its patience and cancels it, gets a moment for the same.
+Streams then end with an `event: error`, and each call has its usage record, before the server stops waiting for them.
+What is still open when the lifespan ends, or when a server cancels it, gets LAST_SECONDS for the same.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from asgi_llmgate.errors import ShuttingDown
 
 logger = logging.getLogger("llmgate")
 
-_LAST_WORDS = 2.0
-"""Seconds for the ends of streams to go out."""
+LAST_SECONDS = 2.0
+"""Seconds for the ends of streams to be sent."""
 
 
 class Draining:
-    """Ends the calls that are open when the server stops: one object, which a Gateway and its app have both.
+    """Ends the calls that are open when the server stops; one object, shared by a Gateway and its app.
 
-    `after` is in seconds.  With `signal` it begins at SIGTERM, else only when somebody calls `begin`.
+    `after` is in seconds. With `signal` draining begins at SIGTERM, else only by a call of `begin`.
 
         async with draining.call():     # raises ShuttingDown
             ...
@@ -42,8 +42,8 @@ class Draining:
 
     def __init__(self, *, after: float = 20.0, signal: bool = False) -> None:
         self._after = after
-        self._deaf = not signal
-        self._deadline: float | None = None
+        self._wants_handler = signal
+        self._deadline: float | None = None  # time.monotonic(), the same for all loops and threads
         self._calls: set[_OpenCall] = set()
         self._requests: set[asyncio.Future[None]] = set()
 
@@ -51,41 +51,48 @@ class Draining:
     def begun(self) -> bool:
         return self._deadline is not None
 
-    def listen(self) -> None:
-        """Install the handler, once and in this process: called for each request, since workers are forked before."""
-        if self._deaf:
+    def install_handler(self) -> None:
+        """Install the handler for SIGTERM if the settings ask for one: once, in this process.
+
+        To be called at each request and not at startup: workers are forked after the gateway is built, servers install
+        their own handler after the lifespan has started, or never send a lifespan; ours has to be called first.
+        """
+        if not self._wants_handler:
             return
-        self._deaf = True
+        self._wants_handler = False
         if threading.current_thread() is not threading.main_thread():
-            logger.warning("server.drain.signal: this server runs its apps beside the main thread, where no signal is")
+            logger.warning(
+                "server.drain.signal: no effect, because this server runs its apps outside the main thread, "
+                "and only the main thread receives signals"
+            )
             return
         self._loop = asyncio.get_running_loop()
         self._previous = signal.signal(signal.SIGTERM, self._on_signal)
 
     def begin(self) -> None:
-        """From any thread, or a signal handler; a second time changes nothing."""
+        """Begin draining, from any thread or a signal handler. A second call changes nothing."""
         if self._deadline is not None:
             return
         self._deadline = time.monotonic() + self._after
         for call in tuple(self._calls):
-            call.shorten()
+            call.set_deadline_threadsafe()
 
     async def finish(self) -> None:
-        """End what is open in this loop now, and wait until it has ended.  The gateway may be used again after it.
+        """End what is open in this loop now, and wait until it has ended. The gateway may be used again after it.
 
-        uvicorn has cancelled requests by then and ends the process as soon as this returns.
+        uvicorn has cancelled the requests by then, and ends the process as soon as this returns.
         """
         loop = asyncio.get_running_loop()
         for call in tuple(self._calls):
             if call.loop is loop:
-                call.expire(loop.time())
+                call.end_at(loop.time())
         requests = [request for request in tuple(self._requests) if request.get_loop() is loop]
         if requests:
-            await asyncio.wait(requests, timeout=_LAST_WORDS)
+            await asyncio.wait(requests, timeout=LAST_SECONDS)
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """The whole of a request, with the end of its answer and its record."""
+        """The whole of a request, with the end of its response and its usage record."""
         over = asyncio.get_running_loop().create_future()
         self._requests.add(over)
         try:
@@ -95,36 +102,36 @@ class Draining:
             over.set_result(None)
 
     def call(self) -> _OpenCall:
-        """A block that is cancelled where it stands when its time is over, and raises ShuttingDown then."""
+        """A block that is cancelled where it waits when its time is over, and then raises ShuttingDown."""
         return _OpenCall(self)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.begin()
         if callable(self._previous):
             self._previous(number, frame)
-        elif self._previous == signal.SIG_DFL:  # the server has left it to the system, which ends the process
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._after + _LAST_WORDS, _end_process)
+        elif self._previous == signal.SIG_DFL:
+            # The server has no handler of its own, so the system's would have ended the process at once.
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._after + LAST_SECONDS, _end_process)
 
 
 class _OpenCall:
-    """A block that ends with ShuttingDown at a time which may be known only later."""
+    """A block that ends with ShuttingDown at a time that may become known only later."""
 
-    __slots__ = ("_draining", "_scope", "_task", "_timer", "loop")
+    __slots__ = ("_draining", "_scope", "_task", "loop")
 
     def __init__(self, draining: Draining) -> None:
         self._draining = draining
         self._scope = CancelScope()
-        self._timer: asyncio.TimerHandle | None = None
 
-    def shorten(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: so is the call
-            self.loop.call_soon_threadsafe(self._shorten)
+    def set_deadline_threadsafe(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and so is the call
+            self.loop.call_soon_threadsafe(self._set_deadline)
 
-    def expire(self, when: float) -> None:
-        """At a time of its loop; a call that is being cancelled has its end already."""
-        self._stop_timer()
+    def end_at(self, when: float) -> None:
+        """End the block at a time of its loop, unless it is being cancelled already."""
+        self._scope.stop_timer()
         if not self._task.cancelling():
-            self._timer = self.loop.call_at(when, self._scope.cancel, ShuttingDown)
+            self._scope.cancel_when(lambda: when, ShuttingDown)
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -133,25 +140,19 @@ class _OpenCall:
         self.loop = asyncio.get_running_loop()
         self._scope.__enter__()
         self._draining._calls.add(self)
-        self._shorten()
+        self._set_deadline()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._draining._calls.discard(self)
-        self._stop_timer()
         del self._task
         self._scope.__exit__(kind, error, trace)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _shorten(self) -> None:
+    def _set_deadline(self) -> None:
         deadline = self._draining._deadline
         if deadline is not None and self in self._draining._calls:
-            self.expire(self.loop.time() + deadline - time.monotonic())
+            self.end_at(self.loop.time() + deadline - time.monotonic())
 
 
 def _end_process() -> None:

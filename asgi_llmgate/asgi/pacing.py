@@ -1,36 +1,39 @@
-"""Chunks of a stream, and the silence between them.
+"""The chunks of a stream, and a signal for each silence between them.
 
-A client that hears nothing for a while gives up, so an event stream gets a ping where the model thinks for long.  The
-ping must not be a second writer beside the one that passes the answer on: it is that writer's wait coming back with
-nothing.  The wait cannot simply be cancelled, because a read that is cancelled half-way ends the stream.  So a task of
-its own reads, and the writer waits for what it has read.
+A client that receives nothing for a while gives up, so an event stream gets a ping while the model is silent. Only one
+task may call `send`. So a ping is not sent by a second task: the wait for the next chunk returns None. That wait cannot
+be a cancelled read, because a read that is cancelled half-way ends the stream. So a second task reads, and the sending
+task waits for what it has read.
 
-Per chunk this costs a future.  A task for each read, with `asyncio.wait`, costs six times as much, and a timer for each
-wait about the same again; here one timer looks, when it fires, whether there has been silence for long enough.
+This costs one future per chunk. A task for each read, with `asyncio.wait`, costs six times as much, and a timer for
+each wait about the same again; here one timer checks, when it fires, whether the silence has been long enough.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
-from asgi_llmgate.concurrency.cancellation import end
+from asgi_llmgate.concurrency.cancellation import cancel_and_wait
 
 UNREAD = 64 * 1024
 """Bytes that are read ahead of a client that is slower than the model."""
 
+Open: TypeAlias = Callable[[], Awaitable[AbstractAsyncContextManager[AsyncIterator[bytes]]]]
+
 
 class Paced:
-    """The chunks of `source` as they come, those that pile up joined; None after each `every` seconds without one.
+    """The chunks of a source as they come, waiting ones joined; None after each `every` seconds without one.
 
-    Use it with `async with`, inside the block of whatever `source` reads from.  What `source` raises comes after the
-    chunks before it.  With `every=None` there are no pauses.
+    `open` opens the source, which counts as silence. Use it with `async with`: leaving the block closes the source. An
+    error of the source is raised after the chunks before it. With `every=None` there are no pauses.
     """
 
-    def __init__(self, source: AsyncIterator[bytes], *, every: float | None) -> None:
-        self._source = source
+    def __init__(self, open: Open, *, every: float | None) -> None:
+        self._open = open
         self._every = every
         self._chunks: list[bytes] = []
         self._unread = 0
@@ -57,7 +60,7 @@ class Paced:
         reader, self._reader = self._reader, None
         assert reader is not None
         try:
-            await end(reader)
+            await cancel_and_wait(reader)
         finally:
             self._failure = None  # its traceback holds this object
 
@@ -72,31 +75,31 @@ class Paced:
                 await self._waiter
             finally:
                 self._waiter = None
-        if self._chunks:
-            return self._take()
+        if chunks := self._chunks:
+            joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
+            self._unread = 0
+            if self._room is not None:
+                _resolve(self._room)
+            return joined
         if not self._done:
             return None
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration
 
-    def _take(self) -> bytes:
-        chunks = self._chunks
-        joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        self._unread = 0
-        _resolve(self._room)
-        return joined
-
     async def _read(self) -> None:
         try:
-            async for chunk in self._source:
-                self._chunks.append(chunk)
-                self._unread += len(chunk)
-                _resolve(self._waiter)
-                if self._unread >= UNREAD:
-                    self._room = self._loop.create_future()
-                    await self._room
+            async with await self._open() as source:
+                async for chunk in source:
+                    self._chunks.append(chunk)
+                    self._unread += len(chunk)
+                    waiter = self._waiter
+                    if waiter is not None and not waiter.done():
+                        waiter.set_result(None)
+                    if self._unread >= UNREAD:
+                        self._room = self._loop.create_future()
+                        await self._room
         except (Exception, asyncio.CancelledError) as failure:
             self._failure = failure
         finally:

@@ -1,11 +1,11 @@
 """The terminal app: what each path under the mount answers.
 
-    messages, completions    a call, carried to a model server                         dispatch.py
-    count_tokens             the model server's count, or an estimate                  counting.py
-    models, openai_models    the listed names that the caller's rules allow            listing.py
-    passthrough              handed on                                                 passthrough.py
+    messages, completions    a call, carried to a model server                         calls.py
+    count_tokens             the model server's count, or an estimate                  count_tokens.py
+    models, openai_models    the listed names that the caller's rules allow            models.py
+    passthrough              forwarded                                                 passthrough.py
 
-Which path is which is a table (routes.py).  Alone, without a Resolve layer before it, the app resolves for itself.
+Which path is which is a table (routing/routes.py). Without a ResolveMiddleware before it the app resolves for itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
-from asgi_llmgate.endpoints.calls import Dispatch
+from asgi_llmgate.endpoints.calls import Calls
 from asgi_llmgate.endpoints.count_tokens import TokenCounter
 from asgi_llmgate.endpoints.models import ModelList
 from asgi_llmgate.endpoints.passthrough import Passthrough
@@ -28,7 +28,7 @@ from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.resolve import Resolver
-from asgi_llmgate.routing.routes import ROUTES, Route, Routes, route_of
+from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS
 from asgi_llmgate.upstream import Backend, Upstream
 
@@ -36,11 +36,10 @@ from asgi_llmgate.upstream import Backend, Upstream
 class TranslationApp:
     """Answers Anthropic's Messages API from OpenAI-style model servers.
 
-    `backends` are the model servers by name, `models` says which of them answers under which name, `routes` what each
-    path is.  `client` is the HTTP client, its own where there is none (closed by `aclose`).  Times are seconds;
-    `answer_limit` is how many bytes of one answer may be kept at a time;
-    `draining` ends the calls that are open when the server stops; `debug` tells the client what was dropped;
-    `list_claims` as in PolicyMiddleware.
+    `backends` are the model servers by name, `models` is the model table, `routes` says what each path is. `client` is
+    the HTTP client; without one the app makes its own, which `aclose` closes. Times are seconds. `answer_limit` is how
+    many bytes of one response may be kept in memory at a time. `draining` ends the calls that are open when the server
+    stops. With `debug` a response header names the dropped fields. `list_claims` as in PolicyMiddleware.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class TranslationApp:
         self._passthrough = Passthrough(
             upstreams, client_stall=client_stall, answer_limit=answer_limit, draining=self.draining
         )
-        self._dispatch = Dispatch(
+        self._calls = Calls(
             upstreams,
             estimator=estimator,
             ping_interval=ping_interval,
@@ -86,10 +85,12 @@ class TranslationApp:
         scope, exchange = Exchange.enter(scope)
         is_alone = exchange.body is None
         with self._resolver.body(exchange, receive) as body:
+            if is_alone:
+                receive = body.receive
             try:
                 if exchange.call is None:
                     await self._resolver.resolve(scope, body)
-                await self._answer(scope, exchange, body.receive if is_alone else receive, send)
+                await self._respond(scope, exchange, receive, send)
             except GateError as error:
                 if exchange.outcome:  # the response had begun, and could not be ended
                     raise
@@ -100,32 +101,27 @@ class TranslationApp:
         if self._own_client is not None:
             await self._own_client.aclose()
 
-    async def _answer(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         found = route_of(exchange, scope, self._routes)
         if found is None:
             raise NotFound(f"no such path: {local_path(scope)[:100]}")
-        route = found.route
+        route, call = found.route, exchange.call
         if not route.allows(scope["method"]):
             raise MethodNotAllowed(route.methods)
-        if exchange.call is None:
-            await self._respond(scope, exchange, send, self._list.answer(scope, found.item))
-        else:
-            await self._call(route, scope, exchange, receive, send)
-
-    async def _call(self, route: Route, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
-        call = exchange.call
-        assert call is not None
+        if call is None:
+            await self._send_json(scope, exchange, send, self._list.body(scope, exchange, found.item))
+            return
         asked, query = call.asked, scope.get("query_string", b"").decode("latin-1")
         assert isinstance(asked, (MessagesRequest, ForwardedRequest))
         if isinstance(asked, ForwardedRequest) and route.kind == "passthrough":
-            await self._passthrough.answer(scope, exchange, asked, receive, send)
+            await self._passthrough.respond(scope, exchange, asked, receive, send)
         elif isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
             tokens = await self._counter.count(exchange, asked, call.candidates[0], query=query)
-            await self._respond(scope, exchange, send, to_json({"input_tokens": tokens}))
+            await self._send_json(scope, exchange, send, to_json({"input_tokens": tokens}))
         else:
-            await self._dispatch.answer(exchange, asked, receive, send, query=query)
+            await self._calls.respond(exchange, asked, receive, send, query=query)
 
-    async def _respond(self, scope: Scope, exchange: Exchange, send: Send, body: bytes) -> None:
+    async def _send_json(self, scope: Scope, exchange: Exchange, send: Send, body: bytes) -> None:
         exchange.settle("ok")
         headers = [(b"content-type", b"application/json"), (b"request-id", exchange.request_id.encode("ascii"))]
         await respond(send, 200, headers, body, head=scope["method"] == "HEAD")

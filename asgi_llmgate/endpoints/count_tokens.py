@@ -59,7 +59,7 @@ class TokenCounter:
             body = request.body_to_forward.replace_values({"model": to_json(target.model)})
             path = upstream.dialect.path + "/count_tokens"
             headers = anthropic_headers(exchange.headers)
-            return tokenizers.read_count(await upstream.ask(path, body, exchange, headers=headers, query=query))
+            return tokenizers.read_count(await upstream.fetch(path, body, exchange, headers=headers, query=query))
         if upstream.dialect.tokenizer != "none" and not self._is_without(target):
             try:
                 found = await self._ask(upstream, exchange, request, target)
@@ -87,7 +87,7 @@ class TokenCounter:
         )
         prompt = tokenizers.prompt_body(chat.body)
         if upstream.dialect.tokenizer == "messages":
-            return tokenizers.read_count(await upstream.ask("/tokenize", prompt, exchange, at_root=True))
-        text = tokenizers.read_prompt(await upstream.ask("/apply-template", prompt, exchange, at_root=True))
+            return tokenizers.read_count(await upstream.fetch("/tokenize", prompt, exchange, at_root=True))
+        text = tokenizers.read_prompt(await upstream.fetch("/apply-template", prompt, exchange, at_root=True))
         body = tokenizers.text_body(text)
-        return tokenizers.read_count(await upstream.ask("/tokenize", body, exchange, at_root=True))
+        return tokenizers.read_count(await upstream.fetch("/tokenize", body, exchange, at_root=True))

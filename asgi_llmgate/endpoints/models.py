@@ -26,22 +26,21 @@ class ModelList:
         self._models = models
         self._list_claims = tuple(list_claims)
 
-    def answer(self, scope: Scope, name: str = "") -> bytes:
-        """The list, or one of its members, in the exchange's wire.  Raises NotFound for a name that is not on it."""
-        shown = _SHAPES[Exchange.of(scope).wire]
+    def body(self, scope: Scope, exchange: Exchange, name: str = "") -> bytes:
+        """The list, or one of its models, as JSON of the exchange's wire. Raises NotFound for an unlisted name."""
+        shown = _SHAPES[exchange.wire]
         if not name:
-            return to_json(shown[1]([shown[0](listed, text) for listed, text in self._listed(scope)]))
-        for listed, text in self._listed(scope):
+            return to_json(shown[1]([shown[0](listed, text) for listed, text in self._listed(scope, exchange)]))
+        for listed, text in self._listed(scope, exchange):
             if listed == name:
                 return to_json(shown[0](listed, text))
         raise NotFound(f"model: {name[:100]}")
 
-    def _listed(self, scope: Scope) -> Iterator[tuple[str, str]]:
-        return ((name, text) for name, text in self._models.listed() if self._reachable(scope, name))
+    def _listed(self, scope: Scope, exchange: Exchange) -> Iterator[tuple[str, str]]:
+        return ((name, text) for name, text in self._models.listed() if self._is_permitted(scope, exchange, name))
 
-    def _reachable(self, scope: Scope, name: str) -> bool:
+    def _is_permitted(self, scope: Scope, exchange: Exchange, name: str) -> bool:
         """Whether a call of this caller for this name could have a target that the rules permit."""
-        exchange = Exchange.of(scope)
         known = None
         if self._models.conditional:
             known = variables_of(scope, exchange, self._list_claims).about(None, name=name)

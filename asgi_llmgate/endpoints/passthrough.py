@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, local_path
-from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown, UpstreamError
+from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
 from asgi_llmgate.exchange import Attempt, Exchange
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
@@ -42,7 +42,7 @@ class Passthrough:
         self._kept = min(MAX_EVENT, answer_limit)
         self._draining = draining
 
-    async def answer(
+    async def respond(
         self, scope: Scope, exchange: Exchange, request: ForwardedRequest, receive: Receive, send: Send
     ) -> None:
         """Raises GateError: before an answer has begun, or, with the outcome settled, when one could not be ended."""
@@ -60,14 +60,10 @@ class Passthrough:
         exchange.attempts.append(attempt)
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client, self._draining.call():
-                with exchange.tracing.call(exchange, upstream.address) as traced:
+                with exchange.tracing.call(exchange, upstream.address) as traced, attempt:
                     more = [*headers, *traced]
-                    try:
-                        opened = await upstream.pass_on(scope["method"], path, query, more, body, exchange)
-                    except UpstreamError as error:
-                        attempt.end(error.status or 0, error)
-                        raise
-                attempt.end(opened.status)
+                    opened = await upstream.forward(scope["method"], path, query, more, body, exchange)
+                attempt.status = opened.status
                 async with opened as answer:
                     kind = answer.headers.get("content-type", "")
                     meter = UsageMeter(kind, limit=self._kept)

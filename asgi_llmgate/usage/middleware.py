@@ -1,18 +1,19 @@
-"""The outermost layer of ours: opens the exchange, and writes exactly one record of it, whatever happens.
+"""UsageMiddleware: the outermost layer. It opens the exchange and writes exactly one record of it, whatever happens.
 
-    the answer ends by               outcome, unless a layer within has settled it      record is written
+    the response ends by             outcome, unless an inner layer has settled it      record is written
     -------------------------------  -------------------------------------------------  --------------------
     its last message                 ok, refused (4xx), error (5xx)                     before that message
     an exception before the start    error; a 500 is sent                               before its last message
     an exception in a stream         error; `event: error` is sent                      before its last message
-    an exception in another answer   error; raised, so that the server cuts it off      at the end
+    any other exception              error; raised, so that the server cuts it off      at the end
     the app returning too early      like an exception                                  like it
-    the client having left,          client_disconnect                                  at the end
-      or having stopped reading
+    the client disconnecting,        client_disconnect                                  at the end
+      or no longer reading
     cancellation before the end      shutdown; 503 or `event: error`, if time is left   before its last message
 
-The record precedes the last message, so whoever has read an answer to its end finds the line in the log.  For the same
-reason `http.disconnect`, which servers also report after a complete answer, cannot be mistaken for a client that left.
+The record precedes the last message: a client that has read the whole response finds its line in the log. For the same
+reason `http.disconnect`, which servers also report after a complete response, is not mistaken for a disconnect in the
+middle of one.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from asgi_llmgate.usage.tracebacks import format_traceback
 log = logging.getLogger("llmgate")
 
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-_LAST_WORDS = 1.0
-"""Seconds that the end of a broken answer, or of a cancelled request, may take."""
+_LAST_SECONDS = 1.0
+"""Seconds that the end of a broken response, or of a cancelled request, may take."""
 
 _NO_MORE: Message = {"type": "http.request", "body": b"", "more_body": False}
 
@@ -45,10 +46,9 @@ _NO_MORE: Message = {"type": "http.request", "body": b"", "more_body": False}
 class UsageMiddleware:
     """Writes one UsageRecord per HTTP request to every sink.
 
-    `fields` are facts to add to each record: name -> function of the Exchange.  `cost` says what a call has cost
-    (US dollars).  `tracing` follows the calls to model servers
-    until their record is written.  Of two such layers around one call the inner one
-    writes.  Raises SettingsError for a field name that a record cannot have.
+    `fields` are further values for each record: name -> function of the Exchange. `cost` gives the cost of a call in US
+    dollars. `tracing` follows the calls to model servers until their record is written. Of two such layers around one
+    request the inner one writes. Raises SettingsError for a field name that a record cannot have.
     """
 
     def __init__(
@@ -73,68 +73,70 @@ class UsageMiddleware:
             return await self.app(scope, receive, send)
         scope, exchange = Exchange.enter(scope)
         exchange.tracing = self._tracing
-        passage = Passage(exchange, receive, send, self._write)
+        messages = ObservedMessages(exchange, receive, send, self._write)
         try:
-            await self._run(scope, exchange, passage)
+            try:
+                await self.app(scope, messages.receive, messages.send)
+            except Exception as error:
+                if error is messages.broken or isinstance(error, ClientGone):
+                    messages.client_gone = True
+                # The failure gets no name in this frame: the frame is in its traceback, and each would keep the other,
+                # and with it the request.
+                elif not await self._end_response(scope, exchange, messages, self._failure_of(exchange, error)):
+                    raise
+            else:
+                if not (messages.complete or messages.client_gone or exchange.outcome == "client_disconnect"):
+                    failure = InternalError(
+                        "internal error", detail="the app returned before its response was complete"
+                    )
+                    log.error("request %s: %s", exchange.request_id, failure.detail)
+                    await self._end_response(scope, exchange, messages, failure)
         except asyncio.CancelledError:
             with suppress(Exception):
-                async with asyncio.timeout(_LAST_WORDS):
-                    passage.hang_up()
-                    await self._mend(scope, exchange, passage, ShuttingDown())
+                async with asyncio.timeout(_LAST_SECONDS):
+                    messages.stop_receiving()
+                    await self._end_response(scope, exchange, messages, ShuttingDown())
             raise
         finally:
-            passage.broken = None
+            messages.broken = None
             if not exchange.recorded:
-                if passage.gone:
+                if messages.client_gone:
                     exchange.settle_error("client_disconnect", ClientGone())
                 exchange.settle_error("shutdown", ShuttingDown())
                 self._write(exchange)
 
-    async def _run(self, scope: Scope, exchange: Exchange, passage: Passage) -> None:
-        try:
-            await self.app(scope, passage.receive, passage.send)
-        except Exception as error:
-            if error is passage.broken or isinstance(error, ClientGone):
-                passage.gone = True
-                return
-            # Not under a name of this frame, which is in its traceback: each would keep the other, and the request.
-            if not await self._mend(scope, exchange, passage, self._judge(exchange, error)):
-                raise
-        else:
-            if not (passage.complete or passage.gone or exchange.outcome == "client_disconnect"):
-                failure = InternalError("internal error", detail="the app returned before its answer was complete")
-                log.error("request %s: %s", exchange.request_id, failure.detail)
-                await self._mend(scope, exchange, passage, failure)
-
-    def _judge(self, exchange: Exchange, error: Exception) -> GateError:
+    def _failure_of(self, exchange: Exchange, error: Exception) -> GateError:
+        """What the client is told of an error that the app raised."""
         if isinstance(error, GateError):
             return error
         name = type(error).__qualname__
         log.error("request %s: %s\n%s", exchange.request_id, name, format_traceback(error))
         return InternalError("internal error", detail=name)
 
-    async def _mend(self, scope: Scope, exchange: Exchange, passage: Passage, failure: GateError) -> bool:
-        """Bring the answer to an end that its reader understands; False where there is no such end."""
-        if passage.complete or passage.gone:
+    async def _end_response(
+        self, scope: Scope, exchange: Exchange, messages: ObservedMessages, failure: GateError
+    ) -> bool:
+        """End the response in a way that the client understands; False where there is none."""
+        if messages.complete or messages.client_gone:
             return True
         exchange.settle_error(outcome_of(failure), failure)
-        if not passage.started:
-            await refuse(scope, passage.rest, passage.send, failure)
+        if not messages.started:
+            await refuse(scope, messages.rest, messages.send, failure)
             return True
-        if passage.streaming:
+        if messages.is_event_stream:
             event = error_event(failure, exchange.request_id, exchange.wire)
             with suppress(OSError):
-                await in_time(passage.send({"type": "http.response.body", "body": event}), _LAST_WORDS)
+                await in_time(messages.send({"type": "http.response.body", "body": event}), _LAST_SECONDS)
             return True
         return False
 
     def _write(self, exchange: Exchange) -> None:
         if exchange.recorded:
             return
-        call: Exchange | None = exchange
-        while call is not None:
-            call.recorded = True
-            call = call.parent
+        each: Exchange | None = exchange
+        while each is not None:
+            each.recorded = True
+            each = each.parent
         if exchange.ended_at is None:
             exchange.ended_at = time.monotonic()
         if not exchange.status and exchange.outcome == "client_disconnect":
@@ -147,8 +149,8 @@ class UsageMiddleware:
         self._sinks.emit(record)
 
 
-class Passage:
-    """The messages of one request as they pass: what they say about it is stamped on the exchange.
+class ObservedMessages:
+    """The messages of one request as they pass; the exchange gets the times and the status.
 
     `write` is called once, before the last message is passed on.
     """
@@ -158,28 +160,28 @@ class Passage:
         self._receive = receive
         self._send = send
         self._write = write
-        self._uploaded = False
+        self._request_ended = False
         self.started = False
-        self.streaming = False
+        self.is_event_stream = False
         self.complete = False
-        self.gone = False
+        self.client_gone = False
         self.broken: OSError | None = None
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self.gone = True
+            self.client_gone = True
         elif not message.get("more_body", False):
-            self._uploaded = True
+            self._request_ended = True
         return message
 
-    def hang_up(self) -> None:
+    def stop_receiving(self) -> None:
         """Read no more of the request."""
-        self._uploaded = True
+        self._request_ended = True
 
     async def rest(self) -> Message:
-        """`receive` for who does not know how much of the request has been read: after its end it does not wait."""
-        return _NO_MORE if self._uploaded else await self.receive()
+        """`receive` for draining: after the end of the request it returns an empty final message and does not wait."""
+        return _NO_MORE if self._request_ended else await self.receive()
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
@@ -189,20 +191,20 @@ class Passage:
             self._end()
         try:
             await self._send(message)
-        except OSError as error:  # the client has left, says a server of ASGI's HTTP specification 2.4
-            self.gone, self.broken = True, error
+        except OSError as error:  # the client has disconnected, says a server of ASGI's HTTP specification 2.4
+            self.client_gone, self.broken = True, error
             raise
 
     def _start(self, message: Message) -> None:
         self.started = True
-        self.streaming = _is_event_stream(message)
+        self.is_event_stream = _is_event_stream(message)
         self._exchange.status = message["status"]
         self._exchange.first_byte_at = time.monotonic()
 
     def _end(self) -> None:
         exchange = self._exchange
         self.complete = True
-        if self.gone:
+        if self.client_gone:
             exchange.settle_error("client_disconnect", ClientGone())
         elif not exchange.outcome:
             status = exchange.status
@@ -211,10 +213,10 @@ class Passage:
 
 
 def _is_event_stream(start: Message) -> bool:
-    return any(
-        name.lower() == b"content-type" and value.lstrip().lower().startswith(b"text/event-stream")
-        for name, value in start.get("headers", ())
-    )
+    for name, value in start.get("headers", ()):
+        if name.lower() == b"content-type" and value.lstrip().lower().startswith(b"text/event-stream"):
+            return True
+    return False
 
 
 def _check_name(name: str) -> None:

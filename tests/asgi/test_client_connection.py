@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -301,9 +303,12 @@ async def test_the_example_of_the_docstring_closes_its_upstream_when_the_client_
         finally:
             closed.set()
 
+    async def open_upstream() -> Any:
+        return aclosing(upstream())
+
     async def work(client: ClientConnection) -> None:
         await client.start(200, [])
-        async with Paced(upstream(), every=0.005) as chunks:
+        async with Paced(open_upstream, every=0.005) as chunks:
             async for chunk in chunks:
                 await client.send(b": ping" if chunk is None else chunk)
 

@@ -105,7 +105,7 @@ async def test_it_may_begin_in_another_thread() -> None:
 async def test_sigterm_ends_calls_and_reaches_the_handler_that_was_there(terminated: list[int]) -> None:
     draining = Draining(after=0, signal=True)
     for _ in range(3):  # for each request
-        draining.listen()
+        draining.install_handler()
     task = await begun(draining)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await task == "shut down"
@@ -116,7 +116,7 @@ async def test_sigterm_ends_calls_and_reaches_the_handler_that_was_there(termina
 
 async def test_without_the_setting_no_handler_is_touched(terminated: list[int]) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    Draining(after=0).listen()
+    Draining(after=0).install_handler()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -124,8 +124,8 @@ def test_beside_the_main_thread_it_says_so_once(caplog: pytest.LogCaptureFixture
     draining = Draining(after=0, signal=True)
 
     def listen() -> None:
-        draining.listen()
-        draining.listen()
+        draining.install_handler()
+        draining.install_handler()
 
     thread = threading.Thread(target=listen)
     thread.start()
@@ -141,7 +141,7 @@ from asgi_llmgate.errors import ShuttingDown
 
 async def main():
     draining = Draining(after=0, signal=True)
-    draining.listen()
+    draining.install_handler()
     try:
         async with draining.call():
             os.kill(os.getpid(), signal.SIGTERM)
@@ -210,7 +210,7 @@ async def test_finishing_leaves_alone_what_the_server_is_cancelling_already() ->
 
 
 async def test_finishing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asgi_llmgate.asgi.draining._LAST_WORDS", 0.01)
+    monkeypatch.setattr("asgi_llmgate.asgi.draining.LAST_SECONDS", 0.01)
     draining = Draining()
 
     async def deaf(started: asyncio.Event) -> None:

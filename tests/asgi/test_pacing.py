@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -40,7 +41,10 @@ class Source:
 
 
 def paced(source: Source, every: float | None = 5.0) -> Paced:
-    return Paced(aiter(source), every=every)
+    async def open_source() -> Any:
+        return aclosing(aiter(source))
+
+    return Paced(open_source, every=every)
 
 
 async def turn() -> None:

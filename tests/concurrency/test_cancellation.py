@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from asgi_llmgate.concurrency.cancellation import CancelScope, end
+from asgi_llmgate.concurrency.cancellation import CancelScope, cancel_and_wait
 
 
 class First(Exception):
@@ -235,7 +235,7 @@ async def test_a_task_of_ours_has_ended_before_we_go_on_however_often_we_are_can
         task = asyncio.create_task(helper.run())
         await turns()
         try:
-            await end(task)
+            await cancel_and_wait(task)
         finally:
             assert not helper.using
             assert task.cancelled()
@@ -256,7 +256,7 @@ async def test_a_task_of_ours_has_ended_before_we_go_on_however_often_we_are_can
 async def test_a_task_that_has_ended_already_is_not_waited_for() -> None:
     task = asyncio.create_task(turns(0))
     await task
-    await end(task)
+    await cancel_and_wait(task)
 
 
 async def test_a_generator_is_closed_only_when_nobody_reads_from_it() -> None:
@@ -276,7 +276,7 @@ async def test_a_generator_is_closed_only_when_nobody_reads_from_it() -> None:
         task = asyncio.create_task(read(numbers))
         await turns()
         try:
-            await end(task)
+            await cancel_and_wait(task)
         finally:
             await numbers.aclose()  # type: ignore[attr-defined]  # RuntimeError, if `read` were not over
 

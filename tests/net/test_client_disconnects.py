@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import httpx
 
@@ -34,12 +35,10 @@ async def test_when_the_client_leaves_the_upstream_sees_it(
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            async with (
-                ClientConnection(receive, send) as connection,
-                await client.open("GET", upstream, [], b"", Timeouts()) as answer,
-            ):
+            opened = partial(client.open, "GET", upstream, [], b"", Timeouts())
+            async with ClientConnection(receive, send) as connection:
                 await connection.start(200, [])
-                async with Paced(answer.chunks(), every=10) as chunks:
+                async with Paced(opened, every=10) as chunks:
                     async for chunk in chunks:
                         await connection.send(chunk or b"")
         except ClientGone:

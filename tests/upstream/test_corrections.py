@@ -16,9 +16,8 @@ from asgi_llmgate.exchange import Call, Exchange, Target
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import derive
-from asgi_llmgate.upstream import Attempt, Backend, Upstream
-from asgi_llmgate.upstream import attempt as attempts
-from asgi_llmgate.upstream.outgoing import Asking, write
+from asgi_llmgate.upstream import Backend, Upstream, UpstreamCall
+from asgi_llmgate.upstream import call as upstream_call
 from tests.protocol.correcting_errors import REFUSALS, Refusal
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -107,23 +106,23 @@ class Side:
         self.upstream = Upstream(Backend(base_url="http://model.test/v1", dialect=dialect), self.client)
         self.model = refusal.model
 
-    def attempt(self, body: bytes) -> Attempt:
+    def upstream_call(self, body: bytes) -> UpstreamCall:
         request, exchange = decode_messages(body), Exchange()
         exchange.call = Call(request, (), session_id="s")
-        return Attempt(self.upstream, Asking(exchange, request, Target("b", "p", self.model), 1000))
+        return UpstreamCall(self.upstream, exchange, Target("b", "p", self.model), request, input_estimate=1000)
 
     async def call(self, body: bytes, *refusals: tuple[int, bytes], answered: bool = True) -> int:
         """One caller's call; gives how often the server was asked."""
         self.server.refusing = list(refusals)
         before = len(self.server.bodies)
-        attempt = self.attempt(body)
+        call = self.upstream_call(body)
         try:
-            async with await attempt.open():
+            async with await call.open():
                 pass
         except UpstreamError:
             return len(self.server.bodies) - before
         if answered:
-            attempt.answered()
+            call.note_first_token()
         return len(self.server.bodies) - before
 
 
@@ -274,14 +273,14 @@ async def test_what_an_address_in_the_request_answers_is_not_the_servers_own_wor
 
 async def test_calls_that_learn_at_the_same_time_do_not_take_each_others_lessons_away() -> None:
     side = Side(REFUSALS["OpenAI, top_p"])
-    attempts = [side.attempt(asked()) for _ in range(3)]
-    for attempt, name in zip(attempts, ("OpenAI, top_p", "OpenAI, images", "OpenAI, top_p"), strict=True):
+    calls = [side.upstream_call(asked()) for _ in range(3)]
+    for call, name in zip(calls, ("OpenAI, top_p", "OpenAI, images", "OpenAI, top_p"), strict=True):
         side.server.refusing = [(REFUSALS[name].status, REFUSALS[name].content)]
-        async with await attempt.open():
+        async with await call.open():
             pass
-    for attempt in attempts:
-        attempt.answered()
-        attempt.answered()
+    for call in calls:
+        call.note_first_token()
+        call.note_first_token()
     assert await side.call(asked()) == 1
     assert b'"top_p"' not in side.server.bodies[-1]
     assert b'"image_url"' not in side.server.bodies[-1]
@@ -291,14 +290,17 @@ async def test_a_refusal_full_of_refusals_is_not_worth_more_than_some_rewrites(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written: list[Any] = []
-    monkeypatch.setattr(attempts, "write", lambda *given: written.append(given) or write(*given))
+    pair = ("messages", "chat")
+    write = upstream_call.PAIRS[pair]
+    counted = {pair: lambda context: written.append(context) or write(context)}
+    monkeypatch.setattr(upstream_call, "PAIRS", counted)
     side = Side(REFUSALS["OpenAI, top_p"])
     plain = json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}).encode()
     everything = " ".join(refusal.message[:80] for refusal in REFUSALS.values())
     for body in (plain, asked()):
         written.clear()
         await side.call(body, *[(400, envelope(everything))] * 99)
-        assert len(written) <= 1 + attempts.REWRITES + attempts.TRIES
+        assert len(written) <= 1 + upstream_call.MAX_REWRITES + upstream_call.MAX_ATTEMPTS
 
 
 async def others_are_spared(refusal: Refusal, body: bytes, *quotations: bytes) -> None:

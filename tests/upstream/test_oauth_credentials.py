@@ -379,7 +379,7 @@ class Model:
 
 async def asked(upstream: Upstream) -> None:
     """One call on its way; raises what it raises."""
-    async with await upstream.pass_on("POST", "/chat/completions", "", [], b"{}", caller()):
+    async with await upstream.forward("POST", "/chat/completions", "", [], b"{}", caller()):
         pass
 
 

@@ -52,8 +52,8 @@ async def refused(stream: Pieces, status: int = 400, ask: bool = False, **header
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     client = HTTPClient(transport=httpx.MockTransport(lambda _: httpx.Response(status, headers=fields, stream=stream)))
     upstream = Upstream(Backend(base_url="http://model.test/v1"), client)
-    call = upstream.pass_on("POST", "/chat/completions", "", [], b"{}", Exchange())
-    question = upstream.ask("/tokenize", b"{}", Exchange())
+    call = upstream.forward("POST", "/chat/completions", "", [], b"{}", Exchange())
+    question = upstream.fetch("/tokenize", b"{}", Exchange())
     (question, call)[ask].close()
     with pytest.raises(UpstreamError) as caught:
         await (call, question)[ask]

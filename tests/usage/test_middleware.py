@@ -453,7 +453,7 @@ async def test_a_cancelled_json_answer_is_cut_off(sink):
 
 
 async def test_a_cancelled_request_does_not_wait_for_a_client_that_does_not_read(sink, monkeypatch):
-    monkeypatch.setattr("asgi_llmgate.usage.middleware._LAST_WORDS", 0.01)
+    monkeypatch.setattr("asgi_llmgate.usage.middleware._LAST_SECONDS", 0.01)
     async with Driver(UsageMiddleware(waiting_stream, sinks=[sink])) as client:
         await client.chunk()
         client.hold()
@@ -462,7 +462,7 @@ async def test_a_cancelled_request_does_not_wait_for_a_client_that_does_not_read
 
 
 async def test_a_crash_in_a_stream_does_not_wait_for_a_client_that_does_not_read(sink, monkeypatch):
-    monkeypatch.setattr("asgi_llmgate.usage.middleware._LAST_WORDS", 0.01)
+    monkeypatch.setattr("asgi_llmgate.usage.middleware._LAST_SECONDS", 0.01)
 
     async def crashing(scope, receive, send):
         await send(STREAM)

@@ -12,8 +12,7 @@ from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, refuse, say
 from asgi_llmgate.testing.model_server import ModelServer
-from asgi_llmgate.upstream import Attempt, Backend, Upstream
-from asgi_llmgate.upstream.outgoing import Asking
+from asgi_llmgate.upstream import Backend, Upstream, UpstreamCall
 from tests.protocol.responses import vllm_refusal
 
 REFUSAL = refuse(400, "max_tokens is too large: 20000. This model supports at most 5000 completion tokens")
@@ -26,9 +25,9 @@ async def test_a_call_that_was_written_before_another_one_learnt_is_written_anew
     upstream = Upstream(Backend(base_url=serve(server) + "/v1"), client)
     body = {"model": "m", "max_tokens": 20000, "messages": [{"role": "user", "content": "hi"}]}
     request, target = decode_messages(json.dumps(body).encode()), Target("b", "openai", "gpt-4o-mini")
-    attempts = [Attempt(upstream, Asking(Exchange(), request, target, 10)) for _ in range(2)]
-    for attempt in attempts:
-        async with await attempt.open() as answer:
+    calls = [UpstreamCall(upstream, Exchange(), target, request, input_estimate=10) for _ in range(2)]
+    for call in calls:
+        async with await call.open() as answer:
             assert answer.status == 200
     await client.aclose()
     assert [request.body["max_tokens"] for request in server.requests] == [20000, 5000, 20000, 5000]
@@ -56,12 +55,13 @@ async def test_a_server_that_reads_no_further_than_it_must_is_asked_for_less_and
     backend = Backend(base_url=serve(server) + "/v1", dialect=DIALECTS["vllm"])
     body = {"model": "m", "max_tokens": 128000, "messages": [{"role": "user", "content": "hi"}]}
     request = decode_messages(json.dumps(body).encode())
-    attempt = Attempt(Upstream(backend, client), Asking(Exchange(), request, Target("b", "vllm", "qwen3"), guess))
+    upstream, target = Upstream(backend, client), Target("b", "vllm", "qwen3")
+    call = UpstreamCall(upstream, Exchange(), target, request, input_estimate=guess)
     if error:
         with pytest.raises(PromptTooLong, match=f"^{error}$"):
-            await attempt.open()
+            await call.open()
     else:
-        async with await attempt.open() as answer:
+        async with await call.open() as answer:
             assert answer.status == 200
     await client.aclose()
     assert [request.body["max_tokens"] for request in server.requests] == asked

@@ -50,9 +50,9 @@ async def test_a_question_beside_a_call_renews_a_refused_credential_once(status:
     upstream = Upstream(Backend(base_url="http://model.test/v1", api_key=Renewed(3)), client)
     if takes == "k3":
         with pytest.raises(UpstreamError):
-            await upstream.ask("/tokenize", b"{}", Exchange())
+            await upstream.fetch("/tokenize", b"{}", Exchange())
     else:
-        assert await upstream.ask("/tokenize", b"{}", Exchange()) == b'{"count":3}'
+        assert await upstream.fetch("/tokenize", b"{}", Exchange()) == b'{"count":3}'
     assert shown == ["k1", "k2"][:asked]
 
 
@@ -66,7 +66,7 @@ async def test_a_question_is_not_asked_again_where_there_is_no_other_credential(
     client = HTTPClient(transport=httpx.MockTransport(server))
     for key in (Renewed(1), None):
         with pytest.raises(UpstreamError):
-            await Upstream(Backend(base_url="http://model.test/v1", api_key=key), client).ask("/x", b"{}", Exchange())
+            await Upstream(Backend(base_url="http://model.test/v1", api_key=key), client).fetch("/x", b"{}", Exchange())
     assert len(shown) == 2
 
 
@@ -76,7 +76,7 @@ async def test_a_key_that_no_header_can_hold_is_never_sent(key: str, dialect: st
     client = HTTPClient(transport=httpx.MockTransport(lambda request: pytest.fail("sent")))
     source = CallableSource(lambda exchange: f"sk-canary{key}")
     upstream = Upstream(Backend(base_url="http://model.test/v1", api_key=source, dialect=DIALECTS[dialect]), client)
-    for asking in (upstream.send(CALL, "m", Exchange()), upstream.ask("/tokenize", b"{}", Exchange())):
+    for asking in (upstream.send(CALL, Exchange()), upstream.fetch("/tokenize", b"{}", Exchange())):
         with pytest.raises(CredentialUnavailable) as caught:
             await asking
         assert "no header can hold" in caught.value.detail

@@ -1,0 +1,197 @@
+"""Upstream: a backend at run time. It sends requests, reads error responses, and keeps the corrections they ask for.
+
+A correction (a field that the server does not know, a smaller limit of output tokens) is kept so that it costs one
+further attempt, and not one per request. call.py decides which corrections are kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from asgi_llmgate.errors import InvalidRequest, UpstreamError
+from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.net import Fetched, HTTPClient, HTTPResponse, header_name
+from asgi_llmgate.net.client import RawHeaders
+from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
+from asgi_llmgate.protocol.servers.corrections import Correction, Corrections
+from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES, UpstreamRequest
+from asgi_llmgate.upstream.backend import Backend
+from asgi_llmgate.upstream.correction_store import CorrectionStore
+
+if TYPE_CHECKING:
+    import httpx
+
+FETCH_TIMEOUT = 5.0
+"""Seconds for a request beside a call, such as one that counts the tokens of a prompt."""
+
+_MAX_ERROR_BODY = 64 * 1024
+"""Bytes of an error response that are read: vLLM repeats the whole input for each of its complaints, up to 100 MB."""
+
+_MAX_FETCHED = 8 * 2**20
+"""Bytes of the response to `fetch`: vLLM and llama.cpp send the number of each token, a million of them in 7 MB."""
+
+_PORTS = {"http": 80, "https": 443}
+_MAX_URLS = 64
+_JSON = ((b"content-type", b"application/json"),)
+
+Headers = tuple[tuple[bytes, bytes | Secret], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Correctable:
+    """An upstream error that says what to change: with one of the `corrections` the request may be accepted.
+
+    `prompt_count` is what it says about the size of this prompt.
+    """
+
+    status: int
+    error: UpstreamError
+    corrections: tuple[Correction, ...]
+    prompt_count: PromptCount = NO_PROMPT_COUNT
+
+
+class Upstream:
+    """Sends requests to one backend. `dialect` and `options` say how to write them; `address` is its host and port."""
+
+    def __init__(self, backend: Backend, client: HTTPClient) -> None:
+        self.dialect = backend.dialect
+        self.options = backend.options
+        self._backend = backend
+        self._client = client
+        self._base = backend.base_url.rstrip("/")
+        where = urlsplit(self._base)
+        self.address = (where.hostname or "", where.port or _PORTS.get(where.scheme, 0))
+        key_header = backend.api_key.key_header if backend.api_key is not None else ""
+        self._key_header = header_name(key_header or backend.dialect.key_header)
+        self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
+        self._wire = SERVER_WIRES[backend.dialect.wire]
+        self._corrections = CorrectionStore()
+        self._urls: dict[tuple[str, str], httpx.URL] = {}
+
+    def corrections(self, model: str) -> Corrections:
+        """The corrections that are known for a model of this server."""
+        return self._corrections.about(model)
+
+    def keep(self, model: str, corrections: Corrections) -> None:
+        """Apply these corrections to further calls for the model."""
+        self._corrections.keep(model, corrections)
+
+    async def send(
+        self,
+        request: UpstreamRequest,
+        exchange: Exchange,
+        more_headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> HTTPResponse | Correctable:
+        """Send the request of a call. The response is a 200 whose body has not been read.
+
+        Raises UpstreamError for an error without corrections, and what the credential's source raises.
+        """
+        url = self._url(self.dialect.path, request.query)
+        response = await self._open("POST", url, (*request.headers, *_JSON, *more_headers), request.body, exchange)
+        if response.status == 200:
+            return response
+        error, content = await self._read_error(response)
+        text = content.decode("utf-8", "replace")
+        found = self._wire.read_corrections(response.status, text)
+        if not found:
+            raise copy(error)  # the traceback of the original would hold this frame, and the frame it
+        return Correctable(response.status, error, found, read_prompt_count(text))
+
+    async def forward(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Sequence[tuple[bytes, bytes | Secret]],
+        body: bytes,
+        exchange: Exchange,
+    ) -> HTTPResponse:
+        """Send a request of any kind to a path under `base_url`. The response is a 2xx.
+
+        Raises UpstreamError.
+        """
+        response = await self._open(method, self._url(path, query), headers, body, exchange)
+        if 200 <= response.status < 300:
+            return response
+        raise (await self._read_error(response))[0]
+
+    async def fetch(
+        self,
+        path: str,
+        body: bytes,
+        exchange: Exchange,
+        *,
+        headers: Headers = (),
+        query: str = "",
+        at_root: bool = False,
+    ) -> bytes:
+        """Send a small request and read its whole JSON response, within FETCH_TIMEOUT seconds.
+
+        With `at_root` the path is beside `/v1` and not under it. Raises UpstreamError.
+        """
+        base = self._base.removesuffix("/v1") if at_root else self._base
+        url = base + path + (f"?{query}" if query else "")
+
+        async def send(credential: Headers) -> Fetched:
+            sent = (*headers, *_JSON, *self._headers, *credential)
+            return await self._client.fetch(
+                url, method="POST", headers=sent, content=body, limit=_MAX_FETCHED, timeout=FETCH_TIMEOUT
+            )
+
+        fetched = await send(await self._credential(exchange))
+        if self._can_renew(fetched.status, exchange):
+            fetched = await send(await self._credential(exchange))
+        if fetched.status != 200:
+            raise self._error(fetched.status, fetched.body[:_MAX_ERROR_BODY], fetched.headers)
+        return fetched.body
+
+    async def _open(
+        self, method: str, url: httpx.URL, headers: RawHeaders, body: bytes, exchange: Exchange
+    ) -> HTTPResponse:
+        """The response; if it refuses the credential, that to a second request with a new one, where there is one."""
+        timeouts = self._backend.timeouts
+        plain = [*headers, *self._headers]
+        response = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
+        if self._can_renew(response.status, exchange):
+            await response.aclose()
+            response = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
+        return response
+
+    def _can_renew(self, status: int, exchange: Exchange) -> bool:
+        """Whether the credential was refused, and there is another one."""
+        source = self._backend.api_key
+        return status in (401, 403) and source is not None and source.refused(exchange)
+
+    async def _credential(self, exchange: Exchange) -> Headers:
+        if self._backend.api_key is None:
+            return ()
+        key = await self._backend.api_key.get(exchange)
+        bearer = self._key_header == b"authorization"
+        return ((self._key_header, Secret("Bearer " + key.reveal()) if bearer else key),)
+
+    async def _read_error(self, response: HTTPResponse) -> tuple[UpstreamError, bytes]:
+        async with response:
+            content = await response.prefix(_MAX_ERROR_BODY)
+        return self._error(response.status, content, response.headers), content
+
+    def _error(self, status: int, content: bytes, headers: Mapping[str, str]) -> UpstreamError:
+        return self._wire.read_error(status, content, headers, now=time.time())
+
+    def _url(self, path: str, query: str) -> httpx.URL:
+        """The URL, parsed once: the paths come from settings, and a client uses few different queries."""
+        url = self._urls.get((path, query))
+        if url is None:
+            import httpx  # by the first call, as in net/client.py
+
+            if len(self._urls) > _MAX_URLS:
+                self._urls.clear()
+            try:
+                url = self._urls[path, query] = httpx.URL(self._base + path + (f"?{query}" if query else ""))
+            except httpx.InvalidURL:
+                raise InvalidRequest("the query string cannot be forwarded: it is not valid in a URL") from None
+        return url

@@ -105,6 +105,9 @@ class _Computed(dict[str, Any]):
         value = self[name] = self._compute(name)
         return value
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
 
 class _RequestParts(NamedTuple):
     """What `request` is computed from. `scope` is a copy without the exchange, which holds the variables: a reference
@@ -115,6 +118,9 @@ class _RequestParts(NamedTuple):
     client: str
     started_at: float
     scope: Scope
+
+    def __repr__(self) -> str:
+        return "_RequestParts(...)"  # headers hold tokens, and a traceback may show variables
 
 
 class _Request(_Computed):

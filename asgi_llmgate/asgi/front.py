@@ -17,7 +17,7 @@ mount.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -75,17 +75,18 @@ class Front:
                 200, (_JSON,), msgspec.json.encode(document(scope))
             )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # Not a coroutine itself: the coroutine of `app` would be resumed through it at each message.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            return self.app(scope, receive, send)
         method, exchange = scope["method"], scope.get(KEY)
         route = None if exchange is None else exchange.route
         page = self._pages.get((method, local_path(scope) if route is None else route.path))
         if page is not None:
-            return await respond(send, *page(scope), head=method == "HEAD")
+            return respond(send, *page(scope), head=method == "HEAD")
         if method == "OPTIONS" and _is_preflight(scope):
-            return await respond(send, *_NO_CONTENT)
-        return await self.app(scope, receive, send)
+            return respond(send, *_NO_CONTENT)
+        return self.app(scope, receive, send)
 
     def _readyz(self, scope: Scope) -> Page:
         broken, limping = self._health()

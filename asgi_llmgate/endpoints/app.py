@@ -10,7 +10,7 @@ Which path is which is a table (routing/routes.py). Without a ResolveMiddleware 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
@@ -101,7 +101,9 @@ class TranslationApp:
         if self._own_client is not None:
             await self._own_client.aclose()
 
-    async def _respond(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
+    # Not a coroutine itself: that of the endpoint would be resumed through it at each chunk.
+    def _respond(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> Awaitable[None]:
+        """The endpoint's response, to be awaited. Raises NotFound, MethodNotAllowed."""
         found = route_of(exchange, scope, self._routes)
         if found is None:
             raise NotFound(f"no such path: {local_path(scope)[:100]}")
@@ -109,17 +111,21 @@ class TranslationApp:
         if not route.allows(scope["method"]):
             raise MethodNotAllowed(route.methods)
         if call is None:
-            await self._send_json(scope, exchange, send, self._list.body(scope, exchange, found.item))
-            return
+            return self._send_json(scope, exchange, send, self._list.body(scope, exchange, found.item))
         asked, query = call.asked, scope.get("query_string", b"").decode("latin-1")
         assert isinstance(asked, (MessagesRequest, ForwardedRequest))
         if isinstance(asked, ForwardedRequest) and route.kind == "passthrough":
-            await self._passthrough.respond(scope, exchange, asked, receive, send)
-        elif isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
-            tokens = await self._counter.count(exchange, asked, call.candidates[0], query=query)
-            await self._send_json(scope, exchange, send, to_json({"input_tokens": tokens}))
-        else:
-            await self._calls.respond(exchange, asked, receive, send, query=query)
+            return self._passthrough.respond(scope, exchange, asked, receive, send)
+        if isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
+            return self._send_count(scope, exchange, asked, send, query)
+        return self._calls.respond(exchange, asked, receive, send, query=query)
+
+    async def _send_count(
+        self, scope: Scope, exchange: Exchange, request: MessagesRequest, send: Send, query: str
+    ) -> None:
+        assert exchange.call is not None
+        tokens = await self._counter.count(exchange, request, exchange.call.candidates[0], query=query)
+        await self._send_json(scope, exchange, send, to_json({"input_tokens": tokens}))
 
     async def _send_json(self, scope: Scope, exchange: Exchange, send: Send, body: bytes) -> None:
         exchange.settle("ok")

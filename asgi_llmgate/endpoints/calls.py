@@ -93,10 +93,11 @@ class Calls:
 
     def _targets(self, exchange: Exchange) -> list[Target]:
         """The candidates whose servers can answer in the client's wire, best first. Raises NotFound."""
-        call = exchange.call
+        call, upstreams = exchange.call, self._upstreams
         assert call is not None
-        wires = {name: upstream.dialect.wire for name, upstream in self._upstreams.items()}
-        targets = [target for target in call.candidates if can_serve(exchange.wire, wires[target.backend])]
+        targets = [
+            target for target in call.candidates if can_serve(exchange.wire, upstreams[target.backend].dialect.wire)
+        ]
         if not targets:
             raise NotFound(f"model: {call.asked.model[:128]} (not available in the format of this path)")
         return targets
@@ -105,7 +106,10 @@ class Calls:
         if not call.is_local:
             async with self._draining.call(), await call.open() as chunks:
                 async for chunk in chunks:
-                    call.feed(chunk)
+                    for event in call.events(chunk):
+                        call.handler.feed_event(event)
+                    if call.exchange.first_token_at is None and call.handler.started:
+                        call.note_first_token()
                     if call.is_over:
                         break
             call.end()
@@ -122,7 +126,10 @@ class Calls:
                         if chunk is None:
                             call.ping()
                         else:
-                            call.feed(chunk)
+                            for event in call.events(chunk):
+                                call.handler.feed_event(event)
+                            if call.exchange.first_token_at is None and call.handler.started:
+                                call.note_first_token()
                         await self._flush(call, client)
                         if client.ended and (chunk is None or call.is_over):
                             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -90,14 +90,14 @@ class PolicyMiddleware:
         Gateway puts it before the ResolveMiddleware.  PolicyMiddleware evaluates all rules again afterwards.
         """
 
-        async def refuse_early(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not a coroutine itself: that of `app` would be resumed through it at each message.
+        def refuse_early(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             if scope["type"] in ("http", "websocket"):
                 scope, exchange = Exchange.enter(scope)
                 refusal = self.decide_before_body(scope, exchange)
                 if refusal is not None:
-                    await refuse(scope, receive, send, refusal)
-                    return
-            await app(scope, receive, send)
+                    return refuse(scope, receive, send, refusal)
+            return app(scope, receive, send)
 
         return refuse_early
 

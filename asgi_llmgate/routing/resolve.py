@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
 from types import MappingProxyType
 
@@ -84,12 +84,12 @@ class Resolver:
         )
         call.candidates = self._candidates(route, asked, scope, exchange)
 
+    def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[Body]:
+        """The request's body: made by the outermost layer that asks for it, and closed when that layer's block ends."""
+        return self._new_body(exchange, receive) if exchange.body is None else nullcontext(exchange.body)
+
     @contextmanager
-    def body(self, exchange: Exchange, receive: Receive) -> Iterator[Body]:
-        """The request's body: made by the outermost layer that asks for it, and let go when that layer's block ends."""
-        if exchange.body is not None:
-            yield exchange.body
-            return
+    def _new_body(self, exchange: Exchange, receive: Receive) -> Iterator[Body]:
         headers = exchange.headers
         body = exchange.body = Body(receive, limit=self._body_limit, headers=headers, uploads=self._uploads)
         try:

@@ -133,13 +133,6 @@ class UpstreamCall:
             self._surplus += len(chunk)
         return ()
 
-    def feed(self, chunk: bytes) -> None:
-        """Handle a piece of the response."""
-        for event in self.events(chunk):
-            self.handler.feed_event(event)
-        if self.exchange.first_token_at is None and self.handler.started:
-            self.note_first_token()
-
     def end(self) -> None:
         """The response has ended."""
         if self._events is None and (self._has_begun or not is_event_stream(self._content_type)):

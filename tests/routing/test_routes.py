@@ -292,7 +292,7 @@ async def test_a_native_server_does_not_answer_openais_clients(gate: Any) -> Non
     app, _, _ = gate(native=True)
     reply = await ask(app, "/v1/chat/completions", CHAT)
     assert reply.status == 404
-    assert reply.json()["error"]["message"] == "model: gpt (not to be had in the format of this path)"
+    assert reply.json()["error"]["message"] == "model: gpt (not available in the format of this path)"
 
 
 async def test_models_are_listed_in_openais_shape(gate: Any) -> None:

@@ -1,0 +1,170 @@
+"""What a streamed call costs: Python calls, and frames on the stack.
+
+One stream of 105 events goes through a whole gateway made from settings (JWT, CEL policy, prices, access log), in
+memory. A profile function counts the calls of the package's functions; a coroutine or generator that is resumed counts
+again. Counted work says the same on any machine, however busy it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import httpx
+import pytest
+
+import asgi_llmgate
+from asgi_llmgate import Gateway
+from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.testing.driver import http_scope
+from asgi_llmgate.testing.idp import MockIdP
+
+MAX_CALLS = 2450
+"""Of a stream that arrives in one piece."""
+
+MAX_CALLS_PER_CHUNK = 31
+"""Further ones for each chunk that arrives by itself: reading it, waking the sending task, sending."""
+
+MAX_DEPTH = 15
+"""Frames of the package on the stack where an event is written, and where it is sent."""
+
+EVENTS = 105
+PACKAGE = str(Path(asgi_llmgate.__file__).parent) + "/"
+TESTING = PACKAGE + "testing/"
+
+HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini-2024-07-18"}
+USAGE = {"prompt_tokens": 1200, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 1000}}
+
+
+def chunks() -> list[bytes]:
+    """A stream of 100 words: 105 events of Anthropic's wire."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant"}, *({"content": f"word{number} "} for number in range(100))]
+    events = [{**HEAD, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    events.append({**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    events.append({**HEAD, "choices": [], "usage": USAGE})
+    return [b"data: %b\n\n" % json.dumps(event).encode() for event in events] + [b"data: [DONE]\n\n"]
+
+
+class Stream(httpx.AsyncByteStream):
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            for _ in range(3):  # until the gateway has sent what it made of the last one
+                await asyncio.sleep(0)
+            yield piece
+
+
+class ModelServer(httpx.AsyncBaseTransport):
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream(self._pieces))
+
+
+class Profile:
+    """Counts calls of the package while it is on. `stacks` are the deepest ones of two kinds."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[CodeType] = Counter()
+        self.stacks: dict[str, list[str]] = {"written": [], "sent": []}
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event != "call":
+            return
+        file = frame.f_code.co_filename
+        if file.startswith(PACKAGE) and not file.startswith(TESTING):
+            self.calls[frame.f_code] += 1
+            if file.endswith("protocol/messages/events.py"):
+                self.note("written", frame)
+
+    def note(self, kind: str, frame: FrameType | None) -> None:
+        stack = []
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(PACKAGE):
+                stack.append(_name(frame.f_code))
+            frame = frame.f_back
+        if len(stack) > len(self.stacks[kind]):
+            self.stacks[kind] = stack
+
+    @property
+    def total(self) -> int:
+        return self.calls.total()
+
+    def largest(self) -> str:
+        return "\n".join(f"{count:6} {_name(code)}" for code, count in self.calls.most_common(40))
+
+
+def _name(code: CodeType) -> str:
+    return f"{code.co_filename.removeprefix(PACKAGE)} {code.co_qualname}"
+
+
+async def stream(pieces: list[bytes], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    """The second of two calls, counted: the first one fills caches."""
+    idp, client = MockIdP(), HTTPClient(transport=ModelServer(pieces))
+    (folder / "keys.json").write_text(json.dumps(idp.jwks))
+    monkeypatch.setattr("asgi_llmgate.config.build.http_client", lambda *_: client)
+    settings = {
+        "auth": {"providers": [{"issuer": idp.issuer, "audiences": ["llm-gateway"], "jwks": {"file": "keys.json"}}]},
+        "policy": {"rules": ['"llm" in jwt.groups && llm.model.startsWith("gpt")']},
+        "backends": {"main": {"base_url": "http://model.test/v1"}},
+        "models": [{"match": "*", "use": "main/gpt-4o-mini", "prices": {"input": 1, "output": 2}}],
+        "usage": {"access_log": {"file": "access.log"}},
+    }
+    headers = {"authorization": f"Bearer {idp.mint(aud='llm-gateway', groups=['llm'])}"}
+    asked = {"model": "claude-opus-5-5", "max_tokens": 500, "stream": True}
+    body = json.dumps({**asked, "messages": [{"role": "user", "content": "hello"}]}).encode()
+    profile = Profile()
+    async with Gateway.from_settings(settings, folder=folder) as gateway:
+        await _call(gateway, headers, body, None)
+        received = await _call(gateway, headers, body, profile)
+    assert received.count(b"event: ") == EVENTS
+    assert (folder / "access.log").read_text().count('"outcome":"ok"') == 2
+    return profile
+
+
+async def _call(gateway: Gateway, headers: dict[str, str], body: bytes, profile: Profile | None) -> bytes:
+    request = [{"type": "http.request", "body": body, "more_body": False}]
+    received = bytearray()
+
+    async def receive() -> Any:
+        if not request:
+            await asyncio.Event().wait()
+        return request.pop()
+
+    async def send(message: Any) -> None:
+        received.extend(message.get("body", b""))
+        if profile is not None:
+            profile.note("sent", sys._getframe())
+
+    scope = http_scope("POST", "/v1/messages", headers=headers)
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        await gateway(scope, receive, send)
+    finally:
+        sys.setprofile(before)
+    return bytes(received)
+
+
+async def test_a_stream_costs_few_calls_and_few_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = await stream([b"".join(chunks())], tmp_path, monkeypatch)
+    assert profile.total < MAX_CALLS, f"{profile.total} calls; the largest:\n{profile.largest()}"
+    for kind, stack in profile.stacks.items():
+        assert 5 < len(stack) <= MAX_DEPTH, f"{kind} at {len(stack)} frames:\n" + "\n".join(stack)
+
+
+async def test_a_chunk_that_comes_by_itself_costs_few_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = await stream([b"".join(chunks())], tmp_path, monkeypatch)
+    (tmp_path / "access.log").unlink()
+    apart = await stream(chunks(), tmp_path, monkeypatch)
+    added = (apart.total - together.total) / (len(chunks()) - 1)
+    assert added < MAX_CALLS_PER_CHUNK, f"{added:.1f} calls per chunk; of a stream:\n{apart.largest()}"

@@ -19,6 +19,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def _parse_ttl(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """Seconds of `90s`, `15m`, `1h`, `2d`, or a number of seconds."""
+    # At most nine digits: a date has an end.
     found = re.fullmatch(r"(\d{1,9})([smhd]?)", value)
     if found is None:
         raise click.BadParameter(f"{value!r} is not a duration; write 90s, 15m, 1h or 2d")

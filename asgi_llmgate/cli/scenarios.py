@@ -60,6 +60,7 @@ def run(scenario: Scenario, base: str, idp: MockIdP, model: str) -> Result:
         "stream": scenario.stream,
         "messages": [{"role": "user", "content": QUESTION}],
     }
+    # Not through a proxy: the gateway is on this machine.
     response = httpx.post(f"{base}/v1/messages", json=body, headers=headers, timeout=120, trust_env=False)
     try:
         text = (

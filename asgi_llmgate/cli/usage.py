@@ -16,6 +16,7 @@ import click
 from asgi_llmgate.config.schema import LedgerSettings, Settings, parse_duration, read_file, read_settings
 from asgi_llmgate.errors import SettingsError
 
+# SQLAlchemy is imported inside the commands: `llmgate usage --help` works without it.
 if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Database, Ledger
 

@@ -156,6 +156,7 @@ def _scale(largest: float, show: Show) -> tuple[float, list[Tick]]:
         return 1.0, [Tick(_y(0, 1), show(0))]
     rough = largest / 3
     power = 10.0 ** math.floor(math.log10(rough))
+    # 0.999 and 1e-9 are tolerances for rounding errors.
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     count = math.ceil(largest / step - 1e-9)
     return step * count, [

@@ -63,6 +63,7 @@ class Query:
     def parse(cls, query_string: bytes) -> Query:
         """Parse a query string.  Parameters that are not valid are ignored."""
         try:
+            # parse_qsl raises ValueError if there are more fields.
             pairs = dict(parse_qsl(query_string[:_MAX_QUERY].decode("latin-1"), max_num_fields=64))
         except ValueError:
             return cls()
@@ -73,6 +74,7 @@ class Query:
         return cls(
             span if span in SPANS else DEFAULT,
             chosen,
+            # 18 digits fit into 64 bits.
             int(before) if before.isascii() and before.isdigit() and len(before) < 19 else 0,
         )
 

@@ -50,6 +50,7 @@ class OneTimeLink:
         (key,) = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[:1]
         if scope["method"] != "GET" or not self._is_good(self._keys, key):
             return None
+        # Deleted before the cookie is made: the link works once.
         del self._keys[_digest(key)]
         cookie: Mapping[str, Any] = {
             "Path": scope.get("root_path", "") or "/",

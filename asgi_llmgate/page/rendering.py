@@ -40,6 +40,7 @@ class Renderer:
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
+            # A misspelled name in a template is an error and not an empty text.
             undefined=jinja2.StrictUndefined,
             auto_reload=False,
         )
@@ -58,6 +59,7 @@ class Renderer:
         query = overview.query
         span = SPANS[query.span]
         total = overview.total
+        # A breakdown of one row says no more than the totals.
         shown = [name for name, rows in overview.groups.items() if name in _ALWAYS or len(rows) > 1]
         return self._page.render(
             root=root,
@@ -102,6 +104,7 @@ def _charts(overview: Overview, form: str) -> list[Chart]:
         stacked(
             "Tokens",
             ("input", "cached input", "output"),
+            # A server may report more cached tokens than input tokens.
             [(max(0, each.input - each.cached), each.cached, each.output) for each in bars],
             labels,
             formatting.count,

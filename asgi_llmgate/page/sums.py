@@ -50,6 +50,7 @@ class Sums:
             input=input_tokens,
             cached=cached,
             output=output_tokens,
+            # A sum of 0 without a priced call means that the cost is not known.
             cost=cost / NANO if priced else None,
             unpriced=unpriced,
         )

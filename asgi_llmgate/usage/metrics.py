@@ -37,6 +37,7 @@ _CALL = (
     "gen_ai.response.model",
     "llmgate.backend",
 )
+# Labels of a request, which may have no upstream request.
 _REQUEST = ("gen_ai.provider.name", "gen_ai.request.model")
 
 
@@ -127,6 +128,7 @@ ATTRIBUTES = {"gen_ai.usage.cache_creation.input_tokens": "gen_ai.usage.cache_wr
 def metrics_of(semconv: Semconv) -> tuple[Metric, ...]:
     """The metrics that are written for this setting of `usage.otel.semconv`."""
     if semconv == "both":
+        # A metric that was not renamed is in both.
         return tuple(dict.fromkeys(METRICS + LATEST))
     return METRICS if semconv == "1.41" else LATEST
 

@@ -109,6 +109,7 @@ class OpenTelemetry:
         self._measurements = Measurements(semconv, models=models, labels=labels, fields=fields)
         self._renamed = attribute_names(semconv)
         self._traceparent = traceparent
+        # The latest conventions have no released schema.
         schema = SCHEMA_URL if semconv == "1.41" else None
         self._tracer = trace.get_tracer("asgi_llmgate", __version__, tracer_provider, schema_url=schema)
         meter = metrics.get_meter("asgi_llmgate", __version__, meter_provider, schema_url=schema)
@@ -146,6 +147,7 @@ class OpenTelemetry:
         client = self._client_spans.pop(record.request_id, None)
         server = trace.get_current_span()
         recording = server.is_recording() or (client is not None and client.is_recording())
+        # A span that a sampler has dropped needs no attributes.
         flat = record.flat() if recording else {}
         if server.is_recording():
             server.set_attributes({SERVER_SPAN[name]: value for name, value in flat.items() if name in SERVER_SPAN})
@@ -195,6 +197,7 @@ class _Sending:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         current.detach(self._token)
+        # Other exceptions, such as a cancellation, end with the record, which ends the span.
         if isinstance(error, GateError):
             self._telemetry._client_spans.pop(self._id, None)
             if isinstance(error, UpstreamError) and error.status:

@@ -164,6 +164,7 @@ NAMES = frozenset(UsageRecord.__struct_encode_fields__)
 def _request_values(exchange: Exchange) -> dict[str, Any]:
     ended = exchange.ended_at if exchange.ended_at is not None else time.monotonic()
     return {
+        # The wall clock is read once, at the start: if it is set meanwhile, `time` and `duration_ms` still agree.
         "time": _timestamp(exchange.started_at + ended - exchange.started),
         "request_id": exchange.request_id,
         "method": clip(exchange.method),

@@ -55,10 +55,12 @@ class ServerSpan:
                 *_CREDENTIALS,
                 *get_custom_headers(OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS),
             ],
+            # No spans for messages: a stream would have one per chunk.
             exclude_spans=["receive", "send"],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A host that is instrumented has its own server span.
         if scope["type"] != "http" or _is_traced():
             await self.app(scope, receive, send)
             return
@@ -72,6 +74,7 @@ class ServerSpan:
         try:
             await self.app(original.scope, receive, send)
         except Exception as error:
+            # The instrumentation would do this if it saw the exception.
             trace.get_current_span().set_status(trace.StatusCode.ERROR)
             original.raised = error
 

@@ -4,17 +4,17 @@ bind = "127.0.0.1:8000"
 workers = 2
 worker_class = "asgi_llmgate.workers.UvicornWorker"
 
-# How long an answer may still go on after SIGTERM.  The worker ends what is left 3 seconds before gunicorn kills it,
-# and `server.drain` in llmgate.yaml still earlier.
+# Seconds that open calls may continue after SIGTERM.  The worker ends the remaining ones 3 seconds before gunicorn
+# kills it; `server.drain` in llmgate.yaml ends them earlier.
 graceful_timeout = 120
 
-# Longer than the proxy keeps an idle connection, or it sends a request into one that is just being closed.
+# Longer than the proxy keeps idle connections, or the proxy would send a request on a connection that is being closed.
 keepalive = 75
 
-# Whose X-Forwarded-For is believed: the proxy's address.  `request.clientIp` in rules is what comes of it.
+# The proxy's address: its X-Forwarded-For is trusted.  `request.clientIp` in rules comes from this header.
 forwarded_allow_ips = "127.0.0.1"
 
-# gunicornc is not used here, and a container's file system cannot be written.
+# gunicornc is not used here, and a container's file system is read-only.
 control_socket_disable = True
 
-# No `max_requests`: a worker that has served so many is replaced, which ends the streams that are open in it.
+# No `max_requests`: replacing a worker after that many requests would end its open streams.

@@ -2,8 +2,8 @@
 
     ./run.sh
 
-`/orders` wants the same tokens as the gateway: JWTAuthMiddleware is in front of the whole app, and lets those without
-a token through to the pages that need none.
+`/orders` needs the same tokens as the gateway.  JWTAuthMiddleware is in front of the whole app; with mode "optional",
+requests without a token reach the pages that need none.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ORDERS = [Order(number=1, item="paper", team="data-platform"), Order(number=2, i
 
 @asynccontextmanager
 async def warehouse(app: FastAPI) -> AsyncIterator[None]:
-    """What would be the pool of connections to the database."""
+    """Stands for a pool of database connections."""
     yield
 
 

@@ -1,4 +1,4 @@
-"""The company's web app, with the gateway mounted in it at /llm, and the page that shows its usage at /llm-usage.
+"""The company's web app, with the gateway at /llm and the usage page at /llm-usage.
 
 Run it with any ASGI server: `uvicorn app:app --port 8080`
 """
@@ -18,7 +18,7 @@ async def home(request: Request) -> PlainTextResponse:
 
 
 gateway = Gateway.from_file("llmgate.yaml")
-usage_link = OneTimeLink()  # `llmgate demo` prints it; in earnest `page_auth` asks the host's own login
+usage_link = OneTimeLink()  # `llmgate demo` prints it; in production `page_auth` uses your login
 page = UsagePage.from_file("llmgate.yaml", page_auth=usage_link)
 app = mount(Starlette(routes=[Route("/", home)]), "/llm", gateway)
 app = mount(app, "/llm-usage", page)

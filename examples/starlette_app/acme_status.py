@@ -1,4 +1,4 @@
-"""Acme's status page: what runs, what does not, who has looked.  The gateway is at /llm.
+"""Acme's status page: the state of services, and a count of visits.  The gateway is at /llm.
 
 ./run.sh
 """
@@ -24,7 +24,7 @@ config = Config()
 
 @asynccontextmanager
 async def services(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-    """What would be a connection to the monitoring."""
+    """Stands for a connection to the monitoring system."""
     yield {"services": {"mail": "up", "build": "up", "wiki": "down"}}
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The app with the gateway at /llm: keys of a mock identity provider, server.
+# The app with the gateway at /llm: creates the key of a mock identity provider, then serves.
 set -eu
 cd "$(dirname "$0")"
-: "${OPENAI_API_KEY:?is not set; with OPENAI_BASE_URL and OPENAI_MODEL any OpenAI-compatible server will do}"
+: "${OPENAI_API_KEY:?is not set. For another OpenAI-compatible server, set OPENAI_BASE_URL and OPENAI_MODEL as well}"
 llmgate jwks > /dev/null
 exec python -m uvicorn acme_status:app --port "${PORT:-8080}"

@@ -37,6 +37,7 @@ def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     except SettingsError as error:
         place = f"{NAME}: {error.path}: " if error.path else ""
         text, hint = f"{place}{error.message}", error.hint or None
+        # See W006 above.
         if error.path.startswith("backends.") and ".api_key" in error.path:
             return [Warning(text, hint=hint, id="llmgate.W006")]
         kind = "E002" if error.path.startswith("policy.rules") else "E001"

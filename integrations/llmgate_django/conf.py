@@ -57,6 +57,7 @@ def read() -> Site:
     if not isinstance(given, Mapping):
         raise SettingsError(f"the Django setting {NAME} is not a dict", hint="a dict with the keys of llmgate.yaml")
     mapping = _plain(given)
+    # Taken out, because the core refuses keys that it does not know.
     session = _take(mapping, "auth", "django_session")
     if session not in (None, True, False):
         raise SettingsError("must be True or False", path="auth.django_session")

@@ -48,6 +48,7 @@ class SiteGateway:
 
     def _on_change(self, *, setting: str, value: Any = None, **_: Any) -> None:
         if setting == NAME and value is not None:
+            # Built first: after an error in the new setting the old gateway stays.
             gateway = build(read())
             self._replaced.append(self._gateway)
             self._gateway = gateway

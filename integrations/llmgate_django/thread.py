@@ -28,6 +28,7 @@ class DatabaseThread:
 
     @property
     def _executor(self) -> ThreadPoolExecutor:
+        # A fork copies this object but not its thread.
         if self._pid != os.getpid():
             self._pid, self._pool = os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="llmgate-django")
         return self._pool
@@ -40,6 +41,7 @@ class DatabaseThread:
         """The function as a coroutine function that runs it in the thread."""
 
         async def run(*args: P.args, **options: P.kwargs) -> R:
+            # With thread_sensitive=True it would run in the thread of the site's own synchronous views.
             here = sync_to_async(_with_fresh_connections(work), thread_sensitive=False, executor=self._executor)
             return await here(*args, **options)
 

@@ -86,7 +86,7 @@ def test_the_policy_pages_numbers_are_those_of_the_code() -> None:
 
 
 PAGE = (REFERENCE / "records.md").read_text("utf-8")
-CALL = tuple(re.findall(r"`([^`]+)`", PAGE.partition("*call* stands for")[2].partition(". To all")[0]))
+CALL = tuple(re.findall(r"`([^`]+)`", PAGE.partition("*call* stands for")[2].partition(". The `labels`")[0]))
 
 
 def table(heading: str, number: int = 0) -> list[list[str]]:
@@ -108,7 +108,7 @@ def test_the_records_page_has_what_is_on_the_server_span() -> None:
 
 
 def test_the_records_page_has_what_is_on_the_client_span() -> None:
-    named = re.findall(r"`([^`]+)`", PAGE.partition("by the same name:")[2].partition("Beside these")[0])
+    named = re.findall(r"`([^`]+)`", PAGE.partition("with the names of the record:")[2].partition("Also:")[0])
     assert set(named) == CLIENT_SPAN
     assert len(named) == len(CLIENT_SPAN)
 

@@ -133,4 +133,4 @@ def test_a_missing_key_is_told_before_anything_starts(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "run.sh"], cwd=folder, env={"PATH": PATH}, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "OPENAI_API_KEY" in done.stderr
-    assert "any OpenAI-compatible server will do" in done.stderr
+    assert "For another OpenAI-compatible server" in done.stderr

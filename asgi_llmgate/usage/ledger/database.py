@@ -62,6 +62,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection for reading.  From its first statement on it sees one unchanging state of the data."""
+        # By default each statement in PostgreSQL sees its own state of the data.
         isolation = {"isolation_level": "REPEATABLE READ"} if self.dialect == "postgresql" else {}
         with self._connected().connect().execution_options(**isolation) as connection:
             yield connection
@@ -91,6 +92,7 @@ class Database:
 
         Returns the number of new records.
         """
+        # By id, because the insert returns the ids of the new rows.
         by_id = {row["request_id"]: row for row in map(rows.record_row, records)}
         if not by_id:
             return 0
@@ -113,6 +115,7 @@ class Database:
         self.migrate()
         deleted = 0
         old = sa.select(usage_record.c.id).where(usage_record.c.time_ms < before * 1000).limit(_PRUNE_BATCH)
+        # In batches, because other writers wait for the end of a transaction.
         while True:
             with self.writing() as connection:
                 count = connection.execute(usage_record.delete().where(usage_record.c.id.in_(old))).rowcount
@@ -156,6 +159,7 @@ class Database:
         """Set `series_id` of each row, and write the series that are new."""
         series = [rows.series_row(row) for row in records]
         ids = self._series_ids(connection, [each["key"] for each in series])
+        # A new series is rare, so the known names are read only then.
         if any(each["key"] not in ids for each in series):
             names = self._known_names(connection)
             series = [each if each["key"] in ids else rows.bound_names(each, names) for each in series]
@@ -203,6 +207,7 @@ class Database:
             connection.execute(insert.on_conflict_do_update(index_elements=key, set_=sums), added)
 
     def _insert(self, table: sa.Table) -> Any:
+        # ON CONFLICT is a method of the two dialects' own inserts.
         return (postgresql if self.dialect == "postgresql" else sqlite).insert(table)
 
     def _connected(self) -> sa.Engine:

@@ -81,6 +81,7 @@ class Drainer:
         try:
             while True:
                 news.wait(delay or ADOPT_INTERVAL)
+                # More records may arrive in this time; they are inserted in the same transaction.
                 stopping = stop.wait(delay or linger)
                 news.clear()
                 complete = self.drain(last=stopping)

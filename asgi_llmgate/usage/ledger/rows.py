@@ -26,6 +26,7 @@ UNBOUNDED = ("client_model", "request_model")
 MAX_NAMES = 500
 """Different values of one of these in the whole ledger.  Further ones are counted under OTHER."""
 
+# BIGINT in PostgreSQL, INTEGER in SQLite.
 _MAX_INTEGER = 2**63 - 1
 
 to_line = json.JSONEncoder(separators=(",", ":")).encode
@@ -49,6 +50,7 @@ def record_row(record: UsageRecord) -> Row:
     for name in TEXTS:
         row[name] = _text(row[name])
     for name, value in row.items():
+        # Not isinstance: a bool is an int as well, and stays what it is.
         if type(value) is int:
             row[name] = _integer(value)
         elif type(value) is tuple:
@@ -142,6 +144,7 @@ def _add_up(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) 
 
 
 def _counts(row: Row) -> Row:
+    # The first five of SUMS are counts of rows; the others are columns of the row.
     return {
         "requests": 1,
         "priced": int(row["cost_nano"] is not None),
@@ -158,6 +161,7 @@ def _bucket_start(milliseconds: int, grain: int) -> int:
 
 
 def _text(text: str) -> str:
+    # encode() replaces lone surrogates by "?".
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 

@@ -120,6 +120,7 @@ class Ledger:
         What could not be inserted stays in the journal.  A later record starts the thread again.
         """
         with self._starting:
+            # With a new `_stop`, or a thread that starts later would end at once.
             thread, self._thread = self._thread, None
             self._retry_at, self._retry_delay = -MAX_RETRY_DELAY, MIN_RETRY_DELAY
             stop, self._stop = self._stop, threading.Event()
@@ -154,6 +155,7 @@ class Ledger:
 
     def _ensure_thread(self) -> None:
         """Start the thread if there is none.  If it cannot be started, try again after a delay."""
+        # First without the lock, since every request comes here.
         thread = self._thread
         if thread is not None and thread.is_alive():
             return
@@ -171,6 +173,7 @@ class Ledger:
         waited = now - self._retry_at > MAX_RETRY_DELAY
         self._retry_delay = MIN_RETRY_DELAY if waited else min(self._retry_delay * 2, MAX_RETRY_DELAY)
         self._retry_at = now + self._retry_delay
+        # A daemon thread does not keep the interpreter from exiting; what it has not inserted is in the journal.
         arguments = (self._make_drainer, self._status, self._news, self._stop, self._linger)
         thread = threading.Thread(target=run_drainers, args=arguments, name="llmgate-ledger", daemon=True)
         try:

@@ -1,4 +1,4 @@
-"""Settings of Acme's intranet.  All that is new in them is at the end: LLMGATE, and the app llmgate_django."""
+"""Settings of Acme's intranet.  For the gateway: the app `llmgate_django`, and LLMGATE at the end."""
 
 from __future__ import annotations
 

@@ -11,13 +11,11 @@ see it is decided by the host's `page_auth`, from the host's own session, becaus
 from __future__ import annotations
 
 import asyncio
-import csv
 import inspect
-import io
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -30,14 +28,13 @@ from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, local_path, refuse_other, respond, run_lifespan
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.errors import ClientGone, SettingsError
+from asgi_llmgate.page.csv_file import csv_parts
 from asgi_llmgate.page.filters import Query
 from asgi_llmgate.page.login_link import OneTimeLink
 from asgi_llmgate.page.queries import LedgerQueries
 from asgi_llmgate.page.rendering import Renderer
 from asgi_llmgate.page.series import Series, Visible
 from asgi_llmgate.usage.ledger import Database, NewerSchema, parse_url
-from asgi_llmgate.usage.ledger.report import format_time, safe_cell
-from asgi_llmgate.usage.ledger.schema import NANO
 
 log = logging.getLogger("llmgate")
 
@@ -71,12 +68,6 @@ _HEADERS = (
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _CSS = (b"content-type", b"text/css; charset=utf-8")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
-
-_COLUMNS = (
-    "request_id", "status", "outcome", "reason", "subject", "request_model", "client_model", "provider", "backend",
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "duration_ms", "ttft_ms", "stream",
-    "estimated", "policy_rule", "tools",
-)  # fmt: skip
 
 
 class UsagePage:
@@ -198,7 +189,7 @@ class UsagePage:
         headers = [*_HEADERS, (b"content-type", b"text/csv; charset=utf-8"), (b"content-disposition", name)]
         if scope["method"] == "HEAD":
             return await respond(send, 200, headers, b"", head=True)
-        parts = self._csv_parts(query, visible)
+        parts = csv_parts(self._queries.calls(query, visible, time.time()))
         try:
             # Before the response starts, so that an error can still be a 503.
             part = await self._in_thread(partial(next, parts, None))
@@ -212,28 +203,6 @@ class UsagePage:
                     part = await self._in_thread(partial(next, parts, None))
                 await client.end()
         return None
-
-    def _csv_parts(self, query: Query, visible: Visible) -> Iterator[bytes]:
-        """The CSV file in parts.  The first one has the header and the newest calls, if there are any."""
-        fields: list[str] = []
-        header = True
-        for rows in self._queries.calls(query, visible, time.time()):
-            out = io.StringIO()
-            writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
-            if header:
-                # Of the newest calls: the whole range would have to be read to know all fields.
-                fields = sorted({name for row in rows for name in row["fields"] or {}})
-                writer.writerow(["time", *_COLUMNS, "cost_usd", *fields])
-                header = False
-            for row in rows:
-                cost = None if row["cost_nano"] is None else row["cost_nano"] / NANO
-                own = row["fields"] or {}
-                values = {**row, "tools": ", ".join(row["tools"] or ())}
-                cells = [format_time(row["time_ms"], "%Y-%m-%dT%H:%M:%SZ"), *(values[name] for name in _COLUMNS), cost]
-                writer.writerow([safe_cell(cell) for cell in (*cells, *(own.get(name) for name in fields))])
-            yield out.getvalue().encode("utf-8")
-        if header:
-            yield (",".join(["time", *_COLUMNS, "cost_usd"]) + "\r\n").encode()
 
 
 async def _respond_text(send: Send, status: int, text: str, *more: tuple[bytes, bytes], head: bool = False) -> None:

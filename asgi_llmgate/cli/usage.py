@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asgi_llmgate.cli.usage_text import as_json, as_text, format_number, format_table, group_cells
 from asgi_llmgate.config.schema import LedgerSettings, Settings, parse_duration, read_file, read_settings
 from asgi_llmgate.errors import SettingsError
 
@@ -81,9 +82,9 @@ def report(config: str, by: str, since: str, form: str) -> None:
         click.echo(out.getvalue(), nl=False)
     elif lines:
         click.echo(
-            _table(
+            format_table(
                 header,
-                [[*_group_cells(line.group), *map(_format_number, line.measures())] for line in lines],
+                [[*group_cells(line.group), *map(format_number, line.measures())] for line in lines],
                 len(names),
             )
         )
@@ -100,7 +101,7 @@ def tail(config: str, count: int, follow: bool, form: str) -> None:
     """Show the latest records."""
     from asgi_llmgate.usage.ledger.report import latest
 
-    show = _as_json if form == "json" else _as_text
+    show = as_json if form == "json" else as_text
     last = 0
     with _database(_settings(config), config) as database, suppress(KeyboardInterrupt):
         while True:
@@ -170,53 +171,3 @@ def _database(settings: Settings, config: str) -> Iterator[Database]:
         raise click.ClickException(f"the ledger's database does not work: {type(error.orig).__name__}") from None
     finally:
         database.close()
-
-
-def _group_cells(group: Sequence[str]) -> list[str]:
-    return [_printable(value) or "-" for value in group]
-
-
-def _format_number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A table as text.  The first `texts` columns are left-aligned, the others (numbers) right-aligned."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = []
-    for row in (header, *rows):
-        cells = [
-            cell.ljust(width) if index < texts else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _as_json(row: Mapping[str, Any]) -> str:
-    return json.dumps({name: value for name, value in row.items() if value not in (None, "", [], False)})
-
-
-def _as_text(row: Mapping[str, Any]) -> str:
-    from asgi_llmgate.usage.ledger.report import format_time
-    from asgi_llmgate.usage.ledger.schema import NANO
-
-    tokens = "" if row["input_tokens"] is None else f"{row['input_tokens']} in {row['output_tokens'] or 0} out"
-    cost = "" if row["cost_nano"] is None else f"${row['cost_nano'] / NANO:.4f}"
-    parts = [
-        format_time(row["time_ms"]),
-        str(row["status"]),
-        row["outcome"] if not row["reason"] else f"{row['outcome']} {row['reason']}",
-        row["subject"] or "-",
-        *(f"{name}={value}" for name, value in (row["fields"] or {}).items()),
-        row["request_model"] or row["client_model"] or row["path"],
-        tokens,
-        cost,
-        f"{row['duration_ms']:.0f}ms",
-    ]
-    return "  ".join(_printable(part) for part in parts if part)
-
-
-def _printable(text: str) -> str:
-    """The text with `?` for control characters: a claim may contain escape sequences for the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

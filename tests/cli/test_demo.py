@@ -48,7 +48,9 @@ def free_port() -> str:
         return str(listener.getsockname()[1])
 
 
-def test_the_scenarios_go_as_stated(demo: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_the_scenarios_have_the_expected_results(
+    demo: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     done = demo("--port", free_port())
     assert done.returncode == 0, done.stdout + done.stderr
     printed = re.findall(r"^  (.+?) {2,}(\d{3})  (.+)$", done.stdout, re.MULTILINE)
@@ -68,7 +70,9 @@ def test_the_scenarios_go_as_stated(demo: Callable[..., subprocess.CompletedProc
     assert "sk-" not in done.stdout + done.stderr
 
 
-def test_a_taken_port_is_said_and_another_one_found(demo: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_a_taken_port_is_reported_and_another_one_is_used(
+    demo: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     with bind() as taken:
         port = taken.getsockname()[1]
         done = demo("--once", "--port", str(port))
@@ -76,7 +80,7 @@ def test_a_taken_port_is_said_and_another_one_found(demo: Callable[..., subproce
     assert f"Port {port} is taken; using port " in done.stdout
 
 
-def test_a_model_server_of_ones_own_answers(
+def test_a_model_server_of_the_users_own_is_used(
     demo: Callable[..., subprocess.CompletedProcess[str]], serve: Callable[..., str]
 ) -> None:
     server = ModelServer([say("Ours."), say("Ours.")], model="qwen3-coder", api_key="sk-ours")
@@ -93,7 +97,7 @@ def test_a_model_server_of_ones_own_answers(
     assert [request.body["model"] for request in server.requests] == ["qwen3-coder", "qwen3-coder"]
 
 
-def test_a_scenario_that_goes_otherwise_is_a_failure(
+def test_an_unexpected_result_is_exit_code_1(
     demo: Callable[..., subprocess.CompletedProcess[str]], serve: Callable[..., str]
 ) -> None:
     server = ModelServer([refuse(500, "out of order").always()])

@@ -62,7 +62,7 @@ def test_only_the_token_is_printed(folder: Path) -> None:
     ],
     ids=str,
 )
-def test_claims_are_said_on_the_command_line(arguments: list[str], expected: dict[str, Any], folder: Path) -> None:
+def test_claims_come_from_the_command_line(arguments: list[str], expected: dict[str, Any], folder: Path) -> None:
     found = claims(run(folder, *arguments))
     assert {name: found.get(name) for name in expected} == expected
 
@@ -94,14 +94,14 @@ def test_the_public_keys_are_printed_as_settings_take_them(folder: Path) -> None
 
 
 @pytest.mark.parametrize("content", ["{}", "not JSON", '{"kty": "RSA"}'])
-def test_a_damaged_key_file_is_told_in_one_line(content: str, tmp_path: Path) -> None:
+def test_a_damaged_key_file_is_an_error_of_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "private-key.json").write_text(content)
     result = run(tmp_path)
     assert result.exit_code == 1
     assert result.stderr == f"Error: {tmp_path} cannot be used: its key file is damaged\n"
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = run(tmp_path / "file" / "below")
     assert result.exit_code == 1

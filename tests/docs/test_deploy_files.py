@@ -97,7 +97,7 @@ def test_the_unit_stops_gunicorn_alone_and_hands_it_the_key() -> None:
     assert service["WorkingDirectory"] == "/srv/llmgate"
 
 
-def test_the_image_holds_no_key_runs_as_nobody_and_hears_sigterm() -> None:
+def test_the_image_has_no_key_no_root_user_and_gets_sigterm() -> None:
     lines = [line for line in text("Dockerfile").splitlines() if line and not line.startswith("#")]
     said = [line.split(maxsplit=1) for line in lines if not line.startswith(" ")]
     pins, copied = (rest for word, rest in said if word == "COPY")

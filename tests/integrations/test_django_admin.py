@@ -101,7 +101,7 @@ def test_csv_is_what_was_selected_and_runs_no_formula(browser: Client) -> None:
 
 
 @pytest.mark.parametrize("superuser", [False, True])
-def test_nobody_may_change_the_books(browser: Client, superuser: bool) -> None:
+def test_records_cannot_be_changed_in_the_admin(browser: Client, superuser: bool) -> None:
     User.objects.filter(username="reader").update(is_superuser=superuser)
     record = add(1)
     assert browser.get(f"{PAGE}add/").status_code == 403

@@ -89,7 +89,7 @@ def test_a_good_site_hears_nothing(company: Company) -> None:
 
 
 @pytest.mark.usefixtures("mounted")
-def test_an_open_gateway_beside_debug_pages_is_told_of(company: Company) -> None:
+def test_an_open_gateway_beside_debug_pages_is_a_warning(company: Company) -> None:
     auth = {"mode": "permissive", "providers": [company.provider()]}
     (message,) = found(company.settings(auth=auth), DEBUG=True)
     assert "DEBUG is on as well" in message.msg
@@ -112,14 +112,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules.pop(name, None)
 
 
-def test_a_wsgi_only_deployment_is_told_that_nothing_serves_the_gateway(company: Company, project: Path) -> None:
+def test_a_wsgi_only_deployment_is_a_warning(company: Company, project: Path) -> None:
     (message,) = found(company.settings(), WSGI_APPLICATION="acmesite.wsgi.application")
     assert (message.id, message.is_serious()) == ("llmgate.W003", False)
     assert "WSGI cannot serve the gateway, and no asgi.py calls" in message.msg
 
 
 @pytest.mark.parametrize("setting", ["ASGI_APPLICATION", "WSGI_APPLICATION"])
-def test_an_asgi_file_without_mount_is_told_of(company: Company, project: Path, setting: str) -> None:
+def test_an_asgi_file_without_mount_is_a_warning(company: Company, project: Path, setting: str) -> None:
     (project / "asgi.py").write_text("application = None\n")
     name = f"acmesite.{setting[:4].lower()}.application"
     (message,) = found(company.settings(), **{setting: name})

@@ -72,7 +72,7 @@ def test_a_logged_in_person_is_known_to_the_rules(url: str, company: Company) ->
 
 
 @pytest.mark.parametrize("sent", ["", "theme=dark", "sessionid=", "sessionid=made-up"])
-def test_without_a_session_nobody_is_known(url: str, sent: str) -> None:
+def test_without_a_session_there_is_no_identity(url: str, sent: str) -> None:
     answer = ask(url, sent)
     assert (answer.status_code, answer.json()["error"]["message"]) == (
         401,

@@ -77,7 +77,7 @@ def test_a_gateway_that_was_made_already_is_taken(company: Company, serve: Calla
         ({"modells": []}, "modells: unknown key"),
     ],
 )
-def test_a_wrong_setting_is_told_at_once(company: Company, setting: Any, says: str) -> None:
+def test_a_wrong_setting_is_an_error_at_once(company: Company, setting: Any, says: str) -> None:
     setting = company.settings(**setting) if isinstance(setting, dict) else setting
     with pytest.raises(SettingsError, match=says):
         LLMGate(site(LLMGATE=setting))
@@ -200,7 +200,7 @@ async def test_a_view_knows_who_asks_behind_our_layer_alone(company: Company, id
     assert (await call(app.asgi_app, "GET", "/whoami")).status == 401
 
 
-async def test_a_view_without_a_layer_is_told_what_is_missing() -> None:
+async def test_a_view_without_a_layer_gets_an_error_that_names_it() -> None:
     app = site()
     app.config["PROPAGATE_EXCEPTIONS"] = True
     with pytest.raises(LookupError, match="put a layer of asgi_llmgate in front"):

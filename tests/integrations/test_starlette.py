@@ -202,7 +202,7 @@ async def test_a_caller_is_the_user(idp: MockIdP, company: Company, claims: Any,
     assert reply.json() == {"known": True, "name": name, "scopes": ["authenticated", *scopes], "team": "data-platform"}
 
 
-async def test_nobody_is_starlettes_unauthenticated_user(idp: MockIdP) -> None:
+async def test_without_a_token_the_user_is_starlettes_unauthenticated_user(idp: MockIdP) -> None:
     reply = await call(protected(idp), "GET", "/whoami")
     assert reply.json() == {"known": False, "name": "", "scopes": [], "team": None}
 
@@ -237,7 +237,7 @@ def test_dependencies_read_the_identity(idp: MockIdP, company: Company, serve: C
     assert httpx.get(f"{url}/me", headers={"authorization": "Bearer x.y.z"}).status_code == 401
 
 
-async def test_without_a_layer_it_is_said_what_is_missing() -> None:
+async def test_without_a_layer_the_error_names_what_is_missing() -> None:
     async def page(request: Request) -> JSONResponse:
         return JSONResponse(identity(request).subject)
 
@@ -294,10 +294,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"user": ""}, None, None),
     ],
 )
-def test_a_session_says_who_looks_at_the_usage_page(session: Any, login: str | None, viewer: Any) -> None:
+def test_the_session_is_the_viewer_of_the_usage_page(session: Any, login: str | None, viewer: Any) -> None:
     assert session_viewer(login=login)({"path": "/llm-usage/", "session": session}) == viewer
 
 
-def test_a_page_without_a_session_around_it_says_what_is_missing() -> None:
+def test_a_page_without_a_session_middleware_is_an_error_that_names_it() -> None:
     with pytest.raises(LookupError, match="put SessionMiddleware around the mounted page"):
         session_viewer()({"path": "/llm-usage/"})

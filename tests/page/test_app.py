@@ -82,7 +82,7 @@ async def test_headings_labels_and_tables_are_there_for_those_who_do_not_see(pag
     assert all(each.get("tabindex") == "0" for each in regions)
 
 
-async def test_a_browser_is_told_to_trust_nothing_else(page: Make) -> None:
+async def test_the_headers_forbid_everything_else_to_the_browser(page: Make) -> None:
     reply = await get(page())
     assert reply.headers["content-security-policy"] == (
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -118,7 +118,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("viewer", REFUSED, ids=lambda viewer: f"{type(viewer).__name__} {viewer!a:.20}")
-async def test_who_is_not_let_in_sees_nothing(page: Make, viewer: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_viewer_sees_nothing(page: Make, viewer: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def later(scope: Any) -> Any:
         return viewer
 
@@ -164,7 +164,7 @@ def test_there_is_no_page_without_a_login(database: Database) -> None:
         UsagePage(database)  # type: ignore[call-arg]
 
 
-async def test_a_rule_says_who_sees_what(page: Make) -> None:
+async def test_the_rule_decides_which_calls_a_viewer_sees(page: Make) -> None:
     rule = 'viewer.role == "admin" || record.team == viewer.team'
     for viewer, seen, hidden in (
         ({"role": "lead", "team": "search"}, ["bob"], ["alice"]),
@@ -180,7 +180,7 @@ async def test_a_rule_says_who_sees_what(page: Make) -> None:
         assert ("<dt>Requests</dt><dd>0</dd>" in told) == ("alice" in hidden)
 
 
-def test_a_rule_that_is_none_is_told_at_the_start(page: Make) -> None:
+def test_an_invalid_rule_is_an_error_at_the_start(page: Make) -> None:
     with pytest.raises(SettingsError):
         page(see="viewer.role ==")
 
@@ -274,7 +274,7 @@ async def test_other_requests(page: Make) -> None:
     assert (style.status, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
 
 
-async def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
+async def test_a_database_that_cannot_be_read_is_a_503_with_a_page(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"this is no database" * 100)
     page = UsagePage(Database(parse_url("sqlite:///ledger.db", tmp_path)), page_auth=lambda scope: True)
     reply = await get(page)

@@ -76,7 +76,7 @@ def test_groups_and_reasons(database: Database) -> None:
     assert requests == sorted(requests, reverse=True)
 
 
-def test_tools_are_those_of_the_answers(database: Database) -> None:
+def test_tools_are_those_of_the_responses(database: Database) -> None:
     for options, here in (
         ({"span": "90d"}, within("90d")),
         ({"span": "24h"}, within("24h")),
@@ -120,7 +120,7 @@ def test_who_may_see_less_is_shown_less_everywhere(database: Database) -> None:
     assert (nothing.total.requests, nothing.calls, nothing.duration) == (0, [], Times())
 
 
-def test_times_are_those_of_answered_calls(database: Database) -> None:
+def test_times_are_those_of_successful_calls(database: Database) -> None:
     durations = sorted(each.duration_ms for each in within("90d") if each.outcome == "ok")
     seen = look(database, span="90d")
     assert not seen.sampled

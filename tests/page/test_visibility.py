@@ -60,7 +60,7 @@ STEPS = st.lists(st.one_of(INSERT, PRUNE, VIEW, VIEW, REPLACE), min_size=2, max_
 @example(
     steps=[("insert", [("red", 2, "alice", "m")]), ("view", "red"), ("prune", 1), ("insert", [("blue", 0, "bob", "m")])]
 )
-def test_a_viewer_sees_his_own_numbers_and_no_others(make: Make, steps: list[tuple[str, Any]]) -> None:
+def test_a_viewer_sees_only_the_numbers_of_visible_calls(make: Make, steps: list[tuple[str, Any]]) -> None:
     """One page for the whole run, over inserts, prunes, and another database in the place of the first."""
     numbers = LedgerQueries(make())
     held: dict[str, tuple[str, int, str]] = {}
@@ -111,7 +111,7 @@ def assert_sees_only(numbers: LedgerQueries, team: str, held: dict[str, tuple[st
     assert listed == his
 
 
-def test_what_is_written_while_somebody_looks_is_not_shown_to_him(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_written_while_the_page_is_read_are_not_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """He may see all that there is when the page begins to read, so nothing is filtered; another team calls then."""
     numbers = LedgerQueries(make())
     database = numbers._database

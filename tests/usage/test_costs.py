@@ -41,13 +41,13 @@ def test_an_hour_counts_from_sending_to_the_end(full_exchange: Make) -> None:
     assert Costs()(exchange) == pytest.approx(2.5)
 
 
-def test_the_catalogue_knows_what_providers_ask(costs: Costs, full_exchange: Make) -> None:
+def test_the_catalogue_has_the_list_prices_of_vendors(costs: Costs, full_exchange: Make) -> None:
     """https://openai.com/api/pricing: gpt-4o-mini at $0.15 in, $0.075 cached, $0.60 out per million."""
     usage = Usage(1_000_000, 1_000_000, cache_read=500_000)
     assert costs(full_exchange(target=target(), usage=usage)) == pytest.approx(0.075 + 0.0375 + 0.6)
 
 
-def test_the_model_that_answered_is_looked_up_where_the_sent_name_is_not_known(
+def test_the_model_of_the_response_is_looked_up_if_the_sent_name_is_not_known(
     costs: Costs, full_exchange: Make
 ) -> None:
     exchange = full_exchange(
@@ -66,7 +66,7 @@ def test_the_model_that_answered_is_looked_up_where_the_sent_name_is_not_known(
         {"target": target(price=Price(input=1)), "usage": None},
     ],
 )
-def test_what_is_not_known_is_absent_and_never_0(costs: Costs, full_exchange: Make, changes: dict[str, Any]) -> None:
+def test_an_unknown_cost_is_absent_and_never_0(costs: Costs, full_exchange: Make, changes: dict[str, Any]) -> None:
     exchange = full_exchange(**changes)
     for _ in range(2):  # the second time it is remembered as unknown
         assert "llmgate.cost_usd" not in UsageRecord.of(exchange, cost=costs).flat()

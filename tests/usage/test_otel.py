@@ -99,7 +99,9 @@ async def test_a_call_is_a_server_span_and_a_client_span_in_it(gate: Any, collec
     assert not server.error
 
 
-async def test_the_model_server_is_told_of_the_client_span_and_of_nothing_else(gate: Any, collector: Collector) -> None:
+async def test_the_model_server_gets_the_client_span_as_parent_and_nothing_else(
+    gate: Any, collector: Collector
+) -> None:
     gateway, model = gate(say("Hi."), **OTEL)
     incoming = {"traceparent": "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01", "baggage": "user=alice"}
     token = context.attach(baggage.set_baggage("user", "alice"))
@@ -113,7 +115,7 @@ async def test_the_model_server_is_told_of_the_client_span_and_of_nothing_else(g
     assert "baggage" not in model.requests[0].headers
 
 
-async def test_without_traceparent_the_model_server_is_told_nothing(gate: Any, collector: Collector) -> None:
+async def test_without_traceparent_the_model_server_gets_no_trace(gate: Any, collector: Collector) -> None:
     gateway, model = gate(say("Hi."), usage={"otel": {"traceparent": False}})
     await ask(gateway)
     assert len(pair(collector)) == 2
@@ -304,7 +306,7 @@ async def test_a_stream_that_breaks_off_is_an_error_although_its_status_is_200(g
     assert client.attributes["llmgate.estimated"] is True
 
 
-async def test_nobody_listening_is_an_error_of_the_client_span(gate: Any, collector: Collector) -> None:
+async def test_a_refused_connection_is_an_error_of_the_client_span(gate: Any, collector: Collector) -> None:
     backends = {"main": {"base_url": "http://127.0.0.1:1/v1"}}
     gateway, _ = gate(**OTEL, backends=backends)
     await ask(gateway)

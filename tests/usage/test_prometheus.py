@@ -73,7 +73,7 @@ async def test_a_scrape_shows_what_records_say(full_exchange: Any) -> None:
     assert found["gen_ai_server_time_per_output_token_seconds_sum"] == {CALL: pytest.approx(3 * 2.364 / 32)}
 
 
-async def test_what_is_not_known_is_not_counted(full_exchange: Any) -> None:
+async def test_unknown_values_are_not_counted(full_exchange: Any) -> None:
     registry = CollectorRegistry()
     sink = Prometheus(registry=registry)
     sink.emit(UsageRecord.of(full_exchange(usage=None, target=None, answer=None, outcome="refused", reason="JwtAuth")))
@@ -95,7 +95,7 @@ async def test_a_price_is_counted_where_it_is_known(full_exchange: Any) -> None:
     assert (await scrape(registry))["llmgate_cost_total"] == {CALL: 0.75}
 
 
-async def test_labels_have_few_values_whatever_callers_send(full_exchange: Any) -> None:
+async def test_label_values_are_bounded_whatever_callers_send(full_exchange: Any) -> None:
     registry = CollectorRegistry()
     sink = Prometheus(registry=registry, models=["gpt-4o-mini"], labels=["team"], fields=["team"])
     for number in range(MAX_LABEL_VALUES * 3):
@@ -112,7 +112,7 @@ async def test_labels_have_few_values_whatever_callers_send(full_exchange: Any) 
     assert other == [MAX_LABEL_VALUES * 2]
 
 
-async def test_a_model_that_answers_under_ever_new_names_has_room_for_some(full_exchange: Any) -> None:
+async def test_response_models_are_bounded_as_well(full_exchange: Any) -> None:
     registry = CollectorRegistry()
     sink = Prometheus(registry=registry, models=["gpt-4o-mini"])
     for number in range(MAX_LABEL_VALUES * 2):
@@ -231,7 +231,7 @@ async def test_the_app_is_mounted_like_a_gateway_and_speaks_lifespan() -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-async def test_the_app_answers_questions_only() -> None:
+async def test_the_app_serves_get_and_head_only() -> None:
     registry = CollectorRegistry()
     head = await call(PrometheusApp(registry), "HEAD", "/")
     assert (head.status, head.body) == (200, b"")

@@ -13,7 +13,7 @@ from asgi_llmgate.exchange import Answer, Call, Decision, Exchange, Identity, Se
 from asgi_llmgate.usage.record import NAMES, UsageRecord
 
 
-def test_every_fact_leaves_under_the_name_of_the_conventions(full_exchange):
+def test_every_value_has_the_name_of_the_conventions(full_exchange):
     assert UsageRecord.of(full_exchange(), {"org": lambda e: e.identity.claims["org"]}).flat() == {
         "time": "2026-11-23T05:57:07.385Z",
         "request_id": "req_1",
@@ -56,7 +56,7 @@ def test_every_fact_leaves_under_the_name_of_the_conventions(full_exchange):
     }
 
 
-def test_facts_that_are_not_known_are_absent():
+def test_unknown_values_are_absent():
     exchange = Exchange(
         method="GET", path="/v1/models", request_id="req_2", started_at=0.0, started=5.0, ended_at=5.001
     )
@@ -80,7 +80,7 @@ def test_no_tokens_is_a_number_but_no_usage_is_absent(full_exchange):
     assert not any("usage" in name for name in UsageRecord.of(full_exchange(usage=None)).flat())
 
 
-def test_a_call_that_was_refused_says_what_was_asked_but_nothing_of_a_target(full_exchange):
+def test_a_refused_call_has_the_requested_model_but_no_target(full_exchange):
     flat = UsageRecord.of(full_exchange(target=None, usage=None, answer=None)).flat()
     assert flat["llmgate.client.model"] == "claude-opus-5-5"
     assert flat.keys().isdisjoint({"gen_ai.request.model", "gen_ai.provider.name", "llmgate.backend", "ttft_ms"})
@@ -124,7 +124,7 @@ def test_a_chosen_field_of_another_kind_is_absent(full_exchange, value):
     assert "field" not in UsageRecord.of(full_exchange(), {"field": lambda _: value}).flat()
 
 
-def test_a_chosen_field_that_cannot_be_read_is_absent_and_the_next_one_is_not(full_exchange):
+def test_a_field_that_cannot_be_read_is_absent_and_the_next_one_is_not(full_exchange):
     fields = {"org": lambda e: e.identity.claims["none"], "team": lambda e: "data"}
     flat = UsageRecord.of(full_exchange(), fields).flat()
     assert "org" not in flat
@@ -157,7 +157,7 @@ def test_the_current_span_is_named_and_without_one_nothing_is(full_exchange):
     assert (record.trace_id, record.span_id) == ("0" * 28 + "4bf9", "0" * 14 + "f0")
 
 
-def test_names_are_told_apart_from_fields():
+def test_names_of_a_record_cannot_be_fields():
     assert {"gen_ai.request.model", "jwt.sub", "status", "fields"} <= NAMES
     assert "org" not in NAMES
 

@@ -57,7 +57,7 @@ def noted() -> None:
         (noted, ["builtins.ValueError"]),
     ],
 )
-def test_classes_and_places_are_named_but_messages_are_not(function: Callable[[], None], classes: list[str]):
+def test_a_traceback_has_classes_and_lines_but_no_messages(function: Callable[[], None], classes: list[str]):
     with pytest.raises(Exception) as caught:
         function()
     text = format_traceback(caught.value)

@@ -74,7 +74,7 @@ PLACES = [
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("error", [KeyError, SystemExit])
 @pytest.mark.parametrize(("owner", "name"), PLACES, ids=[f"{owner.__name__}.{name}" for owner, name in PLACES])
-async def test_whatever_ends_the_thread_the_records_arrive_once(
+async def test_whatever_ends_the_thread_each_record_arrives_once(
     ledger: Ledger, stored: Stored, monkeypatch: pytest.MonkeyPatch, caplog: Any, owner: type, name: str, error: Any
 ) -> None:
     told = failing_once(monkeypatch, owner, name, error)

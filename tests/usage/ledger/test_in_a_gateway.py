@@ -70,7 +70,7 @@ async def test_nothing_is_made_before_the_first_record(settings, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_request_is_served_without_journal_and_the_state_says_so(settings, tmp_path: Path) -> None:
+async def test_a_request_is_served_without_a_journal_and_readyz_shows_it(settings, tmp_path: Path) -> None:
     gateway = make(settings, tmp_path, journal="in-the-way/journal")
     (tmp_path / "in-the-way").write_text("")
     assert (await call(gateway, "POST", "/v1/messages", json=ASK)).status == 200

@@ -32,7 +32,7 @@ def test_lines_come_back_in_order_and_new_ones_go_to_another_segment(tmp_path: P
     assert journal.take() == []
 
 
-def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+def test_the_journal_is_private(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     journal.append(b"one")
     (segment,) = journal.take()

@@ -20,7 +20,7 @@ async def until(holds) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_server_that_is_away_is_caught_up_with(postgresql: PostgreSQL, tmp_path: Path, monkeypatch) -> None:
+async def test_records_of_an_outage_reach_the_server_later(postgresql: PostgreSQL, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(drainer, "MAX_RETRY_DELAY", 0.1)
     ledger, stored = Ledger(postgresql.url, journal=tmp_path, linger=0.0), Stored(postgresql.url)
     ledger.emit(record("before"))

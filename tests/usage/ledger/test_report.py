@@ -90,7 +90,7 @@ def test_all_in_one_line(database: Database) -> None:
 
 
 @pytest.mark.parametrize(("word", "hint"), [("modle", "did you mean model?"), ("taem", "did you mean team?")])
-def test_a_word_that_is_none_is_told(database: Database, word: str, hint: str) -> None:
+def test_an_unknown_group_is_an_error_with_a_hint(database: Database, word: str, hint: str) -> None:
     with pytest.raises(SettingsError, match=f"cannot group by '{word}'.*{hint[:12]}"):
         sums(database, word)
 

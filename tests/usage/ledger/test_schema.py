@@ -33,7 +33,7 @@ def numbered(stored: Stored) -> list[str]:
     return [name for name, sql in made if "AUTOINCREMENT" in sql]
 
 
-def test_the_first_version_is_brought_to_this_one_with_all_that_is_in_it(first_version: sa.URL, stored: Stored) -> None:
+def test_the_first_version_is_upgraded_with_all_its_rows(first_version: sa.URL, stored: Stored) -> None:
     tables = ("usage_record", "usage_series", "usage_rollup", "usage_tools")
     before = {table: stored(f"SELECT * FROM {table}") for table in tables}
     assert (numbered(stored), stored("SELECT version FROM usage_schema")) == ([], [(1,)])

@@ -98,7 +98,7 @@ async def test_a_call_of_two_tools_counts_once_for_each_and_once_as_a_call(ledge
     assert stored(sums) == [(4, 3, 400)] * 3
 
 
-async def test_a_database_that_is_away_is_caught_up_with(
+async def test_records_of_an_outage_reach_the_database_later(
     url, tmp_path: Path, folder: Path, monkeypatch, caplog
 ) -> None:
     monkeypatch.setattr(drainer, "MAX_RETRY_DELAY", 0.05)

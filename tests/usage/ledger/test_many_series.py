@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.page.filters import Query
-from asgi_llmgate.page.queries import Numbers
+from asgi_llmgate.page.queries import LedgerQueries
 from asgi_llmgate.usage.ledger import Database, parse_url, rows
 from asgi_llmgate.usage.measurements import OTHER
 from tests.usage.ledger.records import NOON, Stored, record
@@ -85,7 +85,7 @@ def test_whatever_names_come_sums_are_whole_and_series_few(
                 made.append(record(f"r{count}", client_model=asked, request_model=sent, subject=who))
                 count += 1
             database.insert(made)
-    seen = Numbers(database).overview(Query("1y"), lambda series: True, NOON + 60)
+    seen = LedgerQueries(database).overview(Query("1y"), lambda series: True, NOON + 60)
     assert seen.total.requests == sum(bar.requests for bar in seen.bars) == count
     with database.reading() as connection:
         for name in rows.UNBOUNDED:

@@ -1,7 +1,8 @@
-"""Messages and their content blocks, opened and checked, not yet understood.
+"""Messages and their content blocks, opened and checked.
 
-What is checked is only what nobody could translate: a block without a type, a text that is no string, a call without an
-id.  Everything else a client may invent is left for the translation to use, or to leave out and report.
+Only what no translation could do without is checked: the type of a block, the text of a `text` block, the id of a call.
+Everything else, also a block of an unknown type, is kept for the translation, which uses it, or leaves it out and
+reports it.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 
-_WITHIN = 4
-"""Anthropic's own blocks lie two deep: a document in a tool's result."""
+_MAX_NESTING = 4
+"""Levels of blocks inside blocks.  Anthropic's own are two: a document in a tool's result."""
 
 
 class Block(msgspec.Struct, frozen=True, eq=False):
     """A content block.
 
-    `call_id` is a `tool_use`'s own id, or that of the call that a `tool_result` answers; `inner` is a result's content,
-    itself blocks; `source` is an image's or a document's, opened.
+    `call_id` is the id of a `tool_use`, or of the call that a `tool_result` belongs to.  `inner` are the blocks in a
+    tool's result.  `source` is the source of an image or a document, opened one level.
     """
 
     type: str
@@ -39,8 +40,11 @@ class Block(msgspec.Struct, frozen=True, eq=False):
 
 
 class Message(msgspec.Struct, frozen=True, eq=False):
-    """A message.  Content given as a string is held as the one text block that it is short for, so that what is written
-    upstream does not depend on which of the two forms the client chose today."""
+    """A message.
+
+    Content that is a string is kept as the one text block that it stands for, so that the upstream request does not
+    depend on which of the two forms the client chose this time.
+    """
 
     role: Role
     content: Sequence[Block]
@@ -48,78 +52,88 @@ class Message(msgspec.Struct, frozen=True, eq=False):
 
 
 class BlockReader:
-    """Counts what is opened of one request, before it is looked at.  Raises `StructureTooLarge`."""
+    """Opens the content of one request and counts its blocks.
+
+    Its methods raise InvalidRequest for what is not valid, and StructureTooLarge before more is opened than `structure`
+    allows.
+    """
 
     def __init__(self, structure: Structure = STRUCTURE) -> None:
         self.structure = structure
         self._blocks = 0
-        self._within = 0
+        self._nesting = 0
 
-    def blocks(self, value: Raw, name: str) -> list[Fields]:
-        """A list of content blocks."""
+    def open_blocks(self, value: Raw, name: str) -> list[Fields]:
+        """A list of content blocks, each opened one level."""
         found = objects.require_objects(value, name)
         self._blocks += len(found)
         self.structure.check_size("blocks", range(self._blocks), "messages")
         return found
 
-    def inner(self, value: Raw | None) -> Sequence[Block]:
-        """The content of a block.  Each level of it is read once more than the one around it, and there are few."""
-        if self._within == _WITHIN:
-            raise StructureTooLarge(f"content: blocks lie more than {_WITHIN} deep in one another")
-        self._within += 1
+    def read_inner(self, value: Raw | None) -> Sequence[Block]:
+        """The blocks inside a block."""
+        # Each level is parsed once more than the level around it, so there must be few.
+        if self._nesting == _MAX_NESTING:
+            raise StructureTooLarge(f"content: blocks are nested more than {_MAX_NESTING} levels deep")
+        self._nesting += 1
         try:
             return read_content(value, "content", self)
         finally:
-            self._within -= 1
+            self._nesting -= 1
 
 
-def read_messages(value: Raw, reading: BlockReader | None = None) -> list[Message]:
-    reading = reading or BlockReader()
+def read_messages(value: Raw, reader: BlockReader | None = None) -> list[Message]:
+    """The elements of `messages`.  Raises InvalidRequest with the place, and StructureTooLarge."""
+    reader = reader or BlockReader()
     found = objects.require_objects(value, "messages")
-    reading.structure.check_size("messages", found)
+    reader.structure.check_size("messages", found)
     messages = []
     for index, fields in enumerate(found):
         try:
-            messages.append(_message(fields, reading))
+            messages.append(_read_message(fields, reader))
         except InvalidRequest as wrong:
             raise wrong.at(f"messages.{index}") from None
     return messages
 
 
-def _message(fields: Fields, reading: BlockReader) -> Message:
+def _read_message(fields: Fields, reader: BlockReader) -> Message:
     role = objects.require_str(fields, "role")
     if role not in ROLES:
         raise InvalidRequest("role: Input should be 'user', 'assistant' or 'system'")
     content = objects.get_raw(fields, "content")
+    # A system message may carry only `output_config`.
     if content is None and role != "system":
         raise InvalidRequest("content: Field required")
-    return Message(role, read_content(content, "content", reading), fields)
+    return Message(role, read_content(content, "content", reader), fields)
 
 
-def read_content(value: Raw | None, name: str, reading: BlockReader | None = None) -> Sequence[Block]:
-    """A string, a list of blocks, or nothing."""
-    reading = reading or BlockReader()
+def read_content(value: Raw | None, name: str, reader: BlockReader | None = None) -> Sequence[Block]:
+    """Content that is a string, a list of blocks, or absent.  `name` is what messages call it.
+
+    Raises InvalidRequest with the place, and StructureTooLarge.
+    """
+    reader = reader or BlockReader()
     if value is None:
         return ()
     if objects.first_byte(value) == objects.QUOTE:
         return (Block("text", {"text": value}),)
     blocks = []
-    for index, fields in enumerate(reading.blocks(value, name)):
+    for index, fields in enumerate(reader.open_blocks(value, name)):
         try:
-            blocks.append(_block(fields, reading))
+            blocks.append(_read_block(fields, reader))
         except InvalidRequest as wrong:
             raise wrong.at(f"{name}.{index}") from None
     return blocks
 
 
-def _block(fields: Fields, reading: BlockReader) -> Block:
+def _read_block(fields: Fields, reader: BlockReader) -> Block:
     kind = objects.require_str(fields, "type")
     match kind:
         case "text":
             objects.require_raw_str(fields, "text")
             return Block(kind, fields)
         case "tool_result":
-            inner = reading.inner(objects.get_raw(fields, "content"))
+            inner = reader.read_inner(objects.get_raw(fields, "content"))
             return Block(kind, fields, objects.require_str(fields, "tool_use_id"), inner)
         case "tool_use":
             objects.require_raw_str(fields, "name")
@@ -127,15 +141,16 @@ def _block(fields: Fields, reading: BlockReader) -> Block:
             if arguments is not None and objects.first_byte(arguments) != objects.BRACE:
                 raise InvalidRequest("input: Input should be an object")
             if arguments is not None:
-                reading.structure.check_depth(bytes(arguments))
+                # It is copied without being opened, so its depth is checked here.
+                reader.structure.check_depth(bytes(arguments))
             return Block(kind, fields, objects.require_str(fields, "id"))
         case "image" | "document":
-            return Block(kind, fields, source=_source(fields))
+            return Block(kind, fields, source=_read_source(fields))
         case _:
             return Block(kind, fields)
 
 
-def _source(fields: Fields) -> Fields:
+def _read_source(fields: Fields) -> Fields:
     source = objects.read_object(objects.get_raw(fields, "source"))
     if source is None:
         raise InvalidRequest("source: Input should be an object")

@@ -1,8 +1,7 @@
-"""A Messages request, as Anthropic's clients send it.
+"""A Messages request as Anthropic's clients send it (https://platform.claude.com/docs/en/api/messages).
 
-https://platform.claude.com/docs/en/api/messages; what Claude Code really sends goes beyond it with every release, so
-the request is an open object: what is required is checked here, everything else is kept by name until somebody asks
-for it.
+Claude Code sends more than the documentation has, and more with every release.  So the request is an open object: the
+required fields are checked here, and every other field is kept by name.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from functools import cached_property
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, BlockReader, Message, read_content, read_messages
 from asgi_llmgate.protocol.messages.size import measure_request
-from asgi_llmgate.protocol.messages.tool_search import Tool, Toolset, read_tools
+from asgi_llmgate.protocol.messages.tool_search import Toolset
+from asgi_llmgate.protocol.messages.tools import Tool, read_tools
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.body import TOO_DEEP, OpenedBody, open_body
 from asgi_llmgate.protocol.rawjson.members import check_members, check_no_other_models
@@ -23,10 +23,10 @@ from asgi_llmgate.protocol.token_estimate import Size, tokens
 
 
 class MessagesRequest:
-    """A checked request; an `exchange.Asked`.
+    """A request whose required fields have been checked.  It is an `exchange.Asked`: rules and limits may look at it.
 
-    `opened` is the whole body, opened one level, and `fields` its values.  Texts, schemas and tool inputs in it are
-    views of the body's bytes, so the request holds the body in memory for as long as it lives.
+    `opened` is the whole body, opened one level, and `fields` are its values.  Texts, schemas and tool inputs in them
+    are views of the body's bytes, so the request keeps the body in memory as long as it lives.
     """
 
     def __init__(
@@ -54,79 +54,85 @@ class MessagesRequest:
 
     @cached_property
     def body_to_forward(self) -> OpenedBody:
-        """The body for a server that gets the client's own bytes.  Raises `InvalidRequest` where it could read
-        something else in them than was decided on, and `StructureTooLarge`."""
+        """The body for a server that gets the client's own bytes.
+
+        Raises InvalidRequest where a server could read something else in them than the gateway decided on (`members`),
+        and StructureTooLarge.
+        """
         check_members(self.opened, self._structure)
         check_no_other_models(self.fields)
         return self.opened
 
     @property
     def temperature(self) -> float | None:
-        """As asked; None also for something that is no number."""
+        """None where it is absent or not a number."""
         value = objects.read_value(self.fields.get("temperature"))
-        return float(value) if type(value) in (int, float) else None
+        return float(value) if type(value) in (int, float) else None  # not isinstance: a bool is an int
 
     @property
     def message_count(self) -> int:
+        """Elements of `messages`."""
         return len(self.messages)
 
     @cached_property
     def tool_names(self) -> Sequence[str]:
-        """Every tool that the request brings, deferred ones and ones defined in the conversation included."""
+        """Names of all tools in the request, also of deferred ones and of ones defined in the conversation."""
         everything = [*self.tools, *self.toolset.declared.values(), *self.toolset.unsupported]
         return tuple(dict.fromkeys(tool.name for tool in everything))
 
     @cached_property
     def images(self) -> int:
-        """How many there are, those in tools' results included."""
+        """Number of images, also in tools' results."""
         blocks = [block for message in self.messages for block in message.content]
         return sum(each.type == "image" for block in blocks for each in (block, *block.inner))
 
     @property
     def has_images(self) -> bool:
-        """Wherever they are: in results of tools and in documents, too."""
+        """Whether there is an image anywhere, also in tools' results and in documents."""
         return any(_holds_image(block) for message in self.messages for block in message.content)
 
     @cached_property
     def size(self) -> Size:
-        """What an `Estimator` needs of the request; outlives it."""
+        """What an `Estimator` needs of the request.  It holds numbers only, so it may outlive the body."""
         return measure_request(self.fields.get("system", b""), self.messages, self.toolset.offered.values())
 
     @property
     def input_tokens_estimate(self) -> int:
-        """Before any model has been heard of; `tokens.Estimator` knows better."""
+        """Estimated tokens of the prompt for any model; `token_estimate.Estimator` knows the models better."""
         return tokens(self.size)
 
     def __repr__(self) -> str:
-        return f"MessagesRequest(model={self.model!r}, messages={len(self.messages)})"  # prompts are nobody's business
+        return (
+            f"MessagesRequest(model={self.model!r}, messages={len(self.messages)})"  # no prompt: a repr may reach a log
+        )
 
 
 def decode_messages(body: bytes, *, counting: bool = False, structure: Structure = STRUCTURE) -> MessagesRequest:
-    """Decode the body of `POST /v1/messages`, or with `counting` of `/v1/messages/count_tokens`, which has no
-    `max_tokens` (0 then).
+    """Decode the body of `POST /v1/messages`, or with `counting` of `POST /v1/messages/count_tokens`.
 
-    Raises `InvalidRequest`, whose message names the path of what is wrong (`messages.3.content.0.type: Field
-    required`), and `StructureTooLarge` before more is opened than `structure` allows.
+    With `counting`, `max_tokens` is 0: the body has none.  Raises InvalidRequest, whose message begins with the path
+    of what is wrong (`messages.3.content.0.type: Field required`), and StructureTooLarge before more is opened than
+    `structure` allows.
     """
     opened = open_body(body, structure)
     fields = opened.fields
-    reading = BlockReader(structure)
+    reader = BlockReader(structure)
     try:
         return MessagesRequest(
-            model=_model(fields, structure),
-            max_tokens=0 if counting else _max_tokens(fields),
+            model=_read_model(fields, structure),
+            max_tokens=0 if counting else _read_max_tokens(fields),
             stream=objects.get_bool(fields, "stream"),
-            system=read_content(objects.get_raw(fields, "system"), "system", reading),
-            messages=_messages(fields, reading),
+            system=read_content(objects.get_raw(fields, "system"), "system", reader),
+            messages=_read_messages(fields, reader),
             tools=read_tools(objects.get_raw(fields, "tools"), structure),
             opened=opened,
             structure=structure,
         )
-    except RecursionError:
+    except RecursionError:  # by a decoder, in a value that is opened here
         raise InvalidRequest(TOO_DEEP) from None
 
 
-def _model(fields: Fields, structure: Structure) -> str:
+def _read_model(fields: Fields, structure: Structure) -> str:
     model = objects.require_str(fields, "model")
     structure.check_model(model)
     if not model:
@@ -134,18 +140,18 @@ def _model(fields: Fields, structure: Structure) -> str:
     return model
 
 
-def _max_tokens(fields: Fields) -> int:
+def _read_max_tokens(fields: Fields) -> int:
     asked = objects.get_int(fields, "max_tokens")
     if asked is None:
         raise InvalidRequest("max_tokens: Field required")
     return asked
 
 
-def _messages(fields: Fields, reading: BlockReader) -> Sequence[Message]:
+def _read_messages(fields: Fields, reader: BlockReader) -> Sequence[Message]:
     value = objects.get_raw(fields, "messages")
     if value is None:
         raise InvalidRequest("messages: Field required")
-    messages = read_messages(value, reading)
+    messages = read_messages(value, reader)
     if not messages:
         raise InvalidRequest("messages: at least one message is required")
     return messages

@@ -1,49 +1,41 @@
-"""Which tools the model may call now.
+"""Tool search: which tools the model may call at the end of the conversation.
 
-Claude Code keeps most tools deferred (`defer_loading`): they are in `tools`, or defined somewhere in the
-conversation, and count only once something loads them: a `tool_reference` in a tool's result, a `tool_addition` in a
-system message.  A `tool_removal` takes one out again.  What is loaded goes after the rest, in the order of loading,
-so that the list of one turn is the beginning of the next turn's and prompt caches hold.
+Claude Code defers most of its tools (`defer_loading`).  They stand in `tools`, or are defined somewhere in the
+conversation, and the model may call them only after something has loaded them: a `tool_reference` in a tool's result,
+or a `tool_addition` in a system message.  A `tool_removal` takes a tool away again.
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-search-tool)
 
-A server-side search tool cannot run here; where one is listed, everything it could find is offered at once.
+Loaded tools follow the others in the order of their loading.  So the list of one turn is the beginning of the list of
+the next turn, and the model server's prompt cache holds.
+
+A search tool that runs on Anthropic's servers cannot run here.  Where one is listed, every deferred tool is offered
+from the start.
+
+How this reaches the model is in `translation.tool_search`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
-
-import msgspec
-from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
+from asgi_llmgate.protocol.messages.tools import Tool, read_tool
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields
-from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
-
-Kind = Literal["function", "search", "unsupported"]
-
-
-class Tool(msgspec.Struct, frozen=True, eq=False):
-    """An entry of `tools`.  An "unsupported" one has a schema that only Anthropic knows (`web_search_*` and so on)."""
-
-    name: str
-    kind: Kind
-    deferred: bool
-    fields: Fields
 
 
 class Toolset:
-    """The tools of one request, followed through its conversation.
+    """The tools of one request, after its whole conversation.
 
-    `declared` are all functions by name, `offered` those the model may call now, in the order in which to send them;
-    `unsupported` cannot be sent; `unknown` holds names that were loaded or removed and that nobody has declared.
+    `declared` are all functions by name.  `offered` are those that the model may call now, in the order in which to
+    send them.  `unsupported` cannot be sent.  `unknown` are names that were loaded or removed without a declaration.
+
+    Raises InvalidRequest for a definition in the conversation that is not valid.
     """
 
     def __init__(self, tools: Sequence[Tool], messages: Iterable[Message]) -> None:
-        searchable = any(tool.kind == "search" for tool in tools)
+        has_search_tool = any(tool.kind == "search" for tool in tools)
         self.declared: dict[str, Tool] = {}
         self.offered: dict[str, Tool] = {}
         self.unsupported = [tool for tool in tools if tool.kind == "unsupported"]
@@ -51,20 +43,16 @@ class Toolset:
         for tool in tools:
             if tool.kind == "function":
                 self._declare(tool)
-                if searchable or not tool.deferred:
+                if has_search_tool or not tool.deferred:
                     self.offered[tool.name] = tool
         for index, message in enumerate(messages):
             try:
-                self._follow(message.content)
+                self._apply(message.content)
             except InvalidRequest as wrong:
                 raise wrong.at(f"messages.{index}.content") from None
 
-    def _declare(self, tool: Tool) -> None:
-        self.declared[tool.name] = tool
-        if tool.name in self.offered:
-            self.offered[tool.name] = tool
-
-    def _follow(self, blocks: Iterable[Block], *, compacted: bool = False) -> None:
+    def _apply(self, blocks: Iterable[Block], *, compacted: bool = False) -> None:
+        """Apply every block that loads or removes a tool.  `compacted`: the blocks stand in a compaction."""
         for index, block in enumerate(blocks):
             match block.type:
                 case "tool_result":
@@ -79,13 +67,20 @@ class Toolset:
                 case "tool_removal":
                     self._remove(block.fields)
                 case "tool_search_tool_result":
+                    # Anthropic's own search ran earlier in this conversation, before it came to this gateway.
                     found = objects.read_object(block.fields.get("content")) or {}
                     for reference in objects.read_objects(found.get("tool_references")):
                         self._load(objects.read_str(reference.get("tool_name")))
                 case "compaction" if not compacted:
+                    # The changes of the messages that the compaction stands for.
                     changes = objects.read_objects(block.fields.get("tool_changes"))
                     blocks = (Block(objects.read_str(change.get("type")), change) for change in changes)
-                    self._follow(blocks, compacted=True)
+                    self._apply(blocks, compacted=True)
+
+    def _declare(self, tool: Tool) -> None:
+        self.declared[tool.name] = tool
+        if tool.name in self.offered:  # a new definition of it; its place in the order stays
+            self.offered[tool.name] = tool
 
     def _load(self, name: str) -> None:
         if name not in self.declared:
@@ -94,6 +89,7 @@ class Toolset:
             self.offered[name] = self.declared[name]
 
     def _add(self, fields: Fields) -> None:
+        """A `tool_addition`: with the tool's definition, or with the name of a tool that is declared."""
         tool = objects.read_object(fields.get("tool")) or {}
         definition = objects.read_object(tool.get("definition"))
         if definition is None:
@@ -110,27 +106,3 @@ class Toolset:
         name = objects.read_str((objects.read_object(fields.get("tool")) or {}).get("name"))
         if self.offered.pop(name, None) is None and name not in self.declared:
             self.unknown.add(name)
-
-
-def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool]:
-    """The entries of `tools`."""
-    found = [] if value is None else objects.require_objects(value, "tools")
-    structure.check_size("tools", found)
-    tools = []
-    for index, fields in enumerate(found):
-        try:
-            if (schema := fields.get("input_schema")) is not None:
-                structure.check_depth(bytes(schema))
-            tools.append(read_tool(fields))
-        except InvalidRequest as wrong:
-            raise wrong.at(f"tools.{index}") from None
-    return tools
-
-
-def read_tool(fields: Fields) -> Tool:
-    kind = objects.read_str(fields.get("type")) or "custom"
-    if kind.startswith("tool_search_tool"):
-        return Tool(kind, "search", False, fields)
-    if kind != "custom" and "input_schema" not in fields:
-        return Tool(objects.read_str(fields.get("name")) or kind, "unsupported", False, fields)
-    return Tool(objects.require_str(fields, "name"), "function", objects.is_true(fields.get("defer_loading")), fields)

@@ -1,4 +1,4 @@
-"""A chat request while it is being written: what everybody who writes a part of it needs to look at."""
+"""A chat request while it is being written, and what the modules that write its parts share."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from asgi_llmgate.protocol.translation.tool_names import ToolNames
 class Options:
     """The operator's choices where a translation can be made in more than one way.
 
-    `unsupported_tools` says what becomes of a call whose only tools are ones that only Anthropic can run: it is
-    answered here, sent without them, or refused.  `repair_tool_pairs` mends a history with calls and results that do
-    not match instead of refusing it.  `tool_references` says how a tool that a search has loaded is told to the
-    model.  `response_model` says which model name the answer shows.  `strict` refuses a request from which something
-    that matters would be left out.  `user_id` says whether a hash of `metadata.user_id` is sent.  `extra_body` is
-    merged into the request last.  `max_output_tokens` caps every answer (0: no cap).  `thinking` says when reasoning
-    is shown.
+    unsupported_tools   a call whose only tools are ones that only Anthropic can run: the gateway responds with a text
+                        (answer), or it is sent without the tools (drop), or refused (reject)
+    repair_tool_pairs   calls and results that do not match are repaired instead of refused
+    tool_references     what the model is told of a tool that a search has loaded: its name, or its schema as well
+    response_model      the model's name in the response: the upstream's, or the one that was requested
+    strict              refuse a request from which something that matters would be left out
+    user_id             whether a hash of `metadata.user_id` is sent as `user`
+    extra_body          fields that are merged into the request last
+    max_output_tokens   limit for every response; 0: none
+    thinking            when the upstream's reasoning is shown to the client
     """
 
     unsupported_tools: Literal["answer", "drop", "reject"] = "answer"
@@ -43,44 +46,52 @@ class Options:
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _UNSAFE = re.compile(r"[^\w.:\[\]-]", re.ASCII)
-_LONGEST, _MOST = 80, 50
+_MAX_LENGTH = 80
+"""Characters of one name."""
+_MAX_NAMES = 50
 
 
-class Report:
-    """What was left out or changed, by name: `messages[].content[].cache_control`.  No indices, so that the names can
-    be counted.  They go into records, so a caller's word that could be any text is not among them: `named` says
-    which may, and names of tools are cut to a harmless alphabet and length."""
+class Dropped:
+    """Names of what was left out or changed, such as `messages[].content[].cache_control`.
+
+    The names have no indices, so that they can be counted.  They go into usage records and logs.  So a word of the
+    caller's that could be any text is not among them (`safe_name`), and every name is limited in length and alphabet.
+    """
 
     def __init__(self) -> None:
-        self._names: dict[str, None] = {}
+        self._names: dict[str, None] = {}  # a set that keeps the order
 
     def add(self, name: str) -> None:
-        if name not in self._names and len(self._names) < _MOST:
-            self._names[_UNSAFE.sub("_", name[:_LONGEST])] = None
+        """Add a name, once."""
+        if name not in self._names and len(self._names) < _MAX_NAMES:
+            self._names[_UNSAFE.sub("_", name[:_MAX_LENGTH])] = None
 
-    def unknown(self, place: str, fields: Mapping[str, Raw], known: frozenset[str]) -> None:
-        """Report every field that is not among the known ones.  `place` ends where the name begins."""
+    def add_unknown(self, prefix: str, fields: Mapping[str, Raw], known: frozenset[str]) -> None:
+        """Add every field that is not known here.  `prefix` is what stands before the field's name."""
         if not fields.keys() <= known:
             for name in fields:
                 if name not in known:
-                    self.add(place + named(name))
+                    self.add(prefix + safe_name(name))
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names in the order in which they were added."""
         return tuple(self._names)
 
 
-def named(word: str) -> str:
-    """A name of the request (a field's, a block's type), if it is the name of something; a sentence is none."""
+def safe_name(word: str) -> str:
+    """A name in the request (of a field, of a block's type), if it is an identifier; else "other"."""
     return word if _IDENTIFIER.fullmatch(word) else "other"
 
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """`body` holds the fields written so far, each as JSON.  `dialect` is the row for the target's model.
+    """The request of the client, what is known of the server, and the fields written so far.
 
-    `prompt_count` is what the upstream said about the prompt when it refused the request, `prefill` the text of a last
-    message that is the assistant's, `images_over` how many of the next images are too many for the model.
+    `dialect` is the row for the target's model.  `input_estimate` is the prompt's tokens; `prompt_count` is what the
+    server stated about them when it refused the request.  `excess_images` is how many of the next images are too many
+    for the model.  `body` holds the fields of the chat request, each as JSON.  `prefill` is the text of a last message
+    of the assistant, which the model is to continue.
     """
 
     request: MessagesRequest
@@ -90,8 +101,8 @@ class Draft:
     corrections: Corrections
     input_estimate: int
     prompt_count: PromptCount
-    names: ToolNames
-    images_over: int = 0
-    report: Report = field(default_factory=Report)
+    tool_names: ToolNames
+    excess_images: int = 0
+    dropped: Dropped = field(default_factory=Dropped)
     body: dict[str, bytes] = field(default_factory=dict)
     prefill: str = ""

@@ -1,8 +1,8 @@
-"""Tool names on the way out and back.
+"""Tool names on the way to the server and back.
 
-OpenAI allows `[a-zA-Z0-9_-]{1,64}`, Anthropic 128 characters, and MCP servers use them.  A name that does not fit is
-cut and given a hash of the whole, so that it depends on nothing but itself: the same tool has the same name in every
-turn.
+OpenAI allows `[a-zA-Z0-9_-]{1,64}`; Anthropic allows 128 characters, and MCP servers use them.  A name that does not
+fit is cut and gets a hash of the whole name.  The result depends on the name only, so a tool has the same name in every
+turn, and prompt caches hold.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 _fits = re.compile(r"[a-zA-Z0-9_-]{1,64}").fullmatch
-_MISFIT = re.compile(r"[^a-zA-Z0-9_-]")
+_NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class ToolNames:
-    """The mapping of one request.  `declared` are the client's tools, whose own names nobody else may be given."""
+    """The names of one request.  `declared` are the client's tools; no other tool gets one of their names.
+
+    `back` maps a name that the server knows to the client's, where the two differ.
+    """
 
     def __init__(self, declared: Iterable[str]) -> None:
         self._upstream = {name: name for name in declared if _fits(name)}
         self.back: dict[str, str] = {}
-        """Name as the upstream knows it -> the client's, where they differ."""
 
     def upstream(self, name: str) -> str:
         """The name to send for a client's name."""
         known = self._upstream.get(name)
         if known is None:
-            known = self._upstream[name] = name if _fits(name) and name not in self.back else self._shortened(name)
+            known = self._upstream[name] = name if _fits(name) and name not in self.back else self._shorten(name)
         return known
 
-    def _shortened(self, name: str) -> str:
-        digest, plain = sha256(name.encode()).hexdigest(), _MISFIT.sub("_", name[:64])
-        candidates = (f"{plain[: 63 - length]}_{digest[:length]}" for length in range(8, 63))
+    def _shorten(self, name: str) -> str:
+        digest, allowed = sha256(name.encode()).hexdigest(), _NOT_ALLOWED.sub("_", name[:64])
+        # Eight digits of the hash; more only where another tool has that name already.
+        candidates = (f"{allowed[: 63 - length]}_{digest[:length]}" for length in range(8, 63))
         short = next(short for short in candidates if short not in self.back and short not in self._upstream)
         self.back[short] = name
         return short

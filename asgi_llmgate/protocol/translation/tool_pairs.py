@@ -1,10 +1,10 @@
 """Tool calls and their results, paired.
 
-Anthropic wants every call answered in the next user turn, OpenAI wants the answers directly after the assistant
-message, before anybody else speaks.  So a conversation is taken as turns: what the assistant said, in one message or
-several, and everything until it speaks again; results belong to the calls of their own turn.
+Anthropic wants each call answered in the next user message.  OpenAI wants the results directly after the assistant
+message, before any other message.  So a conversation is taken as turns: the assistant's messages, one or several, and
+all messages until the assistant's next one.  Results belong to the calls of their own turn.
 
-Where they do not match, the refusal has Anthropic's own words: Claude Code knows them and mends its history.
+The refusals have Anthropic's own wording: Claude Code knows it and repairs its history.
 """
 
 from __future__ import annotations
@@ -14,21 +14,25 @@ from dataclasses import dataclass, field
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
-from asgi_llmgate.protocol.translation.draft import Report
+from asgi_llmgate.protocol.translation.draft import Dropped
 
-_SHOWN, _LONGEST = 20, 128
-"""Of ids in an error, how many and how much of each: they are a caller's words, however many those are."""
+# The ids in a message are a caller's text of any number and length.
+_MAX_SHOWN = 20
+"""Ids in one message."""
+_MAX_LENGTH = 128
+"""Characters of one id."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """`said` are the assistant's messages (none in a conversation's first turn), `after` those until it speaks again.
+    """The assistant's messages and those that follow them, each with its index in the request.
 
-    Messages come with their index in the request.  `calls` are its tool calls by id, in order; `results` their results.
+    The first turn of a conversation has no messages of the assistant.  `calls` are the tool calls by id, in order;
+    `results` their results by the same id.
     """
 
-    said: list[tuple[int, Message]] = field(default_factory=list)
-    after: list[tuple[int, Message]] = field(default_factory=list)
+    assistant: list[tuple[int, Message]] = field(default_factory=list)
+    following: list[tuple[int, Message]] = field(default_factory=list)
     calls: dict[str, Block] = field(default_factory=dict)
     results: dict[str, Block] = field(default_factory=dict)
 
@@ -37,91 +41,95 @@ class Turn:
         return block.type == "tool_result" and self.results.get(block.call_id) is block
 
     def place_of(self, block: Block) -> str:
-        """Where a block of this turn stands in the request."""
+        """The path of a block of this turn in the request.  Walks through the whole turn."""
         return next(
             f"messages.{index}.content.{place}"
-            for index, message in (*self.said, *self.after)
+            for index, message in (*self.assistant, *self.following)
             for place, other in enumerate(message.content)
             if other is block
         )
 
 
-def turns_of(messages: Sequence[Message], report: Report, *, repair: bool = False) -> list[Turn]:
-    """Raises `InvalidRequest` where calls and results do not match, unless they are to be repaired: then a result
-    without a call is in nobody's `results`, a call may have none, and of two calls with one id the first counts."""
+def split_turns(messages: Sequence[Message], dropped: Dropped, *, repair: bool = False) -> list[Turn]:
+    """The turns of a conversation, with calls and results paired.
+
+    Raises InvalidRequest where they do not match.  With `repair` they are reported in `dropped` instead: a result
+    without a call is in no `results`, a call may have no result, and of two calls with one id the first counts.
+    """
     turns = [Turn()]
     for index, message in enumerate(messages):
         if message.role != "assistant":
-            turns[-1].after.append((index, message))
-        elif turns[-1].after or not turns[-1].said:
-            turns.append(Turn(said=[(index, message)]))
+            turns[-1].following.append((index, message))
+        elif turns[-1].following or not turns[-1].assistant:
+            turns.append(Turn(assistant=[(index, message)]))
         else:
-            turns[-1].said.append((index, message))
-    pairing = _Pairing(report, repair)
+            turns[-1].assistant.append((index, message))
+    pairer = _Pairer(dropped, repair)
     for turn in turns:
-        pairing.pair(turn)
+        pairer.pair(turn)
     return turns
 
 
-def _shown(call_id: str) -> str:
-    return call_id[:_LONGEST]
+def _shorten(call_id: str) -> str:
+    return call_id[:_MAX_LENGTH]
 
 
-class _Pairing:
-    def __init__(self, report: Report, repair: bool) -> None:
-        self._report = report
+class _Pairer:
+    def __init__(self, dropped: Dropped, repair: bool) -> None:
+        self._dropped = dropped
         self._repair = repair
-        self._ids: set[str] = set()
+        self._ids: set[str] = set()  # of all turns: ids must be unique in the conversation
 
     def pair(self, turn: Turn) -> None:
-        for _, message in turn.said:
+        """Fill `calls` and `results` of a turn."""
+        for _, message in turn.assistant:
             for block in message.content:
                 if block.type == "tool_use":
-                    self._call(turn, block)
-        for _, message in turn.after:
+                    self._add_call(turn, block)
+        for _, message in turn.following:
             for block in message.content:
                 if block.type == "tool_result":
-                    self._result(turn, block)
+                    self._add_result(turn, block)
         missing = [call for call in turn.calls if call not in turn.results]
         if missing:
-            self._mend(
+            self._report(
                 "tool_use",
-                f"messages.{turn.said[-1][0]}",
+                f"messages.{turn.assistant[-1][0]}",
                 "`tool_use` ids were found without `tool_result` blocks",
-                f" immediately after: {', '.join(map(_shown, missing[:_SHOWN]))}. Each `tool_use` block must have a "
-                "corresponding `tool_result` block in the next message.",
+                f" immediately after: {', '.join(map(_shorten, missing[:_MAX_SHOWN]))}. Each `tool_use` block must "
+                "have a corresponding `tool_result` block in the next message.",
             )
 
-    def _call(self, turn: Turn, block: Block) -> None:
+    def _add_call(self, turn: Turn, block: Block) -> None:
         if block.call_id in self._ids:
-            self._mend("tool_use", (turn, block), "`tool_use` ids must be unique")
+            self._report("tool_use", (turn, block), "`tool_use` ids must be unique")
         self._ids.add(block.call_id)
         turn.calls.setdefault(block.call_id, block)
 
-    def _result(self, turn: Turn, block: Block) -> None:
+    def _add_result(self, turn: Turn, block: Block) -> None:
         call = block.call_id
         if call not in turn.calls:
-            self._mend(
+            self._report(
                 "tool_result",
                 (turn, block),
                 "unexpected `tool_use_id` found in `tool_result` blocks",
-                f": {_shown(call)}. Each `tool_result` block must have a corresponding `tool_use` block in the "
+                f": {_shorten(call)}. Each `tool_result` block must have a corresponding `tool_use` block in the "
                 "previous message.",
             )
         elif call in turn.results:
-            self._mend(
+            self._report(
                 "tool_result",
                 (turn, block),
                 "each tool_use must have a single result",
-                f". Found multiple `tool_result` blocks with id: {_shown(call)}",
+                f". Found multiple `tool_result` blocks with id: {_shorten(call)}",
             )
         else:
             turn.results[call] = block
 
-    def _mend(self, kind: str, place: str | tuple[Turn, Block], complaint: str, told: str = "") -> None:
-        """`told` goes on from the complaint, for the caller: his ids are in it.  A block's place is looked for only
-        where it is told: that takes a walk through the whole turn."""
+    def _report(self, kind: str, place: str | tuple[Turn, Block], complaint: str, ids: str = "") -> None:
+        """Refuse a mismatch, or note that it is repaired.  `ids` continues the complaint, for the caller only."""
         if not self._repair:
+            # A block's path takes a walk to find, so it is looked for only here.
             where = place if isinstance(place, str) else place[0].place_of(place[1])
-            raise InvalidRequest(f"{where}: {complaint}", told=f"{where}: {complaint}{told}")
-        self._report.add("messages[].content[]." + kind)
+            raise InvalidRequest(f"{where}: {complaint}", told=f"{where}: {complaint}{ids}")
+        self._dropped.add("messages[].content[]." + kind)

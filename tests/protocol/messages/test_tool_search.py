@@ -7,47 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-
-HI = {"role": "user", "content": "hi"}
-
-
-def tool(name: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "description": f"does {name}", "input_schema": {"type": "object"}, **fields}
-
-
-def later(name: str) -> dict[str, Any]:
-    return tool(name, defer_loading=True)
-
-
-def found(call_id: str, *names: str) -> list[dict[str, Any]]:
-    """A round of `ToolSearch`."""
-    references = [{"type": "tool_reference", "tool_name": name} for name in names]
-    return [
-        {"role": "assistant", "content": [{"type": "tool_use", "id": call_id, "name": "ToolSearch", "input": {}}]},
-        {
-            "role": "user",
-            "content": [
-                {"type": "tool_result", "tool_use_id": call_id, "content": references},
-                {"type": "text", "text": "Tool loaded."},
-            ],
-        },
-    ]
-
-
-def change(kind: str, tool: Any) -> dict[str, Any]:
-    return {"role": "system", "content": [{"type": kind, "tool": tool}]}
-
-
-def reference(name: str) -> dict[str, Any]:
-    return {"type": "tool_reference", "name": name}
-
-
-def definition(name: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "tool_definition", "definition": tool(name, **fields)}
-
-
-ASIDE = {"role": "assistant", "content": [{"type": "text", "text": "x"}]}
-TOOLS = [tool("Bash"), later("Alpha"), later("Beta"), tool("ToolSearch"), later("DeferredToolPlaceholder")]
+from tests.protocol.deferred_tools import HI, TOOLS, change, definition, found, reference
 
 
 @pytest.mark.parametrize(
@@ -156,27 +116,6 @@ def test_a_name_that_nobody_declared_is_reported(translate: Any, messages: Any) 
     told = translate(tools=TOOLS, messages=[HI, *messages])
     assert [function["name"] for function in told.functions] == ["Bash", "ToolSearch"]
     assert "messages[].content[].tool_reference" in told.dropped
-
-
-def test_the_model_is_told_the_names_of_what_was_loaded(translate: Any) -> None:
-    told = translate(tools=TOOLS, messages=[HI, *found("1", "Beta", "Missing")])
-    assert told.messages[2]["content"] == "Tool now available: Beta\nTool now available: Missing"
-
-
-def test_the_model_is_told_the_schemas_too_where_the_settings_say_so(translate: Any) -> None:
-    bare = {"name": "Bare", "defer_loading": True}
-    told = translate(
-        tools=[*TOOLS, bare],
-        messages=[HI, *found("1", "Beta", "Bare", "Missing")],
-        options={"tool_references": "schemas"},
-    )
-    assert told.messages[2]["content"].split("\n") == [
-        "Tool now available: Beta",
-        '"does Beta"',
-        '{"type":"object"}',
-        "Tool now available: Bare",
-        "Tool now available: Missing",
-    ]
 
 
 def test_a_definition_that_only_anthropic_can_run_is_left_out_and_reported(translate: Any) -> None:

@@ -109,7 +109,7 @@ def nested(levels: int) -> Any:
         ({"messages": [message(TEXT, TEXT), message(*[TEXT] * 5)]}, "messages: 7 blocks;"),
         ({"system": [TEXT] * 5, "messages": [message(TEXT, TEXT)]}, "messages: 7 blocks;"),
         ({"messages": [message({**within(1), "content": [TEXT] * 6})]}, "messages: 7 blocks;"),
-        ({"messages": [message(within(5))]}, "content: blocks lie more than 4 deep in one another"),
+        ({"messages": [message(within(5))]}, "content: blocks are nested more than 4 levels deep"),
         ({"tools": [TOOL] * 4}, "tools: 4 tools; at most 3 are allowed"),
         ({"tools": [{"name": "a", "input_schema": nested(9)}]}, "nested more than 8 levels deep"),
         ({"messages": [message({"type": "tool_use", "id": "a", "name": "a", "input": nested(9)})]}, "8 levels deep"),

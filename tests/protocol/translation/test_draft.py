@@ -3,24 +3,24 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from asgi_llmgate.protocol.translation.draft import Report
+from asgi_llmgate.protocol.translation.draft import Dropped
 
 
 def test_each_name_is_reported_once_in_order_of_sight() -> None:
-    report = Report()
+    dropped = Dropped()
     for name in ("b", "a", "b"):
-        report.add(name)
-    assert report.names == ("b", "a")
+        dropped.add(name)
+    assert dropped.names == ("b", "a")
 
 
 def test_names_from_callers_are_harmless_and_few() -> None:
-    report = Report()
-    report.add('x"\n{a}' + "y" * 1000)
+    dropped = Dropped()
+    dropped.add('x"\n{a}' + "y" * 1000)
     for number in range(1000):
-        report.add(f"field{number}")
-    assert report.names[0].startswith("x___a_yy")
-    assert max(map(len, report.names)) <= 80
-    assert len(report.names) == 50
+        dropped.add(f"field{number}")
+    assert dropped.names[0].startswith("x___a_yy")
+    assert max(map(len, dropped.names)) <= 80
+    assert len(dropped.names) == 50
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_names_from_callers_are_harmless_and_few() -> None:
     ],
 )
 def test_a_name_of_the_callers_own_is_reported_if_it_is_an_identifier(word: str, name: str) -> None:
-    report = Report()
-    report.unknown("metadata.", {word: msgspec.Raw(b"1"), "known": msgspec.Raw(b"1")}, frozenset({"known"}))
-    assert report.names == (f"metadata.{name}",)
+    dropped = Dropped()
+    dropped.add_unknown("metadata.", {word: msgspec.Raw(b"1"), "known": msgspec.Raw(b"1")}, frozenset({"known"}))
+    assert dropped.names == (f"metadata.{name}",)

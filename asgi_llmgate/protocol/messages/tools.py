@@ -1,0 +1,58 @@
+"""The entries of `tools` in a Messages request.
+
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.objects import Fields
+from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
+
+Kind = Literal["function", "search", "unsupported"]
+
+
+class Tool(msgspec.Struct, frozen=True, eq=False):
+    """One tool.
+
+    `kind` is "function" for a tool with a schema that the client runs, "search" for Anthropic's tool search, and
+    "unsupported" for a tool whose schema only Anthropic knows (`web_search_*` and so on).  `deferred`: the model may
+    call it only after a search has loaded it (`tool_search`).
+    """
+
+    name: str
+    kind: Kind
+    deferred: bool
+    fields: Fields
+
+
+def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool]:
+    """The entries of `tools`; none where it is absent.  Raises InvalidRequest with the place, and StructureTooLarge."""
+    found = [] if value is None else objects.require_objects(value, "tools")
+    structure.check_size("tools", found)
+    tools = []
+    for index, fields in enumerate(found):
+        try:
+            if (schema := fields.get("input_schema")) is not None:
+                structure.check_depth(bytes(schema))
+            tools.append(read_tool(fields))
+        except InvalidRequest as wrong:
+            raise wrong.at(f"tools.{index}") from None
+    return tools
+
+
+def read_tool(fields: Fields) -> Tool:
+    """One tool from its definition.  Raises InvalidRequest for a function without a name."""
+    kind = objects.read_str(fields.get("type")) or "custom"
+    if kind.startswith("tool_search_tool"):  # ..._regex_20251119, ..._bm25_20251119
+        return Tool(kind, "search", False, fields)
+    # A type that is unknown here but brings its schema can be sent like any function.
+    if kind != "custom" and "input_schema" not in fields:
+        return Tool(objects.read_str(fields.get("name")) or kind, "unsupported", False, fields)
+    return Tool(objects.require_str(fields, "name"), "function", objects.is_true(fields.get("defer_loading")), fields)

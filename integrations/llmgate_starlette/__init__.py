@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -49,15 +49,25 @@ def from_config(config: Config, default: str | os.PathLike[str] = "llmgate.yaml"
     or `default`.
 
     What the file takes from the environment (`${NAME}`, `env:NAME`) may be in the .env file too; the environment
-    counts first, as it does for Starlette.  Raises SettingsError with the place of a mistake.
+    counts first, as it does for Starlette, and is not changed.  Raises SettingsError with the place of a mistake.
     """
     path = Path(config("LLMGATE_CONFIG", default=os.fspath(default)))
-    if path.is_file():
-        for names in _VARIABLE.findall(path.read_text("utf-8")):
-            name = names[0] or names[1]
-            if name not in os.environ and name in config.file_values:
-                os.environ[name] = config.file_values[name]
-    return Gateway.from_file(path)
+    named = {names[0] or names[1] for names in _VARIABLE.findall(path.read_text("utf-8"))} if path.is_file() else set()
+    with _in_environment({name: value for name, value in config.file_values.items() if name in named}):
+        return Gateway.from_file(path)
+
+
+@contextmanager
+def _in_environment(values: Mapping[str, str]) -> Iterator[None]:
+    # The settings are read from the environment, once, while the gateway is built.  What the .env file has is there for
+    # that time only: the environment is the host's, and programs that it starts would inherit keys from it.
+    missing = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
 
 
 def combine(*lifespans: Lifespan[Mapping[str, Any] | None] | Lifespan[None]) -> Lifespan[Mapping[str, Any]]:

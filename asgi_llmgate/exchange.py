@@ -14,6 +14,7 @@ Each field has one writer, or the few that `WRITERS` names. Tests check every as
     body                                         routing.resolve
     call                                         routing.resolve (policy.middleware removes candidates from it)
     variables                                    rule_variables, for whichever layer needs them first
+    further_variables                            gateway; policy.middleware and limits.middleware, if given some
     identity, token                              auth.middleware; upstream.call drops the token
     decision, permits                            policy.middleware
     target, attempts, dropped, usage, answer,    upstream.call, endpoints.passthrough
@@ -256,7 +257,7 @@ class _Untraced:
 UNTRACED: Tracing = _Untraced()
 
 
-@dataclass(slots=True, repr=False, eq=False)
+@dataclass(slots=True, weakref_slot=True, repr=False, eq=False)
 class Exchange:
     """See the module's table. Times are `time.monotonic()` seconds, `started_at` is Unix seconds.
 
@@ -277,6 +278,7 @@ class Exchange:
     route: RouteMatch | None = None
     body: Body | None = None
     variables: RuleVariables | None = None
+    further_variables: Mapping[str, Callable[[Exchange, Scope], Any]] = field(default_factory=lambda: _NOTHING)
 
     identity: Identity = ANONYMOUS
     token: Secret | None = None
@@ -392,6 +394,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "body": ("routing.resolve",),
         "call": ("routing.resolve",),
         "variables": ("rule_variables",),
+        "further_variables": ("gateway", "policy.middleware", "limits.middleware"),
         "identity": ("auth.middleware",),
         "token": ("auth.middleware", "upstream.call"),
         **dict.fromkeys(("decision", "permits"), ("policy.middleware",)),

@@ -28,14 +28,13 @@ from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.routing.resolve import ResolveMiddleware
 from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
-from asgi_llmgate.rule_variables import LIST_CLAIMS
+from asgi_llmgate.rule_variables import LIST_CLAIMS, NO_VARIABLES, Variable
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import UsageMiddleware
 
 if TYPE_CHECKING:
     from asgi_llmgate.auth import Session
     from asgi_llmgate.config.schema import Settings
-    from asgi_llmgate.rule_variables import Variable
     from asgi_llmgate.usage import Sink
 
 # Half of all modules, and a third of a second.  A process that only builds a gateway (a management command, a check of
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 _NEEDED_BY_THE_FIRST_REQUEST = ("asgi_llmgate.net.errors", "joserfc.jwt")  # httpx and aiohttp; cryptography
 
 _NO_BACKENDS: Mapping[str, Backend] = MappingProxyType({})
-_NO_VARIABLES: Mapping[str, Variable] = MappingProxyType({})
 
 
 class Gateway:
@@ -100,7 +98,7 @@ class Gateway:
         routes: Routes = ROUTES,
         client: HTTPClient | None = None,
         list_claims: Sequence[str] = LIST_CLAIMS,
-        variables: Mapping[str, Variable] = _NO_VARIABLES,
+        variables: Mapping[str, Variable] = NO_VARIABLES,
         sinks: Iterable[Sink] = (),
         draining: Draining | None = None,
         resolve: Layer = ResolveMiddleware,
@@ -151,7 +149,7 @@ class Gateway:
                 built.append(shared.build(path, optional, built[-1]))
         self._health = (*health, *_methods(sinks, "health"))
         document = None if metadata is None else lambda scope: metadata
-        self._snapshot = Snapshot(Front(built[-1], health=self.health, metadata=document), routes)
+        self._snapshot = Snapshot(Front(built[-1], health=self.health, metadata=document), routes, variables)
         self._closing: tuple[Close, ...] = (
             *_methods(reversed(built), "aclose"),
             *([] if own_client is None else [own_client.aclose]),
@@ -167,7 +165,7 @@ class Gateway:
         folder: str | os.PathLike[str] = ".",
         sinks: Iterable[Sink] = (),
         middleware: Sequence[Layer] = (),
-        variables: Mapping[str, Variable] = _NO_VARIABLES,
+        variables: Mapping[str, Variable] = NO_VARIABLES,
         session: Session | None = None,
         closing: Iterable[Close] = (),
     ) -> Gateway:
@@ -201,6 +199,7 @@ class Gateway:
         snapshot = self._snapshot  # once: a request ends under the settings that it began under
         if scope["type"] == "http":
             scope, exchange = Exchange.child(scope)
+            exchange.further_variables = snapshot.variables
             route_of(exchange, scope, snapshot.routes)
         with self._draining.request():
             await snapshot.app(scope, receive, send)
@@ -250,10 +249,11 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is made from settings and never changes: the layers around the endpoints, and the routes."""
+    """What is made from settings and never changes: the layers around the endpoints, routes, further variables."""
 
     app: ASGIApp
     routes: Routes
+    variables: Mapping[str, Variable]
 
 
 class _Shared:

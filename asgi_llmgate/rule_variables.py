@@ -9,12 +9,16 @@
                inputTokensEstimate, sessionId, agentId, requestClass; and who may answer: model, provider, backend
     env        variables of the environment that the settings allow
 
+A gateway may have further ones, each a function of the host's (`variables=`).
+
 Credentials are not among the headers: no rule needs them, and what a rule sees an `explain` prints.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -22,10 +26,14 @@ from typing import Any, NamedTuple, Protocol
 from asgi_llmgate._types import Scope
 from asgi_llmgate.asgi import local_path
 from asgi_llmgate.cel import EvaluationError, Fields, Timestamp
+from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import KEY, Call, Exchange, Identity, Target
 
 Variable = Callable[[Exchange, Scope], Any]
-"""The value of a further rule variable for one request: what JSON can hold."""
+"""The value of a further rule variable for one request: what JSON can hold.
+
+Called when a rule first reads the variable.  If it raises, the rule cannot be evaluated, and denies.
+"""
 
 LIST_CLAIMS = ("groups", "roles")
 """Claims that are lists by meaning; identity providers send a lone member as a string."""
@@ -33,6 +41,8 @@ LIST_CLAIMS = ("groups", "roles")
 CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
 NO_ENV: Mapping[str, str] = MappingProxyType({})
+
+NO_VARIABLES: Mapping[str, Variable] = MappingProxyType({})
 
 _SCOPES = ("scope", "scp")
 
@@ -80,10 +90,13 @@ def reads_call(*expressions: Reading) -> bool:
     return any(name.partition(".")[0] == "llm" for expression in expressions for name in expression.references)
 
 
-def fields_of(env: Iterable[str] = (), *, candidate: bool = True) -> Fields:
-    """The variables with their fields, for `cel.compile_rule`.  Without `candidate`: before a target is chosen."""
+def fields_of(env: Iterable[str] = (), *, candidate: bool = True, further: Iterable[str] = ()) -> Fields:
+    """The variables with their fields, for `cel.compile_rule`.  Without `candidate`: before a target is chosen.
+
+    `further` are the names of the host's own variables.  Raises SettingsError for one that cannot be used.
+    """
     llm = [*_ASKED, *_CANDIDATE] if candidate else [*_ASKED]
-    return {
+    fields: dict[str, Mapping[str, Any] | None] = {
         "jwt": None,
         "identity": dict.fromkeys(("subject", "issuer", "provider")),
         "request": dict.fromkeys(_REQUEST),
@@ -91,6 +104,22 @@ def fields_of(env: Iterable[str] = (), *, candidate: bool = True) -> Fields:
         "llm": dict.fromkeys(llm),
         "env": dict.fromkeys(env),
     }
+    for name in further:
+        if name in fields:
+            raise SettingsError("this is a variable of the gateway's own", path=f"variables.{name}")
+        if not _NAME.fullmatch(name) or name in _RESERVED:
+            hint = "letters, digits and underscores, and no reserved word of CEL"
+            raise SettingsError("not a name that CEL can read", path=f"variables.{name}", hint=hint)
+        fields[name] = None
+    return fields
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = frozenset(
+    {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"}
+    | {"let", "loop", "package", "namespace", "return", "var", "void", "while"}
+)
+"""https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax"""
 
 
 class _Computed(dict[str, Any]):
@@ -165,7 +194,7 @@ class RuleVariables(_Computed):
     environment.
     """
 
-    __slots__ = ("_call", "_env", "_identity", "_list_claims", "_parts", "_shared")
+    __slots__ = ("_call", "_env", "_exchange", "_identity", "_list_claims", "_parts", "_shared")
 
     def __init__(
         self,
@@ -177,6 +206,8 @@ class RuleVariables(_Computed):
         self._call, self._identity = exchange.call, exchange.identity
         self._list_claims, self._env = list_claims, env
         self._shared = exchange.variables
+        # For further variables alone.  A strong reference would be a cycle, see _RequestParts.
+        self._exchange = weakref.ref(exchange)
         without_exchange = dict(scope)
         without_exchange.pop(KEY, None)
         self._parts = _RequestParts(
@@ -201,7 +232,10 @@ class RuleVariables(_Computed):
                 return {"address": self._parts.client}
             case "env":
                 return self._env
-        raise KeyError(name)
+        exchange = self._exchange()
+        if exchange is None or name not in exchange.further_variables:
+            raise KeyError(name)
+        return exchange.further_variables[name](exchange, self._parts.scope)
 
     def has_claims_of(self, identity: Identity, list_claims: Sequence[str]) -> bool:
         """Whether `jwt` here is what it would be for this caller, with these claims as lists."""
@@ -216,6 +250,7 @@ class RuleVariables(_Computed):
         variables.update(self)
         variables._call, variables._identity, variables._parts = self._call, self._identity, self._parts
         variables._list_claims, variables._env, variables._shared = self._list_claims, self._env, self._shared
+        variables._exchange = self._exchange
         variables["llm"] = _LLM(self._call, target, name)
         return variables
 

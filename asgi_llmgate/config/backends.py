@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -70,10 +70,10 @@ def make_backend(
         )
 
 
-def model_row(row: shape.Model, path: str) -> ModelRow:
+def model_row(row: shape.Model, path: str, variables: Iterable[str] = ()) -> ModelRow:
     """A row of `models`, which stands at `path`.  Raises SettingsError."""
     with error_path(f"{path}.when"):
-        when = None if row.when is None else condition(row.when)
+        when = None if row.when is None else condition(row.when, variables)
     given = (row.prices,) if isinstance(row.prices, shape.Prices) else row.prices
     return ModelRow(
         match=row.match,

@@ -17,12 +17,12 @@ from asgi_llmgate.config.checks import inside
 from asgi_llmgate.config.open_files import check_descriptors
 from asgi_llmgate.config.policy import limits_layer, policy_layer
 from asgi_llmgate.config.server import resolve_layer
-from asgi_llmgate.config.usage import make_ledger, usage_layer
+from asgi_llmgate.config.usage import make_ledger, make_sinks, usage_layer
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.routes import Routes
-from asgi_llmgate.rule_variables import Variable
+from asgi_llmgate.rule_variables import NO_VARIABLES, Variable
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import AccessLog, Sink
 
@@ -53,7 +53,7 @@ def make_parts(
     folder: Path,
     *,
     sinks: Iterable[Sink] = (),
-    variables: Mapping[str, Variable] | None = None,
+    variables: Mapping[str, Variable] = NO_VARIABLES,
     session: Session | None = None,
 ) -> Parts:
     """What the settings describe, with what a host adds to it; relative paths are relative to `folder`.
@@ -66,13 +66,14 @@ def make_parts(
     backends = {
         name: make_backend(name, backend, settings, client, folder) for name, backend in settings.backends.items()
     }
-    rows = [model_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
+    rows = [model_row(row, f"models[{index}]", variables) for index, row in enumerate(settings.models)]
     models = ModelTable(rows, {name: backend.provider for name, backend in backends.items()})
     routes = make_routes(settings.routes, backends)
     providers = token_providers(settings, folder)
-    log = AccessLog(settings.usage.access_log.format, inside(folder, settings.usage.access_log.file))
+    log = _access_log(settings.usage.access_log, folder)
+    own_sinks = make_sinks(settings.usage.sinks)
     ledgers = [] if settings.usage.ledger is None else [make_ledger(settings.usage.ledger, folder)]
-    usage, telemetry = usage_layer(settings, models)
+    usage, telemetry = usage_layer(settings, models, variables)
     endpoints = partial(
         TranslationApp,
         ping_interval=settings.translation.ping_interval,
@@ -86,7 +87,7 @@ def make_parts(
         routes=routes,
         client=client,
         list_claims=settings.policy.list_claims,
-        sinks=[log, *ledgers, *sinks, *telemetry],
+        sinks=[log, *ledgers, *own_sinks, *sinks, *telemetry],
         draining=Draining(after=settings.server.drain.after, signal=settings.server.drain.signal),
         resolve=resolve_layer(settings.server),
         auth=auth_layer(settings.auth, providers, session),
@@ -96,5 +97,9 @@ def make_parts(
         endpoints=endpoints,
         metadata=metadata(settings.auth, providers),
         health=(),
-        closing=[client.aclose, log.close],
+        closing=[client.aclose],
     )
+
+
+def _access_log(described: shape.AccessLogSettings, folder: Path) -> AccessLog:
+    return AccessLog(described.format, inside(folder, described.file), stdout=described.stdout)

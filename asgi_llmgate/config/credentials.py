@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pkgutil
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from asgi_llmgate.config import schema as shape
+from asgi_llmgate.config.callables import load_callable
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
 from asgi_llmgate.net.secrets import FileSecret, StaticSecret
@@ -26,7 +25,7 @@ def credential(spec: str | shape.ApiKey | None, http: HTTPClient, folder: Path) 
     if sum(way is not None for way in (spec.callable, spec.client_credentials, spec.token_exchange)) != 1:
         raise SettingsError("one of callable, client_credentials, token_exchange")
     if spec.callable is not None:
-        return CallableSource(_function(spec.callable))
+        return CallableSource(load_callable(spec.callable))
     way = "client_credentials" if spec.client_credentials is not None else "token_exchange"
     described = spec.client_credentials or spec.token_exchange
     assert described is not None
@@ -51,15 +50,3 @@ def secret(spec: str, folder: Path, path: str = "", *, in_header: bool = False) 
     """The secret that `env:NAME` or `file:PATH` names, the path relative to `folder`.  Raises SettingsError."""
     kind, _, name = spec.partition(":")
     return parse_secret(f"file:{folder / name}" if kind == "file" else spec, path=path, in_header=in_header)
-
-
-def _function(name: str) -> Any:
-    try:
-        function = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(
-            f"{name!r} cannot be imported: {error}", path="callable", hint="package.module:function"
-        ) from None
-    if not callable(function):
-        raise SettingsError(f"{name!r} is no function", path="callable")
-    return function

@@ -234,8 +234,17 @@ class Limit(_Section, frozen=True):
 
 
 class AccessLogSettings(_Section, frozen=True):
+    """The access log.  `stdout`: lines for which logging has no handler go to standard output."""
+
     format: Literal["json", "logfmt"] = "json"
     file: str | None = None
+    stdout: bool = True
+
+
+class SinkSettings(_Section, frozen=True):
+    """A sink of the host's own.  `callable`, as `package.module:name`, makes it; it gets no arguments."""
+
+    callable: str
 
 
 class Otel(_Section, frozen=True):
@@ -267,6 +276,7 @@ class Usage(_Section, frozen=True):
     otel: bool | Otel = False
     prometheus: bool | PrometheusSettings = False
     ledger: LedgerSettings | None = None
+    sinks: tuple[SinkSettings, ...] = ()
     prices: Literal["genai-prices"] | None = None
 
 

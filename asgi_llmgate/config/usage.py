@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.config import schema as shape
+from asgi_llmgate.config.callables import load_callable
 from asgi_llmgate.config.checks import extra, require_writable
 from asgi_llmgate.config.errors import error_path
+from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.policy import field
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.routes import Routes
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Ledger
 
 
-def usage_layer(settings: shape.Settings, models: ModelTable) -> tuple[Layer, list[Sink]]:
+def usage_layer(
+    settings: shape.Settings, models: ModelTable, variables: Iterable[str] = ()
+) -> tuple[Layer, list[Sink]]:
     """What writes usage records, and the sinks of metrics and spans.  Raises SettingsError."""
     sinks: list[Sink] = []
-    usage, fields = settings.usage, _fields(settings.usage.fields, settings.policy.list_claims)
+    usage, fields = settings.usage, _fields(settings.usage.fields, settings.policy.list_claims, variables)
     bounds: dict[str, Any] = {"models": models.models(), "fields": fields}
     options: dict[str, Any] = {"fields": fields, "cost": _costs(settings)}
     if usage.prometheus:
@@ -53,11 +57,11 @@ def usage_layer(settings: shape.Settings, models: ModelTable) -> tuple[Layer, li
     return in_a_span, sinks
 
 
-def _fields(fields: Mapping[str, str], list_claims: Sequence[str]) -> Mapping[str, Field]:
+def _fields(fields: Mapping[str, str], list_claims: Sequence[str], variables: Iterable[str]) -> Mapping[str, Field]:
     made = {}
     for name, text in fields.items():
         with error_path(f"usage.fields.{name}"):
-            made[name] = field(text, list_claims)
+            made[name] = field(text, list_claims, variables)
     return made
 
 
@@ -67,6 +71,22 @@ def _costs(settings: shape.Settings) -> Cost | None:
         with error_path("usage.prices"):
             return Costs(genai_prices())
     return Costs() if any(row.prices for row in settings.models) else None
+
+
+def make_sinks(described: Iterable[shape.SinkSettings]) -> list[Sink]:
+    """The sinks of the host's own that settings name.  Raises SettingsError."""
+    sinks = []
+    for index, each in enumerate(described):
+        with error_path(f"usage.sinks[{index}]"):
+            sink = load_callable(each.callable)()
+            if not callable(getattr(sink, "emit", None)):
+                raise SettingsError(
+                    f"{each.callable} made a {type(sink).__name__}, which has no method emit",
+                    path="callable",
+                    hint="name a class, or a function that returns a sink",
+                )
+            sinks.append(sink)
+    return sinks
 
 
 def make_ledger(settings: shape.LedgerSettings, folder: Path) -> Ledger:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,12 +16,20 @@ from typing import Any
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
-from asgi_llmgate.cel import CompileError, EvaluationError, Expression, compile_rule
+from asgi_llmgate.cel import CompileError, EvaluationError, Expression, Fields, compile_rule
 from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.limits.rates import Rate
 from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
-from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, fields_of, reads_call, variables_of
+from asgi_llmgate.rule_variables import (
+    LIST_CLAIMS,
+    NO_VARIABLES,
+    RuleVariables,
+    Variable,
+    fields_of,
+    reads_call,
+    variables_of,
+)
 
 log = logging.getLogger("llmgate")
 
@@ -55,8 +63,8 @@ class LimitMiddleware:
     """Answers 429 with a `retry-after` that is true: who waits so long, and is alone, gets in.
 
     Counts in `store`, by default in the memory of this worker process.  Answers, refusals and others, carry
-    `anthropic-ratelimit-requests-limit`, `-remaining` and `-reset` of the rate that has least left.  `list_claims` as
-    in PolicyMiddleware.  Raises SettingsError (`limits[0].requests`).
+    `anthropic-ratelimit-requests-limit`, `-remaining` and `-reset` of the rate that has least left.  `list_claims` and
+    `variables` as in PolicyMiddleware.  Raises SettingsError (`limits[0].requests`).
     """
 
     def __init__(
@@ -66,9 +74,14 @@ class LimitMiddleware:
         limits: Sequence[Limit],
         store: Store | None = None,
         list_claims: Sequence[str] = LIST_CLAIMS,
+        variables: Mapping[str, Variable] = NO_VARIABLES,
     ) -> None:
         self.app = app
-        self._limits = [part for index, limit in enumerate(limits) for part in _compiled(limit, f"limits[{index}]")]
+        self._variables = variables
+        fields = fields_of(further=variables)
+        self._limits = [
+            part for index, limit in enumerate(limits) for part in _compiled(limit, fields, f"limits[{index}]")
+        ]
         names = [limit.name for limit in limits]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -110,6 +123,8 @@ class LimitMiddleware:
             self._store.release(claims)
 
     def _claims(self, limits: Sequence[_Compiled], scope: Scope, exchange: Exchange) -> list[Claim]:
+        if self._variables:
+            exchange.further_variables = self._variables
         variables = variables_of(scope, exchange, self._list_claims)
         if exchange.call is not None and exchange.call.candidates:
             variables = variables.about(exchange.call.candidates[0])
@@ -117,7 +132,7 @@ class LimitMiddleware:
         return [claim for claim in found if claim is not None]
 
 
-def _compiled(limit: Limit, path: str) -> Iterator[_Compiled]:
+def _compiled(limit: Limit, fields: Fields, path: str) -> Iterator[_Compiled]:
     """The limit's slots and its rate, each by itself."""
     for name in ("tokens", "cost_usd"):
         if getattr(limit, name) is not None:
@@ -129,8 +144,8 @@ def _compiled(limit: Limit, path: str) -> Iterator[_Compiled]:
     if limit.concurrency is not None and limit.concurrency < 1:
         raise SettingsError("at least 1", path=f"{path}.concurrency")
     rate = None if limit.requests is None else _rate(limit.requests, f"{path}.requests")
-    key = _compile(limit.key, f"{path}.key")
-    when = None if limit.when is None else _compile(limit.when, f"{path}.when")
+    key = _compile(limit.key, fields, f"{path}.key")
+    when = None if limit.when is None else _compile(limit.when, fields, f"{path}.when")
     if limit.concurrency is not None:
         yield _Compiled(limit.name, key, when, concurrency=limit.concurrency)
     if rate is not None:
@@ -189,9 +204,9 @@ def _rate(text: str, path: str) -> Rate:
         raise SettingsError(str(error), path=path, hint="such as 60/minute") from None
 
 
-def _compile(source: str, path: str) -> Expression:
+def _compile(source: str, fields: Fields, path: str) -> Expression:
     try:
-        return compile_rule(source, variables=fields_of())
+        return compile_rule(source, variables=fields)
     except CompileError as error:
         raise SettingsError(error.message, path=path) from None
 

@@ -38,8 +38,9 @@ class Policy:
         default: Literal["deny", "allow"] = "deny",
         engine: Engine = "strict",
         env: Iterable[str] = (),
+        variables: Iterable[str] = (),
     ) -> None:
-        fields = fields_of(env)
+        fields = fields_of(env, further=variables)
         self.rules = [_compile(rule, fields, engine) for rule in read_rules(rules)]
         enforced = [rule for rule in self.rules if rule.rule.mode == "enforce"]
         if not enforced and default != "allow":

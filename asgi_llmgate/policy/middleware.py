@@ -17,7 +17,7 @@ from asgi_llmgate.policy.compiled_rules import Denial, RulesResult
 from asgi_llmgate.policy.denied_subjects import DeniedSubjects
 from asgi_llmgate.policy.evaluation import Engine, Policy
 from asgi_llmgate.policy.rules import Rule
-from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, read_env, variables_of
+from asgi_llmgate.rule_variables import LIST_CLAIMS, NO_VARIABLES, RuleVariables, Variable, read_env, variables_of
 
 log = logging.getLogger("llmgate")
 
@@ -43,6 +43,7 @@ class PolicyMiddleware:
     denied_model_status  400: that status instead of 403 for a denied model, if the caller may use others; some clients
                          log out on a 403
     env                  names of environment variables that rules may read
+    variables            further variables for rules: name -> function of (exchange, scope)
     now                  monotonic seconds
 
     Raises SettingsError for rules that cannot be compiled, and without rules unless `default` is `allow`.
@@ -59,13 +60,15 @@ class PolicyMiddleware:
         list_claims: Sequence[str] = LIST_CLAIMS,
         denied_model_status: Literal[403, 400] = 403,
         env: Iterable[str] = (),
+        variables: Mapping[str, Variable] = NO_VARIABLES,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(list_claims, str):
             raise SettingsError("a list of names is expected", path="list_claims")
         self.app = app
         self._env = read_env(env := tuple(env))
-        self.policy = Policy(rules, default=default, engine=engine, env=env)
+        self.policy = Policy(rules, default=default, engine=engine, env=env, variables=variables)
+        self._variables = variables
         self._denied = None if deny_subjects is None else DeniedSubjects(deny_subjects, now=now)
         self._list_claims = tuple(list_claims)
         self._denied_model = ModelDenied if denied_model_status == 400 else NotAuthorized
@@ -103,6 +106,8 @@ class PolicyMiddleware:
 
     def variables(self, scope: Scope, exchange: Exchange) -> RuleVariables:
         """The variables that the rules read."""
+        if self._variables:
+            exchange.further_variables = self._variables
         return variables_of(scope, exchange, self._list_claims, self._env)
 
     def decide_before_body(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:

@@ -82,6 +82,10 @@ class AccessLog:
             failing = self._stdout.failing
         return Health(limping=("access log",) if failing else ())
 
+    async def aclose(self) -> None:
+        """`close`, for a gateway that closes its sinks."""
+        self.close()
+
     def close(self) -> None:
         """Close the file, if there is one.  A later record opens it again."""
         if self._file is not None:

@@ -76,9 +76,9 @@ MISTAKES = [
     (
         settings({"callable": "no_such_module:key"}),
         "backends.o.api_key.callable: 'no_such_module:key' cannot be imported: No module named 'no_such_module' "
-        "(package.module:function)",
+        "(package.module:name)",
     ),
-    (settings({"callable": "os:name"}), "backends.o.api_key.callable: 'os:name' is no function"),
+    (settings({"callable": "os:name"}), "backends.o.api_key.callable: 'os:name' is not a function or a class"),
     (settings("hunter2"), "backends.o.api_key: a secret is named, not written here (env:NAME or file:PATH)"),
     (
         introspecting({**INTROSPECTION, "url": "http://idp.test/introspect"}),

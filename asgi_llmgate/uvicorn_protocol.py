@@ -1,13 +1,14 @@
-"""What the gateway's own ways of being served add to uvicorn: bounds for heads, and for clients that do not read.
+"""uvicorn's HTTP protocol with limits for request heads, and for clients that do not read.
 
-A request's path and headers come before any app knows of it, so nobody's token is asked for, and uvicorn with httptools
-takes them of any size and at any pace (h11 has a limit).  Over HEAD_LIMIT they are answered with 431 (RFC 6585
-section 5), after HEAD_SECONDS with 408.
+`llmgate serve` and workers.py use it.
 
-An app can give up on a client that has stopped reading, and its server then closes the connection.  But a connection
-that is closed first sends what it has taken, to a client that does not read, and so stays open as long as that one
-likes: with its descriptor and its buffer, and with a server that waits for it when it is to stop.  ASGI has no message
-to cut it, so the server's protocol does.
+Heads: uvicorn with httptools accepts a path and headers of any size and at any speed, before any app or any token check
+runs (h11 has a limit of its own).  Here a head over HEAD_LIMIT is a 431 (RFC 6585 section 5), one that takes longer
+than HEAD_SECONDS a 408.
+
+Clients that do not read: when a server closes a connection, the transport first sends what is in its buffer.  A client
+that does not read keeps such a connection open, with its file descriptor and its buffer, and makes a server wait that
+is to stop.  ASGI has no message to abort a connection, so this protocol aborts it after CLOSE_SECONDS.
 """
 
 from __future__ import annotations
@@ -20,23 +21,24 @@ try:
 except ImportError:
     raise ImportError("serving needs uvicorn: pip install 'asgi-llmgate[serve]'") from None
 
-GIVE_UP = 60.0
-"""Seconds that a connection which is to be closed may take to send what is left."""
+CLOSE_SECONDS = 60.0
+"""Seconds after which a connection that is being closed is aborted."""
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of a request's path and headers: tokens with many groups have up to 32 KiB.  h11 takes 16 KiB by default."""
+"""Bytes of a request's path and headers.  Tokens with many groups have up to 32 KiB.  h11 accepts 16 KiB by default."""
 
 HEADERS_LIMIT = 200
+"""Number of headers."""
 
 HEAD_SECONDS = 20.0
-"""From the connection, or the first byte of a further request on it, to the end of the headers."""
+"""Seconds from the connection, or the first byte of a further request on it, to the end of the headers."""
 
 PROTOCOL = f"{__name__}:Protocol"
-"""For uvicorn's `http` option."""
+"""The value for uvicorn's option `http`."""
 
 
 class Closable:
-    """A transport whose `close` becomes an `abort` after `seconds`, if by then not everything was read."""
+    """A transport that is aborted `seconds` after `close`, if the client has not read everything by then."""
 
     def __init__(self, transport: Any, seconds: float) -> None:
         self._transport = transport
@@ -46,8 +48,8 @@ class Closable:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Without the RuntimeError that uvloop raises for a closed transport, where asyncio says nothing
-        (https://github.com/MagicStack/uvloop/issues/685)."""
+        # uvloop raises RuntimeError for a closed transport, asyncio ignores the data:
+        # https://github.com/MagicStack/uvloop/issues/685
         if not self._transport.is_closing():
             self._transport.write(data)
 
@@ -58,16 +60,16 @@ class Closable:
 
 
 class _Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's HTTP protocol on a transport that is cut in the end."""
+    """uvicorn's HTTP protocol on a Closable transport."""
 
-    give_up = GIVE_UP
+    close_seconds = CLOSE_SECONDS
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(Closable(transport, self.give_up))
+        super().connection_made(Closable(transport, self.close_seconds))
 
 
-class _BoundedHead(_Connection):
-    """uvicorn's protocol with httptools' parser, which takes a head of any size, for as long as it may last."""
+class _LimitedHeadConnection(_Connection):
+    """The same with limits for the head, for httptools' parser, which has none."""
 
     head_limit = HEAD_LIMIT
     headers_limit = HEADERS_LIMIT
@@ -76,7 +78,7 @@ class _BoundedHead(_Connection):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._head = self._headers = self._unread = self._begun = 0
-        self._refusal = b""
+        self._error_response = b""
         self._timer: asyncio.TimerHandle | None = None
         self._wait_for_head()
 
@@ -88,11 +90,11 @@ class _BoundedHead(_Connection):
         self._begins = False
         self._unread += len(data)
         super().data_received(data)
-        # The parser keeps a header, or a trailer, until it has ended, and tells nobody.  In the piece in which a head
-        # begins stands what came before it, too, such as other requests.
+        # The parser keeps a header, or a trailer, until its end, and calls nothing meanwhile; so the bytes are counted
+        # here as well.  Not those of a chunk in which a head begins: it may also contain the end of the request before.
         self._begun = self._begun + len(data) if self._timer is not None and not self._begins else 0
         if max(self._begun, self._unread) > self.head_limit and not self.transport.is_closing():
-            self._refusal = _TOO_LARGE
+            self._error_response = _TOO_LARGE
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
@@ -125,47 +127,50 @@ class _BoundedHead(_Connection):
     def send_400_response(self, msg: str) -> None:
         self._end_of_head()
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.abort()  # it would stand in the middle of another answer
-        elif not self._refusal:
+            self.transport.abort()  # a 4xx would be sent in the middle of another response
+        elif not self._error_response:
             super().send_400_response(msg)
         elif not self.transport.is_closing():
-            self.transport.write(self._refusal)
+            self.transport.write(self._error_response)
             self.transport.close()
 
     def _count(self, size: int) -> None:
-        """Raises ValueError, which the parser hands on to `data_received`, and that to `send_400_response`."""
+        """Raises ValueError when the head is too large; the parser passes it on, and uvicorn sends a 4xx response."""
         self._unread = 0
         self._head += size
         if self._head > self.head_limit or self._headers > self.headers_limit:
-            self._refusal = _TOO_LARGE
+            self._error_response = _TOO_LARGE
             raise ValueError("the head is too large")
 
     def _wait_for_head(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.head_seconds, self._give_head_up)
+            self._timer = asyncio.get_running_loop().call_later(self.head_seconds, self._head_timed_out)
 
     def _end_of_head(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give_head_up(self) -> None:
+    def _head_timed_out(self) -> None:
         self._timer = None
-        if self.cycle is not None and not self.cycle.response_complete:  # the head of the next request can wait
+        if self.cycle is not None and not self.cycle.response_complete:
+            # A response is still being sent; the next request on this connection may be late.
             self._wait_for_head()
         else:
-            self._refusal = _TOO_SLOW
+            self._error_response = _TOO_SLOW
             self.send_400_response("")
 
 
-Protocol = _BoundedHead if hasattr(AutoHTTPProtocol, "on_url") else _Connection
-"""httptools' parser; h11's, which has a limit of its own, where there is none."""
+Protocol = _LimitedHeadConnection if hasattr(AutoHTTPProtocol, "on_url") else _Connection
+"""With limits for httptools; h11, which uvicorn uses without httptools, has limits of its own."""
 
 
-def _refusal(status: bytes, text: bytes) -> bytes:
+def _plain_response(status: bytes, text: bytes) -> bytes:
     head = b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
     return head % (status, len(text)) + text
 
 
-_TOO_LARGE = _refusal(b"431 Request Header Fields Too Large", b"the path and the headers are too long, or too many")
-_TOO_SLOW = _refusal(b"408 Request Timeout", b"the headers did not come in time")
+_TOO_LARGE = _plain_response(
+    b"431 Request Header Fields Too Large", b"the path and the headers are too long, or too many"
+)
+_TOO_SLOW = _plain_response(b"408 Request Timeout", b"the headers did not come in time")

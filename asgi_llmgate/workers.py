@@ -1,11 +1,12 @@
-"""A worker for gunicorn that ends open streams before gunicorn kills it.
+"""A gunicorn worker that ends open streams before gunicorn kills it.
 
     gunicorn site.asgi:application -k asgi_llmgate.workers.UvicornWorker --graceful-timeout 120
 
-gunicorn gives a worker `graceful_timeout` seconds after SIGTERM and then kills it, which nothing in the worker sees.
-uvicorn's own worker waits for its streams without an end.  This one stops waiting a little earlier than gunicorn: the
-requests that are still open are cancelled, and a gateway among them says so to its clients and writes its records.
-Connections that are closed and whose clients do not read the rest are cut after a while: see servers.py.
+gunicorn sends a worker SIGTERM, waits `graceful_timeout` seconds, and then kills it with SIGKILL.  uvicorn's own worker
+waits for its streams without a limit, and so is killed.  This one cancels the requests that are still open a little
+earlier: the gateway then sends its clients an error and writes its usage records.
+
+It uses the protocol of uvicorn_protocol.py, which limits request heads and aborts connections that are not read.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ except ImportError:
 from asgi_llmgate.uvicorn_protocol import PROTOCOL
 
 MARGIN = 3
-"""Seconds between the cancelling and the kill."""
+"""Seconds between the cancellation and the SIGKILL."""
 
 
 class UvicornWorker(uvicorn_worker.UvicornWorker):
-    """uvicorn's worker with `timeout_graceful_shutdown`: `graceful_timeout` less MARGIN, one second at least."""
+    """uvicorn's worker, with `graceful_timeout` less MARGIN (at least one second) as `timeout_graceful_shutdown`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

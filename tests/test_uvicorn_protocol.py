@@ -192,7 +192,7 @@ def test_a_client_that_does_not_read_is_given_up_with_its_connection(
     records = Kept()
 
     class Watched(Protocol):
-        give_up = 0.05
+        close_seconds = 0.05
 
         def connection_lost(self, error: Exception | None) -> None:
             super().connection_lost(error)

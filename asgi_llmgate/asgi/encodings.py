@@ -1,9 +1,10 @@
-"""The content-encodings of a request body (RFC 9110 section 8.4), undone piece by piece.
+"""Decompresses a request body by its content-encoding (RFC 9110 section 8.4), piece by piece.
 
-A body from a stranger may be a bomb, and 32 MiB of text take a third of a second in brotli.  So each library gets a
-little of the body at a time and gives no more than a little: whoever takes the pieces can count them, and do something
-else in between.  gzip and deflate are always there; br and zstd only where the library is installed (brotli from 1.2;
-zstd is in Python from 3.14).
+A body may be a decompression bomb, and 32 MiB of text take a third of a second in brotli.  So each library gets a small
+part of the body at a time and returns a small piece: the caller can count the bytes and let other tasks run.
+
+gzip and deflate are always supported; br and zstd if the library is installed (brotli from 1.2; zstd is a part of
+Python from 3.14).
 """
 
 from __future__ import annotations
@@ -17,109 +18,115 @@ from typing import Any
 from asgi_llmgate.errors import InvalidRequest
 
 Decode = Callable[[bytes], Iterator[bytes]]
-"""The decoded body in pieces of at most about PIECE bytes.  Raises InvalidRequest for what is no such encoding, and if
-the body is not exactly one whole piece of encoded data: who reads on after its end, and who does not, would see
-different bodies."""
+"""Yields the decompressed body in pieces of about PIECE bytes at most.
+
+Raises InvalidRequest for data that is not valid, and unless the body is exactly one compressed stream.
+"""
+# After the end of the stream some readers go on and others stop, so they would see different bodies.
 
 PIECE = 2**16
+"""Bytes of output at a time."""
 
-_BITE = 2**15
-"""Bytes of the encoded body that a library gets at a time."""
+_INPUT_SIZE = 2**15
+"""Bytes of input that a library gets at a time."""
 
 _Pieces = Iterator[bytes]
-_Inflate = Callable[[Iterator[bytes]], _Pieces]
-"""Gives pieces and, after its data has ended, stops; EOFError if that is not where the bites end."""
+_Decompress = Callable[[Iterator[bytes]], _Pieces]
+"""Yields the output for parts of the input.  Raises EOFError unless the compressed data ends where the input ends."""
 
 
 def decoder_for(encoding: str) -> Decode | None:
-    """How to undo a `content-encoding`; None where there is nothing to undo.  Raises InvalidRequest for an unknown
-    one."""
+    """The function that decompresses a `content-encoding`; None for `identity`.
+
+    Raises InvalidRequest for an encoding that is not supported.
+    """
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return None
-    inflate = _INFLATERS.get(name)
-    if inflate is None:
-        known = ", ".join(_INFLATERS)
-        raise InvalidRequest(f"content-encoding {name[:40]!r} is not supported here; send one of: {known}, identity")
+    decompress = _DECOMPRESSORS.get(name)
+    if decompress is None:
+        known = ", ".join(_DECOMPRESSORS)
+        raise InvalidRequest(f"content-encoding {name[:40]!r} is not supported; send one of: {known}, identity")
 
     def decode(data: bytes) -> Iterator[bytes]:
-        bites = (data[start : start + _BITE] for start in range(0, len(data), _BITE))
+        parts = (data[start : start + _INPUT_SIZE] for start in range(0, len(data), _INPUT_SIZE))
         try:
-            yield from inflate(bites)
+            yield from decompress(parts)
         except EOFError:
-            raise InvalidRequest(f"the body ends in the middle of its {name} data, or goes on after it") from None
+            raise InvalidRequest(f"the body ends in the middle of its {name} data, or continues after it") from None
         except Exception as error:  # zlib.error, ZstdError, brotli.error: each library has its own
             raise InvalidRequest(f"the body is not valid {name}", detail=type(error).__name__) from None
 
     return decode
 
 
-def _zlib(wbits: int) -> _Inflate:
-    def inflate(bites: Iterator[bytes]) -> _Pieces:
+def _zlib(wbits: int) -> _Decompress:
+    def decompress(parts: Iterator[bytes]) -> _Pieces:
         decoder = zlib.decompressobj(wbits)
-        for bite in bites:
+        for part in parts:
             if decoder.eof:
                 raise EOFError
             while not decoder.eof:
-                piece = decoder.decompress(bite, PIECE)
-                bite = decoder.unconsumed_tail
+                piece = decoder.decompress(part, PIECE)
+                part = decoder.unconsumed_tail
                 yield piece
-                if not bite and len(piece) < PIECE:
+                if not part and len(piece) < PIECE:
                     break
         if not decoder.eof or decoder.unused_data:
             raise EOFError
 
-    return inflate
+    return decompress
 
 
-def _deflate(bites: Iterator[bytes]) -> _Pieces:
-    first = next(bites, b"")
+def _deflate(parts: Iterator[bytes]) -> _Pieces:
+    first = next(parts, b"")
     try:
         zlib.decompressobj().decompress(first, PIECE)
         wbits = zlib.MAX_WBITS
-    except zlib.error:  # RFC 9110 section 8.4.1.2: some send the raw stream, without zlib's wrapping
+    except zlib.error:  # RFC 9110 section 8.4.1.2: some clients send the raw stream, without zlib's header
         wbits = -zlib.MAX_WBITS
-    return _zlib(wbits)(_chained(first, bites))
+    return _zlib(wbits)(_chain(first, parts))
 
 
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
 
 
-def _brotli(library: Any) -> _Inflate:
-    def inflate(bites: Iterator[bytes]) -> _Pieces:
+def _brotli(library: Any) -> _Decompress:
+    def decompress(parts: Iterator[bytes]) -> _Pieces:
         decoder = library.Decompressor()
-        for bite in bites:
-            while piece := decoder.process(bite, output_buffer_limit=PIECE):  # gives up to twice as much
-                bite = b""
+        for part in parts:
+            while piece := decoder.process(part, output_buffer_limit=PIECE):  # may return twice as much
+                part = b""
                 yield piece
         if not decoder.is_finished():
             raise EOFError
 
-    return inflate
+    return decompress
 
 
-def _zstd(library: Any) -> _Inflate:
-    def inflate(bites: Iterator[bytes]) -> _Pieces:
+def _zstd(library: Any) -> _Decompress:
+    def decompress(parts: Iterator[bytes]) -> _Pieces:
         decoder = library.ZstdDecompressor()
-        for bite in bites:
+        for part in parts:
             if decoder.eof:
                 raise EOFError
-            yield decoder.decompress(bite, PIECE)
+            yield decoder.decompress(part, PIECE)
             while not (decoder.eof or decoder.needs_input):
                 yield decoder.decompress(b"", PIECE)
         if not decoder.eof or decoder.unused_data:
             raise EOFError
 
-    return inflate
+    return decompress
 
 
-def _inflaters() -> dict[str, _Inflate]:
+def _find_decompressors() -> dict[str, _Decompress]:
     gzip = _zlib(16 + zlib.MAX_WBITS)
-    found: dict[str, _Inflate] = {"gzip": gzip, "x-gzip": gzip, "deflate": _deflate}
+    found: dict[str, _Decompress] = {"gzip": gzip, "x-gzip": gzip, "deflate": _deflate}
     with suppress(ImportError):
         brotli = importlib.import_module("brotli")
+        # From version 1.2 on; before, the output cannot be limited.
         if hasattr(brotli.Decompressor, "can_accept_more_data"):
             found["br"] = _brotli(brotli)
     for name in ("compression.zstd", "backports.zstd"):
@@ -129,4 +136,4 @@ def _inflaters() -> dict[str, _Inflate]:
     return found
 
 
-_INFLATERS = _inflaters()
+_DECOMPRESSORS = _find_decompressors()

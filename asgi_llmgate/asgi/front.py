@@ -1,17 +1,16 @@
-"""What is answered before anybody asks who calls.
+"""Responses that need no identity: health checks, metadata, preflights.  They come before authentication.
 
-An exact table of method and path: nothing in it needs a caller, shows anything of one, or costs anything, and none of
-it is a call to a model, so it writes no usage record.  Whatever is not in the table goes on, whole.
+This is an exact table of method and path.  None of these requests is a call to a model, so no usage record is written.
+All other requests are passed on unchanged.
 
-    HEAD       /                         Claude Code warms its connection with one of these
+    HEAD       /                         Claude Code opens its connection with this request
     HEAD, GET  /api/hello
-    HEAD, GET  /healthz                  the process answers
-    HEAD, GET  /readyz                   200, or 503 with the names of what is broken; what only limps is named, too
+    HEAD, GET  /healthz                  200: the process is alive
+    HEAD, GET  /readyz                   200, or 503 with the names of what is broken
     GET        /.well-known/...          OAuth protected resource metadata (RFC 9728), where it is configured
-    OPTIONS    any path, as a preflight  204 without a single allow header, which is a browser's no
+    OPTIONS    any path, as a preflight  204 without any allow header, so the browser does not send the request
 
-There is no CORS setting.  A preflight carries no credentials, so behind authentication it would be refused and recorded
-as an attempt of nobody; a host that wants browsers of other origins puts its framework's CORS middleware around the
+There is no CORS setting: a host that allows browsers of other origins puts its framework's CORS middleware around the
 mount.
 """
 
@@ -45,15 +44,19 @@ _NO_CONTENT = Page(204, (), b"")
 
 
 class Health(NamedTuple):
-    """`broken`: names of what this process should not take requests with; `limping`: of what it can do without, such
-    as a database that every process shares and whose work waits: if that were broken, all would be at once."""
+    """The names of what does not work in this process.
+
+    broken   the process should get no requests
+    limping  the process works without it, such as a database whose writes can wait.  It must not count as broken,
+             because all processes use the same database and would be taken out of service at once
+    """
 
     broken: tuple[str, ...] = ()
     limping: tuple[str, ...] = ()
 
 
 class Front:
-    """`health` says how this process is; `metadata` makes the RFC 9728 document for a request's scope."""
+    """Middleware.  `health` returns the state of the process; `metadata` makes the RFC 9728 document for a scope."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Front:
         page = self._pages.get((method, local_path(scope) if route is None else route.path))
         if page is not None:
             return respond(send, *page(scope), head=method == "HEAD")
+        # A preflight has no credentials: authentication would refuse it, and write a record about an unknown caller.
         if method == "OPTIONS" and _is_preflight(scope):
             return respond(send, *_NO_CONTENT)
         return self.app(scope, receive, send)
@@ -99,6 +103,6 @@ class Front:
 
 
 def _is_preflight(scope: Scope) -> bool:
-    """https://fetch.spec.whatwg.org/#cors-preflight-request"""
+    """Whether this is a CORS preflight: https://fetch.spec.whatwg.org/#cors-preflight-request"""
     names = {name for name, _ in scope["headers"]}
     return b"origin" in names and b"access-control-request-method" in names

@@ -1,18 +1,20 @@
-"""The one place that knows where a request's path begins under a mount.
+"""The path of a request under its mount.
 
 ASGI leaves open whether `path` includes `root_path`, and servers and frameworks disagree
 (https://github.com/django/asgiref/issues/424):
 
-    who                                                       path                 root_path
+    mounted by                                                path                 root_path
     --------------------------------------------------------  -------------------  ------------
-    nobody mounts                                             /v1/messages
+    nothing                                                   /v1/messages
     Starlette >= 0.33, FastAPI, this package's mount          /llm/v1/messages     /llm
-    uvicorn --root-path (the proxy strips, uvicorn puts back) /proxy/llm/v1/...    /proxy/llm
+    uvicorn --root-path (proxy removes it, uvicorn adds it)   /proxy/llm/v1/...    /proxy/llm
     hypercorn, granian, daphne, gunicorn with a root path     /llm/v1/messages     /proxy/llm
     Starlette < 0.33; with a slash at the end: Litestar       /v1/messages         /llm, or none
 
-In the fourth row only the end of `root_path` is in `path`.  What stays ambiguous is a server's root path that ends the
-way our own paths begin (`--root-path /api/v1` without a mount under hypercorn): there, mount under a name.
+In the fourth row only the end of `root_path` is in `path`.
+
+One case is ambiguous: the server's root path ends as the gateway's paths begin, and there is no mount (for example
+`--root-path /api/v1` with hypercorn).  A mount under a name avoids it.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from asgi_llmgate._types import Scope
 
 
 def local_path(scope: Scope) -> str:
-    """The path under the innermost mount, to be compared exactly: it starts with a slash and does not end in one."""
+    """The path under the innermost mount.  It starts with a slash, and ends with one only if it is `/`."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
+    # Remove segments from the front of `root_path` until `path` is under the rest.
     while root and not is_under(path, root):
         root = root[root.find("/", 1) :] if "/" in root[1:] else ""
     return path[len(root) :].rstrip("/") or "/"

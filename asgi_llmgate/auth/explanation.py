@@ -17,7 +17,7 @@ from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.verifier import ProviderVerifier, Verifier
 from asgi_llmgate.errors import KeysUnavailable, Refusal
 from asgi_llmgate.net.client import Fetch
-from asgi_llmgate.net.urls import shown
+from asgi_llmgate.net.urls import redact_url
 
 # The checks of a JWT that an introspected token does not go through.
 _LOCAL = (Check.ALGORITHM, Check.KEYS, Check.KEY, Check.SIGNATURE)
@@ -96,7 +96,7 @@ def _describe_opaque(check: Check, verifier: ProviderVerifier | None) -> str:
     if check is Check.ISSUER:
         return f"provider {verifier.provider.name}, the one with introspection"
     if check is Check.ACTIVE and verifier.provider.introspection is not None:
-        return shown(verifier.provider.introspection.url)
+        return redact_url(verifier.provider.introspection.url)
     return ""
 
 

@@ -20,7 +20,7 @@ from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.exchange import Identity, Secret
 from asgi_llmgate.net import PerLoop, SingleFlight
 from asgi_llmgate.net.client import Fetch
-from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, form_of
+from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, encode_form
 
 log = logging.getLogger("llmgate.auth")
 
@@ -67,7 +67,9 @@ class IntrospectionVerifier:
         """
         try:
             async with self._queues.get().turn(client, known=known):
-                return await self._introspection.client.ask(self._introspection.url, form_of(token=token), self._fetch)
+                return await self._introspection.client.request(
+                    self._introspection.url, encode_form(token=token), self._fetch
+                )
         except IntrospectionBusy as error:
             return f"{self.provider.name}: {error}"
         except (OAuthError, OAuthUnavailable) as error:

@@ -1,10 +1,8 @@
-"""One value per event loop.
+"""One value per event loop, such as a connection pool.
 
-What holds sockets belongs to the loop that opened them: used from another one it fails, or hangs
-(https://github.com/encode/httpx/issues/2058).  And there are many loops in practice: one per test, one per
-`async_to_sync` call, one per server thread.  So each loop gets its own value when it first asks.
-
-The map is swept by hand.  A WeakKeyDictionary would never let go: the value refers to its key, by way of its sockets.
+Sockets belong to the loop that opened them: used from another loop they fail, or hang
+(https://github.com/encode/httpx/issues/2058).  A process may have many loops: one per test, one per `async_to_sync`
+call, one per server thread.
 """
 
 from __future__ import annotations
@@ -19,11 +17,12 @@ T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
-    """`factory` makes the value inside the running loop, `close` closes it there.
+    """`factory` makes the value inside the running loop, when it is first needed; `close` closes it there.
 
-    The value of a loop that was closed first is swept when another loop makes its own.  Then its `close` is driven one
-    step: on a closed loop there is nothing left to wait for, only to be marked as closed.
+    The values of loops that have been closed are removed when another loop makes or closes its own.
     """
+
+    # Not a WeakKeyDictionary, which would keep its entries for ever: a value refers to its loop by its sockets.
 
     def __init__(self, factory: Callable[[], T], close: Callable[[T], Coroutine[Any, Any, None]]) -> None:
         self._factory = factory
@@ -32,7 +31,7 @@ class PerLoop(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self) -> T:
-        """The running loop's value, made now if need be."""
+        """The running loop's value, made now if there is none."""
         loop = asyncio.get_running_loop()
         if loop in self._values:
             return self._values[loop]
@@ -54,7 +53,8 @@ class PerLoop(Generic[T]):
     def _sweep(self) -> None:
         for loop in list(self._values):
             if loop.is_closed():
+                # One step of the coroutine marks the value as closed.  On a closed loop nothing can be waited for.
                 closing = self._close(self._values.pop(loop))
-                with suppress(Exception):  # StopIteration where it is done; else it is not the next loop's trouble
+                with suppress(Exception):  # StopIteration when it is done; other errors do not concern this loop
                     closing.send(None)
                 closing.close()

@@ -1,8 +1,6 @@
-"""Many ask, one goes.
+"""Callers that need the same result at the same time share one task.
 
-Callers that want the same thing at the same time share one piece of work (named after Go's x/sync/singleflight).  The
-work is a task of its own: a caller who is cancelled, because its client has left, does not take it away from the
-others.
+The name is that of Go's package: https://pkg.go.dev/golang.org/x/sync/singleflight
 """
 
 from __future__ import annotations
@@ -15,30 +13,31 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Flights by key.  Each event loop has its own: a task can only be awaited where it runs."""
+    """Running tasks by key.  Each event loop has its own, because a task can be awaited only in its loop."""
 
     def __init__(self) -> None:
-        self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], asyncio.Task[T]] = {}
+        self._tasks: dict[tuple[asyncio.AbstractEventLoop, Hashable], asyncio.Task[T]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of the flight under `key`, or its exception; `work` starts one if none is in the air."""
+        """The result of the task under `key`, or its exception.  `work` is started if there is no such task."""
+        # shield: a caller that is cancelled, because its client has left, must not cancel the task for the others.
         return await asyncio.shield(self.start(key, work))
 
     def start(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        """The same without waiting, to refresh something behind a caller who is served a stale value meanwhile."""
+        """The same without waiting: refreshes a value while the caller uses the old one."""
         loop = asyncio.get_running_loop()
-        place = (loop, key)
-        flight = self._flights.get(place)
-        if flight is None:
-            flight = self._flights[place] = loop.create_task(work())
-            flight.add_done_callback(lambda done: self._land(place, done))
-        return flight
+        loop_and_key = (loop, key)
+        task = self._tasks.get(loop_and_key)
+        if task is None:
+            task = self._tasks[loop_and_key] = loop.create_task(work())
+            task.add_done_callback(lambda done: self._remove(loop_and_key, done))
+        return task
 
-    def is_flying(self, key: Hashable) -> bool:
-        """Whether there is a flight under `key`, in this loop or another that is still open."""
-        return any(other == key and not loop.is_closed() for loop, other in tuple(self._flights))
+    def is_running(self, key: Hashable) -> bool:
+        """Whether there is a task under `key`, in this loop or another that is not closed."""
+        return any(other == key and not loop.is_closed() for loop, other in tuple(self._tasks))
 
-    def _land(self, place: tuple[asyncio.AbstractEventLoop, Hashable], flight: asyncio.Task[T]) -> None:
-        del self._flights[place]
-        if not flight.cancelled():
-            flight.exception()  # seen: those who wait get it, and where nobody waits it is no news
+    def _remove(self, loop_and_key: tuple[asyncio.AbstractEventLoop, Hashable], task: asyncio.Task[T]) -> None:
+        del self._tasks[loop_and_key]
+        if not task.cancelled():
+            task.exception()  # marks it as retrieved; asyncio would log it if no caller waits

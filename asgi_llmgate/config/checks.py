@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.net.urls import shown
+from asgi_llmgate.net.urls import redact_url
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def inside(folder: Path, name: str | None) -> Path | None:
 def require_url(text: str, example: str = "https://api.openai.com/v1") -> None:
     scheme, _, rest = text.partition("://")
     if scheme not in ("http", "https") or not rest:
-        raise SettingsError(f"not a URL: {shown(text)!r}", hint=f"such as {example}")
+        raise SettingsError(f"not a URL: {redact_url(text)!r}", hint=f"such as {example}")
 
 
 def require_readable(file: Path, path: str) -> None:

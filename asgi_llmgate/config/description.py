@@ -7,7 +7,7 @@ from typing import Any
 
 from asgi_llmgate.config.schema import Model, Settings, read_settings
 from asgi_llmgate.errors import NotFound
-from asgi_llmgate.net.urls import shown
+from asgi_llmgate.net.urls import redact_url
 from asgi_llmgate.routing import ModelRow, ModelTable
 
 
@@ -30,7 +30,7 @@ def describe(settings: Settings | Mapping[str, Any], names: Iterable[str] = ()) 
 def _callers(settings: Settings) -> str:
     if settings.auth.mode == "off":
         return "anybody (auth.mode: off)"
-    issuers = [shown(name) for each in settings.auth.providers for name in (each.issuer, *each.issuers) if name]
+    issuers = [redact_url(name) for each in settings.auth.providers for name in (each.issuer, *each.issuers) if name]
     return f"{settings.auth.mode}, tokens of {', '.join(issuers) or 'nobody'}; rules: {len(settings.policy.rules)}"
 
 
@@ -42,7 +42,7 @@ def _answers(settings: Settings, row: Model, asked: str = "the asked name") -> s
     where = []
     for use in _uses(row):
         backend, _, model = use.partition("/")
-        where.append(f"{model or asked} at {backend} ({shown(settings.backends[backend].base_url)})")
+        where.append(f"{model or asked} at {backend} ({redact_url(settings.backends[backend].base_url)})")
     limit = f", at most {row.max_output_tokens} tokens out" if row.max_output_tokens else ""
     return ", then ".join(where) + limit + (f", when {row.when}" if row.when else "")
 

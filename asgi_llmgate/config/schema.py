@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.net.urls import shown
+from asgi_llmgate.net.urls import redact_url
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE
 
 
@@ -40,7 +40,7 @@ def _told(name: str, value: Any) -> str:
         return "[" + ", ".join(_told(name, item) for item in value) + "]"
     if isinstance(value, str):
         named = name not in ("api_key", "client_secret") or value.startswith(("env:", "file:"))
-        return repr(shown(value) if "//" in value else value) if named else "'...'"
+        return repr(redact_url(value) if "//" in value else value) if named else "'...'"
     return repr(value)
 
 

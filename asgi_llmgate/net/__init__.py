@@ -1,4 +1,4 @@
-"""Everything that goes out: the HTTP client, what holds it per event loop, and the keys it sends."""
+"""Outgoing HTTP requests: the client, its connections per event loop, and the credentials that it sends."""
 
 from asgi_llmgate.concurrency.per_loop import PerLoop
 from asgi_llmgate.concurrency.single_flight import SingleFlight

@@ -1,12 +1,12 @@
-"""The one HTTP client: for model servers, key sets, token endpoints.
+"""The HTTP client for model servers, key sets and token endpoints.
 
-It calls `httpx.AsyncBaseTransport.handle_async_request` and has no httpx.AsyncClient in between: what that adds
-(cookies, redirects, authentication flows, decoding) is not wanted here, and costs more than the rest of a request.  The
-transport is the seam: users put one of their own in its place, and `httpx.MockTransport` in their tests.
-
-httpx and aiohttp, 160 modules, are imported by the first request and not with this module: what only checks tokens, or
-only builds a gateway, does without.  `Gateway.startup` imports them before the first request comes.
+It calls an httpx transport, which users can replace by one of their own, and in tests by `httpx.MockTransport`.
 """
+# There is no httpx.AsyncClient in between: what it adds (cookies, redirects, authentication flows, decoding) is not
+# wanted here, and takes longer than the rest of a request.
+#
+# httpx and aiohttp, 160 modules, are imported by the first request and not with this module: what only checks tokens,
+# or only builds a gateway, does without.  `Gateway.startup` imports them before the first request comes.
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
-from asgi_llmgate.net.headers import UNSENDABLE, is_header_value
+from asgi_llmgate.net.headers import NOT_A_HEADER_VALUE, is_header_value
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.response import HTTPResponse
 from asgi_llmgate.net.tls import tls_context
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     import httpx
 
 RawHeaders = Iterable[tuple[bytes, bytes | Secret]]
-"""A value that nobody else may see is a Secret until the request is made."""
+"""Names and values; a value that must not be shown is a Secret until the httpx request is made."""
 
 Content = bytes | Secret
 
 log = logging.getLogger("llmgate")
 
-_MOST_OF_A_REFUSAL = 1_000_000
-"""Bytes that are waited for of an answer that is no success, however much its success may be."""
+_MAX_ERROR_BODY = 1_000_000
+"""Bytes that `fetch` reads of an error response at most, even with a larger limit."""
 
-_OURS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-encoding", b"identity")]
+_DEFAULT_HEADERS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-encoding", b"identity")]
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole answer.  `headers` are found by their lower-case names; the body may be a token, so no repr shows it."""
+    """A whole response.  `headers` have lower-case names.  The repr does not contain the body, which may be a token."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,7 +53,7 @@ class Fetched:
 
 
 class Fetch(Protocol):
-    """`HTTPClient.fetch`, for those who take a stand-in of it in tests."""
+    """The type of `HTTPClient.fetch`, so that tests can pass another function."""
 
     async def __call__(
         self,
@@ -68,11 +68,16 @@ class Fetch(Protocol):
 
 
 class HTTPClient:
-    """`transport` is an httpx transport, which is only borrowed, or a factory of them, called once per event loop.
+    """Sends requests over one connection pool per event loop.
 
-    The other settings are those of the default transport: `proxy` is `env`, `none` or a URL; `ca_file` is trusted
-    besides the system's authorities; `client_cert` and `client_key` are PEM files; `limit` is the number of
-    connections.  Raises SettingsError for what cannot be used.
+    transport                an httpx transport, which is borrowed and never closed; or a function that makes one, which
+                             is called once per event loop.  The other settings are those of the default transport
+    proxy                    `env`, `none`, or the URL of a proxy
+    ca_file                  a PEM file with authorities to trust in addition to the system's
+    client_cert, client_key  PEM files
+    limit                    the number of connections
+
+    Raises SettingsError for what cannot be used.
     """
 
     def __init__(
@@ -100,13 +105,10 @@ class HTTPClient:
     async def open(
         self, method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts
     ) -> HTTPResponse:
-        """Send a request; the answer, whose head is there and whose body is not, must be closed.
+        """Send a request and return the response when its head has arrived.  The response must be closed.
 
         Raises ConnectionRefused, Unreachable, MaybeSent, TimedOut, Broken, and CredentialUnavailable for a Secret that
-        no header can hold.  Cancelled, it closes the connection at once.
-
-        What is raised brings no frame of the transport along: secrets are plain there, and a traceback may be shown
-        with its variables.
+        a header cannot contain.  If it is cancelled, it closes the connection at once.
         """
         transport = self._transports.get()
         deadline = Deadline(timeouts)
@@ -115,9 +117,11 @@ class HTTPClient:
                 response = await transport.handle_async_request(_request(method, url, headers, content, timeouts))
         except Exception as error:
             deadline.close()
-            from asgi_llmgate.net.errors import ERRORS, before_answer
+            from asgi_llmgate.net.errors import ERRORS, error_before_response
 
-            failure = before_answer(error) if isinstance(error, ERRORS) else _without_frames(error)
+            # Raised below, outside of the handler, so that the traceback has no frame of the transport: secrets are
+            # plain text there, and a traceback may be shown with its variables.
+            failure = error_before_response(error) if isinstance(error, ERRORS) else _without_frames(error)
         except BaseException:
             deadline.close()
             raise
@@ -126,7 +130,7 @@ class HTTPClient:
         try:
             raise failure
         finally:
-            del failure  # it would hold this frame, and this frame it
+            del failure  # the exception refers to this frame, and this frame would refer to it: a cycle
 
     async def fetch(
         self,
@@ -138,10 +142,11 @@ class HTTPClient:
         limit: int = 1_000_000,
         timeout: float = 5.0,
     ) -> Fetched:
-        """A small answer, whole: at most `limit` bytes within `timeout` seconds; of one that is no success as much as
-        has come.  Redirects are not followed.
+        """Send a request and read the whole response: at most `limit` bytes, within `timeout` seconds.
 
-        Raises what `open` raises; the status is for the caller to judge.
+        Of an error response, it returns the part of the body that has arrived.  Redirects are not followed.
+
+        Raises what `open` raises, and nothing because of a status.
         """
         import httpx
 
@@ -149,16 +154,16 @@ class HTTPClient:
         try:
             target = httpx.URL(url)
         except httpx.InvalidURL as error:
-            from asgi_llmgate.net.errors import before_answer
+            from asgi_llmgate.net.errors import error_before_response
 
-            raise before_answer(error) from None
-        async with await self.open(method, target, headers, content, timeouts) as answer:
-            is_success = 200 <= answer.status < 300
-            body = await (answer.read(limit) if is_success else answer.prefix(min(limit, _MOST_OF_A_REFUSAL)))
-            return Fetched(answer.status, answer.headers, body)
+            raise error_before_response(error) from None
+        async with await self.open(method, target, headers, content, timeouts) as response:
+            is_success = 200 <= response.status < 300
+            body = await (response.read(limit) if is_success else response.prefix(min(limit, _MAX_ERROR_BODY)))
+            return Fetched(response.status, response.headers, body)
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop.  May be repeated; the client may be used again."""
+        """Close the connections of the running event loop.  The client can be used again afterwards."""
         await self._transports.aclose()
 
 
@@ -181,32 +186,32 @@ async def _close(transport: httpx.AsyncBaseTransport) -> None:
 
 
 async def _leave_open(transport: httpx.AsyncBaseTransport) -> None:
-    """A borrowed transport is closed by whoever lent it."""
+    """Does nothing: a borrowed transport is closed by its owner."""
 
 
 def _request(method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts) -> httpx.Request:
-    """The only place where secrets are plain.  Raises CredentialUnavailable."""
+    """The request for the transport.  Only here secrets become plain text.  Raises CredentialUnavailable."""
     import httpx
 
     return httpx.Request(
         method,
         url,
-        headers=[*_OURS, *((name, _plain(value)) for name, value in headers)],
+        headers=[*_DEFAULT_HEADERS, *((name, _reveal(value)) for name, value in headers)],
         content=content.reveal().encode() if isinstance(content, Secret) else content,
         extensions=_extensions(timeouts),
     )
 
 
-def _plain(value: bytes | Secret) -> bytes:
+def _reveal(value: bytes | Secret) -> bytes:
     if not isinstance(value, Secret):
         return value
     if not is_header_value(value.reveal()):
-        raise unavailable(UNSENDABLE)
+        raise unavailable(NOT_A_HEADER_VALUE)
     return value.reveal().encode("latin-1")
 
 
 def _without_frames(error: Exception) -> Exception:
-    """A defect of the transport, or an error of ours, without what has led to it; the log has the place of a defect."""
+    """The exception without traceback and causes, whose frames contain secrets.  The place of a defect is logged."""
     frames = traceback.extract_tb(error.__traceback__)
     if not isinstance(error, GateError) and frames:
         place = frames[-1]

@@ -1,16 +1,15 @@
-"""How long an upstream may take.
+"""Timeouts of an upstream request.
 
     pool, connect   for a connection; the transport keeps these two
-    first_byte      for the first byte of the BODY: many model servers send the head before they have read the prompt
-    idle            for each byte after it
-    total           for all of it; off by default, because a long answer is no fault
+    first_byte      until the first byte of the BODY: many model servers send the head before they have read the prompt
+    idle            for each further byte
+    total           for the whole response; off by default, because a long response is not an error
 
-The time that the reader takes between two waits counts only for `total`: it may be held up by a slow client.
-
-A Deadline does what `asyncio.timeout` around each wait would do, with one timer for all of them.  An answer of a
-thousand chunks is a thousand waits, and arming and disarming a timer costs more than reading a chunk does.  So the
-timer is left alone while there are bytes, and looks when it fires whether the deadline has moved on.
+The time that the reader needs between two reads counts only for `total`, because a slow client may cause it.
 """
+# Deadline does what `asyncio.timeout` around each read would do, with one timer for all of them.  A response of a
+# thousand chunks is a thousand reads, and setting and cancelling a timer costs more than reading a chunk.  So the timer
+# stays as it is while bytes arrive, and when it fires it checks whether the deadline has moved.
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ from asgi_llmgate.errors import Phase, TimedOut
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds; None is no bound.  `first_byte` and `total` count from the start of the request."""
+    """Seconds; None: no limit.  `first_byte` and `total` count from the start of the request."""
 
     connect: float | None = 10.0
     pool: float | None = 10.0
@@ -49,7 +48,7 @@ def timed_out(phase: Phase, detail: str = "") -> TimedOut:
 
 
 class Deadline:
-    """`with deadline:` around a wait raises TimedOut from it when the time is up.  Cancellation is passed on."""
+    """`with deadline:` around a read raises TimedOut when the time is up.  A cancellation from outside is passed on."""
 
     __slots__ = ("_due", "_end", "_idle", "_loop", "_phase", "_scope", "_timer")
 
@@ -64,7 +63,7 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def restart(self) -> None:
-        """There has been a byte: from now on the wait is for the next one."""
+        """A byte has arrived: from now on the idle timeout counts."""
         self._due = self._loop.time() + self._idle
         self._phase = "idle"
 
@@ -77,25 +76,25 @@ class Deadline:
         self._scope.__enter__()
         when = min(self._due, self._end)
         if self._timer is None or self._timer.when() > when:
-            self._arm(when)
+            self._set_timer(when)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._scope.__exit__(kind, error, trace)
 
-    def _arm(self, when: float) -> None:
+    def _set_timer(self, when: float) -> None:
         self.close()
         if when < math.inf:
-            self._timer = self._loop.call_at(when, self._look)
+            self._timer = self._loop.call_at(when, self._on_timer)
 
-    def _look(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         when = min(self._due, self._end)
         if not self._scope.entered:
             return
         if self._loop.time() < when:
-            self._arm(when)
+            self._set_timer(when)
         else:
             self._scope.cancel(partial(timed_out, "total" if self._end < self._due else self._phase))
 

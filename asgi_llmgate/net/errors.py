@@ -1,12 +1,14 @@
-"""What went wrong on the way to an upstream, in the words of our error tree.
+"""Translates the exceptions of a transport to this package's errors.
 
-What matters for another try is whether the request can have been read.  The exception's type does not tell:
-httpx-aiohttp raises httpx.ConnectTimeout for a refused connection, for an unknown name and for a server that read the
-whole POST and died.  aiohttp's own exception behind it does, so `__cause__` is asked first; httpx's types count for the
-transports that raise them themselves (httpx.AsyncHTTPTransport, httpx.MockTransport).
+The important difference is whether the server can have read the request: that decides whether it may be sent again.
 
-Messages are for the caller and name no host.  `detail` does, for the operator, but quotes nothing that a server sent.
+Messages are for the caller and name no host.  `detail` is for the operator and may name it, but never quotes what a
+server sent.
 """
+# httpx's exceptions do not make that difference: httpx-aiohttp raises httpx.ConnectTimeout for a refused connection,
+# for an unknown name, and for a server that has read the whole POST and died.  aiohttp's exception behind it does, so
+# `__cause__` is looked at first.  httpx's types are for transports that raise them themselves (AsyncHTTPTransport,
+# MockTransport).
 
 from __future__ import annotations
 
@@ -22,10 +24,10 @@ from asgi_llmgate.net.deadline import timed_out
 from asgi_llmgate.net.transport import is_new_connection
 
 ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-"""What a transport may raise for the network's faults; anything else is a defect and is not caught."""
+"""What a transport may raise for a failure of the network.  Anything else is a defect and is not caught."""
 
 READ_ERRORS = (*ERRORS, RuntimeError)
-"""The same for reading an answer: RuntimeError is aiohttp's word for a connection that was closed under the reader."""
+"""The same while a response is read; aiohttp raises RuntimeError when the connection is closed meanwhile."""
 
 _TIMEOUTS = (httpx.TimeoutException, aiohttp.ServerTimeoutError)
 
@@ -40,8 +42,8 @@ _NOT_SENT = (
     httpx.InvalidURL,
 )
 
-_TELLING = (aiohttp.ClientConnectorError, httpx.ConnectError)
-"""Their texts are a host, a port and the system's words.  Others quote a whole URL, or what a proxy says."""
+_SAFE_TO_QUOTE = (aiohttp.ClientConnectorError, httpx.ConnectError)
+"""Exceptions with only a host, a port and the system's message in their text; others quote URLs or a proxy's text."""
 
 _UNREACHABLE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((aiohttp.ClientProxyConnectionError,), "the proxy cannot be reached"),
@@ -52,8 +54,8 @@ _UNREACHABLE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 )
 
 
-def before_answer(error: Exception) -> UpstreamError:
-    """For what was raised before the head of an answer had come."""
+def error_before_response(error: Exception) -> UpstreamError:
+    """The error for an exception before the head of a response has arrived."""
     cause = _cause(error)
     dialled = is_new_connection(cause)
     name = type(cause).__name__
@@ -62,19 +64,19 @@ def before_answer(error: Exception) -> UpstreamError:
     if isinstance(cause, _NOT_SENT):
         return _not_sent(cause)
     if isinstance(cause, aiohttp.ClientResponseError):
-        return Broken("the upstream does not answer in HTTP", detail=name)
-    return MaybeSent("the upstream closed the connection without an answer", detail=name, reused=dialled is False)
+        return Broken("the upstream's response is not HTTP", detail=name)
+    return MaybeSent("the upstream closed the connection without a response", detail=name, reused=dialled is False)
 
 
-def in_answer(error: Exception) -> UpstreamError:
-    """For what was raised while the body of an answer was read."""
+def error_in_response(error: Exception) -> UpstreamError:
+    """The error for an exception while the body of a response is read."""
     cause = _cause(error)
     name = type(cause).__name__
     if isinstance(cause, _TIMEOUTS):
         return timed_out("idle", name)
     if isinstance(cause, httpx.DecodingError):
-        return Broken("the upstream's answer is not encoded as it says", detail=name)
-    return Broken("the upstream's answer was cut off", detail=name)
+        return Broken("the upstream's response is not encoded as its content-encoding says", detail=name)
+    return Broken("the upstream's response was cut off", detail=name)
 
 
 def _cause(error: Exception) -> Exception:
@@ -91,11 +93,11 @@ def _phase(cause: Exception, dialled: bool | None) -> Phase:
 
 
 def _not_sent(cause: Exception) -> UpstreamError:
-    links = tuple(_chain(cause))
+    links = tuple(_causes(cause))
     detail = type(cause).__name__
     if isinstance(cause, aiohttp.ClientHttpProxyError):
         detail += f": {cause.status}"
-    elif isinstance(cause, _TELLING):
+    elif isinstance(cause, _SAFE_TO_QUOTE):
         detail += f": {cause}"
     for kinds, message in _UNREACHABLE:
         if any(isinstance(link, kinds) for link in links):
@@ -105,7 +107,7 @@ def _not_sent(cause: Exception) -> UpstreamError:
     return Unreachable("the upstream cannot be reached", detail=detail)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,7 @@
-"""What a header can hold (RFC 9110 sections 5.1 and 5.5): anything else splits the request, or fails on its way."""
+"""Checks header names and values (RFC 9110 sections 5.1 and 5.5).
+
+Other characters could split a request in two, or make a server refuse it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import re
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-UNSENDABLE = "it has characters that no header can hold"
+NOT_A_HEADER_VALUE = "it has characters that a header cannot contain"
 
 
 def header_name(text: str) -> bytes:
-    """In lower case.  Raises ValueError."""
+    """The name in lower case.  Raises ValueError."""
     if _NAME.fullmatch(text) is None:
-        raise ValueError("no name of a header")
+        raise ValueError("not a header name")
     return text.lower().encode("ascii")
 
 
@@ -22,7 +25,7 @@ def is_header_value(text: str) -> bool:
 
 
 def header_value(text: str) -> bytes:
-    """Raises ValueError, which does not repeat the text: it may be a key."""
+    """The value as bytes.  Raises ValueError."""
     if not is_header_value(text):
-        raise ValueError(UNSENDABLE)
+        raise ValueError(NOT_A_HEADER_VALUE)  # without the text, which may be a key
     return text.encode("latin-1")

@@ -1,4 +1,4 @@
-"""An answer whose head has come and whose body is still to be read."""
+"""A response whose head has arrived, and whose body has not been read yet."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from typing import TYPE_CHECKING, Self
 
 from asgi_llmgate.errors import Broken, UpstreamError
 from asgi_llmgate.net.deadline import Deadline
-from asgi_llmgate.net.decoding import decoded
+from asgi_llmgate.net.decoding import decode_body
 
 if TYPE_CHECKING:
     import httpx
 
-_CLOSING = 10.0
-"""Seconds for a connection that is given up; a request may still be on its way to a server that reads no more."""
+_CLOSE_TIMEOUT = 10.0
+"""Seconds for closing a connection; a request may still be on its way to a server that no longer reads."""
 
-_closing: set[asyncio.Task[None]] = set()
-"""An event loop keeps tasks by weak references only."""
+_close_tasks: set[asyncio.Task[None]] = set()
+"""Keeps the tasks that close connections alive; an event loop has only weak references to its tasks."""
 
 
-def _as_it_is(data: bytes, limit: int) -> bytes:
+def _truncate(data: bytes, limit: int) -> bytes:
     return data[:limit]
 
 
-def _inflated(data: bytes, limit: int) -> bytes:
-    """gzip or zlib, and deflate without zlib's frame, which some servers mean by the name."""
+def _decompress_prefix(data: bytes, limit: int) -> bytes:
+    # gzip or zlib; then deflate without zlib's header, which some servers send under that name.
     for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
         with suppress(zlib.error):
             return zlib.decompressobj(window).decompress(data, limit)
     return b""
 
 
-_UNDO: Mapping[str, Callable[[bytes, int], bytes]] = {
-    **dict.fromkeys(("", "identity"), _as_it_is),
-    **dict.fromkeys(("gzip", "x-gzip", "deflate"), _inflated),
+_PREFIX_DECODERS: Mapping[str, Callable[[bytes, int], bytes]] = {
+    **dict.fromkeys(("", "identity"), _truncate),
+    **dict.fromkeys(("gzip", "x-gzip", "deflate"), _decompress_prefix),
 }
-"""Encodings of a refusal that are undone.  A server that uses any was asked not to."""
+"""Content encoding -> what decompresses the start of an error response's body."""
 
 
 class HTTPResponse:
-    """`status`, `headers` (found by their lower-case names) and a body that is read once, by `chunks` or by `read`.
+    """`status`, `headers` (a mapping with lower-case names) and a body, which is read once: by `chunks` or by `read`.
 
-    Must be closed, best by `async with`.  Closing it before the end of the body closes the connection, and so stops a
-    model that is still generating.
+    It must be closed, best by `async with`.  Closing it before the end of the body closes the connection, which stops
+    a model that is still generating.
     """
 
     def __init__(self, response: httpx.Response, deadline: Deadline) -> None:
@@ -54,35 +54,35 @@ class HTTPResponse:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._deadline = deadline
-        self._begun = False
-        self._whole = False
+        self._has_started = False
+        self._read_to_end = False
         source: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
         encoding = response.headers.get("content-encoding")
-        self._source = source if encoding is None else decoded(source, encoding)
+        self._source = source if encoding is None else decode_body(source, encoding)
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body, each piece as the network gives it.  Raises TimedOut and Broken."""
+        """The chunks of the body as they arrive.  Raises TimedOut and Broken."""
         return self
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._begun:
+        if self._has_started:
             self._deadline.restart()
         try:
             with self._deadline:
                 chunk = await anext(self._source)
         except StopAsyncIteration:
-            self._whole = True
+            self._read_to_end = True
             raise
         except Exception as error:
-            from asgi_llmgate.net.errors import READ_ERRORS, in_answer
+            from asgi_llmgate.net.errors import READ_ERRORS, error_in_response
 
             if isinstance(error, READ_ERRORS):
-                raise in_answer(error) from None
+                raise error_in_response(error) from None
             raise
-        self._begun = True
+        self._has_started = True
         return chunk
 
     async def read(self, limit: int) -> bytes:
@@ -90,17 +90,20 @@ class HTTPResponse:
         body = bytearray()
         async for chunk in self:
             if len(body) + len(chunk) > limit:
-                raise Broken("the upstream's answer is too large", detail=f"more than {limit} bytes")
+                raise Broken("the upstream's response is too large", detail=f"more than {limit} bytes")
             body += chunk
         return bytes(body)
 
     async def prefix(self, limit: int, seconds: float = 5.0) -> bytes:
-        """The first bytes of a refusal's body: at most `limit`, compression undone, and no more than have come when the
-        time is up or the connection breaks.  The status has been said, and counts however the body ends."""
-        undo = _UNDO.get(self.headers.get("content-encoding", "").strip().lower())
+        """The start of the body of an error response, decompressed: at most `limit` bytes.
+
+        It waits at most `seconds` and returns what has arrived by then, also when the connection breaks: the status is
+        known already and matters more.
+        """
+        undo = _PREFIX_DECODERS.get(self.headers.get("content-encoding", "").strip().lower())
         if undo is None:
             return b""
-        # Not httpx's decoders: they undo a whole piece at once, and a few bytes may become a gigabyte.
+        # The bytes as they arrive, and not `self._source`: here at most `limit` bytes are decompressed.
         self._source = aiter(self._response.stream)  # type: ignore[arg-type]
         chunks: list[bytes] = []
         size = 0
@@ -114,17 +117,17 @@ class HTTPResponse:
         return undo(b"".join(chunks), limit)
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body has not been read to its end.
+        """Give the connection back to the pool, or close it if the body has not been read to its end.
 
-        Who is cancelled in the middle of this does not wait, and the connection is closed nevertheless.
+        If the caller is cancelled meanwhile, the connection is closed all the same.
         """
         self._deadline.close()
-        if self._whole:
+        if self._read_to_end:
             await self._response.aclose()
             return
         closing = asyncio.get_running_loop().create_task(_close(self._response))
-        _closing.add(closing)
-        closing.add_done_callback(_closing.discard)
+        _close_tasks.add(closing)
+        closing.add_done_callback(_close_tasks.discard)
         await asyncio.shield(closing)
 
     async def __aenter__(self) -> Self:
@@ -140,5 +143,5 @@ async def _close(response: httpx.Response) -> None:
     from asgi_llmgate.net.errors import ERRORS
 
     with suppress(TimeoutError, *ERRORS):  # the connection is given up; how that fails does not matter
-        async with asyncio.timeout(_CLOSING):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
             await response.aclose()

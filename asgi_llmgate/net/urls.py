@@ -1,4 +1,4 @@
-"""Which addresses secrets and keys may travel to and from, and what of an address may be shown."""
+"""URLs: which of them protect secrets on the way, and what of a URL may be logged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 
 def is_protected(url: str) -> bool:
-    """Whether the URL is https, or http to this machine."""
+    """Whether the URL is https, or http to the loopback interface."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -24,12 +24,12 @@ _PLACE = re.compile(r"(?:\[[0-9a-f:.%]*\]|[^\s:@\[\]]*)(?::\d*)?", re.IGNORECASE
 _QUERY = re.compile(r"[?#].*", re.DOTALL)
 
 
-def shown(url: str) -> str:
-    """A URL, or what was meant as one, without what may be a credential in it: user and password, query, fragment.
+def redact_url(url: str) -> str:
+    """The URL without what may be a credential: user and password, query, fragment.  `?...` stands for a query.
 
-    That there was a query is still told, by `?...`.  A password may have any character in it, escaped or not, so
-    whatever is not clearly a host is hidden, too.
+    The text need not be a valid URL.
     """
+    # A password may contain any character, escaped or not, so everything that is not clearly a host is hidden.
     scheme, slashes, rest = url.partition("//") if "//" in url else ("", "", url)
     query = _QUERY.search(rest)
     place, slash, path = rest[: query.start() if query else None].rpartition("@")[2].partition("/")

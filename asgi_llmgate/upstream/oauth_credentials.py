@@ -24,7 +24,7 @@ from asgi_llmgate.errors import AuthenticationFailed, CredentialRefused, GateErr
 from asgi_llmgate.exchange import Exchange, Secret
 from asgi_llmgate.net import CredentialSource, HTTPClient, OAuthClient
 from asgi_llmgate.net.credentials import unavailable
-from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, plain, require_https
+from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, require_https, reveal
 from asgi_llmgate.upstream.token_cache import TokenCache
 
 Style = Literal["rfc8693", "on_behalf_of"]
@@ -33,7 +33,7 @@ _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-_OURS = frozenset(
+_DEFAULT_HEADERS = frozenset(
     {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"}
 )
 """Errors that the settings have caused; any other is about the caller's token (RFC 6749 5.2, RFC 8693 2.2.2)."""
@@ -74,9 +74,9 @@ class _Grant(CredentialSource):
         from authlib.oauth2.rfc6749.parameters import prepare_token_request  # not every start needs Authlib's OAuth
 
         prepare: Callable[..., str] = prepare_token_request
-        form = Secret(prepare(grant, **self._asked, **{name: plain(value) for name, value in members.items()}))
+        form = Secret(prepare(grant, **self._asked, **{name: reveal(value) for name, value in members.items()}))
         try:
-            answer = await self._client.ask(self._url, form, self._http.fetch)
+            answer = await self._client.request(self._url, form, self._http.fetch)
         except OAuthUnavailable as error:
             raise unavailable(str(error)) from None
         except OAuthError as error:
@@ -138,7 +138,7 @@ class TokenExchange(_Grant):
         return await self._obtain(_EXCHANGE, subject_token=token, subject_token_type=_ACCESS_TOKEN)
 
     def _denied(self, error: OAuthError) -> GateError:
-        if error.code in _OURS or not error.code:
+        if error.code in _DEFAULT_HEADERS or not error.code:
             return super()._denied(error)
         return NotAuthorized(
             "authorization failed: the identity provider gives no token for the model server in exchange for this one",

@@ -13,7 +13,7 @@ import pytest
 
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.net import HTTPClient
-from asgi_llmgate.net.decoding import PIECE, decoded
+from asgi_llmgate.net.decoding import PIECE, decode_body
 
 TEXT = b"all work and no play makes Jack a dull boy, " * 5000
 
@@ -43,7 +43,7 @@ async def source(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 async def undone(encoding: str, *pieces: bytes) -> list[bytes]:
-    return [piece async for piece in decoded(source(*pieces), encoding)]
+    return [piece async for piece in decode_body(source(*pieces), encoding)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 10**6])

@@ -12,7 +12,7 @@ import pytest
 
 from asgi_llmgate.errors import Broken, ConnectionRefused, GateError, MaybeSent, NotSent, TimedOut, Unreachable
 from asgi_llmgate.net import HTTPClient, Timeouts
-from asgi_llmgate.net.errors import before_answer, in_answer
+from asgi_llmgate.net.errors import error_before_response, error_in_response
 
 Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader
@@ -253,7 +253,7 @@ async def test_what_a_users_own_transport_raises_is_understood(raised: Exception
 
 def test_messages_name_no_host() -> None:
     error = httpx.ConnectError("Cannot connect to host gpu-7.corp.internal:8000")
-    for failure in (before_answer(error), in_answer(error)):
+    for failure in (error_before_response(error), error_in_response(error)):
         assert "corp.internal" not in failure.message
 
 

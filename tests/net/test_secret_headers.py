@@ -106,7 +106,7 @@ async def test_a_key_that_no_header_can_hold_is_told_without_it(value: str) -> N
     client = HTTPClient(transport=httpx.MockTransport(lambda _: httpx.Response(200)))
     with pytest.raises(GateError) as caught:
         await client.open("POST", httpx.URL("http://m.test"), [(b"api-key", Secret(value))], b"", Timeouts())
-    assert caught.value.detail == "it has characters that no header can hold"
+    assert caught.value.detail == "it has characters that a header cannot contain"
     assert KEY not in shown(frames_of(caught.value)) + repr(list(chain(caught.value)))
 
 

@@ -111,7 +111,7 @@ def test_a_key_that_no_header_can_hold_is_found_at_start(
     (tmp_path / "KEY").write_text("sk-1\nsk-2\n")
     spec = "env:KEY" if kind == "env" else f"file:{tmp_path / 'KEY'}"
     parse_secret(spec)
-    with pytest.raises(SettingsError, match="no header can hold") as caught:
+    with pytest.raises(SettingsError, match="a header cannot contain") as caught:
         parse_secret(spec, path="backends.main.api_key", in_header=True)
     assert caught.value.path == "backends.main.api_key"
     assert "KEY" in caught.value.message

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.net.urls import shown
+from asgi_llmgate.net.urls import redact_url
 
 SECRET = "s3cr3t"
 URLS = {
@@ -47,6 +47,6 @@ URLS = {
 
 @pytest.mark.parametrize("url", URLS)
 def test_what_may_be_a_credential_in_an_address_is_not_shown(url: str) -> None:
-    assert shown(url) == URLS[url]
-    assert SECRET not in shown(url)
-    assert shown(shown(url)) == shown(url)
+    assert redact_url(url) == URLS[url]
+    assert SECRET not in redact_url(url)
+    assert redact_url(redact_url(url)) == redact_url(url)

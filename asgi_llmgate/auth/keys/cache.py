@@ -166,7 +166,7 @@ class RemoteKeys:
     def _is_fetching(self) -> bool:
         """Whether a fetch is running."""
         # An event loop that has stopped leaves its fetch behind, unfinished; after LOAD_TIMEOUT it no longer counts.
-        return self._flight.is_flying(None) and self._clock() < self._started_at + LOAD_TIMEOUT
+        return self._flight.is_running(None) and self._clock() < self._started_at + LOAD_TIMEOUT
 
     def _start_fetch(self) -> Coroutine[Any, Any, None]:
         # Not inside the coroutine, which starts only when the event loop runs its task.

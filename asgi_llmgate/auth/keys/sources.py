@@ -19,7 +19,7 @@ from asgi_llmgate.auth.keys.key_set import BadKeySet, Keys, read_keys
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.client import Fetch, Fetched
-from asgi_llmgate.net.urls import is_protected, shown
+from asgi_llmgate.net.urls import is_protected, redact_url
 
 MAX_DOCUMENT = 1_000_000
 """Bytes of a JWKS or discovery document."""
@@ -65,7 +65,7 @@ class URL:
         require_https(self.url)
 
     def __repr__(self) -> str:
-        return f"URL(url={shown(self.url)!r}, token_file={self.token_file!r}, ca_file={self.ca_file!r})"
+        return f"URL(url={redact_url(self.url)!r}, token_file={self.token_file!r}, ca_file={self.ca_file!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Discovery:
             require_https(self.url)
 
     def __repr__(self) -> str:
-        return f"Discovery(url={self.url and shown(self.url)!r})"
+        return f"Discovery(url={self.url and redact_url(self.url)!r})"
 
 
 KeySource = Inline | File | URL | Discovery
@@ -92,7 +92,7 @@ KeySource = Inline | File | URL | Discovery
 def require_https(url: str) -> None:
     """Raises SettingsError unless the URL is https, or http to the loopback interface."""
     if not is_protected(url):
-        raise SettingsError(f"keys are fetched over https (http only on this machine), not from {shown(url)!r}")
+        raise SettingsError(f"keys are fetched over https (http only on this machine), not from {redact_url(url)!r}")
 
 
 def discovery_url(issuer: str) -> str:
@@ -109,12 +109,12 @@ async def load_url(source: URL, fetch: Fetch) -> tuple[Keys, float | None]:
     headers = [(b"authorization", _read_token(source.token_file))] if source.token_file else []
     response = await _get(source.url, fetch, headers)
     try:
-        keys = read_keys(response.body, origin=shown(source.url))
+        keys = read_keys(response.body, origin=redact_url(source.url))
     except BadKeySet as error:
-        raise KeyFetchError(f"{shown(source.url)} is not a JWKS: {error}") from None
+        raise KeyFetchError(f"{redact_url(source.url)} is not a JWKS: {error}") from None
     # Probably a mistake of the server.  An error keeps the known keys valid; an empty set would refuse every token.
     if not keys.usable:
-        raise KeyFetchError(f"{shown(source.url)} lists no key that can be used")
+        raise KeyFetchError(f"{redact_url(source.url)} lists no key that can be used")
     found = _MAX_AGE.search(response.headers.get("cache-control", ""))
     return keys, float(found[1]) if found else None
 
@@ -137,16 +137,18 @@ async def load_discovered(url: str, issuers: Sequence[str], fetch: Fetch) -> tup
     try:
         document = msgspec.json.decode(response.body, type=dict[str, Any])
     except (ValueError, RecursionError):
-        raise KeyFetchError(f"{shown(url)} is not a JSON object") from None
+        raise KeyFetchError(f"{redact_url(url)} is not a JSON object") from None
     if document.get("issuer") not in issuers:
-        raise KeyFetchError(f"{shown(url)} is the document of another issuer: {ascii(document.get('issuer'))[:200]}")
+        raise KeyFetchError(
+            f"{redact_url(url)} is the document of another issuer: {ascii(document.get('issuer'))[:200]}"
+        )
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str):
-        raise KeyFetchError(f"{shown(url)} has no jwks_uri")
+        raise KeyFetchError(f"{redact_url(url)} has no jwks_uri")
     try:
         return await load_url(URL(jwks_uri), fetch)
     except SettingsError as error:
-        raise KeyFetchError(f"{shown(url)}: {error}") from None
+        raise KeyFetchError(f"{redact_url(url)}: {error}") from None
 
 
 async def _get(url: str, fetch: Fetch, headers: Sequence[tuple[bytes, bytes | Secret]]) -> Fetched:
@@ -155,9 +157,9 @@ async def _get(url: str, fetch: Fetch, headers: Sequence[tuple[bytes, bytes | Se
         if response.status == 200:
             return response
         if response.status not in (301, 302, 303, 307, 308):
-            raise KeyFetchError(f"{shown(url)} answered {response.status}")
+            raise KeyFetchError(f"{redact_url(url)} answered {response.status}")
         url = _redirect_target(url, response.headers.get("location", ""))
-    raise KeyFetchError(f"{shown(url)} redirects more than {_MAX_REDIRECTS} times")
+    raise KeyFetchError(f"{redact_url(url)} redirects more than {_MAX_REDIRECTS} times")
 
 
 def _redirect_target(url: str, location: str) -> str:
@@ -168,7 +170,7 @@ def _redirect_target(url: str, location: str) -> str:
             return target
     except ValueError:
         pass
-    raise KeyFetchError(f"{shown(url)} redirects to another origin")
+    raise KeyFetchError(f"{redact_url(url)} redirects to another origin")
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from asgi_llmgate.auth.keys.sources import Discovery, Inline, KeySource, discove
 from asgi_llmgate.auth.reasons import Check
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.oauth import OAuthClient
-from asgi_llmgate.net.urls import is_protected, shown
+from asgi_llmgate.net.urls import is_protected, redact_url
 
 Json = Mapping[str, Any]
 
@@ -69,7 +69,7 @@ class Introspection:
     def __post_init__(self) -> None:
         if not is_protected(self.url):
             raise SettingsError(
-                f"tokens are sent over https (http only on this machine), not to {shown(self.url)!r}", path="url"
+                f"tokens are sent over https (http only on this machine), not to {redact_url(self.url)!r}", path="url"
             )
 
 

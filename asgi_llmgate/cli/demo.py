@@ -48,7 +48,7 @@ _PACKAGED = Path(__file__).parents[1] / "_lab"
     show_default=True,
     help="Folder of the lab's files; they are created if missing.",
 )
-@click.option("--port", default=8080, show_default=True, help="A free port is used if it is taken.")
+@click.option("--port", default=8080, show_default=True, help="Port of the app; a free port if it is taken.")
 @click.option("--once", is_flag=True, help="Stop after the scenarios.")
 @click.option(
     "--traffic", is_flag=True, help="Fill the usage page: send made-up calls to the embedded model for some minutes."
@@ -85,7 +85,7 @@ def demo(folder: str, port: int, once: bool, traffic: bool) -> None:
             click.echo(f"\n{Traffic(base, idp, model).run(calls=60)}")
         elif traffic:
             Traffic(base, idp, model).start(then=log.echo)
-        # In a script or in CI nobody could press Ctrl-C.
+        # Not in a script or in CI, where it would serve for ever.
         if not once and sys.stdout.isatty():
             if not traffic:
                 log.echo()

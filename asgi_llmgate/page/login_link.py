@@ -64,7 +64,7 @@ class OneTimeLink:
 
     def _issue(self, tokens: dict[bytes, float]) -> str:
         now = self._now()
-        # Delete expired ones, or links that nobody opens would pile up.
+        # Delete expired ones, or links that are never opened would pile up.
         for digest in [digest for digest, until in tokens.items() if until <= now]:
             del tokens[digest]
         token = secrets.token_urlsafe(32)

@@ -4,7 +4,7 @@
     TokenExchange       RFC 8693                 the caller's token is traded for one that the server accepts
                         RFC 7523 section 2.1     ... and Entra's form of the same, on-behalf-of
 
-Authlib writes the requests.  Tokens are held until they expire (held.py): the exchanged ones per caller, and callers
+Authlib writes the requests.  Tokens are kept until they expire (token_cache.py): exchanged ones per caller, and callers
 are the same when their tokens say the same, so that a token with fewer rights is never served another one's exchange.
 A token that does not say whose it is has an exchange of its own.
 """

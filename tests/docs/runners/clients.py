@@ -36,7 +36,7 @@ def an_openai_client(text: str, place: Place) -> None:
     (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings(routes=routes)))
     found: dict[str, Any] = {"TOKEN": place.idp.mint()}
     exec(text.replace("http://127.0.0.1:8080", place.serve_lab()), found)
-    assert found["answer"].choices[0].message.content
+    assert found["completion"].choices[0].message.content
     found["client"].close()
 
 
@@ -45,7 +45,7 @@ def an_anthropic_client(text: str, place: Place) -> None:
     (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings()))
     found: dict[str, Any] = {"TOKEN": place.idp.mint()}
     exec(text.replace("http://127.0.0.1:8080", place.serve_lab()), found)
-    assert found["answer"].content[0].text
+    assert found["message"].content[0].text
     found["client"].close()
 
 

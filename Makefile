@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test check coverage test-all test-newest-client constraints clean
+.PHONY: help demo docs test check coverage test-all test-newest-client mutants constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,9 @@ test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites; th
 
 test-newest-client: $(VENV)/.dev ## the tests with Claude Code, with the newest one there is
 	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/claude_code $(ARGS)
+
+mutants: $(VENV)/.dev ## do the tests notice mistakes? 60 mutants of five rooms, of which at least 57 must make a test fail (20 minutes)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 constraints: ## renew constraints.txt: the newest versions that fit pyproject.toml, in an environment of their own
 	@rm -rf .cache/envs/pins

@@ -1,4 +1,4 @@
-"""Tests stand where their subject stands: tests/ROOM/test_x.py has asgi_llmgate/ROOM/x.py, or is a topic listed here."""
+"""Tests stand where their subject stands: tests/ROOM/test_x.py has asgi_llmgate/ROOM/x.py, or is a topic below."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ WHOLE = {
     "gateway": "a whole gateway: endings, uploads, limits, memory",
     "idp": "real identity providers",
     "integrations": "Django, Quart, Starlette",
+    "library": "manners of a library in its host's process",
     "mutants": "the mutation check",
     "real_upstream": "real model servers",
     "security": "a whole gateway: what must not be reached, and must not be seen",

@@ -271,3 +271,10 @@ def test_no_claim_is_in_what_is_said_or_logged(when: str, caplog: pytest.LogCapt
     caplog.set_level("DEBUG")
     exchange, message = decide([when], claims={"team": "alice@example.com"})
     assert "alice@" not in f"{message} {exchange.decision} {exchange.detail} {caplog.text}"
+
+
+def test_without_a_call_a_target_is_permitted_unless_it_is_denied_whatever_a_call_says() -> None:
+    exchange, refusal = decide(["llm.maxTokens <= 64 && llm.model in jwt.llms.openai"], method="GET", path="/v1/models")
+    assert refusal == ""
+    assert exchange.permits is not None
+    assert [exchange.permits(target) for target in (CLOUD, HOUSE)] == [True, False]

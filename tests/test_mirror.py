@@ -42,7 +42,6 @@ TOPICS = {
     "protocol/translation/test_response_properties.py": "generated streams",
     "protocol/translation/test_stable_prefix.py": "prompt caches of the model server",
     "test_mirror.py": "this",
-    "test_public_names.py": "asgi_llmgate/__init__.py",
     "upstream/test_corrections.py": "corrections of one caller's request, and another's",
     "upstream/test_upstream_errors.py": "error bodies of model servers on the wire",
     "usage/ledger/test_in_a_gateway.py": "the ledger behind a gateway",

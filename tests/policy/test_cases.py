@@ -9,7 +9,7 @@ import pytest
 from asgi_llmgate import Exchange, PolicyMiddleware, SettingsError
 from asgi_llmgate.errors import InternalError, NotFound
 from asgi_llmgate.exchange import Decision, Target
-from asgi_llmgate.policy.cases import Case, Given, decide, read_cases
+from asgi_llmgate.policy.cases import Case, TestRequest, decide, read_cases
 
 PEOPLE = {"alice": {"sub": "alice", "iss": "https://idp.test", "org": "acme"}}
 
@@ -32,9 +32,9 @@ def test_a_row_is_read_with_its_claims_by_name_or_in_place() -> None:
         {"name": "own", "given": {"claims": {"org": "x"}}, "expect": "deny", "rule": "team"},
         {"expect": {"decision": "deny", "rule": "other"}},
     )
-    assert first == Case("test 1", Given(claims=PEOPLE["alice"]), True, None)
-    assert second == Case("own", Given(claims={"org": "x"}), False, "team")
-    assert third == Case("test 3", Given(), False, "other")
+    assert first == Case("test 1", TestRequest(claims=PEOPLE["alice"]), True, None)
+    assert second == Case("own", TestRequest(claims={"org": "x"}), False, "team")
+    assert third == Case("test 3", TestRequest(), False, "other")
 
 
 @pytest.mark.parametrize(
@@ -65,36 +65,39 @@ REQUEST = {"method": "PUT", "path": "/x", "headers": {"X-Team": "a"}, "query": "
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        (Given(), 'request.method == "GET" && request.path == "/" && request.query == "" && source.address == ""'),
-        (Given(llm={}), 'request.method == "POST" && request.path == "/v1/messages"'),
-        (Given(request=REQUEST), 'request.method == "PUT" && request.path == "/x" && request.query == "a=b"'),
-        (Given(request=REQUEST), 'request.headers["x-team"] == "a" && source.address == "10.0.0.1"'),
-        (Given(claims=PEOPLE["alice"]), 'jwt.org == "acme" && identity.subject == "alice"'),
-        (Given(claims=PEOPLE["alice"]), 'identity.issuer == "https://idp.test" && identity.provider == "test"'),
         (
-            Given(llm={}),
+            TestRequest(),
+            'request.method == "GET" && request.path == "/" && request.query == "" && source.address == ""',
+        ),
+        (TestRequest(llm={}), 'request.method == "POST" && request.path == "/v1/messages"'),
+        (TestRequest(request=REQUEST), 'request.method == "PUT" && request.path == "/x" && request.query == "a=b"'),
+        (TestRequest(request=REQUEST), 'request.headers["x-team"] == "a" && source.address == "10.0.0.1"'),
+        (TestRequest(claims=PEOPLE["alice"]), 'jwt.org == "acme" && identity.subject == "alice"'),
+        (TestRequest(claims=PEOPLE["alice"]), 'identity.issuer == "https://idp.test" && identity.provider == "test"'),
+        (
+            TestRequest(llm={}),
             'llm.requestModel == "" && !llm.streaming && llm.maxTokens == 1024 && llm.messageCount == 1'
             " && !llm.hasImages && llm.inputTokensEstimate == 0 && llm.toolNames == []",
         ),
         (
-            Given(llm={"requestModel": "m", "streaming": True, "maxTokens": 7, "toolNames": ["Bash"]}),
+            TestRequest(llm={"requestModel": "m", "streaming": True, "maxTokens": 7, "toolNames": ["Bash"]}),
             'llm.requestModel == "m" && llm.streaming && llm.maxTokens == 7 && llm.toolNames == ["Bash"]',
         ),
         (
-            Given(llm={"messageCount": 3, "hasImages": True, "inputTokensEstimate": 9}),
+            TestRequest(llm={"messageCount": 3, "hasImages": True, "inputTokensEstimate": 9}),
             "llm.messageCount == 3 && llm.hasImages && llm.inputTokensEstimate == 9",
         ),
         (
-            Given(llm={"sessionId": "s", "agentId": "a", "requestClass": "safety"}),
+            TestRequest(llm={"sessionId": "s", "agentId": "a", "requestClass": "safety"}),
             'llm.sessionId == "s" && llm.agentId == "a" && llm.requestClass == "safety"',
         ),
         (
-            Given(llm={"model": "m", "provider": "p", "backend": "b"}),
+            TestRequest(llm={"model": "m", "provider": "p", "backend": "b"}),
             'llm.model == "m" && llm.provider == "p" && llm.backend == "b"',
         ),
     ],
 )
-def test_rules_see_what_is_given(given: Given, rule: str) -> None:
+def test_rules_see_what_is_given(given: TestRequest, rule: str) -> None:
     assert decide(layer(rule), given).allowed
 
 
@@ -106,8 +109,8 @@ def test_the_model_table_gives_the_targets_unless_one_is_given() -> None:
         return (Target("vllm", "on-prem", "qwen3"),)
 
     rule = layer('llm.model == "qwen3"')
-    assert decide(rule, Given(llm={"requestModel": "claude"}), targets).allowed
-    assert not decide(rule, Given(llm={"requestModel": "claude", "backend": "vllm"}), targets).allowed
+    assert decide(rule, TestRequest(llm={"requestModel": "claude"}), targets).allowed
+    assert not decide(rule, TestRequest(llm={"requestModel": "claude", "backend": "vllm"}), targets).allowed
     assert set(asked) == {"claude"}
 
 
@@ -121,7 +124,7 @@ def test_the_model_table_gives_the_targets_unless_one_is_given() -> None:
     ],
 )
 def test_a_case_that_fails_says_what_was_expected(allowed: bool, rule: str | None, said: str) -> None:
-    assert Case("t", Given(), allowed, rule).run(layer('jwt.org == "acme"')) == said
+    assert Case("t", TestRequest(), allowed, rule).run(layer('jwt.org == "acme"')) == said
 
 
 def test_a_case_without_a_target_says_so() -> None:
@@ -129,14 +132,15 @@ def test_a_case_without_a_target_says_so() -> None:
         raise NotFound("no model is named 'x'")
 
     assert (
-        Case("t", Given(llm={"requestModel": "x"}), True, None).run(layer("true"), none) == "t: no model is named 'x'"
+        Case("t", TestRequest(llm={"requestModel": "x"}), True, None).run(layer("true"), none)
+        == "t: no model is named 'x'"
     )
 
 
-def test_a_denial_before_the_body_of_what_is_allowed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_early_denial_of_what_is_allowed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(layer: PolicyMiddleware, scope: Any, exchange: Exchange) -> None:
         exchange.decision = Decision(False, "rule 1")
 
     monkeypatch.setattr(PolicyMiddleware, "decide_before_body", wrong)
-    with pytest.raises(InternalError, match="'rule 1' denies before the body is read"):
-        decide(layer("true"), Given())
+    with pytest.raises(InternalError, match="'rule 1' denies a request early"):
+        decide(layer("true"), TestRequest())

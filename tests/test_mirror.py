@@ -53,7 +53,7 @@ TOPICS = {
 }
 """Modules without a module of the package, and what they test."""
 
-MOST_FILES = 15
+MOST_FILES = 17
 
 
 def modules() -> dict[str, bool]:

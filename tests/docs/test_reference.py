@@ -32,17 +32,34 @@ def sections(kind: object) -> Iterator[type[msgspec.Struct]]:
         yield from sections(part)
 
 
-KEYS = [
-    pytest.param(field.encode_name, id=f"{section.__name__}.{field.encode_name}")
-    for section in dict.fromkeys(sections(Settings))
-    for field in msgspec.structs.fields(section)
-]
+SETTINGS = (REFERENCE / "settings.md").read_text("utf-8")
+SETTINGS_TABLES = re.findall(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", SETTINGS, re.MULTILINE)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_the_settings_page_names_each_key(key: str) -> None:
-    named = re.findall(r"`([a-z_]+)(?:[:.][^`]*)?`", (REFERENCE / "settings.md").read_text("utf-8"))
-    assert key in named
+def first_column(table: str) -> set[str]:
+    """The keys that a table of the settings page has a row for."""
+    return {key for row in table.splitlines() for key in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def in_code(row: str) -> set[str]:
+    """All words of a row that are written as code: a small mapping is described in one row."""
+    return {word for code in re.findall(r"`([^`]*)`", row) for word in re.findall(r"\w+", code)}
+
+
+def test_the_settings_page_has_each_mapping_with_all_of_its_keys_in_one_place() -> None:
+    """In one table, or in one row of a table; the same key elsewhere on the page does not count."""
+    whole, *structs = dict.fromkeys(sections(Settings))
+    places = [first_column(table) for table in SETTINGS_TABLES]
+    places += [in_code(row) for table in SETTINGS_TABLES for row in table.splitlines()]
+    keys = {struct.__name__: {field.encode_name for field in msgspec.structs.fields(struct)} for struct in structs}
+    assert [name for name, wanted in keys.items() if not any(wanted <= place for place in places)] == []
+    headings = re.findall(r"^## `(\w+)`", SETTINGS, re.MULTILINE)
+    assert set(headings) == {field.encode_name for field in msgspec.structs.fields(whole)}
+
+
+def test_the_settings_page_has_no_key_that_is_not_there() -> None:
+    known = {field.encode_name for struct in sections(Settings) for field in msgspec.structs.fields(struct)}
+    assert set().union(*map(first_column, SETTINGS_TABLES)) - known == set()
 
 
 def test_the_api_page_names_all_that_is_public() -> None:

@@ -57,7 +57,7 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, error:
 
 
 PLACES = [
-    (Drainer, "once"),
+    (Drainer, "drain"),
     (Drainer, "run"),
     (Drainer, "_probe_journal"),
     (Drainer, "_collect_segments"),

@@ -23,7 +23,7 @@ async def inner(scope, receive, send):
 app = JWTAuthMiddleware(inner, providers=[JWTProvider(issuers=[issuer], audiences=["llm"])])
 
 async def ask():
-    statuses = [(await call(app, "GET", "/", headers={"authorization": f"Bearer {t}"})).status for t in tokens]
+    statuses = [(await call(app, "GET", "/", headers={"authorization": f"Bearer {t}"}, timeout=60)).status for t in tokens]
     await app.aclose()
     return statuses
 

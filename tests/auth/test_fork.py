@@ -23,7 +23,8 @@ async def inner(scope, receive, send):
 app = JWTAuthMiddleware(inner, providers=[JWTProvider(issuers=[issuer], audiences=["llm"])])
 
 async def ask():
-    statuses = [(await call(app, "GET", "/", headers={"authorization": f"Bearer {t}"}, timeout=60)).status for t in tokens]
+    headers = [{"authorization": f"Bearer {token}"} for token in tokens]
+    statuses = [(await call(app, "GET", "/", headers=each, timeout=60)).status for each in headers]
     await app.aclose()
     return statuses
 

@@ -1,6 +1,6 @@
 """Prompt caches live on it: what one turn sends upstream is, byte for byte, the beginning of what the next one sends.
 
-The property test in tests/protocol has all that we could think of; here the client writes the requests.
+The property test in tests/protocol/properties has all that we could think of; here the client writes the requests.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.routing.resolve import ResolveMiddleware
 from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS, NO_VARIABLES, Variable
+from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import UsageMiddleware
 
@@ -101,6 +102,7 @@ class Gateway:
         variables: Mapping[str, Variable] = NO_VARIABLES,
         sinks: Iterable[Sink] = (),
         draining: Draining | None = None,
+        state: RunningState | None = None,
         resolve: Layer = ResolveMiddleware,
         auth: Layer | None = None,
         policy: Layer | None = None,
@@ -117,18 +119,19 @@ class Gateway:
         if not isinstance(models, ModelTable):
             models = ModelTable(models, {name: backend.provider for name, backend in backends.items()})
         self._draining = _shared_draining(draining, getattr(app, "draining", None))
-        own_client = HTTPClient() if client is None else None
+        self._state = RunningState() if state is None else state
         sinks = tuple(sinks)
         shared = _Shared(
             {
                 "backends": backends,
                 "models": models,
                 "routes": routes,
-                "client": client or own_client,
+                "client": client or self._state.keep("client", "", None, HTTPClient),
                 "list_claims": tuple(list_claims),
                 "variables": variables,
                 "sinks": sinks,
                 "draining": self._draining,
+                "state": self._state,
             },
             may_differ=[name for name, value in (("client", client), ("sinks", sinks)) if not value],
         )
@@ -150,12 +153,8 @@ class Gateway:
         self._health = (*health, *_methods(sinks, "health"))
         document = None if metadata is None else lambda scope: metadata
         self._snapshot = Snapshot(Front(built[-1], health=self.health, metadata=document), routes, variables)
-        self._closing: tuple[Close, ...] = (
-            *_methods(reversed(built), "aclose"),
-            *([] if own_client is None else [own_client.aclose]),
-            *_methods(sinks, "aclose"),
-            *closing,
-        )
+        self._layers_closing = _methods(reversed(built), "aclose")
+        self._closing: tuple[Close, ...] = (*_methods(sinks, "aclose"), *closing)
 
     @classmethod
     def from_settings(
@@ -167,6 +166,7 @@ class Gateway:
         middleware: Sequence[Layer] = (),
         variables: Mapping[str, Variable] = NO_VARIABLES,
         session: Session | None = None,
+        state: RunningState | None = None,
         closing: Iterable[Close] = (),
     ) -> Gateway:
         """The gateway that the settings describe; relative paths in them are relative to `folder`.
@@ -177,9 +177,9 @@ class Gateway:
         """
         from asgi_llmgate.config.build import make_parts
 
-        parts = make_parts(settings, Path(folder), sinks=sinks, variables=variables, session=session)
-        parts["closing"] = [*parts["closing"], *closing]
-        return cls(**parts, middleware=middleware, variables=variables)
+        state = RunningState() if state is None else state
+        parts = make_parts(settings, Path(folder), state, sinks=sinks, variables=variables, session=session)
+        return cls(**parts, middleware=middleware, closing=closing)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **added: Any) -> Gateway:
@@ -226,7 +226,8 @@ class Gateway:
 
         May be repeated; the gateway may be used again.  What cannot be closed is logged.
         """
-        await close_all((self._draining.finish, *self._closing))
+        closing = [self._draining.finish, *self._layers_closing, *self._state.closing(), *self._closing]
+        await close_all(dict.fromkeys(closing))  # a sink may be in the state too
 
     @asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:

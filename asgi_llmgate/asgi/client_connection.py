@@ -33,11 +33,14 @@ from asgi_llmgate.errors import ClientGone
 LAST_SECONDS = 2.0
 """Seconds for the end of a response to be sent when the server stops."""
 
+STALL = 60.0
+"""Seconds that one `send` may take, by default: a client that does not read blocks it for ever."""
+
 
 class ClientConnection:
     """`stall` is how many seconds one `send` may take, None for no limit. The rest of the request body is discarded."""
 
-    def __init__(self, receive: Receive, send: Send, *, stall: float | None = 60.0) -> None:
+    def __init__(self, receive: Receive, send: Send, *, stall: float | None = STALL) -> None:
         self.started = False
         """Whether the response has begun: from then on an error can only be sent in its body."""
 

@@ -27,6 +27,9 @@ from asgi_llmgate.errors import ShuttingDown
 
 logger = logging.getLogger("llmgate")
 
+AFTER = 20.0
+"""Seconds that open calls still have when draining begins, by default."""
+
 LAST_SECONDS = 2.0
 """Seconds for the ends of streams to be sent."""
 
@@ -40,7 +43,7 @@ class Draining:
             ...
     """
 
-    def __init__(self, *, after: float = 20.0, signal: bool = False) -> None:
+    def __init__(self, *, after: float = AFTER, signal: bool = False) -> None:
         self._after = after
         self._wants_handler = signal
         self._deadline: float | None = None  # time.monotonic(), the same for all loops and threads

@@ -24,6 +24,7 @@ from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Identity
 from asgi_llmgate.net.client import Fetch, HTTPClient
+from asgi_llmgate.running_state import RunningState
 
 if TYPE_CHECKING:
     from joserfc import jwk, jws
@@ -34,17 +35,29 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 class JWTVerifier:
     """Verifies a provider's tokens by its keys.  `now`: the time in Unix seconds; `clock`: monotonic seconds.
 
+    The keys are kept in `state`, under the first issuer.
+
     Raises SettingsError when the keys are written in the settings and are no JWKS.
     """
 
     def __init__(
-        self, provider: JWTProvider, fetch: Fetch, *, now: Callable[[], float], clock: Callable[[], float]
+        self,
+        provider: JWTProvider,
+        fetch: Fetch,
+        *,
+        now: Callable[[], float],
+        clock: Callable[[], float],
+        state: RunningState,
     ) -> None:
         self.provider = provider
         ca_file = provider.jwks.ca_file if isinstance(provider.jwks, URL) else None
         # A CA belongs to a whole client, so a provider with a CA of its own has a client of its own.
-        self._client = HTTPClient(ca_file=str(ca_file)) if ca_file else None
-        self.keys = _key_store(provider, self._client.fetch if self._client else fetch, clock)
+        if ca_file:
+            fetch = state.keep("client", str(ca_file), None, lambda: HTTPClient(ca_file=str(ca_file))).fetch
+        issuers, described = tuple(provider.issuers), (provider.jwks, provider.cooldown, fetch)
+        self.keys: KeyStore = state.keep(
+            "keys", issuers[0], (issuers, *described), lambda: _key_store(provider, fetch, clock)
+        )
         self._claims = ClaimsValidator(provider, now)
         self._algorithms = frozenset(provider.algorithms)
 
@@ -69,11 +82,6 @@ class JWTVerifier:
         if not _is_signature_valid(token.signed, key):
             raise TokenRefused(Check.SIGNATURE, reasons.BAD_SIGNATURE)
         return self._claims.validate(token.header, token.claims)
-
-    async def aclose(self) -> None:
-        """Close the provider's own HTTP client, if it has one."""
-        if self._client is not None:
-            await self._client.aclose()
 
 
 def issuer_matches(template: str, claims: Mapping[str, object]) -> bool:

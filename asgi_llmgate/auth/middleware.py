@@ -17,16 +17,18 @@ from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.token_sources import (
+    TOKEN_SOURCES,
     FoundToken,
     TokenSources,
     has_api_key,
     require_same_origin,
     without_gateway_headers,
 )
-from asgi_llmgate.auth.verifier import Verifier
+from asgi_llmgate.auth.verifier import CACHE_TTL, MAX_TOKEN_SIZE, Verifier
 from asgi_llmgate.errors import NOT_SOON, Refusal, SettingsError
 from asgi_llmgate.exchange import Exchange, Identity, Secret
 from asgi_llmgate.net.client import HTTPClient
+from asgi_llmgate.running_state import RunningState
 
 log = logging.getLogger("llmgate.auth")
 
@@ -51,6 +53,7 @@ class JWTAuthMiddleware:
     resource_metadata  URL of the RFC 9728 document, for the challenge of a 401
     session            called when there is no token; its identity is used, for same-origin requests only
     client             fetches keys; borrowed.  Without one the middleware makes its own, which `aclose` closes
+    state              keeps the providers' keys; without it the middleware keeps them
     now                the time in Unix seconds
 
     Raises errors.SettingsError.
@@ -62,13 +65,14 @@ class JWTAuthMiddleware:
         *,
         providers: Sequence[JWTProvider],
         mode: Mode = "strict",
-        token_sources: Sequence[str] = ("authorization",),
-        cache_ttl: float = 300.0,
-        max_token_size: int = 16384,
+        token_sources: Sequence[str] = TOKEN_SOURCES,
+        cache_ttl: float = CACHE_TTL,
+        max_token_size: int = MAX_TOKEN_SIZE,
         strip_credentials: bool = False,
         resource_metadata: str | None = None,
         session: Session | None = None,
         client: HTTPClient | None = None,
+        state: RunningState | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         if mode not in ("strict", "optional", "permissive", "off"):
@@ -83,10 +87,16 @@ class JWTAuthMiddleware:
         self._mode = mode
         self._sources = TokenSources(token_sources)
         self._session = session
-        self._borrowed = client is not None
-        self._client = client or HTTPClient()
+        self._own_state = RunningState()
+        state = self._own_state if state is None else state
+        client = self._own_state.keep("client", "", None, HTTPClient) if client is None else client
         self.verifier = Verifier(
-            providers, fetch=self._client.fetch, cache_ttl=cache_ttl, max_token_size=max_token_size, now=now
+            providers,
+            fetch=client.fetch,
+            cache_ttl=cache_ttl,
+            max_token_size=max_token_size,
+            state=state,
+            now=now,
         )
         self._strip = strip_credentials
         self._metadata = f', resource_metadata="{resource_metadata}"' if resource_metadata else ""
@@ -147,4 +157,4 @@ class JWTAuthMiddleware:
 
     async def aclose(self) -> None:
         """Close the connections that the middleware opened.  A borrowed client is not closed."""
-        await close_all([self.verifier.aclose, *([] if self._borrowed else [self._client.aclose])])
+        await close_all([self.verifier.aclose, self._own_state.aclose])

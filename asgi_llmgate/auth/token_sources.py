@@ -40,6 +40,10 @@ class FoundToken:
     from_helper: bool
 
 
+TOKEN_SOURCES = ("authorization",)
+"""The default of `token_sources`."""
+
+
 class TokenSources:
     """The places where a token may be: `authorization`, `x-api-key`, `cookie:NAME`, `header:NAME`.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Protocol
 
-from asgi_llmgate.asgi import close_all
+from asgi_llmgate.asgi import Close, close_all
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.introspection import IntrospectionVerifier
 from asgi_llmgate.auth.jws import UnverifiedToken, read_token
@@ -23,11 +23,18 @@ from asgi_llmgate.auth.result_cache import KeyGeneration, ResultCache
 from asgi_llmgate.errors import KeysUnavailable, SettingsError
 from asgi_llmgate.exchange import Identity
 from asgi_llmgate.net.client import Fetch
+from asgi_llmgate.running_state import RunningState
 
 log = logging.getLogger("llmgate.auth")
 
 CACHE_SIZE = 10_000
 """Number of accepted tokens in the cache; of rejected ones it holds a tenth of that."""
+
+CACHE_TTL = 300.0
+"""Seconds that an accepted token is cached at most: the default of `cache_ttl`."""
+
+MAX_TOKEN_SIZE = 16384
+"""Characters: the default of `max_token_size`."""
 
 REJECTED_TTL = 5.0
 """Seconds for which a rejected token is cached."""
@@ -50,8 +57,6 @@ class ProviderVerifier(Protocol):
         """
         ...
 
-    async def aclose(self) -> None: ...
-
 
 class Verifier:
     """Verifies tokens of any of several providers.
@@ -59,6 +64,7 @@ class Verifier:
     fetch           reads a small document over HTTP: `net.HTTPClient.fetch`
     cache_ttl       seconds that an accepted token is cached at most; 0: not at all
     max_token_size  characters
+    state           keeps the providers' keys; without it they live as long as this verifier
     now             the time in Unix seconds
     clock           monotonic seconds
 
@@ -70,11 +76,16 @@ class Verifier:
         providers: Sequence[JWTProvider],
         *,
         fetch: Fetch,
-        cache_ttl: float = 300.0,
-        max_token_size: int = 16384,
+        cache_ttl: float = CACHE_TTL,
+        max_token_size: int = MAX_TOKEN_SIZE,
+        state: RunningState | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._closing: list[Close] = []
+        if state is None:
+            state = RunningState()
+            self._closing.append(state.aclose)
         self.provider_verifiers: list[ProviderVerifier] = []
         self._by_issuer: dict[str, ProviderVerifier] = {}
         self._by_template: list[tuple[str, ProviderVerifier]] = []
@@ -82,9 +93,10 @@ class Verifier:
         for provider in providers:
             introspection = IntrospectionVerifier(provider, fetch, now=now) if provider.introspection else None
             if introspection is not None:
+                self._closing.append(introspection.aclose)
                 self._register_for_opaque(introspection)
             if introspection is None or introspection.only_opaque:
-                self._register(JWTVerifier(provider, fetch, now=now, clock=clock))
+                self._register(JWTVerifier(provider, fetch, now=now, clock=clock, state=state))
             else:
                 self._register(introspection)
         self._cache_ttl = cache_ttl
@@ -157,8 +169,8 @@ class Verifier:
             raise
 
     async def aclose(self) -> None:
-        """Close the HTTP clients that verifiers have made for themselves."""
-        await close_all(verifier.aclose for verifier in self.provider_verifiers)
+        """Close what the verifier has opened for itself; what belongs to the state that was given stays open."""
+        await close_all(self._closing)
 
     def read(self, token: str) -> UnverifiedToken:
         """The token's parts, not verified.  Raises TokenRefused."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from asgi_llmgate.auth import explain
-from asgi_llmgate.config.auth import token_providers
-from asgi_llmgate.config.backends import http_client
+from asgi_llmgate.config.auth import make_providers
+from asgi_llmgate.config.backends import make_client
 from asgi_llmgate.config.description import describe
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.gateway import Gateway
@@ -52,11 +52,11 @@ def _explain(token: str, settings: Settings, folder: Path) -> None:
 
 
 async def _explained(token: str, settings: Settings, folder: Path) -> list[str]:
-    client = http_client(settings.net, folder)
+    client = make_client(settings.net, folder)
     try:
         return await explain(
             token,
-            token_providers(settings, folder),
+            make_providers(settings.auth, folder),
             fetch=client.fetch,
             max_token_size=settings.auth.max_token_size,
         )

@@ -13,9 +13,10 @@ import click
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.cel import Expression, explain
-from asgi_llmgate.config.backends import model_row
+from asgi_llmgate.config.backends import make_dialect
 from asgi_llmgate.config.errors import error_path
-from asgi_llmgate.config.policy import policy_layer
+from asgi_llmgate.config.models import make_table
+from asgi_llmgate.config.policy import make_policy_layer
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import InternalError, SettingsError
@@ -116,7 +117,7 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
     else:
         raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
     with error_path("policy"):
-        layer = policy_layer(settings.policy, folder)(_nowhere, list_claims=settings.policy.list_claims)
+        layer = make_policy_layer(settings.policy, folder)(_nowhere, list_claims=settings.policy.list_claims)
     assert isinstance(layer, PolicyMiddleware)
     table = _table(settings)
 
@@ -127,12 +128,10 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
 
 
 def _table(settings: Settings) -> ModelTable:
-    rows = [model_row(row, f"models[{index}]") for index, row in enumerate(settings.models)]
-    providers = {}
-    for name, backend in settings.backends.items():
-        dialect = backend.dialect if isinstance(backend.dialect, str) else backend.dialect.get("base", "openai")
-        providers[name] = backend.provider or dialect
-    return ModelTable(rows, providers)
+    providers = {
+        name: backend.provider or make_dialect(name, backend).name for name, backend in settings.backends.items()
+    }
+    return make_table(settings.models, providers)
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asgi_llmgate.cli.usage_text import as_json, as_text, format_number, format_table, group_cells
-from asgi_llmgate.config.schema import LedgerSettings, Settings, parse_duration, read_file, read_settings
+from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.config.units import parse_duration
+from asgi_llmgate.config.usage import LedgerSettings, make_ledger
 from asgi_llmgate.errors import SettingsError
 
 # SQLAlchemy is imported inside the commands: `llmgate usage --help` works without it.
@@ -149,8 +151,6 @@ def _ledger_settings(settings: Settings) -> LedgerSettings:
 
 
 def _ledger(settings: Settings, config: str) -> Ledger:
-    from asgi_llmgate.config.usage import make_ledger
-
     return make_ledger(_ledger_settings(settings), Path(config).parent)
 
 

@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from asgi_llmgate._types import ASGIApp, Layer
-from asgi_llmgate.asgi import Close, Draining, Health
+from asgi_llmgate.asgi import Draining
 from asgi_llmgate.auth import Session
-from asgi_llmgate.config import schema as shape
-from asgi_llmgate.config.auth import auth_layer, metadata, token_providers
-from asgi_llmgate.config.backends import http_client, make_backend, make_routes, model_row
-from asgi_llmgate.config.checks import inside
-from asgi_llmgate.config.open_files import check_descriptors
-from asgi_llmgate.config.policy import limits_layer, policy_layer
-from asgi_llmgate.config.server import resolve_layer
-from asgi_llmgate.config.usage import make_ledger, make_sinks, usage_layer
+from asgi_llmgate.config.auth import make_auth_layer, make_metadata, make_providers
+from asgi_llmgate.config.backends import make_backend, make_client, require_tokens
+from asgi_llmgate.config.errors import error_path
+from asgi_llmgate.config.models import make_routes, make_table
+from asgi_llmgate.config.policy import make_limits_layer, make_policy_layer
+from asgi_llmgate.config.schema import Settings, read_settings
+from asgi_llmgate.config.server import check_descriptors, make_draining, make_resolve_layer
+from asgi_llmgate.config.units import parse_size
+from asgi_llmgate.config.usage import make_access_log, make_fields, make_ledger, make_sink, make_usage_layer
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.routes import Routes
-from asgi_llmgate.rule_variables import NO_VARIABLES, Variable
+from asgi_llmgate.rule_variables import Variable
+from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.upstream import Backend
-from asgi_llmgate.usage import AccessLog, Sink
+from asgi_llmgate.usage import Sink
 
 
 class Parts(TypedDict):
@@ -35,8 +37,10 @@ class Parts(TypedDict):
     routes: Routes
     client: HTTPClient
     list_claims: Sequence[str]
+    variables: Mapping[str, Variable]
     sinks: Sequence[Sink]
     draining: Draining
+    state: RunningState
     resolve: Layer
     auth: Layer
     policy: Layer
@@ -44,62 +48,76 @@ class Parts(TypedDict):
     usage: Layer
     endpoints: Callable[..., ASGIApp]
     metadata: Mapping[str, Any] | None
-    health: Sequence[Callable[[], Health]]
-    closing: Sequence[Close]
 
 
 def make_parts(
-    mapping: shape.Settings | Mapping[str, Any],
+    settings: Settings | Mapping[str, Any],
     folder: Path,
+    state: RunningState,
     *,
     sinks: Iterable[Sink] = (),
-    variables: Mapping[str, Variable] = NO_VARIABLES,
+    variables: Mapping[str, Variable],
     session: Session | None = None,
 ) -> Parts:
-    """What the settings describe, with what a host adds to it; relative paths are relative to `folder`.
+    """What the settings describe, with what a host adds to it; paths are relative to `folder`.
 
-    Raises SettingsError.
+    What changes while a gateway runs is taken from `state`, or kept there.  Raises SettingsError.
     """
-    settings = mapping if isinstance(mapping, shape.Settings) else shape.read_settings(mapping)
-    check_descriptors(settings.server.streams)
-    client = http_client(settings.net, folder)
+    if not isinstance(settings, Settings):
+        settings = read_settings(settings)
+    server, usage, list_claims = settings.server, settings.usage, settings.policy.list_claims
+    check_descriptors(server.streams)
+    client = state.keep("client", "", (settings.net, folder), lambda: make_client(settings.net, folder))
     backends = {
-        name: make_backend(name, backend, settings, client, folder) for name, backend in settings.backends.items()
+        name: make_backend(name, backend, settings.translation, client, folder, state)
+        for name, backend in settings.backends.items()
     }
-    rows = [model_row(row, f"models[{index}]", variables) for index, row in enumerate(settings.models)]
-    models = ModelTable(rows, {name: backend.provider for name, backend in backends.items()})
-    routes = make_routes(settings.routes, backends)
-    providers = token_providers(settings, folder)
-    log = _access_log(settings.usage.access_log, folder)
-    own_sinks = make_sinks(settings.usage.sinks)
-    ledgers = [] if settings.usage.ledger is None else [make_ledger(settings.usage.ledger, folder)]
-    usage, telemetry = usage_layer(settings, models, variables)
-    endpoints = partial(
-        TranslationApp,
-        ping_interval=settings.translation.ping_interval,
-        client_stall=settings.server.client_stall,
-        answer_limit=shape.parse_size(settings.server.answer_limit, "server.answer_limit"),
-        debug=settings.server.debug,
+    if settings.auth.mode == "off":
+        for name, backend in backends.items():
+            require_tokens(name, backend)
+    models = make_table(settings.models, {name: backend.provider for name, backend in backends.items()}, variables)
+    providers = make_providers(settings.auth, folder)
+    own_sinks = _make_sinks(settings, folder, state)
+    usage_layer, telemetry = make_usage_layer(
+        usage,
+        make_fields(usage.fields, list_claims, variables),
+        models.models(),
+        has_prices=any(row.prices for row in settings.models),
     )
     return Parts(
         backends=backends,
         models=models,
-        routes=routes,
+        routes=make_routes(settings.routes, backends),
         client=client,
-        list_claims=settings.policy.list_claims,
-        sinks=[log, *ledgers, *own_sinks, *sinks, *telemetry],
-        draining=Draining(after=settings.server.drain.after, signal=settings.server.drain.signal),
-        resolve=resolve_layer(settings.server),
-        auth=auth_layer(settings.auth, providers, session),
-        policy=policy_layer(settings.policy, folder),
-        limits=limits_layer(settings.limits),
-        usage=usage,
-        endpoints=endpoints,
-        metadata=metadata(settings.auth, providers),
-        health=(),
-        closing=[client.aclose],
+        list_claims=list_claims,
+        variables=variables,
+        sinks=[*own_sinks, *sinks, *telemetry],
+        # One for the whole life of a gateway: it knows the open calls, and handles SIGTERM.
+        draining=state.keep("draining", "", None, lambda: make_draining(server.drain)),
+        state=state,
+        resolve=make_resolve_layer(server),
+        auth=make_auth_layer(settings.auth, providers, session),
+        policy=make_policy_layer(settings.policy, folder),
+        limits=make_limits_layer(settings.limits),
+        usage=usage_layer,
+        endpoints=partial(
+            TranslationApp,
+            ping_interval=settings.translation.ping_interval,
+            client_stall=server.client_stall,
+            answer_limit=parse_size(server.answer_limit, "server.answer_limit"),
+            debug=server.debug,
+        ),
+        metadata=make_metadata(settings.auth, providers),
     )
 
 
-def _access_log(described: shape.AccessLogSettings, folder: Path) -> AccessLog:
-    return AccessLog(described.format, inside(folder, described.file), stdout=described.stdout)
+def _make_sinks(settings: Settings, folder: Path, state: RunningState) -> list[Sink]:
+    """The access log, the ledger and the sinks of the host's own, as far as there are any.  Raises SettingsError."""
+    log, ledger = settings.usage.access_log, settings.usage.ledger
+    sinks: list[Sink] = [state.keep("sink", "access_log", (log, folder), lambda: make_access_log(log, folder))]
+    if ledger is not None:
+        sinks.append(state.keep("sink", "ledger", (ledger, folder), lambda: make_ledger(ledger, folder)))
+    for index, described in enumerate(settings.usage.sinks):
+        with error_path(f"usage.sinks[{index}]"):
+            sinks.append(state.keep("sink", f"{described.callable} {index}", None, partial(make_sink, described)))
+    return sinks

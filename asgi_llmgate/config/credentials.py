@@ -1,52 +1,82 @@
-"""From settings to what we show others: the model server's credential, and our proof at the identity provider."""
+"""`api_key` and `client_secret`: what the gateway shows model servers and identity providers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-import msgspec
-
-from asgi_llmgate.config import schema as shape
 from asgi_llmgate.config.callables import load_callable
+from asgi_llmgate.config.section import Section
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
 from asgi_llmgate.net.secrets import FileSecret, StaticSecret
 from asgi_llmgate.upstream import ClientCredentials, TokenExchange
 
-_CLIENT = ("client_id", "client_secret", "client_auth")
+
+class OAuthClientSettings(Section, frozen=True, kw_only=True):
+    """The gateway as a client of an identity provider; `client_secret` as in `api_key`."""
+
+    client_id: str
+    client_secret: str | None = None
+    client_auth: Literal["basic", "post", "assertion", "private_key_jwt"] = "basic"
 
 
-def credential(spec: str | shape.ApiKey | None, http: HTTPClient, folder: Path) -> CredentialSource | None:
-    """What `api_key` describes.  Raises SettingsError."""
-    if spec is None:
+class ClientCredentialsSettings(OAuthClientSettings, frozen=True, kw_only=True):
+    """The gateway's own token, from an identity provider (RFC 6749 section 4.4)."""
+
+    token_url: str
+    scope: str | None = None
+    audience: str | None = None
+    resource: str | None = None
+    parameters: dict[str, str] = {}
+
+
+class TokenExchangeSettings(ClientCredentialsSettings, frozen=True, kw_only=True):
+    """A token in exchange for the caller's: RFC 8693, or Entra's on-behalf-of."""
+
+    style: Literal["rfc8693", "on_behalf_of"] = "rfc8693"
+
+
+class ApiKeySettings(Section, frozen=True):
+    """A credential that is no fixed secret: one of these.  `callable` is `package.module:function`."""
+
+    callable: str | None = None
+    client_credentials: ClientCredentialsSettings | None = None
+    token_exchange: TokenExchangeSettings | None = None
+
+
+def make_credential(described: str | ApiKeySettings | None, http: HTTPClient, folder: Path) -> CredentialSource | None:
+    """What `api_key` describes; paths are relative to `folder`.  Raises SettingsError."""
+    if described is None:
         return None
-    if isinstance(spec, str):
-        return secret(spec, folder, in_header=True)
-    if sum(way is not None for way in (spec.callable, spec.client_credentials, spec.token_exchange)) != 1:
+    if isinstance(described, str):
+        return make_secret(described, folder, in_header=True)
+    given = [name for name in described.__struct_fields__ if getattr(described, name) is not None]
+    if len(given) != 1:
         raise SettingsError("one of callable, client_credentials, token_exchange")
-    if spec.callable is not None:
-        return CallableSource(load_callable(spec.callable))
-    way = "client_credentials" if spec.client_credentials is not None else "token_exchange"
-    described = spec.client_credentials or spec.token_exchange
-    assert described is not None
-    options = {name: value for name, value in msgspec.structs.asdict(described).items() if name not in _CLIENT}
+    if described.callable is not None:
+        return CallableSource(load_callable(described.callable))
+    grant = described.client_credentials or described.token_exchange
+    assert grant is not None
+    names = [name for name in grant.__struct_fields__ if name not in OAuthClientSettings.__struct_fields__]
+    options = {name: getattr(grant, name) for name in names}
+    source = TokenExchange if isinstance(grant, TokenExchangeSettings) else ClientCredentials
     try:
-        kind = TokenExchange if isinstance(described, shape.TokenExchange) else ClientCredentials
-        return kind(client=oauth_client(described, folder), http=http, **options)
+        return source(client=make_oauth_client(grant, folder), http=http, **options)
     except SettingsError as error:
-        raise SettingsError(error.message, path=f"{way}.{error.path}", hint=error.hint) from None
+        raise SettingsError(error.message, path=f"{given[0]}.{error.path}", hint=error.hint) from None
 
 
-def oauth_client(described: shape.ClientCredentials | shape.Introspection, folder: Path) -> OAuthClient:
-    """Who we are at an identity provider.  Raises SettingsError."""
+def make_oauth_client(described: OAuthClientSettings, folder: Path) -> OAuthClient:
+    """The gateway as a client of an identity provider.  Raises SettingsError."""
     named = described.client_secret
     if named is None and described.client_auth != "basic":
         raise SettingsError(f"client_auth: {described.client_auth} needs one", path="client_secret")
-    source = None if named is None else secret(named, folder, "client_secret")
+    source = None if named is None else make_secret(named, folder, "client_secret")
     return OAuthClient(described.client_id, source, described.client_auth)
 
 
-def secret(spec: str, folder: Path, path: str = "", *, in_header: bool = False) -> StaticSecret | FileSecret:
+def make_secret(text: str, folder: Path, path: str = "", *, in_header: bool = False) -> StaticSecret | FileSecret:
     """The secret that `env:NAME` or `file:PATH` names, the path relative to `folder`.  Raises SettingsError."""
-    kind, _, name = spec.partition(":")
-    return parse_secret(f"file:{folder / name}" if kind == "file" else spec, path=path, in_header=in_header)
+    kind, _, name = text.partition(":")
+    return parse_secret(f"file:{folder / name}" if kind == "file" else text, path=path, in_header=in_header)

@@ -1,18 +1,19 @@
-"""What the settings mean, in words."""
+"""What the settings mean, as text for people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from asgi_llmgate.config.schema import Model, Settings, read_settings
+from asgi_llmgate.config.models import ModelSettings
+from asgi_llmgate.config.schema import Settings, read_settings
 from asgi_llmgate.errors import NotFound
 from asgi_llmgate.net.urls import redact_url
 from asgi_llmgate.routing import ModelRow, ModelTable
 
 
 def describe(settings: Settings | Mapping[str, Any], names: Iterable[str] = ()) -> Iterator[str]:
-    """What the settings mean, line by line: who may call, and which model server each model name leads to.
+    """Who may call, and which model server each model name leads to, line by line.
 
     `names` are looked up as well.  Raises SettingsError.
     """
@@ -21,9 +22,9 @@ def describe(settings: Settings | Mapping[str, Any], names: Iterable[str] = ()) 
     yield f"callers: {_callers(settings)}"
     yield "models, the first row that fits wins:"
     for row in settings.models:
-        yield f"  {row.match} -> {_answers(settings, row)}"
+        yield f"  {row.match} -> {_targets(settings, row)}"
     for name in names:
-        fitting = _fitting(settings, name)
+        fitting = _fitting_rows(settings, name)
         yield f"{name}: " + ("; else ".join(fitting) if fitting else "no row fits: 404")
 
 
@@ -34,28 +35,26 @@ def _callers(settings: Settings) -> str:
     return f"{settings.auth.mode}, tokens of {', '.join(issuers) or 'nobody'}; rules: {len(settings.policy.rules)}"
 
 
-def _uses(row: Model) -> tuple[str, ...]:
-    return (row.use,) if isinstance(row.use, str) else row.use
-
-
-def _answers(settings: Settings, row: Model, asked: str = "the asked name") -> str:
-    where = []
-    for use in _uses(row):
-        backend, _, model = use.partition("/")
-        where.append(f"{model or asked} at {backend} ({redact_url(settings.backends[backend].base_url)})")
+def _targets(settings: Settings, row: ModelSettings, asked: str = "the asked name") -> str:
+    """The targets of a row, for the name that was asked for."""
+    targets = []
+    for target in row.targets:
+        backend, _, model = target.partition("/")
+        targets.append(f"{model or asked} at {backend} ({redact_url(settings.backends[backend].base_url)})")
     limit = f", at most {row.max_output_tokens} tokens out" if row.max_output_tokens else ""
-    return ", then ".join(where) + limit + (f", when {row.when}" if row.when else "")
+    return ", then ".join(targets) + limit + (f", when {row.when}" if row.when else "")
 
 
-def _fitting(settings: Settings, name: str) -> list[str]:
-    """What may answer a name: the rows with a condition that come before the first without one, and that one."""
+def _fitting_rows(settings: Settings, name: str) -> list[str]:
+    """The rows that may be used for a name: those with a condition before the first without one, and that one."""
     found = []
+    providers = dict.fromkeys(settings.backends, "")
     for row in settings.models:
         try:
-            ModelTable([ModelRow(row.match, _uses(row))], dict.fromkeys(settings.backends, "")).resolve(name)
+            ModelTable([ModelRow(row.match, row.targets)], providers).resolve(name)
         except NotFound:
             continue
-        found.append(_answers(settings, row, name))
+        found.append(_targets(settings, row, name))
         if row.when is None:
             break
     return found

@@ -1,23 +1,45 @@
-"""`policy` and `limits`: what they may do, and how often."""
+"""`policy` and `limits`: what callers may do, and how often."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-
-import msgspec
+from typing import Any, Literal
 
 from asgi_llmgate._types import Layer
-from asgi_llmgate.config import schema as shape
-from asgi_llmgate.config.checks import inside
 from asgi_llmgate.config.errors import error_path
+from asgi_llmgate.config.section import Section
+from asgi_llmgate.config.units import resolve_path
 from asgi_llmgate.limits import Limit, LimitMiddleware
 from asgi_llmgate.policy import PolicyMiddleware, read_authorization
+from asgi_llmgate.policy.evaluation import Engine
+from asgi_llmgate.rule_variables import LIST_CLAIMS
 
 
-def policy_layer(policy: shape.Policy, folder: Path) -> Layer:
-    """The `policy` section; its file is relative to `folder`.  Raises SettingsError."""
+class DenySubjectsSettings(Section, frozen=True):
+    """A file of subjects who are refused whatever the rules say, one a line."""
+
+    file: str
+
+
+class PolicySettings(Section, frozen=True):
+    """What callers may do.  A rule is a CEL text (an allow rule), or a mapping: name, action, when, reason, mode.
+
+    `authorization` has further rules in agentgateway's form.
+    """
+
+    default: Literal["deny", "allow"] = "deny"
+    rules: tuple[str | dict[str, Any], ...] = ()
+    authorization: dict[str, Any] | None = None
+    deny_subjects: DenySubjectsSettings | None = None
+    engine: Engine = "strict"
+    denied_model_status: Literal[403, 400] = 403
+    list_claims: tuple[str, ...] = LIST_CLAIMS
+
+
+def make_policy_layer(policy: PolicySettings, folder: Path) -> Layer:
+    """The PolicyMiddleware; its file is relative to `folder`.  Raises SettingsError."""
     with error_path("policy"):
         authorization = read_authorization(policy.authorization) if policy.authorization is not None else []
     return partial(
@@ -25,16 +47,11 @@ def policy_layer(policy: shape.Policy, folder: Path) -> Layer:
         rules=[*policy.rules, *authorization],
         default=policy.default,
         engine=policy.engine,
-        deny_subjects=inside(folder, policy.deny_subjects.file if policy.deny_subjects else None),
+        deny_subjects=resolve_path(folder, policy.deny_subjects.file if policy.deny_subjects else None),
         denied_model_status=policy.denied_model_status,
     )
 
 
-def limits_layer(limits: Sequence[shape.Limit]) -> Layer | None:
-    if not limits:
-        return None
-    made = []
-    for index, limit in enumerate(limits):
-        with error_path(f"limits[{index}]"):
-            made.append(Limit(**msgspec.structs.asdict(limit)))
-    return partial(LimitMiddleware, limits=made)
+def make_limits_layer(limits: Sequence[Limit]) -> Layer | None:
+    """The LimitMiddleware; None without limits."""
+    return partial(LimitMiddleware, limits=limits) if limits else None

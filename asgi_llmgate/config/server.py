@@ -1,30 +1,77 @@
-"""`server.body_*` and `server.structure`: what the bodies of requests may cost."""
+"""`server`: what request bodies and streams may cost, and how the gateway stops."""
 
 from __future__ import annotations
 
+import logging
+import resource
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
 from asgi_llmgate._types import Layer
-from asgi_llmgate.config import schema as shape
+from asgi_llmgate.asgi import Draining
+from asgi_llmgate.asgi.body import LIMIT as BODY_LIMIT
+from asgi_llmgate.asgi.client_connection import STALL
+from asgi_llmgate.asgi.draining import AFTER
+from asgi_llmgate.asgi.upload_limits import MEMORY, MIN_RATE, TIMEOUT
+from asgi_llmgate.config.section import Section
+from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.rawjson.structure import Structure
 from asgi_llmgate.routing.resolve import ResolveMiddleware
 
-_ROOM = 3
-"""Times the size of a body that may be held while it is read: as it came, unpacked, and that joined to one piece."""
+log = logging.getLogger("llmgate")
+
+DESCRIPTORS_PER_STREAM = 4
+"""File descriptors for each expected stream: one for the client's socket, one for the model server's, and two for
+connections that wait in the pool, the access log, the ledger, and requests that are refused meanwhile."""
+
+COPIES_OF_BODY = 3
+"""Copies of a body in memory while it is read: as it came, unpacked in pieces, and in one piece."""
 
 
-def resolve_layer(server: shape.Server) -> Layer:
-    """Raises SettingsError."""
-    limit = shape.parse_size(server.body_limit, "server.body_limit")
-    rate = shape.parse_size(server.body_min_rate, "server.body_min_rate")
-    memory = shape.parse_size(server.body_memory, "server.body_memory")
+class DrainSettings(Section, frozen=True):
+    """When the server stops.  `after`: seconds until calls that are still open end; `signal`: begin at SIGTERM."""
+
+    signal: bool = False
+    after: Annotated[float, msgspec.Meta(ge=0)] = AFTER
+
+
+class ServerSettings(Section, frozen=True):
+    """Sizes are bytes, or text like `32MiB`; `body_min_rate` is per second.
+
+    `body_timeout` and `client_stall` are seconds that a client may take for the next piece of its body, and to read.
+    `answer_limit` bounds what is held of one response.  `streams`: how many a worker is expected to have open at once.
+    """
+
+    body_limit: str | int = BODY_LIMIT
+    body_timeout: Annotated[float, msgspec.Meta(gt=0)] = TIMEOUT
+    body_min_rate: str | int = MIN_RATE
+    body_memory: str | int = MEMORY
+    answer_limit: str | int = RESPONSE_LIMIT
+    structure: Structure = Structure()
+    client_stall: float = STALL
+    streams: Annotated[int, msgspec.Meta(ge=1)] = 250
+    drain: DrainSettings = DrainSettings()
+    debug: bool = False
+
+
+def make_draining(drain: DrainSettings) -> Draining:
+    """What ends the open calls when the server stops."""
+    return Draining(after=drain.after, signal=drain.signal)
+
+
+def make_resolve_layer(server: ServerSettings) -> Layer:
+    """The ResolveMiddleware, with the limits of request bodies.  Raises SettingsError."""
+    limit = parse_size(server.body_limit, "server.body_limit")
+    rate = parse_size(server.body_min_rate, "server.body_min_rate")
+    memory = parse_size(server.body_memory, "server.body_memory")
     if rate < 1:
         raise SettingsError("at least 1 byte per second", path="server.body_min_rate")
-    if memory < _ROOM * limit:
-        hint = f"at least {_ROOM * limit} bytes, or a smaller body_limit"
+    if memory < COPIES_OF_BODY * limit:
+        hint = f"at least {COPIES_OF_BODY * limit} bytes, or a smaller body_limit"
         raise SettingsError("one body of body_limit would not fit", path="server.body_memory", hint=hint)
     return partial(
         ResolveMiddleware,
@@ -32,5 +79,30 @@ def resolve_layer(server: shape.Server) -> Layer:
         body_timeout=server.body_timeout,
         body_min_rate=rate,
         body_memory=memory,
-        structure=Structure(**msgspec.structs.asdict(server.structure)),
+        structure=server.structure,
     )
+
+
+def check_descriptors(streams: int, limit: int | None = None) -> bool:
+    """Whether `streams` at once fit under the limit of open files; logs a warning if not.
+
+    `limit` is the soft limit (getrlimit(2), RLIMIT_NOFILE), by default this process's own.
+    """
+    # A process without a free descriptor accepts no connection and writes no log: so the warning comes at the start.
+    if limit is None:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit == resource.RLIM_INFINITY:
+            return True
+    wanted = DESCRIPTORS_PER_STREAM * streams
+    if limit >= wanted:
+        return True
+    log.warning(
+        "server.streams: %d streams at once need a limit of %d open files, and it is %d; "
+        "raise it (systemd: LimitNOFILE=%d, a shell: ulimit -n %d) or expect fewer streams",
+        streams,
+        wanted,
+        limit,
+        wanted,
+        wanted,
+    )
+    return False

@@ -1,63 +1,82 @@
-"""`usage`: what is written down, and where."""
+"""`usage`: what is written down about requests, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from asgi_llmgate._types import ASGIApp, Layer
-from asgi_llmgate.config import schema as shape
 from asgi_llmgate.config.callables import load_callable
-from asgi_llmgate.config.checks import extra, require_writable
 from asgi_llmgate.config.errors import error_path
+from asgi_llmgate.config.section import Section
+from asgi_llmgate.config.units import parse_duration, require_extra, require_writable, resolve_path
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.policy import field
-from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.routes import Routes
-from asgi_llmgate.usage import Sink, UsageMiddleware
+from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
 from asgi_llmgate.usage.costs import Costs, genai_prices
+from asgi_llmgate.usage.metrics import Semconv
 from asgi_llmgate.usage.record import Cost, Field
 
 if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Ledger
 
 
-def usage_layer(
-    settings: shape.Settings, models: ModelTable, variables: Iterable[str] = ()
-) -> tuple[Layer, list[Sink]]:
-    """What writes usage records, and the sinks of metrics and spans.  Raises SettingsError."""
-    sinks: list[Sink] = []
-    usage, fields = settings.usage, _fields(settings.usage.fields, settings.policy.list_claims, variables)
-    bounds: dict[str, Any] = {"models": models.models(), "fields": fields}
-    options: dict[str, Any] = {"fields": fields, "cost": _costs(settings)}
-    if usage.prometheus:
-        prometheus = shape.PrometheusSettings() if usage.prometheus is True else usage.prometheus
-        with error_path("usage.prometheus"), extra("prometheus"):
-            from asgi_llmgate.usage.prometheus import Prometheus
+class AccessLogSettings(Section, frozen=True):
+    """One line for each record.  `stdout`: lines for which logging has no handler go to standard output."""
 
-            sinks.append(Prometheus(labels=prometheus.labels, **bounds))
-    if not usage.otel:
-        return partial(UsageMiddleware, **options), sinks
-    otel = shape.Otel() if usage.otel is True else usage.otel
-    with error_path("usage.otel"), extra("otel"):
-        from asgi_llmgate.usage.otel import OpenTelemetry
-        from asgi_llmgate.usage.server_span import ServerSpan
-
-        telemetry = OpenTelemetry(otel.semconv, labels=otel.labels, traceparent=otel.traceparent, **bounds)
-    sinks.append(telemetry)
-    layer: Layer = partial(UsageMiddleware, tracing=telemetry, **options)
-    if not otel.server_span:
-        return layer, sinks
-
-    def in_a_span(app: ASGIApp, *, sinks: Sequence[Sink], routes: Routes) -> ASGIApp:
-        return ServerSpan(layer(app, sinks=sinks), routes=routes)
-
-    return in_a_span, sinks
+    format: Literal["json", "logfmt"] = "json"
+    file: str | None = None
+    stdout: bool = True
 
 
-def _fields(fields: Mapping[str, str], list_claims: Sequence[str], variables: Iterable[str]) -> Mapping[str, Field]:
+class SinkSettings(Section, frozen=True):
+    """A sink of the host's own.  `callable`, as `package.module:name`, makes it; it gets no arguments."""
+
+    callable: str
+
+
+class OtelSettings(Section, frozen=True):
+    """OpenTelemetry.  `labels` are names of `usage.fields` that the metrics get as labels."""
+
+    semconv: Semconv = "1.41"
+    server_span: bool = True
+    traceparent: bool = True
+    labels: tuple[str, ...] = ()
+
+
+class PrometheusSettings(Section, frozen=True):
+    """Metrics for Prometheus; `labels` as for OpenTelemetry."""
+
+    labels: tuple[str, ...] = ()
+
+
+class LedgerSettings(Section, frozen=True):
+    """The database of records.  `url`: sqlite:///FILE or postgresql://...; `keep` like `400d`, null for ever."""
+
+    url: str = "sqlite:///llmgate.db"
+    journal: str = "llmgate-journal"
+    keep: str | None = "400d"
+
+
+class UsageSettings(Section, frozen=True):
+    """What is written down.  `fields`: name in the record -> CEL text over jwt, request and llm."""
+
+    access_log: AccessLogSettings = AccessLogSettings()
+    fields: dict[str, str] = {}
+    otel: bool | OtelSettings = False
+    prometheus: bool | PrometheusSettings = False
+    ledger: LedgerSettings | None = None
+    sinks: tuple[SinkSettings, ...] = ()
+    prices: Literal["genai-prices"] | None = None
+
+
+def make_fields(
+    fields: Mapping[str, str], list_claims: Sequence[str], variables: Collection[str] = ()
+) -> Mapping[str, Field]:
+    """`usage.fields` as functions of the exchange; `variables` are further rule variables.  Raises SettingsError."""
     made = {}
     for name, text in fields.items():
         with error_path(f"usage.fields.{name}"):
@@ -65,39 +84,76 @@ def _fields(fields: Mapping[str, str], list_claims: Sequence[str], variables: It
     return made
 
 
-def _costs(settings: shape.Settings) -> Cost | None:
-    """Nothing is counted where nothing has a price."""
-    if settings.usage.prices is not None:
-        with error_path("usage.prices"):
-            return Costs(genai_prices())
-    return Costs() if any(row.prices for row in settings.models) else None
+def make_usage_layer(
+    usage: UsageSettings, fields: Mapping[str, Field], models: Collection[str], *, has_prices: bool
+) -> tuple[Layer, list[Sink]]:
+    """The UsageMiddleware, and the sinks for metrics and spans, whose label `model` has the values `models`.
+
+    `has_prices`: a row of the model table has prices.  Raises SettingsError.
+    """
+    options: dict[str, Any] = {"fields": fields, "cost": _make_costs(usage, has_prices=has_prices)}
+    sinks: list[Sink] = []
+    if usage.prometheus:
+        prometheus = PrometheusSettings() if usage.prometheus is True else usage.prometheus
+        with error_path("usage.prometheus"), require_extra("prometheus"):
+            from asgi_llmgate.usage.prometheus import Prometheus
+
+            sinks.append(Prometheus(labels=prometheus.labels, models=models, fields=fields))
+    if not usage.otel:
+        return partial(UsageMiddleware, **options), sinks
+    otel = OtelSettings() if usage.otel is True else usage.otel
+    with error_path("usage.otel"), require_extra("otel"):
+        from asgi_llmgate.usage.otel import OpenTelemetry
+        from asgi_llmgate.usage.server_span import ServerSpan
+
+        telemetry = OpenTelemetry(
+            otel.semconv, labels=otel.labels, traceparent=otel.traceparent, models=models, fields=fields
+        )
+    sinks.append(telemetry)
+    layer: Layer = partial(UsageMiddleware, tracing=telemetry, **options)
+    if not otel.server_span:
+        return layer, sinks
+
+    def layer_in_span(app: ASGIApp, *, sinks: Sequence[Sink], routes: Routes) -> ASGIApp:
+        return ServerSpan(layer(app, sinks=sinks), routes=routes)
+
+    return layer_in_span, sinks
 
 
-def make_sinks(described: Iterable[shape.SinkSettings]) -> list[Sink]:
-    """The sinks of the host's own that settings name.  Raises SettingsError."""
-    sinks = []
-    for index, each in enumerate(described):
-        with error_path(f"usage.sinks[{index}]"):
-            sink = load_callable(each.callable)()
-            if not callable(getattr(sink, "emit", None)):
-                raise SettingsError(
-                    f"{each.callable} made a {type(sink).__name__}, which has no method emit",
-                    path="callable",
-                    hint="name a class, or a function that returns a sink",
-                )
-            sinks.append(sink)
-    return sinks
+def make_access_log(access_log: AccessLogSettings, folder: Path) -> AccessLog:
+    """The access log; its file is relative to `folder`."""
+    return AccessLog(access_log.format, resolve_path(folder, access_log.file), stdout=access_log.stdout)
 
 
-def make_ledger(settings: shape.LedgerSettings, folder: Path) -> Ledger:
-    """The ledger that a section of the settings describes.  Raises SettingsError."""
-    with error_path("usage.ledger"), extra("ledger"):
+def make_sink(described: SinkSettings) -> Sink:
+    """A sink of the host's own.  Raises SettingsError."""
+    sink: Sink = load_callable(described.callable)()
+    if not callable(getattr(sink, "emit", None)):
+        raise SettingsError(
+            f"{described.callable} made a {type(sink).__name__}, which has no method emit",
+            path="callable",
+            hint="name a class, or a function that returns a sink",
+        )
+    return sink
+
+
+def make_ledger(ledger: LedgerSettings, folder: Path) -> Ledger:
+    """The ledger; paths are relative to `folder`.  Raises SettingsError."""
+    with error_path("usage.ledger"), require_extra("ledger"):
         from asgi_llmgate.usage.ledger import Ledger, parse_url
     with error_path("usage.ledger.url"):
-        url = parse_url(settings.url, folder)
-    journal = folder / settings.journal
+        url = parse_url(ledger.url, folder)
+    journal = folder / ledger.journal
     require_writable(journal, "usage.ledger.journal")
     if url.get_backend_name() == "sqlite":
         require_writable(Path(url.database or "").parent, "usage.ledger.url")
-    keep = None if settings.keep is None else shape.parse_duration(settings.keep, "usage.ledger.keep")
+    keep = None if ledger.keep is None else parse_duration(ledger.keep, "usage.ledger.keep")
     return Ledger(url, journal=journal, keep=keep)
+
+
+def _make_costs(usage: UsageSettings, *, has_prices: bool) -> Cost | None:
+    """What calculates the cost of a call; None where nothing has a price."""
+    if usage.prices is not None:
+        with error_path("usage.prices"):
+            return Costs(genai_prices())
+    return Costs() if has_prices else None

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
-from asgi_llmgate.endpoints.calls import Calls
+from asgi_llmgate.asgi.client_connection import STALL
+from asgi_llmgate.endpoints.calls import PING_INTERVAL, Calls
 from asgi_llmgate.endpoints.count_tokens import TokenCounter
 from asgi_llmgate.endpoints.models import ModelList
 from asgi_llmgate.endpoints.passthrough import Passthrough
@@ -49,8 +50,8 @@ class TranslationApp:
         models: ModelTable,
         routes: Routes = ROUTES,
         client: HTTPClient | None = None,
-        ping_interval: float = 12.0,
-        client_stall: float = 60.0,
+        ping_interval: float = PING_INTERVAL,
+        client_stall: float = STALL,
         answer_limit: int = RESPONSE_LIMIT,
         draining: Draining | None = None,
         debug: bool = False,

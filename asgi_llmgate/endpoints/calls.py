@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from asgi_llmgate._types import Receive, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, Paced
+from asgi_llmgate.asgi.client_connection import STALL
 from asgi_llmgate.errors import ClientGone, GateError, NotFound, ShuttingDown
 from asgi_llmgate.exchange import Exchange, Target
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT, BufferLimit
@@ -49,7 +50,7 @@ class Calls:
         *,
         estimator: Estimator,
         ping_interval: float = PING_INTERVAL,
-        client_stall: float = 60.0,
+        client_stall: float = STALL,
         answer_limit: int = RESPONSE_LIMIT,
         draining: Draining,
         debug: bool = False,

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, local_path
+from asgi_llmgate.asgi.client_connection import STALL
 from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
 from asgi_llmgate.exchange import Attempt, Exchange
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
@@ -33,7 +34,7 @@ class Passthrough:
         self,
         upstreams: Mapping[str, Upstream],
         *,
-        client_stall: float = 60.0,
+        client_stall: float = STALL,
         answer_limit: int = RESPONSE_LIMIT,
         draining: Draining,
     ) -> None:

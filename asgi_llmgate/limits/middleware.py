@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
@@ -30,6 +31,7 @@ from asgi_llmgate.rule_variables import (
     reads_call,
     variables_of,
 )
+from asgi_llmgate.running_state import RunningState
 
 log = logging.getLogger("llmgate")
 
@@ -40,14 +42,11 @@ _LONGEST_KEY = 256
 _NOBODY = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One limit: `requests` is a rate (`60/minute`), `concurrency` a number of requests at once.
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rate (`requests: "60/minute"`), or a number of requests at once (`concurrency`), or both.
 
-    Both are per value of the CEL expression `key` (`jwt.team`); callers for whom it has no value share one bucket.
-    `when` says which requests count; those for which it cannot be evaluated do.  `tokens` and `cost_usd` are refused: a
-    budget that multiplies by workers and is forgotten at each deploy is none, and no store that workers share is there
-    yet.
+    They are counted per value of the CEL expression `key` (`jwt.team`); callers for whom it has no value share one
+    count.  `when` says which requests count; those for which it cannot be evaluated do.
     """
 
     name: str
@@ -55,8 +54,6 @@ class Limit:
     requests: str | None = None
     concurrency: int | None = None
     when: str | None = None
-    tokens: str | None = None
-    cost_usd: str | None = None
 
 
 class LimitMiddleware:
@@ -73,6 +70,7 @@ class LimitMiddleware:
         *,
         limits: Sequence[Limit],
         store: Store | None = None,
+        state: RunningState | None = None,
         list_claims: Sequence[str] = LIST_CLAIMS,
         variables: Mapping[str, Variable] = NO_VARIABLES,
     ) -> None:
@@ -86,7 +84,11 @@ class LimitMiddleware:
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise SettingsError(f"two limits are named {name!r}", path=f"limits[{index}].name")
-        self._store = MemoryStore() if store is None else store
+        if store is None:
+            state = RunningState() if state is None else state
+            self._store: Store = state.keep("limits", "", None, MemoryStore)
+        else:
+            self._store = store
         self._list_claims = tuple(list_claims)
         if limits and store is None:
             log.warning("limits are counted per worker process: n workers admit n times %s", ", ".join(names))
@@ -134,11 +136,6 @@ class LimitMiddleware:
 
 def _compiled(limit: Limit, fields: Fields, path: str) -> Iterator[_Compiled]:
     """The limit's slots and its rate, each by itself."""
-    for name in ("tokens", "cost_usd"):
-        if getattr(limit, name) is not None:
-            raise SettingsError(
-                "needs a shared store, which is not there yet", path=f"{path}.{name}", hint="requests, concurrency"
-            )
     if limit.requests is None and limit.concurrency is None:
         raise SettingsError("say how much: requests or concurrency", path=path)
     if limit.concurrency is not None and limit.concurrency < 1:

@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
+
+import msgspec
 
 from asgi_llmgate.concurrency.cancellation import CancelScope
 from asgi_llmgate.errors import Phase, TimedOut
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds; None: no limit.  `first_byte` and `total` count from the start of the request."""
+class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds: to connect, to wait for a free connection, to the first byte, between two bytes, and for all of it.
+
+    None: no limit.  `first_byte` and `total` count from the start of the request.
+    """
 
     connect: float | None = 10.0
     pool: float | None = 10.0

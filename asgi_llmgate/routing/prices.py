@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
 
 from asgi_llmgate.exchange import Usage
 
+_Amount = Annotated[float, msgspec.Meta(ge=0)]
 
-@dataclass(frozen=True, slots=True)
-class Price:
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """US dollars: per million tokens of each kind, and per hour that a call lasts (a GPU of one's own).
 
     Without `cache_read` or `cache_creation` those tokens cost what other input does.  What is None costs nothing known:
     a price that has neither `input` nor `output` says nothing about tokens.
     """
 
-    input: float | None = None
-    output: float | None = None
-    cache_read: float | None = None
-    cache_creation: float | None = None
-    gpu_hour: float | None = None
+    input: _Amount | None = None
+    output: _Amount | None = None
+    cache_read: _Amount | None = None
+    cache_creation: _Amount | None = None
+    gpu_hour: _Amount | None = None
 
     def cost(self, usage: Usage | None, seconds: float | None) -> float | None:
         """The cost of one call with this usage that took so long; None, and never 0, where it cannot be known."""

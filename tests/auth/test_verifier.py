@@ -14,6 +14,7 @@ from asgi_llmgate.auth import URL, Inline, JWTProvider, TokenRefused, Verifier
 from asgi_llmgate.auth import verifier as module
 from asgi_llmgate.auth.jws import read_token
 from asgi_llmgate.errors import KeysUnavailable, MissingScope, SettingsError
+from asgi_llmgate.net import HTTPClient
 
 JWKS_URL = "https://idp.test/jwks.json"
 GUID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
@@ -296,7 +297,8 @@ async def test_a_ca_file_of_the_providers_own_is_used_for_its_keys_alone(
 ) -> None:
     own = URL(JWKS_URL, ca_file=certifi.where())
     judge = verifier(provider(jwks=own), JWTProvider(issuers=["https://other.test"], audiences=["llm"]))
-    assert [trust._client is not None for trust in judge.provider_verifiers] == [True, False]
+    fetches = [trust.keys._load.args[-1] for trust in judge.provider_verifiers]
+    assert [isinstance(getattr(fetch, "__self__", None), HTTPClient) for fetch in fetches] == [True, False]
     await judge.aclose()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, SettingsError
-from asgi_llmgate.config.credentials import credential
-from asgi_llmgate.config.schema import ApiKey, read_settings
+from asgi_llmgate.config.credentials import ApiKeySettings, make_credential
+from asgi_llmgate.config.schema import read_settings
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient
 
@@ -122,14 +122,14 @@ def test_each_kind_starts(api_key: Any, mode: str, monkeypatch: pytest.MonkeyPat
 async def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "acme_keys.py").write_text("def model_key(exchange):\n    return 'key-for-' + exchange.method\n")
     monkeypatch.syspath_prepend(tmp_path)
-    source = credential(ApiKey(callable="acme_keys:model_key"), HTTPClient(), tmp_path)
+    source = make_credential(ApiKeySettings(callable="acme_keys:model_key"), HTTPClient(), tmp_path)
     assert source is not None
     assert (await source.get(Exchange(method="POST"))).reveal() == "key-for-POST"
 
 
 async def test_a_file_is_looked_for_beside_the_settings(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k1")
-    source = credential("file:key", HTTPClient(), tmp_path)
+    source = make_credential("file:key", HTTPClient(), tmp_path)
     assert source is not None
     assert (await source.get(Exchange())).reveal() == "k1"
 
@@ -137,6 +137,6 @@ async def test_a_file_is_looked_for_beside_the_settings(tmp_path: Path) -> None:
 def test_the_settings_take_the_mapping_and_the_text() -> None:
     assert read_settings(settings("env:X")).backends["o"].api_key == "env:X"
     found = read_settings(settings({"token_exchange": {**GRANT, "style": "on_behalf_of"}})).backends["o"].api_key
-    assert isinstance(found, ApiKey)
+    assert isinstance(found, ApiKeySettings)
     assert found.token_exchange is not None
     assert found.token_exchange.style == "on_behalf_of"

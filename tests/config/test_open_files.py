@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from asgi_llmgate import Gateway
-from asgi_llmgate.config.open_files import check_descriptors
+from asgi_llmgate.config.server import check_descriptors
 
 SETTINGS = {
     "auth": {"mode": "off"},

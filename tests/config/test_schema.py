@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.config.schema import parse_size, read_file, read_settings
+from asgi_llmgate.config.schema import read_file, read_settings
+from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.errors import SettingsError
 
 LEAST: dict[str, Any] = {"backends": {"o": {"base_url": "http://x"}}, "models": [{"match": "*", "use": "o/m"}]}

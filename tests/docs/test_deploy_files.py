@@ -19,8 +19,9 @@ import yaml
 
 from asgi_llmgate import Gateway
 from asgi_llmgate._version import __version__
-from asgi_llmgate.config.open_files import PER_STREAM
-from asgi_llmgate.config.schema import parse_size, read_file, read_settings
+from asgi_llmgate.config.schema import read_file, read_settings
+from asgi_llmgate.config.server import DESCRIPTORS_PER_STREAM
+from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.workers import MARGIN
 from tests.docs.code_blocks import NAMED
@@ -158,7 +159,7 @@ def test_the_pods_speak_to_whom_they_have_to() -> None:
 
 def test_workers_may_open_four_files_for_each_stream(key: Path) -> None:
     streams = read_settings(read_file(DEPLOY / "llmgate.yaml")).server.streams
-    assert int(unit()["LimitNOFILE"]) >= PER_STREAM * streams
+    assert int(unit()["LimitNOFILE"]) >= DESCRIPTORS_PER_STREAM * streams
 
 
 def test_connections_and_silence_are_bounded_at_the_proxies() -> None:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sized
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import Annotated
+
+import msgspec
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 
@@ -31,8 +33,10 @@ _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _FLAT = re.compile(rb"\[[^\[\]{}]*+\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+_Limit = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits for one request body.
 
     `depth`: levels of arrays and objects inside one another.  `values`: elements and members of all arrays and objects
@@ -40,13 +44,13 @@ class Structure:
     of all messages together.  `model`: characters of the model's name.
     """
 
-    depth: int = 64
-    values: int = 100_000
-    names: int = 5_000
-    messages: int = 20_000
-    blocks: int = 10_000
-    tools: int = 3_000
-    model: int = 256
+    depth: _Limit = 64
+    values: _Limit = 100_000
+    names: _Limit = 5_000
+    messages: _Limit = 20_000
+    blocks: _Limit = 10_000
+    tools: _Limit = 3_000
+    model: _Limit = 256
 
     def check(self, body: bytes, *, numbers: bool = True) -> None:
         """Check the number of values and the depth of a body, which need not be valid JSON.

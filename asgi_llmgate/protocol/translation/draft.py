@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Raw
 
 from asgi_llmgate.exchange import Target
@@ -17,9 +18,8 @@ from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.tool_names import ToolNames
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The operator's choices where a translation can be made in more than one way.
+class TranslationOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's choices where a translation can be made in more than one way, for all model servers alike.
 
     unsupported_tools   a call whose only tools are ones that only Anthropic can run: the gateway responds with a text
                         (answer), or it is sent without the tools (drop), or refused (reject)
@@ -28,9 +28,6 @@ class Options:
     response_model      the model's name in the response: the upstream's, or the one that was requested
     strict              refuse a request from which something that matters would be left out
     user_id             whether a hash of `metadata.user_id` is sent as `user`
-    extra_body          fields that are merged into the request last
-    max_output_tokens   limit for every response; 0: none
-    thinking            when the upstream's reasoning is shown to the client
     """
 
     unsupported_tools: Literal["answer", "drop", "reject"] = "answer"
@@ -39,7 +36,17 @@ class Options:
     response_model: Literal["upstream", "requested"] = "upstream"
     strict: bool = False
     user_id: Literal["hashed", "off"] = "hashed"
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Options(TranslationOptions, frozen=True, kw_only=True):
+    """The choices for one model server.
+
+    extra_body          fields that are merged into the request last
+    max_output_tokens   limit for every response; 0: none
+    thinking            when the upstream's reasoning is shown to the client
+    """
+
+    extra_body: Mapping[str, Any] = {}
     max_output_tokens: int = 0
     thinking: Literal["asked", "always", "never"] = "asked"
 

@@ -1,4 +1,4 @@
-"""Closing whatever has to be closed, in its order, each whatever becomes of the others."""
+"""Closes several objects, in order, also when some of them fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Close = Callable[[], Awaitable[None] | None]
 
 
 async def close_all(closing: Iterable[Close]) -> None:
-    """Call them one after the other.  What one raises is logged, and a cancellation is raised after the last."""
+    """Call them one after the other.  What one raises is logged; a cancellation is raised after the last."""
     async with AsyncExitStack() as stack:
         for close in reversed(tuple(closing)):
             stack.push_async_callback(_close, close)

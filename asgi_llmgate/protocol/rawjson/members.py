@@ -11,9 +11,7 @@ end a name at U+0000.  So these are refused:
 
 Maps whose names are the caller's own (a tool's input, a JSON schema) may hold both `Name` and `name`.
 
-msgspec is fast but does not report repeated names.  The check therefore compares lengths first: in JSON without white
-space, an object whose names all come once is exactly as long as its names, values and punctuation together.  Only where
-the lengths differ are the members walked one by one, and the total of such work is bounded.
+`unique_names` finds the names that come twice; the rest is here.
 """
 
 from __future__ import annotations
@@ -28,10 +26,11 @@ from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.rawjson import objects as rawjson
-from asgi_llmgate.protocol.rawjson.body import TOO_DEEP, OpenedBody, check_name_lengths, locate_values
+from asgi_llmgate.protocol.rawjson.body import TOO_DEEP, OpenedBody, check_name_lengths
 from asgi_llmgate.protocol.rawjson.member_names import CALLER_MAPS, OTHER_MODELS, PROTOCOL, PROTOCOL_AT_TOP
 from asgi_llmgate.protocol.rawjson.objects import BRACE, BRACKET, Fields
 from asgi_llmgate.protocol.rawjson.structure import Structure
+from asgi_llmgate.protocol.rawjson.unique_names import Work, at_place, require_unique_names
 
 Kind = Literal["protocol", "labels", "caller"]
 """Whose names an object has."""
@@ -63,9 +62,6 @@ _COMPARED = 500_000
 
 _STEPS = 20_000
 """Members that are walked one by one, in one body."""
-
-_LONG = 1000
-"""Average bytes of a member from which on a walk is faster than writing the JSON anew without white space."""
 
 _decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -121,9 +117,7 @@ class _Check:
     def __init__(self, size: int, structure: Structure, lists: Mapping[str, str]) -> None:
         self._structure = structure
         self._lists = lists
-        self._bytes_left = _PASSES * size + _SLACK
-        self._letters_left = _COMPARED
-        self._steps_left = _STEPS
+        self._work = Work(bytes=_PASSES * size + _SLACK, letters=_COMPARED, members=_STEPS)
 
     def check_body(self, fields: Fields) -> None:
         self._check_names(fields, "protocol")
@@ -145,17 +139,17 @@ class _Check:
             return  # empty, or an array without objects
         if kind == "caller" and len(value) <= _SMALL and self._is_plain(bytes(value), depth - 1):
             return
-        self._bytes_left -= len(value)
-        if self._bytes_left < 0:
+        self._work.bytes -= len(value)
+        if self._work.bytes < 0:
             raise StructureTooLarge("the request body is nested too deeply for its length")
         try:
             if first == BRACE:
-                [fields] = self._require_unique_names(value, [_decode_fields(value)], kind)
+                [fields] = require_unique_names(value, [_decode_fields(value)], self._work, limited=kind != "caller")
                 self._check_object(fields, kind, depth)
             else:
                 self._check_array(name, value, kind, depth)
         except InvalidRequest as wrong:
-            raise _at(name, wrong) from None
+            raise at_place(name, wrong) from None
 
     def _is_plain(self, value: bytes, outer_depth: int) -> bool:
         """Whether nothing is wrong with a small value of the caller's own.
@@ -180,13 +174,13 @@ class _Check:
                 self._check_value(index, element, kind, depth)
             return
         self._check_list(name, objects, depth)
-        objects = self._require_unique_names(value, objects, kind)
+        objects = require_unique_names(value, objects, self._work, limited=kind != "caller")
         self._check_depth(depth + 1)
         for index, fields in enumerate(objects):
             try:
                 self._check_object(fields, kind, depth + 1)
             except InvalidRequest as wrong:
-                raise _at(index, wrong) from None
+                raise at_place(index, wrong) from None
 
     def _check_object(self, fields: Fields, kind: Kind, depth: int) -> None:
         if len(fields) > self._structure.names:
@@ -196,27 +190,6 @@ class _Check:
         for name, value in fields.items():
             if memoryview(value)[0] in _OPENING:
                 self._check_value(name, value, inner if name not in CALLER_MAPS else "caller", depth)
-
-    def _require_unique_names(self, value: Raw, objects: list[Fields], kind: Kind) -> list[Fields]:
-        """The objects that `value` is, or is a list of.  Raises InvalidRequest where a name comes twice in one."""
-        if _length_of_all(value, objects) == len(value):
-            return objects
-        if kind != "caller":
-            for fields in objects:
-                check_name_lengths(fields)
-        members = sum(map(len, objects))
-        if members > self._steps_left or members * _LONG > len(value):
-            # Without white space the lengths decide; a walk would look at each member.
-            self._bytes_left -= len(value)
-            value = Raw(rawjson.compact(value))
-            objects = _decode_objects(value) if rawjson.first_byte(value) == BRACKET else [_decode_fields(value)]
-            if _length_of_all(value, objects) == len(value):
-                return objects
-        self._steps_left -= members
-        if self._steps_left < 0:
-            raise StructureTooLarge("the request body has too many names that are escaped or come twice")
-        _walk_members(bytes(value), objects)
-        return objects
 
     def _check_names(self, fields: Fields, kind: Kind) -> None:
         if fields.keys() <= PROTOCOL:
@@ -228,8 +201,8 @@ class _Check:
             return
         check_name_lengths(fields)
         if not names.isascii():
-            self._letters_left -= len(names)
-            if self._letters_left < 0:
+            self._work.letters -= len(names)
+            if self._work.letters < 0:
                 raise StructureTooLarge("the names of the request have too many letters to be compared")
         _check_cases(fields, kind)
 
@@ -240,38 +213,6 @@ class _Check:
     def _check_depth(self, depth: int) -> None:
         if depth > self._structure.depth:
             raise StructureTooLarge(f"the request body is nested more than {self._structure.depth} levels deep")
-
-
-def _length(fields: Fields) -> int:
-    """Bytes of an object that has no white space, no escapes in its names and no name twice; any other is longer."""
-    if not fields:
-        return 2
-    joined = "".join(fields)
-    names = len(joined) if joined.isascii() else len(joined.encode())
-    # Per member two quotes, a colon and a comma; two braces, and one comma less.
-    return names + sum(map(len, fields.values())) + 4 * len(fields) + 1
-
-
-def _length_of_all(value: Raw, objects: list[Fields]) -> int:
-    """`_length` of the object that `value` is, or of the whole list."""
-    around = len(objects) + 1 if rawjson.first_byte(value) == BRACKET else 0
-    return sum(map(_length, objects)) + around
-
-
-def _walk_members(text: bytes, objects: list[Fields]) -> None:
-    is_list = text.startswith(b"[")
-    at = 0
-    for index, fields in enumerate(objects):
-        try:
-            at = locate_values(text, text.index(b"{", at), fields, {})
-        except InvalidRequest as wrong:
-            raise (_at(index, wrong) if is_list else wrong) from None
-
-
-def _at(place: str | int, wrong: InvalidRequest) -> InvalidRequest:
-    """The error with a place in front.  Names may be the caller's own, so only `told`, which only the caller reads,
-    has the place."""
-    return InvalidRequest(wrong.message, told=f"{str(place)[:64]}.{wrong.told}")
 
 
 def _check_cases(fields: Fields, kind: Kind) -> None:

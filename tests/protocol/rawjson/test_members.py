@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.rawjson import body as body_module
-from asgi_llmgate.protocol.rawjson import members
+from asgi_llmgate.protocol.rawjson import members, unique_names
 from asgi_llmgate.protocol.rawjson.body import locate_values, open_body
 from asgi_llmgate.protocol.rawjson.member_names import PROTOCOL
 from asgi_llmgate.protocol.rawjson.members import check_members, fold_case
@@ -350,7 +350,7 @@ SPACED = {
 def test_white_space_costs_no_walk(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     many = ", ".join([message] * 500)
     opened = open_body(f'{{"messages": [{many}], "tool_choice": {message}}}'.encode())
-    monkeypatch.setattr(members, "locate_values", None)
+    monkeypatch.setattr(unique_names, "locate_values", None)
     check_members(opened, STRUCTURE)
 
 
@@ -372,7 +372,7 @@ def test_objects_with_escaped_names_are_walked_over_up_to_a_number(name: str, mo
         return step_over(text, at, fields, starts)
 
     step_over = locate_values
-    monkeypatch.setattr(members, "locate_values", counted)
+    monkeypatch.setattr(unique_names, "locate_values", counted)
     one = f'{{"{name}":1}}'
     check(f'{{"messages":[{",".join([one] * 19_000)}]}}'.encode())
     walked = 0

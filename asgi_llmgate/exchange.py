@@ -12,16 +12,19 @@ Each field has one writer, or the few that `WRITERS` names. Tests check every as
     route                                        routing.routes, for whichever layer needs it first
     wire                                         routing.routes, from the route
     body                                         routing.resolve
-    call                                         routing.resolve (policy.middleware removes candidates from it)
+    call                                         routing.resolve
     variables                                    rule_variables, for whichever layer needs them first
-    further_variables                            gateway; policy.middleware and limits.middleware, if given some
-    identity, token                              auth.middleware; upstream.call drops the token
+    further_variables                            gateway, policy.middleware, limits.middleware
+    identity                                     auth.middleware
+    token                                        auth.middleware; upstream.call drops it
     decision, permits                            policy.middleware
-    target, attempts, dropped, usage, answer,    upstream.call, endpoints.passthrough
+    target, attempts, dropped, usage, response,  upstream.call, endpoints.passthrough
       first_token_at
     status, first_byte_at, ended_at, recorded,   usage.middleware
       tracing
     outcome, reason, error, detail, error_type   exchange, in `settle`: the first call counts
+
+The call itself is narrowed later: PolicyMiddleware removes the candidates that its rules deny.
 """
 
 from __future__ import annotations
@@ -54,9 +57,9 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Secret:
-    """A string that does not show itself: not in a repr, a log record, a pickle, a traceback that shows variables.
+    """A string that is not shown in a repr, a log record, a pickle, or a traceback that shows variables.
 
-    So it stays one until the place where its value is written.
+    It is revealed only where its value is sent.
     """
 
     __slots__ = ("_value",)
@@ -77,8 +80,8 @@ class Secret:
         return bool(self._value)
 
 
-class _Shielded(bytes):
-    """The value of a request's header, perhaps somebody's token: the bytes that it is, but its repr does not say so."""
+class _HiddenValue(bytes):
+    """The value of a request header, which may be a token: bytes whose repr hides them."""
 
     __slots__ = ()
 
@@ -86,14 +89,14 @@ class _Shielded(bytes):
         return "b'...'"
 
 
-def shielded(scope: Scope) -> Scope:
-    """A copy of the scope whose repr shows no header's value: a traceback that shows variables shows scopes."""
-    return {**scope, "headers": [(name, _Shielded(value)) for name, value in scope.get("headers", ())]}
+def hide_header_values(scope: Scope) -> Scope:
+    """A copy of the scope whose repr shows no header value: a traceback that shows variables shows scopes."""
+    return {**scope, "headers": [(name, _HiddenValue(value)) for name, value in scope.get("headers", ())]}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """Who calls, as verified.  `claims` are the token's own; `provider` is the name of the one that vouched."""
+    """The caller, verified. `claims` are those of the token; `provider` is the name of the identity provider."""
 
     subject: str = ""
     issuer: str = ""
@@ -105,8 +108,8 @@ class Identity:
         return bool(self.provider)
 
     @property
-    def who(self) -> tuple[str, str, str]:
-        """Tells callers apart, as far as they are known."""
+    def key(self) -> tuple[str, str, str]:
+        """Equal for requests of the same caller, as far as the caller is known."""
         return self.provider, self.issuer, self.subject
 
     def __repr__(self) -> str:
@@ -118,9 +121,10 @@ ANONYMOUS = Identity()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place that may answer: `model` as the server there calls it, `backend` the key in the settings.
+    """One place that may answer a call: `model` is the name at that server, `backend` the key in the settings.
 
-    `price` gives the US dollars of a call by its usage and its seconds, None where they cannot be known.
+    `provider` is the vendor's name in rules and records. `max_output_tokens` and `context_window` are in tokens.
+    `price` gives the cost of a call in US dollars by its usage and its seconds, None where it cannot be known.
     """
 
     backend: str
@@ -131,8 +135,8 @@ class Target:
     price: Callable[[Usage | None, float | None], float | None] | None = field(default=None, compare=False, repr=False)
 
 
-class Asked(Protocol):
-    """What a decision may look at in a request body, whatever wire it came on.  Computed when read, not before."""
+class RequestFeatures(Protocol):
+    """What rules may read of a request body, in any wire. Computed when it is read."""
 
     @property
     def model(self) -> str: ...
@@ -154,12 +158,12 @@ class Asked(Protocol):
 
 @dataclass(slots=True)
 class Call:
-    """What is asked: the body once decoded, and the targets that may answer it, in order of preference.
+    """A request that asks a model: the decoded body, and the targets that may answer it, best first.
 
-    `operation` is `gen_ai.operation.name`, "" where nobody can say.
+    `operation` is `gen_ai.operation.name`, "" where it is unknown.
     """
 
-    asked: Asked
+    request: RequestFeatures
     candidates: tuple[Target, ...]
     session_id: str = ""
     agent_id: str = ""
@@ -196,14 +200,18 @@ class Attempt:
 
 
 class Permits(Protocol):
-    """Whether the rules let this caller reach a target; `name` is what would be asked for, where there is no call."""
+    """Whether the rules let this caller use a target. `name` is the model that would be asked for, without a call."""
 
     def __call__(self, target: Target, name: str = "", /) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What policy said.  `rule` names the deciding rule; `missing` the claim whose absence decided, never its value."""
+    """The decision of the policy.
+
+    `rule` is the name of the deciding rule, `missing` that of a claim whose absence decided. `dry_run` are the names of
+    the dry-run rules that would have denied.
+    """
 
     allowed: bool
     rule: str = ""
@@ -213,8 +221,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer.  `input` holds ALL input tokens, cached ones included (the OpenTelemetry convention; the
-    Anthropic wire subtracts them); `output` includes `reasoning`."""
+    """The tokens of one response.
+
+    `input` are all input tokens, including cached ones (OpenTelemetry's convention; Anthropic's wire subtracts them).
+    `output` includes `reasoning`. `estimated`: the server has not counted.
+    """
 
     input: int = 0
     output: int = 0
@@ -225,9 +236,11 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model server said about its answer: the model that answered, its id, why it stopped; and the tools that
-    it calls, by the client's names, each once and in the order of the answer."""
+class ResponseMetadata:
+    """What a response says about itself: the model, the id, the finish reasons.
+
+    `tools` are the names of the tools that it calls, as the client named them, each once, in the order of the response.
+    """
 
     model: str = ""
     id: str = ""
@@ -241,7 +254,7 @@ class Tracing(Protocol):
     def call(
         self, exchange: Exchange, address: tuple[str, int]
     ) -> AbstractContextManager[Iterable[tuple[bytes, bytes]]]:
-        """To be entered around sending one call to a host and port: gives the headers that carry the trace there."""
+        """To be entered around sending a request to a host and port; gives the headers with the trace context."""
         ...
 
 
@@ -289,7 +302,7 @@ class Exchange:
     target: Target | None = None
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage | None = None
-    answer: Answer | None = None
+    response: ResponseMetadata | None = None
     dropped: tuple[str, ...] = ()
     first_token_at: float | None = None
 
@@ -307,7 +320,7 @@ class Exchange:
 
     @classmethod
     def enter(cls, scope: Scope) -> tuple[Scope, Exchange]:
-        """The scope's exchange, opened in a copied scope when there is none yet."""
+        """The scope's exchange; where there is none, a new one in a copied scope."""
         found = scope.get(KEY)
         if found is not None:
             return scope, found
@@ -315,16 +328,16 @@ class Exchange:
 
     @classmethod
     def child(cls, scope: Scope) -> tuple[Scope, Exchange]:
-        """A new exchange for a gateway mounted behind layers of ours that the host itself runs."""
+        """A new exchange for a gateway that is mounted behind layers of this package in the host."""
         return cls._open(scope, scope.get(KEY))
 
     @classmethod
     def of(cls, scope: Scope) -> Exchange:
-        """The scope's exchange.  Raises LookupError where no layer of ours has run before."""
+        """The scope's exchange. Raises LookupError where no layer of this package has run before."""
         try:
             found: Exchange = scope[KEY]
         except KeyError:
-            raise LookupError("no exchange in this scope: put a layer of asgi_llmgate in front of this app") from None
+            raise LookupError("no exchange in this scope: put a layer of asgi_llmgate before this app") from None
         return found
 
     @classmethod
@@ -337,7 +350,7 @@ class Exchange:
             headers=read_headers(scope),
             parent=parent,
         )
-        return {**shielded(scope), KEY: exchange}, exchange
+        return {**hide_header_values(scope), KEY: exchange}, exchange
 
     @property
     def sent_at(self) -> float | None:
@@ -347,7 +360,7 @@ class Exchange:
     def settle(
         self, outcome: Outcome, *, reason: str = "", error: str = "", detail: str = "", error_type: str = ""
     ) -> bool:
-        """Say how it ended.  The first call counts; a later one changes nothing and returns False."""
+        """Record how the exchange ended. The first call counts; a later one changes nothing and returns False."""
         if self.outcome:
             return False
         self.outcome, self.reason, self.error = outcome, reason, error
@@ -355,7 +368,7 @@ class Exchange:
         return True
 
     def settle_error(self, outcome: Outcome, failure: GateError) -> bool:
-        """`settle` with the reason that the error table gives; `error_type` is the name of the failure's class."""
+        """`settle` with the reason from the table in errors.py; `error_type` is the name of the error's class."""
         return self.settle(
             outcome,
             reason=row_for(failure).reason,
@@ -369,10 +382,10 @@ class Exchange:
 
 
 def read_headers(scope: Scope) -> Mapping[str, str]:
-    """Header names lower-cased, values as latin-1 text.
+    """The headers of a request: names in lower case, values as latin-1 text.
 
-    Of repeated ones the values are joined with ", " (RFC 9110 section 5.3), and with "; " where a cookie header was
-    split on its way (RFC 9113 section 8.2.3).
+    Values of a repeated header are joined with ", " (RFC 9110 section 5.3), those of cookie headers, which HTTP/2 may
+    split, with "; " (RFC 9113 section 8.2.3).
     """
     found: dict[str, list[str]] = {}
     for name, value in scope.get("headers", ()):
@@ -399,7 +412,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "token": ("auth.middleware", "upstream.call"),
         **dict.fromkeys(("decision", "permits"), ("policy.middleware",)),
         **dict.fromkeys(("target", "dropped", "attempts"), ("upstream.call", "endpoints.passthrough")),
-        **dict.fromkeys(("usage", "answer", "first_token_at"), ("upstream.call", "endpoints.passthrough")),
+        **dict.fromkeys(("usage", "response", "first_token_at"), ("upstream.call", "endpoints.passthrough")),
         **dict.fromkeys(("status", "first_byte_at", "ended_at", "recorded", "tracing"), ("usage.middleware",)),
         **dict.fromkeys(("outcome", "reason", "error", "detail", "error_type"), ("exchange",)),
     }

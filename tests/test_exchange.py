@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
+from dataclasses import fields
 from types import FrameType
 
 import pytest
 
-from asgi_llmgate.exchange import read_headers
+import asgi_llmgate.exchange
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.exchange import WRITERS, Attempt, Exchange, Target, read_headers
+from tests.helpers.exchange_writers import violations
 
 REPEATED = [
     ([("cookie", "a=1"), ("cookie", "b=2")], {"cookie": "a=1; b=2"}),
@@ -59,3 +64,57 @@ def test_half_a_million_repeated_headers_are_read_in_one_pass(names: list[bytes]
     raw = [(name, b"12345678") for name in names] * (500_000 // len(names))
     read = read_headers({"headers": raw})
     assert sum(map(len, read.values())) == 10 * len(raw) - 2 * len(read)
+
+
+def _documented_writers() -> dict[str, set[str]]:
+    """Field -> modules, from the table in the docstring of the module. A row may go on in the next line."""
+    rows: list[tuple[str, str]] = []
+    table = (asgi_llmgate.exchange.__doc__ or "").rpartition("--\n")[2].partition("\n\n")[0]
+    for line in table.splitlines():
+        names, writers = line[4:49], line[49:]
+        if line.startswith("      "):
+            rows[-1] = (rows[-1][0] + names, rows[-1][1] + writers)
+        else:
+            rows.append((names, writers))
+    return {
+        name: {word for word in re.findall(r"[a-z_.]+", writers) if word in _modules()}
+        for names, writers in rows
+        for name in re.findall(r"\w+", names)
+    }
+
+
+def _modules() -> set[str]:
+    return {module for modules in WRITERS.values() for module in modules}
+
+
+def test_the_table_of_writers_is_the_one_that_is_checked_and_has_every_field() -> None:
+    assert set(WRITERS) == {field.name for field in fields(Exchange)}
+    assert _documented_writers() == {field: set(modules) for field, modules in WRITERS.items()}
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "is_allowed"),
+    [
+        ("asgi_llmgate.auth.middleware", "exchange.token = None", True),
+        ("asgi_llmgate.policy.middleware", "exchange.token = None", False),
+        ("asgi_llmgate.upstream.call", "exchange.attempts.append(attempt)", True),
+        ("asgi_llmgate.usage.record", "exchange.attempts.append(attempt)", False),
+        ("asgi_llmgate.usage.record", "exchange.outcome = 'ok'", False),
+        ("tests.anything", "exchange.outcome = 'ok'", True),
+    ],
+)
+def test_a_write_by_another_module_than_the_tables_is_noticed(module: str, statement: str, is_allowed: bool) -> None:
+    names = {"__name__": module, "exchange": Exchange(), "attempt": Attempt(Target("b", "p", "m"), 0.0)}
+    exec(statement, names)
+    found, violations[:] = list(violations), []
+    assert len(found) == (0 if is_allowed else 1)
+    assert all(module in text for text in found)
+
+
+def test_an_attempt_records_how_long_the_head_took_and_what_went_wrong() -> None:
+    with Attempt(Target("b", "p", "m"), 0.0) as good:
+        assert good.ended is None
+    assert (good.ended or 0) > 0
+    with pytest.raises(Broken), Attempt(Target("b", "p", "m"), 0.0) as bad:
+        raise Broken("broken off", status=502)
+    assert (good.status, good.error, bad.status, bad.error) == (0, "", 502, "Broken")

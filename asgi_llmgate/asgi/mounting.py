@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
 from asgi_llmgate.asgi.paths import is_under, local_path
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import shielded
+from asgi_llmgate.exchange import hide_header_values
 
 PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
 """RFC 9728 section 3.1: for a resource under /llm it is asked for at this path + /llm, at the root of the host."""
@@ -45,10 +45,10 @@ class Mounted:
         path = local_path(scope)
         root_path = scope.get("root_path", "").rstrip("/") + self._prefix
         if is_under(path, self._prefix):
-            scope = shielded({**scope, "root_path": root_path})
+            scope = hide_header_values({**scope, "root_path": root_path})
             return await self._gateway(scope, receive, send)
         if path == self._metadata:
-            scope = shielded({**scope, "path": root_path + PROTECTED_RESOURCE, "root_path": root_path})
+            scope = hide_header_values({**scope, "path": root_path + PROTECTED_RESOURCE, "root_path": root_path})
             return await self._gateway(scope, receive, send)
         return await self._host(scope, receive, send)
 

@@ -113,7 +113,7 @@ class TranslationApp:
             raise MethodNotAllowed(route.methods)
         if call is None:
             return self._send_json(scope, exchange, send, self._list.body(scope, exchange, found.item))
-        asked, query = call.asked, scope.get("query_string", b"").decode("latin-1")
+        asked, query = call.request, scope.get("query_string", b"").decode("latin-1")
         assert isinstance(asked, (MessagesRequest, ForwardedRequest))
         if isinstance(asked, ForwardedRequest) and route.kind == "passthrough":
             return self._passthrough.respond(scope, exchange, asked, receive, send)

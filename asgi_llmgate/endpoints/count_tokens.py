@@ -67,9 +67,9 @@ class TokenCounter:
                 self._note(error, target)
                 log.info("backend %s cannot count tokens: %s %s", target.backend, error.message, error.detail)
             else:
-                self._estimator.observe(target.model, request.size, found, exchange.identity.who)
+                self._estimator.observe(target.model, request.size, found, exchange.identity.key)
                 return found
-        return self._estimator.estimate(request.size, target.model, exchange.identity.who)
+        return self._estimator.estimate(request.size, target.model, exchange.identity.key)
 
     def _is_without(self, target: Target) -> bool:
         return any(self._without.get(key) for key in ((target.backend, None), (target.backend, target.model)))

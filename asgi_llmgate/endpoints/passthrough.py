@@ -76,7 +76,7 @@ class Passthrough:
                             await client.send(chunk)
                         meter.end()
                     finally:  # however it ends: what has been used is paid for
-                        exchange.usage, exchange.answer = meter.usage, meter.metadata
+                        exchange.usage, exchange.response = meter.usage, meter.metadata
                 exchange.settle("ok")
                 await client.end()
         except ClientGone as error:

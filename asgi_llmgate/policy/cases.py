@@ -34,7 +34,7 @@ _TARGET_FIELDS = ("model", "provider", "backend")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The values that the body of a test's request would have (see exchange.Asked)."""
+    """The values that the body of a test's request would have (see exchange.RequestFeatures)."""
 
     model: str = ""
     stream: bool = False

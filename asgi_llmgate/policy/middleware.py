@@ -152,7 +152,7 @@ class PolicyMiddleware:
         # Could the caller get another model?  If not, the model in the request is not the reason.
         any_target = self.policy.evaluate_target(variables.about(None), general, call_unknown=True)
         refused = results[0] if results else RulesResult(Denial(_NO_TARGET))
-        model = call.asked.model if any_target.denial is None else ""
+        model = call.request.model if any_target.denial is None else ""
         return self._write_decision(exchange, refused, [general, *results], model)
 
     def _permits(self, variables: RuleVariables, exchange: Exchange, target: Target, name: str = "", /) -> bool:

@@ -39,7 +39,7 @@ _IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 
 
 class ForwardedRequest:
-    """The `exchange.Asked` of any JSON object, or of an empty body; a missing field is empty.
+    """The `exchange.RequestFeatures` of any JSON object, or of an empty body; a missing field is empty.
 
     `opened.body` is the client's body, `fields` are its values.
     """

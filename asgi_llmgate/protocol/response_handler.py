@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 
 
 class ResponseHandler(Protocol):
@@ -30,7 +30,7 @@ class ResponseHandler(Protocol):
     @property
     def usage(self) -> Usage: ...
     @property
-    def metadata(self) -> Answer: ...
+    def metadata(self) -> ResponseMetadata: ...
     @property
     def changed(self) -> Sequence[str]: ...
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.response_limits import MAX_METADATA
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type
@@ -40,7 +40,7 @@ class UsageMeter:
 
     def __init__(self, content_type: str, *, limit: int = MAX_EVENT) -> None:
         self.usage: Usage | None = None
-        self.metadata: Answer | None = None
+        self.metadata: ResponseMetadata | None = None
         self._content_type = content_type
         self._limit = limit
         self._begun = False
@@ -83,5 +83,5 @@ class UsageMeter:
         except DECODE_ERRORS:
             return
         response = document.response or document.message or document
-        self.metadata = Answer((response.model or "")[:MAX_METADATA], (response.id or "")[:MAX_METADATA])
+        self.metadata = ResponseMetadata((response.model or "")[:MAX_METADATA], (response.id or "")[:MAX_METADATA])
         self.usage = read_usage(bytes(response.usage)) or self.usage

@@ -19,7 +19,7 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import Body, Uploads, refuse
 from asgi_llmgate.asgi.upload_limits import MEMORY, MIN_RATE, TIMEOUT
 from asgi_llmgate.errors import GateError, NotFound
-from asgi_llmgate.exchange import Asked, Call, Exchange, Target
+from asgi_llmgate.exchange import Call, Exchange, RequestFeatures, Target
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
@@ -75,7 +75,7 @@ class Resolver:
         headers = exchange.headers
         asked = await _decoded(partial(decode, structure=self._structure), await body.read())
         call = exchange.call = Call(
-            asked=asked,
+            request=asked,
             candidates=(),
             session_id=headers.get("x-claude-code-session-id", ""),
             agent_id=headers.get("x-claude-code-agent-id", ""),
@@ -98,7 +98,7 @@ class Resolver:
             exchange.body = None
             body.close()
 
-    def _candidates(self, route: Route, asked: Asked, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
+    def _candidates(self, route: Route, asked: RequestFeatures, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
         """A passthrough goes to its own backend alone; if it names a model, then to one that the table has there."""
         if route.backend and not asked.model:
             return (Target(route.backend, self._models.providers[route.backend], ""),)
@@ -112,7 +112,7 @@ class Resolver:
         return there
 
 
-async def _decoded(decode: Callable[[bytes], Asked], body: bytes) -> Asked:
+async def _decoded(decode: Callable[[bytes], RequestFeatures], body: bytes) -> RequestFeatures:
     """A large body is decoded beside the event loop, which has its turn between two steps of the work.  One body at a
     time, or the loop would wait for several."""
     if len(body) < LARGE:
@@ -126,7 +126,7 @@ def _thread(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="llmgate-decode")
 
 
-_DECODERS: Mapping[str, Callable[..., Asked]] = MappingProxyType(
+_DECODERS: Mapping[str, Callable[..., RequestFeatures]] = MappingProxyType(
     {
         "messages": decode_messages,
         "count_tokens": partial(decode_messages, counting=True),

@@ -203,7 +203,7 @@ class UpstreamCall:
         return chunk
 
     def _note_usage(self) -> None:
-        self.exchange.usage, self.exchange.answer = self.handler.usage, self.handler.metadata
+        self.exchange.usage, self.exchange.response = self.handler.usage, self.handler.metadata
 
     def _store_corrections(self) -> None:
         """The server has responded: keep what led to it. Without effect from the second time on."""

@@ -39,8 +39,8 @@ class Costs:
             return None
         found = self._catalogue(target.provider, target.model, usage)
         # The model that was sent may be an alias; the response often names the model behind it.
-        if found is None and exchange.answer is not None and exchange.answer.model not in ("", target.model):
-            found = self._catalogue(target.provider, exchange.answer.model, usage)
+        if found is None and exchange.response is not None and exchange.response.model not in ("", target.model):
+            found = self._catalogue(target.provider, exchange.response.model, usage)
         return found
 
 

@@ -182,7 +182,7 @@ def _request_values(exchange: Exchange) -> dict[str, Any]:
 
 
 def _call_values(call: Call) -> dict[str, Any]:
-    asked = call.asked
+    asked = call.request
     return {
         "client_model": clip(asked.model),
         "max_tokens": asked.max_tokens,
@@ -194,7 +194,7 @@ def _call_values(call: Call) -> dict[str, Any]:
 
 
 def _target_values(exchange: Exchange) -> dict[str, Any]:
-    target, answer = exchange.target, exchange.answer
+    target, response = exchange.target, exchange.response
     assert target is not None
     values = {
         "operation": exchange.call.operation if exchange.call is not None else "",
@@ -205,11 +205,11 @@ def _target_values(exchange: Exchange) -> dict[str, Any]:
         "ttft_ms": _ms(exchange.started, exchange.first_token_at),
         "upstream_ms": _ms(exchange.sent_at, exchange.ended_at),
     }
-    if answer is not None:
-        values["response_model"] = clip(answer.model)
-        values["response_id"] = clip(_identifier(answer.id))
-        values["finish_reasons"] = _clip_all(map(_identifier, answer.finish_reasons))
-        values["tools"] = _clip_all(answer.tools)
+    if response is not None:
+        values["response_model"] = clip(response.model)
+        values["response_id"] = clip(_identifier(response.id))
+        values["finish_reasons"] = _clip_all(map(_identifier, response.finish_reasons))
+        values["tools"] = _clip_all(response.tools)
     return values
 
 

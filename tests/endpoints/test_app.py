@@ -134,7 +134,7 @@ async def test_the_resolve_layer_reads_once_and_plays_the_body_again() -> None:
     await call(app, "POST", "/v1/messages", json=BODY, headers=headers)
     found, message = seen[0]
     assert [target.model for target in found.candidates] == ["gpt-4o-mini"]
-    assert (found.asked.model, found.session_id, found.agent_id) == ("claude-opus-5", "s1", "a1")
+    assert (found.request.model, found.session_id, found.agent_id) == ("claude-opus-5", "s1", "a1")
     assert b"hello" in message["body"]
 
 

@@ -90,7 +90,7 @@ async def test_a_streamed_answer_is_the_same_message_and_the_same_usage(gate: An
     assert streamed["stop_reason"] == whole["stop_reason"] == "tool_use"
     assert streamed["usage"] == whole["usage"]
     assert app.exchange.usage == usage
-    assert app.exchange.answer.tools == ("Read",)
+    assert app.exchange.response.tools == ("Read",)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
@@ -99,8 +99,8 @@ async def test_the_record_has_what_the_model_server_said(gate: Any, stream: bool
     await ask(app, stream=stream)
     exchange = app.exchange
     assert exchange.outcome == "ok"
-    assert exchange.answer.model == "gpt-4o-mini-2024-07-18"
-    assert exchange.answer.finish_reasons == ("stop",)
+    assert exchange.response.model == "gpt-4o-mini-2024-07-18"
+    assert exchange.response.finish_reasons == ("stop",)
     assert (exchange.target.backend, exchange.target.model, len(exchange.attempts)) == ("model", "gpt-4o-mini", 1)
     assert exchange.usage.output > 0
     assert not exchange.usage.estimated

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Broken, ClientGone, Throttled
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import SSEEmitter
 from asgi_llmgate.protocol.translation.response import Translator
 from asgi_llmgate.testing.grammar import check_stream
@@ -44,7 +44,7 @@ def test_case_01_plain_stream() -> None:
     assert told.message["usage"]["input_tokens"] == 100
     assert told.message["usage"]["output_tokens"] == 20
     assert told.translator.usage == Usage(input=100, output=20)
-    assert told.translator.metadata == Answer(model="gpt-x", id="chatcmpl-1", finish_reasons=("stop",))
+    assert told.translator.metadata == ResponseMetadata(model="gpt-x", id="chatcmpl-1", finish_reasons=("stop",))
     assert told.translator.changed == []
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.sse import MAX_EVENT
 from asgi_llmgate.protocol.usage_meter import UsageMeter
 
@@ -28,7 +28,7 @@ def metered(content_type: str, *chunks: bytes) -> UsageMeter:
 def test_a_document_is_read_when_it_is_whole() -> None:
     body = json.dumps({"object": "list", "model": "e5", "usage": CHAT}).encode()
     meter = metered("application/json", body[:10], body[10:])
-    assert (meter.usage, meter.metadata) == (Usage(input=100, output=20, cache_read=60), Answer("e5", ""))
+    assert (meter.usage, meter.metadata) == (Usage(input=100, output=20, cache_read=60), ResponseMetadata("e5", ""))
 
 
 def test_of_a_stream_the_last_counts_hold() -> None:
@@ -40,7 +40,7 @@ def test_of_a_stream_the_last_counts_hold() -> None:
     stream = b"".join(b"event: x\ndata: " + json.dumps(event).encode() + b"\n\n" for event in events)
     meter = metered("text/event-stream", *(stream[i : i + 7] for i in range(0, len(stream), 7)))
     assert meter.usage == Usage(input=100, output=20, cache_read=60, reasoning=5)
-    assert meter.metadata == Answer("gpt", "resp_1")
+    assert meter.metadata == ResponseMetadata("gpt", "resp_1")
 
 
 def test_the_last_event_may_lack_its_blank_line() -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import Answer, Target, Usage, Wire
+from asgi_llmgate.exchange import ResponseMetadata, Target, Usage, Wire
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
@@ -106,7 +106,7 @@ def test_a_response_has_the_form_that_the_client_asked_for(stream: bool, whole: 
     assert handler.done
     assert handler.error is None
     assert handler.usage == Usage(input=100, output=20)
-    assert handler.metadata == Answer("gpt-x", "chatcmpl-1", ("stop",))
+    assert handler.metadata == ResponseMetadata("gpt-x", "chatcmpl-1", ("stop",))
     assert handler.changed == []
 
 

@@ -152,8 +152,8 @@ async def test_a_native_server_gets_the_clients_bytes_under_the_models_name(gate
     message = check_stream(reply.body) if stream else reply.json()
     assert [block["type"] for block in message["content"]] == ["text", "tool_use"]
     exchange = app.exchange
-    assert (exchange.outcome, exchange.answer.finish_reasons) == ("ok", ("tool_use",))
-    assert exchange.answer.tools == ("look",)
+    assert (exchange.outcome, exchange.response.finish_reasons) == ("ok", ("tool_use",))
+    assert exchange.response.tools == ("look",)
     assert (exchange.usage.input, exchange.usage.output) == (
         upstream.exchange.usage.input,
         upstream.exchange.usage.output,
@@ -219,7 +219,7 @@ async def test_tokens_are_counted_by_a_native_server(gate: Any) -> None:
     body = {"model": "claude-opus-5", "messages": [{"role": "user", "content": "hello " * 100}]}
     reply = await ask(app, "/v1/messages/count_tokens", body, query="beta=true")
     assert upstream.scope["path"] == "/v1/messages/count_tokens"
-    assert reply.json() == {"input_tokens": upstream.exchange.call.asked.input_tokens_estimate}
+    assert reply.json() == {"input_tokens": upstream.exchange.call.request.input_tokens_estimate}
     bad = await ask(app, "/v1/messages/count_tokens", {**body, "messages": [{"role": "user", "content": []}]})
     assert bad.status == 200
 
@@ -246,7 +246,7 @@ async def test_a_completion_is_handed_on_and_metered(gate: Any, stream: bool) ->
         assert reply.json()["choices"][0]["message"]["content"] == "Hi there."
     assert app.exchange.usage.output == 3
     assert not app.exchange.usage.estimated
-    assert (app.exchange.answer.finish_reasons, app.exchange.outcome) == (("stop",), "ok")
+    assert (app.exchange.response.finish_reasons, app.exchange.outcome) == (("stop",), "ok")
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ async def test_a_passthrough_is_handed_on_and_counted(gate: Any) -> None:
     assert upstream.body == b'{"input": ["a"],  "model": "answering"}'
     assert b"cookie" not in upstream.headers
     assert upstream.headers[b"content-type"] == b"application/json"
-    assert (app.exchange.usage.input, app.exchange.answer.model) == (8, "e5")
+    assert (app.exchange.usage.input, app.exchange.response.model) == (8, "e5")
     assert app.exchange.call.operation == "embeddings"
     assert app.exchange.outcome == "ok"
 

@@ -25,7 +25,7 @@ from asgi_llmgate import (
     mount,
 )
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Exchange, Secret, shielded
+from asgi_llmgate.exchange import Exchange, Secret, hide_header_values
 from asgi_llmgate.net import HTTPClient, OAuthClient
 from asgi_llmgate.net.secrets import StaticSecret
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
@@ -128,7 +128,7 @@ async def test_an_answer_that_cannot_be_ended_is_raised_without_a_secret() -> No
 
 def test_a_shielded_scope_is_what_it_was() -> None:
     headers = [(b"authorization", b"Bearer abc"), (b"x-api-key", b"abc")]
-    scope = shielded({"type": "http", "headers": headers})
+    scope = hide_header_values({"type": "http", "headers": headers})
     assert scope["headers"] == headers
     assert dict(scope["headers"])[b"authorization"].decode() == "Bearer abc"
     assert "abc" not in repr(scope)

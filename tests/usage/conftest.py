@@ -12,7 +12,7 @@ import pytest
 from opentelemetry import metrics, trace
 
 from asgi_llmgate import Gateway
-from asgi_llmgate.exchange import Answer, Attempt, Call, Decision, Exchange, Identity, Target, Usage
+from asgi_llmgate.exchange import Attempt, Call, Decision, Exchange, Identity, ResponseMetadata, Target, Usage
 from asgi_llmgate.testing.model_script import Turn
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.helpers.otlp_collector import Collector
@@ -85,7 +85,7 @@ def full_exchange() -> Callable[..., Exchange]:
             target=target,
             attempts=[Attempt(target, 100.005), Attempt(target, 100.01)],
             usage=Usage(input=17, output=33, cache_read=5, cache_creation=3, reasoning=2, estimated=True),
-            answer=Answer("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",), ("Read", "Bash")),
+            response=ResponseMetadata("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",), ("Read", "Bash")),
             dropped=("thinking",),
             first_token_at=100.412,
             status=200,

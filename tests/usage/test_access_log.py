@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from asgi_llmgate.exchange import Answer, Identity, Target
+from asgi_llmgate.exchange import Identity, ResponseMetadata, Target
 from asgi_llmgate.usage import AccessLog, UsageRecord
 from asgi_llmgate.usage.access_log import LINE_LIMIT, bounded, to_json, to_logfmt
 
@@ -85,9 +85,9 @@ def test_no_value_can_forge_or_break_a_line(full_exchange, line_of, format, pars
     exchange = full_exchange(
         path="/" + text, method=text, headers={"user-agent": text}, error=text, detail=text, dropped=[text] * 20,
         identity=Identity(text, text, "acme"), target=Target("main", "openai", text),
-        answer=Answer(text, text, (text,), (text,) * 20),
+        response=ResponseMetadata(text, text, (text,), (text,) * 20),
     )  # fmt: skip
-    exchange.call.session_id = exchange.call.agent_id = exchange.call.asked.model = text
+    exchange.call.session_id = exchange.call.agent_id = exchange.call.request.model = text
     fields = {"team": lambda _: text, "groups": lambda _: [text, text]}
     line = line_of(UsageRecord.of(exchange, fields), format)
     assert len(line) < LINE_LIMIT

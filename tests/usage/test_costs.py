@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, SettingsError
-from asgi_llmgate.exchange import Answer, Attempt, Exchange, Target, Usage
+from asgi_llmgate.exchange import Attempt, Exchange, ResponseMetadata, Target, Usage
 from asgi_llmgate.routing import Price
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say
@@ -51,7 +51,7 @@ def test_the_model_of_the_response_is_looked_up_if_the_sent_name_is_not_known(
     costs: Costs, full_exchange: Make
 ) -> None:
     exchange = full_exchange(
-        target=target(model="our-alias"), answer=Answer("gpt-4o-mini-2024-07-18"), usage=Usage(1_000_000)
+        target=target(model="our-alias"), response=ResponseMetadata("gpt-4o-mini-2024-07-18"), usage=Usage(1_000_000)
     )
     assert costs(exchange) == pytest.approx(0.15)
 
@@ -60,7 +60,7 @@ def test_the_model_of_the_response_is_looked_up_if_the_sent_name_is_not_known(
     "changes",
     [
         {"target": target("vllm", "gpt-4o-mini")},
-        {"target": target("openai", "no-such-model"), "answer": None},
+        {"target": target("openai", "no-such-model"), "response": None},
         {"target": target(), "usage": None},
         {"target": None},
         {"target": target(price=Price(input=1)), "usage": None},

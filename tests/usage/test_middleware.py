@@ -22,7 +22,7 @@ from asgi_llmgate.errors import (
     SettingsError,
     row_for,
 )
-from asgi_llmgate.exchange import Answer, Exchange, Usage
+from asgi_llmgate.exchange import Exchange, ResponseMetadata, Usage
 from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.usage import UsageMiddleware, UsageRecord
 
@@ -123,7 +123,7 @@ async def test_what_the_layers_have_left_in_the_exchange_is_recorded(sink, full_
     async def app(scope, receive, send):
         exchange = Exchange.of(scope)
         exchange.target, exchange.call, exchange.usage = told.target, told.call, Usage(input=17, output=33)
-        exchange.answer = Answer("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",))
+        exchange.response = ResponseMetadata("gpt-4o-mini-2024-07-18", "chatcmpl-1", ("stop",))
         exchange.first_token_at = exchange.started + 0.5
         exchange.settle("upstream_truncated", reason="UpstreamFailure")
         await stream(scope, receive, send)

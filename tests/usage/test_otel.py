@@ -469,7 +469,7 @@ async def test_the_conventions_are_chosen(
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         exchange = Exchange.of(scope)
-        for name in ("target", "usage", "answer", "call"):
+        for name in ("target", "usage", "response", "call"):
             setattr(exchange, name, getattr(told, name))
         with exchange.tracing.call(exchange, ("h", 1)):
             exchange.attempts = [Attempt(exchange.target, exchange.started)]

@@ -76,7 +76,9 @@ async def test_a_scrape_shows_what_records_say(full_exchange: Any) -> None:
 async def test_unknown_values_are_not_counted(full_exchange: Any) -> None:
     registry = CollectorRegistry()
     sink = Prometheus(registry=registry)
-    sink.emit(UsageRecord.of(full_exchange(usage=None, target=None, answer=None, outcome="refused", reason="JwtAuth")))
+    sink.emit(
+        UsageRecord.of(full_exchange(usage=None, target=None, response=None, outcome="refused", reason="JwtAuth"))
+    )
     found = await scrape(registry)
     assert {name for name, series in found.items() if series} == {
         "llmgate_requests_total", "llmgate_requests_created", "llmgate_denials_total", "llmgate_denials_created",
@@ -101,7 +103,7 @@ async def test_label_values_are_bounded_whatever_callers_send(full_exchange: Any
     for number in range(MAX_LABEL_VALUES * 3):
         exchange = full_exchange(headers={"user-agent": f"agent {number}"})
         exchange.target = type(exchange.target)("main", "openai", f"model-{number}")
-        exchange.answer = type(exchange.answer)(f"model-{number}", f"id-{number}", ("stop",))
+        exchange.response = type(exchange.response)(f"model-{number}", f"id-{number}", ("stop",))
         sink.emit(UsageRecord.of(exchange, {"team": lambda _, number=number: f"team-{number}"}))
     found = await scrape(registry)
     series = found["llmgate_requests_total"]
@@ -117,7 +119,7 @@ async def test_response_models_are_bounded_as_well(full_exchange: Any) -> None:
     sink = Prometheus(registry=registry, models=["gpt-4o-mini"])
     for number in range(MAX_LABEL_VALUES * 2):
         exchange = full_exchange()
-        exchange.answer = type(exchange.answer)(f"dated-{number}", "id", ("stop",))
+        exchange.response = type(exchange.response)(f"dated-{number}", "id", ("stop",))
         sink.emit(UsageRecord.of(exchange))
     found = (await scrape(registry))["gen_ai_server_request_duration_seconds_count"]
     assert len(found) == MAX_LABEL_VALUES + 1

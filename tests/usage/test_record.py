@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from asgi_llmgate.exchange import Answer, Call, Decision, Exchange, Identity, Secret, Target, Usage
+from asgi_llmgate.exchange import Call, Decision, Exchange, Identity, ResponseMetadata, Secret, Target, Usage
 from asgi_llmgate.usage.record import NAMES, UsageRecord
 
 
@@ -81,7 +81,7 @@ def test_no_tokens_is_a_number_but_no_usage_is_absent(full_exchange):
 
 
 def test_a_refused_call_has_the_requested_model_but_no_target(full_exchange):
-    flat = UsageRecord.of(full_exchange(target=None, usage=None, answer=None)).flat()
+    flat = UsageRecord.of(full_exchange(target=None, usage=None, response=None)).flat()
     assert flat["llmgate.client.model"] == "claude-opus-5-5"
     assert flat.keys().isdisjoint({"gen_ai.request.model", "gen_ai.provider.name", "llmgate.backend", "ttft_ms"})
 
@@ -141,8 +141,8 @@ def test_text_from_outside_is_clipped(full_exchange):
     exchange = full_exchange(
         path="/" + long, headers={"user-agent": long}, error=long, detail=long, dropped=[long] * 1000, method=long
     )
-    exchange.call.asked.model = exchange.call.session_id = exchange.call.agent_id = long
-    exchange.answer = Answer(long, long, (long,), tuple(f"{number}{long}" for number in range(1000)))
+    exchange.call.request.model = exchange.call.session_id = exchange.call.agent_id = long
+    exchange.response = ResponseMetadata(long, long, (long,), tuple(f"{number}{long}" for number in range(1000)))
     flat = UsageRecord.of(exchange).flat()
     assert len(json.dumps(flat)) < 9000
     assert flat["user_agent"] == "x" * 127 + "…"
@@ -173,7 +173,7 @@ def test_names_of_a_record_cannot_be_fields():
     ],
 )
 def test_a_reason_and_an_id_are_words_and_no_sentences(full_exchange, said, written):
-    flat = UsageRecord.of(full_exchange(answer=Answer("m", said, (said,)))).flat()
+    flat = UsageRecord.of(full_exchange(response=ResponseMetadata("m", said, (said,)))).flat()
     assert flat["gen_ai.response.finish_reasons"] == (written,)
     assert flat.get("gen_ai.response.id", "") == written
 
@@ -187,10 +187,11 @@ def test_no_text_of_a_record_has_a_character_that_its_reader_does_not_see(full_e
     text = f"a{chr(code)}b"
     exchange = full_exchange(
         path=text, client=text, headers={"user-agent": text}, error=text, detail=text, dropped=[text],
-        target=Target(backend="main", provider="openai", model=text), answer=Answer(text, text, (text,), (text,)),
+        target=Target(backend="main", provider="openai", model=text),
+        response=ResponseMetadata(text, text, (text,), (text,)),
     )  # fmt: skip
     asked = SimpleNamespace(model=text, max_tokens=1, stream=True, temperature=None)
-    exchange.call = Call(asked=asked, candidates=(), session_id=text, agent_id=text)
+    exchange.call = Call(request=asked, candidates=(), session_id=text, agent_id=text)
     exchange.identity = Identity(subject=text, issuer=text, provider="sso", claims={"team": [text]})
     exchange.decision = Decision(True, rule=text, dry_run=(text,))
     fields = {"team": lambda e: e.identity.claims["team"], "sub": lambda e: e.identity.subject}

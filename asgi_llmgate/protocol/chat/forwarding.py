@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asgi_llmgate.errors import Broken, GateError
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.chat.chunks import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.chat.delta_content import read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
@@ -62,7 +62,7 @@ class ChatForwarder(Forwarder):
         return self._metadata.usage(self._size)
 
     @property
-    def metadata(self) -> Answer:
+    def metadata(self) -> ResponseMetadata:
         return self._metadata.metadata(call.name for call in self._calls)
 
     def feed_event(self, event: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, is_given
 from asgi_llmgate.protocol.response_limits import MAX_METADATA
@@ -36,10 +36,10 @@ class MetadataReader:
         self.finish_reason = ""
         self.matched_stop: str | None = None
 
-    def metadata(self, tool_names: Iterable[str]) -> Answer:
+    def metadata(self, tool_names: Iterable[str]) -> ResponseMetadata:
         """`tool_names`: the tools that the response calls, with repetitions."""
         reasons = (self.finish_reason,) if self.finish_reason else ()
-        return Answer(self.model, self.id, reasons, tuple(dict.fromkeys(tool_names)))
+        return ResponseMetadata(self.model, self.id, reasons, tuple(dict.fromkeys(tool_names)))
 
     def read_chunk(self, chunk: Chunk, event: bytes) -> None:
         """Read what stands beside the choices; `event` is the chunk's JSON.  Raises the UpstreamError in it."""

@@ -25,7 +25,7 @@ from asgi_llmgate.errors import (
     UnknownModel,
     UpstreamError,
 )
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
@@ -141,9 +141,9 @@ class MessagesForwarder(Forwarder):
         return replace(self._usage, output=max(self._usage.output, estimate_output(self._size)), estimated=True)
 
     @property
-    def metadata(self) -> Answer:
+    def metadata(self) -> ResponseMetadata:
         reasons = (self._stop_reason,) if self._stop_reason else ()
-        return Answer(self._model, self._id, reasons, tuple(self._tool_names))
+        return ResponseMetadata(self._model, self._id, reasons, tuple(self._tool_names))
 
     def feed_event(self, event: bytes) -> None:
         if self.done:

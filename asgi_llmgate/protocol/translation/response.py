@@ -48,7 +48,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from asgi_llmgate.errors import Broken, GateError
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Chunk, Function, read_chunk
@@ -120,7 +120,7 @@ class Translator:
         return Usage() if self._is_local else self._metadata.usage(self._text.size + self._assembler.size)
 
     @property
-    def metadata(self) -> Answer:
+    def metadata(self) -> ResponseMetadata:
         """What the server says about the response, and the tools that the client was sent calls of."""
         return self._metadata.metadata(self._tools.tool_names)
 

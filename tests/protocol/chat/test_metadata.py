@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Failed, Throttled
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
 from tests.protocol.responses import counted
@@ -26,7 +26,7 @@ def test_names_are_the_first_and_counts_and_reasons_the_last() -> None:
     read(reader, {"id": "a", "model": "m", "choices": [{"finish_reason": "stop"}]})
     read(reader, {"id": "b", "model": "n", "choices": [{"finish_reason": "length", "usage": counted(9, 3)}]})
     read(reader, {"choices": [{"finish_reason": ""}], "usage": counted(0, 0)})
-    assert reader.metadata(["f", "g", "f"]) == Answer("m", "a", ("length",), ("f", "g"))
+    assert reader.metadata(["f", "g", "f"]) == ResponseMetadata("m", "a", ("length",), ("f", "g"))
     assert reader.usage(100) == Usage(9, 3)
 
 
@@ -55,5 +55,5 @@ def test_a_chunk_after_the_names_can_bring_usage() -> None:
     read(reader, {"model": "m", "choices": []})
     assert reader.has_names
     read(reader, {"id": "b", "model": "n", "usage": counted(9, 3)})
-    assert reader.metadata(()) == Answer("m", "a")
+    assert reader.metadata(()) == ResponseMetadata("m", "a")
     assert reader.usage(0) == Usage(9, 3)

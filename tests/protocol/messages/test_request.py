@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.exchange import Asked, Target
+from asgi_llmgate.exchange import RequestFeatures, Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.protocol.translation.request import Options, to_chat
@@ -86,7 +86,7 @@ def test_counting_needs_no_max_tokens() -> None:
 
 
 def test_a_request_answers_what_a_decision_may_ask(decode: Any) -> None:
-    request: Asked = decode(
+    request: RequestFeatures = decode(
         stream=True,
         temperature=0.5,
         tools=[

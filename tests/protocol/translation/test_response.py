@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Broken, Failed, Overloaded, RequestRejected, Throttled, TimedOut, row_for
-from asgi_llmgate.exchange import Answer, Usage
+from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.translation.response import TRANSITIONS, Translator
 from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
@@ -287,7 +287,7 @@ def test_the_model_in_the_answer(plan: ResponsePlan, model: str) -> None:
 def test_a_server_that_names_nothing_gets_the_plans_names() -> None:
     told = whole({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})
     assert (told.message["id"], told.message["model"]) == ("msg_req_1", "qwen3")
-    assert told.translator.metadata == Answer(finish_reasons=("stop",))
+    assert told.translator.metadata == ResponseMetadata(finish_reasons=("stop",))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The body of a request: read once, bounded, and played again for whoever comes after.
+"""The body of a request: read once, with limits, and replayed to the next app.
 
-Two layers need it, the one that decides by what is asked and the app that answers, and the server gives it once.  The
-bounds hold for the bytes that arrive and for those they decode to, so a small bomb is as large as it unpacks; those in
-time and of all bodies together are in uploads.py.
+Two layers need it, the one that decides by its content and the app that responds, and the server sends it once. The
+limits hold for the bytes that arrive and for those that they decode to, so a decompression bomb counts as large as it
+unpacks. Limits in time, and of all bodies together, are in upload_limits.py.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ from asgi_llmgate.asgi.upload_limits import Uploads
 from asgi_llmgate.errors import BodyTooLarge, ClientGone
 
 LIMIT = 32 * 2**20
-"""Bytes.  Anthropic's own limit for a Messages request: https://platform.claude.com/docs/en/api/errors."""
+"""Bytes. Anthropic's own limit for a Messages request: https://platform.claude.com/docs/en/api/errors."""
 
 RATIO = 100
-"""Times that a body may be larger than its encoded form.  Conversations of source and logs are 4 to 25 times as large,
-one that reads the same file again and again 80 times (gzip, br, zstd); a bomb is 1,000."""
+"""Maximum size of a body divided by the size of its encoded form. Conversations with source code and logs have 4 to 25,
+one that reads the same file again and again 80 (gzip, br, zstd), a decompression bomb 1,000."""
 
 UNPACKED = 2**20
-"""Bytes that any body may decode to: a single table of zeros beats RATIO."""
+"""Bytes that any body may decode to: a single table of zeros exceeds RATIO."""
 
 _SMALL = 2**12
+"""Bytes; smaller pieces are joined as they come."""
 
 DRAIN_SECONDS = 5.0
 DRAIN_SILENCE = 1.0
+"""Seconds: of draining a body, and without a further piece of it."""
 
 _END: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class Body:
-    """`receive` is the server's (or an outer layer's); `headers` have lower-case names; `limit` is in bytes; `uploads`
-    says how slow the body may be and what all of them may hold.
+    """The body of one request.
 
-    Hand `body.receive` on to the next app and `body.rest` to `refuse`: once the body is read, the server's own receive
-    waits for the disconnect.  In the end `drop` it, or its memory counts for ever.
+    `receive` is that of the server or an outer layer. `headers` have lower-case names. `limit` is in bytes. `uploads`
+    has the limits in time and memory. Pass `body.receive` to the next app and `body.rest` to `refuse`: after the body,
+    the server's own `receive` waits for the disconnect. `close` it at the end, or its memory stays counted.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Body:
         """The whole body, with its content-encoding undone (RFC 9110 section 8.4).
 
         Raises BodyTooLarge, BodyTooSlow, TooManyBodies, InvalidRequest for an encoding that is unknown or broken, and
-        ClientGone when the client leaves before the end.  What was read until then is let go.
+        ClientGone if the client disconnects before the end. The memory is then released.
         """
         if self._decoded is None:
             decode = decoder_for(self._headers.get("content-encoding", ""))
@@ -71,7 +73,7 @@ class Body:
         return self._decoded
 
     async def receive(self) -> Message:
-        """The next app's `receive`: the body as it came, once and in one piece, then what the server has to say."""
+        """`receive` for the next app: the body as it came, once and in one piece, then the server's messages."""
         if self._raw is not None and not self._played:
             self._played = True
             return {"type": "http.request", "body": self._raw, "more_body": False}
@@ -80,12 +82,11 @@ class Body:
         return message
 
     async def rest(self) -> Message:
-        """`receive` for who wants to be rid of the body, however much of it has been read: it never waits for more than
-        there is."""
+        """`receive` for draining: returns an empty final message once the body has been read."""
         return _END if self._ended else await self.receive()
 
     def close(self) -> None:
-        """Release the memory. Whoever still asks for the body gets an empty one."""
+        """Release the memory. From now on the body is empty."""
         if self._raw is not None:
             self._raw = self._decoded = b""
         self._upload.hold(0)
@@ -105,7 +106,7 @@ class Body:
                 size = pieces.size + len(chunk)
                 if size > self._limit:
                     raise _too_large(self._limit)
-                self._upload.hold(size + size // 64)  # and what a piece is beside its bytes
+                self._upload.hold(size + size // 64)  # and the objects that hold the pieces
                 pieces.append(chunk)
                 if self._ended:
                     self._upload.hold(size if pieces.single else 2 * size + size // 64)
@@ -114,10 +115,10 @@ class Body:
                     self._upload.hold(size)
                     return whole
         finally:
-            pieces.clear()  # the traceback of an error holds them for as long as the refusal takes
+            pieces.clear()  # the traceback of an error would hold them until the refusal is sent
 
     async def _decode(self, decode: Decode, raw: bytes) -> bytes:
-        """Piece by piece: the event loop's other work has its turn between them."""
+        """Decode piece by piece, with a turn for the other tasks of the event loop after each."""
         limit = min(self._limit, max(UNPACKED, RATIO * len(raw)))
         pieces = _Pieces()
         try:
@@ -125,7 +126,7 @@ class Body:
                 size = pieces.size + len(piece)
                 if size > limit:
                     raise _unpacked_too_far() if limit < self._limit else _too_large(limit)
-                self._upload.hold(len(raw) + size + size // 64 + 2 * PIECE)  # the library's next one, and its joining
+                self._upload.hold(len(raw) + size + size // 64 + 2 * PIECE)  # the library's buffer, and the join
                 pieces.append(piece)
                 await asyncio.sleep(0)
             self._upload.hold(len(raw) + 2 * pieces.size + pieces.size // 64)
@@ -137,7 +138,7 @@ class Body:
 
 
 class _Pieces:
-    """What has arrived so far, in pieces that are not small: of bytes that come one by one each would take 40."""
+    """The pieces that have arrived, small ones joined: each single byte would be an object of 40 bytes."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -172,11 +173,11 @@ class _Pieces:
 async def drain(
     receive: Receive, limit: int = LIMIT, seconds: float = DRAIN_SECONDS, silence: float = DRAIN_SILENCE
 ) -> bool:
-    """Read the rest of a body and throw it away; False when `limit` bytes or `seconds` were not enough, or nothing came
-    for `silence` seconds.
+    """Read the rest of a body and discard it. False if `limit` bytes or `seconds` were not enough, or nothing came for
+    `silence` seconds.
 
-    A client that is still writing when the refusal arrives may see a broken pipe and never read the reason: so does
-    Node's fetch, on most servers, from a few megabytes on.  Who is silent is not writing.
+    A client that is still writing when the response arrives may get a broken pipe and not read the response: so does
+    Node's fetch, on most servers, from a few megabytes on. A client that is silent is not writing.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -1,8 +1,8 @@
-"""Whole answers: a plain one, and a refusal, which every layer makes in the same way.
+"""Complete responses: a plain one, and a refusal, which all layers send in the same way.
 
-The order in a refusal is what matters.  First the outcome is settled, because `http.disconnect` follows every answer
-and would be taken for the reason.  Then a bounded part of the body is read and thrown away, because a client that is
-still uploading may see a broken pipe instead of the answer.  Then the answer goes out.
+The order in a refusal matters. First the outcome is settled, because `http.disconnect` follows every response and would
+be taken for the reason. Then a limited part of the body is read and discarded, because a client that is still uploading
+may get a broken pipe in place of the response. Then the response is sent.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from asgi_llmgate.protocol.error_bodies import error_body, error_headers
 Headers = Iterable[tuple[bytes, bytes]]
 
 STALL = 60.0
-"""Seconds that the client of a whole answer may take to read it."""
+"""Seconds that a client may take to read a complete response."""
 
 POLICY_VIOLATION = 1008
-"""The close code for a refused websocket (RFC 6455 section 7.4.1); before the accept servers turn it into a 403."""
+"""The close code of a refused websocket (RFC 6455 section 7.4.1); servers send 403 if it is not accepted yet."""
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes, *, head: bool = False) -> None:
-    """Send a whole answer.  `content-length` is added; with `head` the body is left out (RFC 9110 section 9.3.2).
+    """Send a complete response. `content-length` is added; with `head` the body is left out (RFC 9110 section 9.3.2).
 
-    A client that has left, or does not read, is no error here: nobody waits for the answer.
+    A client that has disconnected, or does not read, is not an error here.
     """
     headers = list(headers)
     if status != 204:  # RFC 9110 section 8.6
@@ -49,19 +49,18 @@ async def respond(send: Send, status: int, headers: Headers, body: bytes, *, hea
 
 
 async def in_time(sending: Awaitable[None], seconds: float = STALL) -> None:
-    """A `send` to a client that may have stopped reading, which would wait for ever.  Raises TimeoutError, an OSError.
+    """Await a `send` for a limited time, since the client may have stopped reading. Raises TimeoutError, an OSError.
 
-    The server closes the connection of an app that leaves an answer unfinished.
+    The server closes the connection of an app that leaves a response unfinished.
     """
     async with asyncio.timeout(seconds):
         await sending
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: GateError) -> None:
-    """Answer with the error: status, headers and the exchange's wire's envelope as the table in `errors` says; settles
-    the exchange.
+    """Send the error as a response and settle the exchange. Status, headers and envelope are those of errors.py.
 
-    `receive` must be `Body.rest` where a Body has been made: the server's own would wait for a body that is gone.
+    `receive` must be `Body.rest` where there is a Body: the server's own would wait for a body that has been read.
     """
     _, exchange = Exchange.enter(scope)
     exchange.settle_error(outcome_of(error), error)
@@ -78,8 +77,10 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: GateError) -
 
 
 async def refuse_other(scope: Scope, send: Send) -> None:
-    """What is no HTTP: a websocket is closed before it is open.  Raises NotImplementedError for anything else, which is
-    how an ASGI app says that it does not know a protocol."""
+    """Refuse what is not HTTP: a websocket is closed before it is accepted.
+
+    Raises NotImplementedError for anything else, by which an ASGI app says that it does not support a protocol.
+    """
     if scope["type"] != "websocket":
         raise NotImplementedError(f"HTTP is served here, not {str(scope['type'])[:100]!r}")
     with suppress(OSError):
@@ -87,7 +88,7 @@ async def refuse_other(scope: Scope, send: Send) -> None:
 
 
 def outcome_of(error: GateError) -> Outcome:
-    """What an exchange that ends in this error is recorded as."""
+    """The outcome of an exchange that ends in this error."""
     if isinstance(error, ClientGone):
         return "client_disconnect"
     if isinstance(error, ShuttingDown):
@@ -100,8 +101,8 @@ def outcome_of(error: GateError) -> Outcome:
 
 
 async def _drained(exchange: Exchange, receive: Receive, error: GateError) -> bool:
-    # Who sends `expect` holds the body back until it is told to go on, which reading would do: RFC 9110 section 10.1.1.
-    # Who is too slow has had the time.
+    # A client that sends `expect` holds the body back until the server asks for it, which reading does (RFC 9110
+    # section 10.1.1). A client that was too slow has had its time.
     if "expect" in exchange.headers or isinstance(error, BodyTooSlow):
         return False
     return await drain(receive)

@@ -1,10 +1,10 @@
-"""What uploads may cost: how slow one may be, and how much memory all of them together may hold.
+"""Limits for request bodies while they arrive: how slow one may be, and the memory of all of them together.
 
-An upload has GRACE seconds, and wins one more for each `min_rate` bytes that arrive, but never has more than GRACE
-ahead: a token bucket.  So it takes no longer than GRACE + size / `min_rate`, and a link that keeps the rate notices
-nothing.
-Neither what `content-length` promises counts, which costs nothing, nor what has come in fast before: in Apache's
-mod_reqtimeout, which counts that, 30 MB sent at once buy half an hour of holding them with a byte now and then.
+A body has GRACE seconds, and one more for each `min_rate` bytes that arrive, but never more than GRACE ahead: a token
+bucket. So it takes at most GRACE + size / `min_rate` seconds, and a connection that keeps the rate is not affected.
+
+`content-length` does not count, because it costs a client nothing. Nor does a fast beginning: in Apache's
+mod_reqtimeout, which counts it, 30 MB that are sent at once may be held for half an hour with a byte now and then.
 """
 
 from __future__ import annotations
@@ -20,20 +20,26 @@ from asgi_llmgate._types import Message, Receive
 from asgi_llmgate.errors import BodyTooSlow, TooManyBodies
 
 TIMEOUT = 10.0
+"""Seconds without a further piece."""
+
 MIN_RATE = 16 * 2**10
+"""Bytes per second."""
+
 MEMORY = 512 * 2**20
+"""Bytes, of all bodies of a process."""
 
 GRACE = 20.0
-"""Seconds that an upload may be behind its rate."""
+"""Seconds that a body may be behind the rate."""
 
 Timer = Callable[[float], AbstractAsyncContextManager[Any]]
 """Raises TimeoutError at the end of a block that takes longer: asyncio.timeout."""
 
 
 class Uploads:
-    """The terms of all uploads of a process, whatever event loop or thread they are in.
+    """The limits of all bodies of a process, in any event loop and thread.
 
-    `timeout` is the longest silence in seconds, `min_rate` bytes per second, `memory` bytes for bodies that are held.
+    `timeout` is the longest silence in seconds, `min_rate` is in bytes per second, `memory` in bytes. `held` are the
+    bytes in memory now.
     """
 
     def __init__(
@@ -54,11 +60,11 @@ class Uploads:
         self.timer = timer
 
     def upload(self) -> Upload:
-        """The accounts of one upload that begins now."""
+        """The limits of one body that begins to arrive now."""
         return Upload(self)
 
     def take(self, size: int) -> bool:
-        """Count bytes as held, or no longer; False where there is no room for more."""
+        """Count bytes as held, or (negative) as released. False if there is no room for them."""
         with self._lock:
             if size > 0 and self.held + size > self.memory:
                 return False
@@ -67,36 +73,38 @@ class Uploads:
 
 
 class Upload:
-    """One upload; `held` are the bytes that it has reserved."""
+    """The limits of one body. `held` are the bytes that it has reserved."""
 
-    def __init__(self, terms: Uploads) -> None:
-        self._terms = terms
-        self._deadline = terms.now() + GRACE
+    def __init__(self, limits: Uploads) -> None:
+        self._limits = limits
+        self._deadline = limits.now() + GRACE
         self.held = 0
 
     async def wait(self, receive: Receive) -> Message:
-        """The next message.  Raises BodyTooSlow; not for what is there already, however late this process asks."""
-        terms = self._terms
-        left = self._deadline - terms.now()
+        """The next message. Raises BodyTooSlow, but not where the message is there and this process was late."""
+        limits = self._limits
+        left = self._deadline - limits.now()
         try:
-            async with terms.timer(max(min(left, terms.timeout), 0.0)):
+            async with limits.timer(max(min(left, limits.timeout), 0.0)):
                 message = await receive()
         except TimeoutError:
-            raise self._too_slow(paused=left >= terms.timeout) from None
-        won = len(message.get("body", b"")) / terms.min_rate
-        self._deadline = min(self._deadline + won, terms.now() + GRACE)
+            raise self._too_slow(paused=left >= limits.timeout) from None
+        earned = len(message.get("body", b"")) / limits.min_rate
+        self._deadline = min(self._deadline + earned, limits.now() + GRACE)
         return message
 
     def _too_slow(self, *, paused: bool) -> BodyTooSlow:
-        terms = self._terms
+        limits = self._limits
         if paused:
-            return BodyTooSlow(f"nothing more of the request body came in for {terms.timeout:g} seconds")
-        error = BodyTooSlow(f"the request body came in at less than {terms.min_rate:g} bytes per second")
-        error.should_retry = False  # a pause may be an accident, but a link stays as slow as it is
+            return BodyTooSlow(f"no further piece of the request body arrived for {limits.timeout:g} seconds")
+        error = BodyTooSlow(f"the request body arrives at less than {limits.min_rate:g} bytes per second")
+        error.should_retry = False  # a pause may be an accident, but a slow connection stays slow
         return error
 
     def hold(self, size: int) -> None:
-        """Hold this many bytes from now on, instead of as many as before.  Raises TooManyBodies."""
-        if not self._terms.take(size - self.held):
-            raise TooManyBodies(f"the gateway holds no more than {self._terms.memory} bytes of requests at once")
+        """Reserve this many bytes in place of those before. Raises TooManyBodies."""
+        if not self._limits.take(size - self.held):
+            raise TooManyBodies(
+                f"the gateway holds at most {self._limits.memory} bytes of request bodies at once: try again later"
+            )
         self.held = size

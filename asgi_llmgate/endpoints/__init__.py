@@ -1,1 +1,1 @@
-"""The terminal app and its endpoints, a file for each kind of path."""
+"""The terminal app and its endpoints, one module for each kind of route."""

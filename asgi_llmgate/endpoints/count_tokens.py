@@ -30,8 +30,8 @@ from asgi_llmgate.upstream import ExpiringCache, Upstream
 
 log = logging.getLogger("llmgate")
 
-AGAIN = 300.0
-"""Seconds until a tokenizer that was not there is looked for again."""
+RETRY_INTERVAL = 300.0
+"""Seconds until a tokenizer that was missing is requested again."""
 
 _NEVER_THERE = frozenset({405, 501})
 
@@ -49,7 +49,7 @@ class TokenCounter:
     ) -> None:
         self._upstreams = upstreams
         self._estimator = estimator
-        self._without = ExpiringCache[bool](now, AGAIN)
+        self._without = ExpiringCache[bool](now, RETRY_INTERVAL)
 
     async def count(self, exchange: Exchange, request: MessagesRequest, target: Target, *, query: str = "") -> int:
         """Tokens of the prompt.  Raises what a native server refuses, and InvalidRequest for a prompt that cannot be

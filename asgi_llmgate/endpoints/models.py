@@ -16,7 +16,7 @@ from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
 
 _EPOCH = "1970-01-01T00:00:00Z"
-"""Nobody knows when a name was made; clients want a date."""
+"""Clients need a date, and a name has none."""
 
 
 class ModelList:

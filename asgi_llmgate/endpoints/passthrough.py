@@ -1,7 +1,7 @@
-"""A path that is handed on to one backend: method, query and body as they came, with our key and the decided model.
+"""Passthrough: a path that is forwarded to one backend, with the backend's credential and the decided model.
 
-What comes back is not understood, only read along for the count of tokens.  So an answer that breaks off cannot be
-ended well: the connection is cut, which every client takes for what it is.
+Method, query and body are the client's. The response is not understood, only read for its token counts. So one that
+breaks off cannot be ended properly: the connection is closed, which every client takes as an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from asgi_llmgate.protocol.usage_meter import UsageMeter
 from asgi_llmgate.upstream import Upstream
 
 _JSON = (b"content-type", b"application/json")
-"""Said by us: under another charset the server would read another body than the one that was decided on."""
+"""Not the client's: with another charset the server would read another body than the one that was decided on."""
 
 
 class Passthrough:
@@ -46,7 +46,7 @@ class Passthrough:
     async def respond(
         self, scope: Scope, exchange: Exchange, request: ForwardedRequest, receive: Receive, send: Send
     ) -> None:
-        """Raises GateError: before an answer has begun, or, with the outcome settled, when one could not be ended."""
+        """Forward a request. Raises GateError before the response has begun; later only with the outcome settled."""
         assert exchange.call is not None
         target = exchange.target = exchange.call.candidates[0]
         upstream = self._upstreams[target.backend]
@@ -56,7 +56,7 @@ class Passthrough:
         headers = [(b"accept", exchange.headers.get("accept", "*/*").encode("latin-1")), *([_JSON] if body else [])]
         path, query = upstream_path(local_path(scope)), scope.get("query_string", b"").decode("latin-1")
         if any(name == "model" for name, _ in parse_qsl(query, keep_blank_values=True)):
-            raise InvalidRequest("model: stands in the body, not in the query")
+            raise InvalidRequest("model: belongs in the body, not in the query")
         attempt = Attempt(target, time.monotonic())
         exchange.attempts.append(attempt)
         try:
@@ -75,7 +75,7 @@ class Passthrough:
                             meter.feed(chunk)
                             await client.send(chunk)
                         meter.end()
-                    finally:  # however it ends: what has been used is paid for
+                    finally:  # however it ends, the tokens have been used
                         exchange.usage, exchange.response = meter.usage, meter.metadata
                 exchange.settle("ok")
                 await client.end()
@@ -89,7 +89,7 @@ class Passthrough:
 
 
 def upstream_path(path: str) -> str:
-    """Where a path of ours hangs under a backend's `base_url`, which ends in `/v1` as a rule."""
+    """The path under a backend's `base_url`, which usually ends in `/v1`."""
     before, version, rest = path.rpartition("/v1/")
     return f"/{rest}" if version else before or path
 

@@ -1,4 +1,4 @@
-"""Which model answers under which name."""
+"""Routes, the model table, prices, and the layer that finds the targets of a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call costs, where the operator has said so."""
+"""Prices of the model table."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _Amount = Annotated[float, msgspec.Meta(ge=0)]
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """US dollars: per million tokens of each kind, and per hour that a call lasts (a GPU of one's own).
 
-    Without `cache_read` or `cache_creation` those tokens cost what other input does.  What is None costs nothing known:
-    a price that has neither `input` nor `output` says nothing about tokens.
+    Without `cache_read` or `cache_creation` those tokens have the price of other input. Without `input` and `output`
+    the tokens are not part of the cost.
     """
 
     input: _Amount | None = None
@@ -25,7 +25,7 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpu_hour: _Amount | None = None
 
     def cost(self, usage: Usage | None, seconds: float | None) -> float | None:
-        """The cost of one call with this usage that took so long; None, and never 0, where it cannot be known."""
+        """The cost of a call with this usage and duration; None, and not 0, where it cannot be known."""
         parts = []
         if self.input is not None or self.output is not None:
             if usage is None:

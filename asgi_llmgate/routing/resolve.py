@@ -1,8 +1,8 @@
-"""Resolve: from the body of a request to the call that the rules decide on.
+"""ResolveMiddleware: from the body of a request to the call that the rules decide on.
 
-The name that the client asks for is not the model that answers, so a decision needs both, and both need the body.  It
-is read here once, decoded once, and looked up in the model table; what comes after reads `exchange.call`.  The layer
-sits behind authentication (nobody unknown makes us read 32 MiB) and before policy.
+The name that the client asks for is not the model that answers. A decision needs both, and so the body. It is read and
+decoded here, once, and the name is looked up in the model table; the layers after this one read `exchange.call`. The
+layer is behind authentication, so that an unknown caller cannot have 32 MiB read, and before policy.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
 BODY_LIMIT = 32 * 2**20
 
 LARGE = 2**20
-"""Bytes from which a body is decoded in a thread."""
+"""Bytes. Larger bodies are decoded in a thread."""
 
 
 class Resolver:
     """Turns a request into a call.
 
-    `routes` says what each path under the mount is, `body_limit` is in bytes, `uploads` how slow bodies may be and what
-    all of them may hold, `structure` what is in one, `list_claims` as in PolicyMiddleware: a row's condition sees the
-    claims that a rule sees.
+    `routes` says what each path under the mount is. `body_limit` is in bytes. `uploads` limits the time and the memory
+    of bodies, `structure` their structure. `list_claims` as in PolicyMiddleware, so that conditions of rows read the
+    same claims as rules.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Resolver:
         self._list_claims = tuple(list_claims)
 
     async def resolve(self, scope: Scope, body: Body) -> None:
-        """Set `exchange.call` where the request is a call to a model.
+        """Set `exchange.call` if the request is a call.
 
-        Raises what reading the body raises, InvalidRequest and StructureTooLarge for what is in it, and NotFound for a
-        model that no row names.
+        Raises what reading the body raises, InvalidRequest and StructureTooLarge for its content, and NotFound for a
+        model without a row.
         """
         exchange = Exchange.of(scope)
         found = route_of(exchange, scope, self._routes)
@@ -73,7 +73,7 @@ class Resolver:
         if decode is None or not route.allows(scope["method"]):
             return
         headers = exchange.headers
-        asked = await _decoded(partial(decode, structure=self._structure), await body.read())
+        asked = await _decode(partial(decode, structure=self._structure), await body.read())
         call = exchange.call = Call(
             request=asked,
             candidates=(),
@@ -99,7 +99,7 @@ class Resolver:
             body.close()
 
     def _candidates(self, route: Route, asked: RequestFeatures, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
-        """A passthrough goes to its own backend alone; if it names a model, then to one that the table has there."""
+        """The targets. Those of a passthrough are at its own backend; a model in its body has to be in the table."""
         if route.backend and not asked.model:
             return (Target(route.backend, self._models.providers[route.backend], ""),)
         known = variables_of(scope, exchange, self._list_claims) if self._models.conditional else None
@@ -112,9 +112,11 @@ class Resolver:
         return there
 
 
-async def _decoded(decode: Callable[[bytes], RequestFeatures], body: bytes) -> RequestFeatures:
-    """A large body is decoded beside the event loop, which has its turn between two steps of the work.  One body at a
-    time, or the loop would wait for several."""
+async def _decode(decode: Callable[[bytes], RequestFeatures], body: bytes) -> RequestFeatures:
+    """Decode a body, a large one in a thread, so that the event loop can work in between.
+
+    One at a time: several threads would compete with the event loop for the interpreter.
+    """
     if len(body) < LARGE:
         return decode(body)
     return await asyncio.get_running_loop().run_in_executor(_thread(os.getpid()), decode, body)
@@ -122,7 +124,7 @@ async def _decoded(decode: Callable[[bytes], RequestFeatures], body: bytes) -> R
 
 @cache
 def _thread(process: int) -> ThreadPoolExecutor:
-    """One for each process: a forked one has none of its parent's threads."""
+    """The thread of a process; after a fork the child has none of its parent's threads."""
     return ThreadPoolExecutor(1, thread_name_prefix="llmgate-decode")
 
 
@@ -134,14 +136,14 @@ _DECODERS: Mapping[str, Callable[..., RequestFeatures]] = MappingProxyType(
         "passthrough": partial(decode_forwarded, needs_model=False),
     }
 )
-"""The kinds of routes whose body is a call to a model."""
+"""Kind of route -> the decoder of its calls. The other kinds have no calls."""
 
 
 class ResolveMiddleware:
-    """The Resolver as a layer.  What it cannot make sense of is answered here, in the Anthropic envelope.
+    """The Resolver as a layer; it refuses requests that cannot be decoded.
 
-    A body may be silent for `body_timeout` seconds, and 20 seconds behind a rate of `body_min_rate` bytes per second;
-    `body_memory` bytes are held at once, of all requests that this layer sees until they end.
+    A body may pause for `body_timeout` seconds, and be 20 seconds behind a rate of `body_min_rate` bytes per second.
+    `body_memory` is the memory in bytes for the bodies of all requests that are in this layer.
     """
 
     def __init__(

@@ -5,11 +5,11 @@
     messages        POST       messages  a call: Anthropic's Messages API
     count_tokens    POST       messages  the tokens of such a call
     models          GET, HEAD  messages  the models that the caller may use, and one of them at `<path>/{id}`
-    completions     POST       chat      a call: OpenAI's chat completions, for a backend that speaks them
+    completions     POST       chat      a call: OpenAI's chat completions, for a backend with that wire
     openai_models   GET, HEAD  chat      the same list in OpenAI's shape
-    passthrough     any        chat      handed on to one backend, under the same path after `/v1`
+    passthrough     any        chat      forwarded to one backend, under the same path after `/v1`
 
-A path that has no row is 404.  Refusals are told in the envelope of the row's wire.
+A path without a row is 404. Error responses have the envelope of the row's wire.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OPERATIONS = {"embeddings": "embeddings", "completions": "text_completion"}
 
 
 class Route(NamedTuple):
-    """`backend` is where a passthrough goes, by its key in the settings."""
+    """`backend` is that of a passthrough, by its key in the settings."""
 
     kind: Kind
     backend: str = ""
@@ -57,7 +57,7 @@ class Route(NamedTuple):
         return not self.methods or method in self.methods.split(", ")
 
     def operation(self, path: str) -> str:
-        """`gen_ai.operation.name` of a call on this route; "" where the conventions have no word for it."""
+        """`gen_ai.operation.name` of a call on this route; "" where the conventions have no name for it."""
         return "chat" if self.kind != "passthrough" else _OPERATIONS.get(path.rpartition("/")[2], "")
 
 
@@ -70,7 +70,7 @@ ROUTES: Routes = MappingProxyType(
         "/v1/models": Route("models"),
     }
 )
-"""By default; settings are merged over it."""
+"""The default routes; those of the settings are merged over them."""
 
 
 class RouteMatch(NamedTuple):

@@ -1,8 +1,8 @@
-"""The model table: from the name that a client asks for to the targets that may answer it.
+"""The model table: from the name that a client asks for to the targets that may answer the call.
 
-Rows are tried in order and the first whose pattern fits, and whose condition holds, wins.  Only `*` is special in a
-pattern, so names such as `claude-opus-5[1m]` mean themselves.  A row that names a model sends that model; a row that
-names only a backend keeps the name that was asked.
+The first row whose pattern matches and whose condition is true is used. Only `*` is special in a pattern, so that names
+such as `claude-opus-5[1m]` match themselves. A row with a model sends that name; a row with only a backend sends the
+name that the client asked for.
 
     match              use                       asked               sent to
     -----------------  ------------------------  ------------------  ------------------------------
@@ -22,22 +22,23 @@ from asgi_llmgate.exchange import Target, Usage
 from asgi_llmgate.routing.prices import Price
 
 Condition = Callable[[Mapping[str, Any]], bool | None]
-"""Says from the facts of a request (the CEL variables) whether a row counts for it; never raises.
+"""Whether a row is for a request, from its rule variables. Does not raise.
 
-None: that depends on a call, and this request is none.
+None: the condition reads what only a call has, and the request is not one.
 """
 
 _SHOWN = 128
+"""Characters of a name in an error message."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
     """One row.
 
-    `match`: a name, or a pattern with `*`.  `use`: targets in order of preference, each `backend` or `backend/model`.
-    `listed`: names that `/v1/models` shows for it beside a `match` without `*`.  `max_output_tokens` and
-    `context_window` are tokens, None where they are not known.  `when`: a condition on the request, or None.
-    `prices`: none, one for all of `use`, or one for each.
+    `match`: a name, or a pattern with `*`. `use`: targets, best first, each `backend` or `backend/model`. `listed`:
+    names that `/v1/models` lists for the row, beside a `match` without `*`. `max_output_tokens` and `context_window`
+    are in tokens, None if unknown. `when`: a condition on the request, or None. `prices`: none, one for all of `use`,
+    or one for each.
     """
 
     match: str
@@ -53,7 +54,7 @@ class ModelRow:
 class ModelTable:
     """The rows, compiled.
 
-    `providers` maps each backend's key to its provider name.  Raises SettingsError (`models[2].use`) for a target
+    `providers` maps each backend's key to its vendor. Raises SettingsError (`models[2].use`) for a target
     whose backend does not exist.
     """
 
@@ -62,21 +63,21 @@ class ModelTable:
         self._rows = [_Compiled(row, index, providers) for index, row in enumerate(rows)]
         self.conditional = any(row.when is not None for row in rows)
 
-    def resolve(self, asked: str, facts: Mapping[str, Any] | None = None) -> tuple[Target, ...]:
-        """The targets for a name, best first.  `facts` are needed where rows have conditions.
+    def resolve(self, asked: str, variables: Mapping[str, Any] | None = None) -> tuple[Target, ...]:
+        """The targets for a name, best first. `variables` are needed if rows have conditions (`conditional`).
 
-        Raises NotFound with `model: <name>`, the words that make Claude Code offer another model.
+        Raises NotFound with the message `model: <name>`, on which Claude Code offers another model.
         """
         for row in self._rows:
-            if row.fits(asked) and row.holds(facts) is True:
+            if row.matches(asked) and row.holds(variables) is True:
                 return row.targets(asked)
         raise NotFound(f"model: {asked[:_SHOWN]}")
 
-    def possible(self, asked: str, facts: Mapping[str, Any] | None = None) -> tuple[Target, ...]:
-        """The targets that a call for this name could have, where `facts` are those of a request that is no call."""
+    def possible(self, asked: str, variables: Mapping[str, Any] | None = None) -> tuple[Target, ...]:
+        """The targets that a call for this name could have; `variables` are those of a request that is not a call."""
         found: list[Target] = []
         for row in self._rows:
-            holds = row.fits(asked) and row.holds(facts)
+            holds = row.matches(asked) and row.holds(variables)
             if holds is not False:
                 found.extend(row.targets(asked))
             if holds is True:
@@ -84,11 +85,11 @@ class ModelTable:
         return tuple(found)
 
     def models(self) -> frozenset[str]:
-        """The models that the table names: all that may be sent, but for what a client asks of a bare backend."""
+        """The models that the table names: all that may be sent, except by rows with only a backend and a pattern."""
         return frozenset(name for row in self._rows for name in row.models)
 
     def listed(self) -> Iterator[tuple[str, str]]:
-        """(name, display name) of all that `/v1/models` may show, in the order of the rows, each name once."""
+        """(name, display name) of all that `/v1/models` may list, in the order of the rows, each name once."""
         seen: set[str] = set()
         for row in self._rows:
             for name in row.names:
@@ -99,7 +100,7 @@ class ModelTable:
 
 class _Compiled:
     def __init__(self, row: ModelRow, index: int, providers: Mapping[str, str]) -> None:
-        self.fits = _pattern(row.match)
+        self.matches = _pattern(row.match)
         self._when = row.when
         self._row = row
         self._uses = [_use(text, f"models[{index}].use", providers) for text in row.use]
@@ -109,8 +110,8 @@ class _Compiled:
         self.models = [name for _, _, model in self._uses for name in ([model] if model else self.names)]
         self.display_name = row.display_name
 
-    def holds(self, facts: Mapping[str, Any] | None) -> bool | None:
-        return self._when is None or self._when({} if facts is None else facts)
+    def holds(self, variables: Mapping[str, Any] | None) -> bool | None:
+        return self._when is None or self._when({} if variables is None else variables)
 
     def targets(self, asked: str) -> tuple[Target, ...]:
         return self._fixed or self._targets(asked)
@@ -130,17 +131,18 @@ class _Compiled:
 
 
 def _pattern(match: str) -> Callable[[str], bool]:
-    """Whether a name fits.  Each part between two stars is looked for once, from where the one before it ends: the
-    leftmost place leaves the most for the rest, so there is nothing to go back to, as a regular expression would."""
+    """A function that tells whether a name matches, in linear time."""
     first, *parts = match.split("*")
     if not parts:
         return first.__eq__
     last = parts.pop()
 
-    def fits(asked: str) -> bool:
+    def matches(asked: str) -> bool:
         end = len(asked) - len(last)
         if end < len(first) or not asked.startswith(first) or not asked.endswith(last):
             return False
+        # Each part is searched once, from the end of the one before: the leftmost place leaves the most for the rest,
+        # so there is no backtracking as in a regular expression.
         start = len(first)
         for part in parts:
             found = asked.find(part, start, end)
@@ -149,13 +151,15 @@ def _pattern(match: str) -> Callable[[str], bool]:
             start = found + len(part)
         return True
 
-    return fits
+    return matches
 
 
 def _prices(row: ModelRow, path: str) -> list[Callable[[Usage | None, float | None], float | None] | None]:
     given = row.prices * len(row.use) if len(row.prices) == 1 else row.prices
     if given and len(given) != len(row.use):
-        raise SettingsError(f"{len(given)} prices for {len(row.use)} targets", path=path, hint="one, or one for each")
+        raise SettingsError(
+            f"{len(given)} prices for {len(row.use)} targets", path=path, hint="one price, or one for each target"
+        )
     return [price.cost for price in given] or [None] * len(row.use)
 
 

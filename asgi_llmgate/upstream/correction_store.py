@@ -1,8 +1,8 @@
-"""What one model server has taught about its models, for a while.
+"""The corrections that are known for the models of one server, for LIFETIME seconds.
 
-A lesson is forgotten after LASTING seconds.  Servers are upgraded and models replaced under their names; and a refusal
-is read with patterns, so one that quotes its caller in an unforeseen way may teach what is not so.  Neither may last
-until somebody restarts the gateway.  To learn again costs one refused call.
+They expire because servers are upgraded, and models replaced under their names. Also, an upstream error is read with
+patterns: one that quotes its caller in an unforeseen way may be read wrongly, and this must not last until a restart.
+After its expiry a correction costs one further attempt.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from collections.abc import Callable
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
 from asgi_llmgate.upstream.expiring_cache import ExpiringCache
 
-LASTING = 3600.0
+LIFETIME = 3600.0
+"""Seconds."""
 
 
 class CorrectionStore:
-    """`now` gives seconds."""
+    """Corrections by model. `now` gives monotonic seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._by_model = ExpiringCache[Corrections](now, LASTING)
+        self._by_model = ExpiringCache[Corrections](now, LIFETIME)
 
     def about(self, model: str) -> Corrections:
         return self._by_model.get(model) or NO_CORRECTIONS
 
     def keep(self, model: str, corrections: Corrections) -> None:
-        """Add to what is known of the model; all of it lasts anew."""
+        """Merge into those of the model; all of them expire later."""
         self._by_model.put(model, corrections, Corrections.merge)

@@ -1,12 +1,12 @@
-"""Model servers that want a token of an identity provider: our own, or one in exchange for the caller's.
+"""Credentials from an identity provider: a token of the gateway's own, or one in exchange for the caller's.
 
-    ClientCredentials   RFC 6749 section 4.4     the gateway's own identity, one token for all
-    TokenExchange       RFC 8693                 the caller's token is traded for one that the server accepts
-                        RFC 7523 section 2.1     ... and Entra's form of the same, on-behalf-of
+    ClientCredentials   RFC 6749 section 4.4     the gateway's own identity, one token for all callers
+    TokenExchange       RFC 8693                 the caller's token is exchanged for one that the server accepts
+                        RFC 7523 section 2.1     the same in Entra's form, on-behalf-of
 
-Authlib writes the requests.  Tokens are kept until they expire (token_cache.py): exchanged ones per caller, and callers
-are the same when their tokens say the same, so that a token with fewer rights is never served another one's exchange.
-A token that does not say whose it is has an exchange of its own.
+Authlib writes the requests. Tokens are cached until they expire (token_cache.py), exchanged ones per caller. Callers
+are the same if their tokens have the same claims, so a token with fewer rights never gets another one's exchange. A
+token without a subject has an exchange of its own.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-_DEFAULT_HEADERS = frozenset(
+_OWN_ERRORS = frozenset(
     {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"}
 )
-"""Errors that the settings have caused; any other is about the caller's token (RFC 6749 5.2, RFC 8693 2.2.2)."""
+"""Errors that the settings cause; any other is about the caller's token (RFC 6749 section 5.2, RFC 8693 2.2.2)."""
 
-_CHANGING = frozenset({"exp", "iat", "nbf", "jti", "auth_time", "sid", "session_state", "uti", "rh", "aio", "xms_ftd"})
-"""Claims that differ between two tokens of one person with the same rights."""
+_VOLATILE_CLAIMS = frozenset(
+    {"exp", "iat", "nbf", "jti", "auth_time", "sid", "session_state", "uti", "rh", "aio", "xms_ftd"}
+)
+"""Claims that differ between two tokens of one caller with the same rights."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
@@ -47,7 +49,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class _Grant(CredentialSource):
-    """What both grants share: the token endpoint, what is asked for, and the tokens held."""
+    """What both grants share: the token endpoint, the members of the form, and the cached tokens."""
 
     key_header: ClassVar[str] = "authorization"
 
@@ -67,21 +69,21 @@ class _Grant(CredentialSource):
         self._url = token_url
         self._client = client
         self._http = http
-        self._asked = {"scope": scope, "audience": audience, "resource": resource, **parameters}
+        self._form = {"scope": scope, "audience": audience, "resource": resource, **parameters}
         self._tokens = TokenCache(clock)
 
     async def _obtain(self, grant: str, **members: str | Secret) -> tuple[Secret, float | None]:
-        from authlib.oauth2.rfc6749.parameters import prepare_token_request  # not every start needs Authlib's OAuth
+        from authlib.oauth2.rfc6749.parameters import prepare_token_request  # takes long, and few gateways need it
 
         prepare: Callable[..., str] = prepare_token_request
-        form = Secret(prepare(grant, **self._asked, **{name: reveal(value) for name, value in members.items()}))
+        form = Secret(prepare(grant, **self._form, **{name: reveal(value) for name, value in members.items()}))
         try:
-            answer = await self._client.request(self._url, form, self._http.fetch)
+            response = await self._client.request(self._url, form, self._http.fetch)
         except OAuthUnavailable as error:
             raise unavailable(str(error)) from None
         except OAuthError as error:
             raise self._denied(error) from None
-        return _token(answer), _lifetime(answer)
+        return _token(response), _lifetime(response)
 
     def _denied(self, error: OAuthError) -> GateError:
         return CredentialRefused("the identity provider refuses the gateway's own client", detail=str(error))
@@ -90,14 +92,12 @@ class _Grant(CredentialSource):
 class ClientCredentials(_Grant):
     """The gateway's own token, the same for every caller.
 
-    token_url   the token endpoint
-    client      who we are there
-    http        what carries the request; it is borrowed
-    scope       what the token is to be for, in the provider's terms; so are
-    audience    this
-    resource    and this (RFC 8707)
-    parameters  further members of the form
-    clock       seconds that never go back
+    token_url                  the token endpoint
+    client                     the gateway's client id and its authentication there
+    http                       the HTTP client, which is not closed here
+    scope, audience, resource  what the token is for, in the provider's terms (RFC 6749, RFC 8693, RFC 8707)
+    parameters                 further members of the form
+    clock                      monotonic seconds
 
     Raises SettingsError.
     """
@@ -138,7 +138,7 @@ class TokenExchange(_Grant):
         return await self._obtain(_EXCHANGE, subject_token=token, subject_token_type=_ACCESS_TOKEN)
 
     def _denied(self, error: OAuthError) -> GateError:
-        if error.code in _DEFAULT_HEADERS or not error.code:
+        if error.code in _OWN_ERRORS or not error.code:
             return super()._denied(error)
         return NotAuthorized(
             "authorization failed: the identity provider gives no token for the model server in exchange for this one",
@@ -147,40 +147,42 @@ class TokenExchange(_Grant):
 
 
 def _caller(exchange: Exchange) -> Hashable:
-    """Who calls, with what rights.  Claims may be anything in JSON, so their digest is what stands for them.
+    """The caller with its rights, as a key. Claims may be any JSON, so the key has their digest.
 
-    Without a subject nobody knows whether two tokens are one person's (RFC 7662 section 2.2 makes `sub` optional):
-    then each token is a caller of its own.
+    Without a subject two tokens cannot be compared (RFC 7662 section 2.2 makes `sub` optional): then each token is a
+    caller of its own.
     """
     identity = exchange.identity
     if identity.provider and identity.issuer and identity.subject.strip():
-        lasting = {name: value for name, value in identity.claims.items() if name not in _CHANGING}
-        with suppress(TypeError, ValueError, RecursionError):  # a host's own identity may hold what is no JSON
-            said = json.dumps(lasting, sort_keys=True).encode()
-            return identity.provider, identity.issuer, identity.subject, sha256(said).digest()
+        stable = {name: value for name, value in identity.claims.items() if name not in _VOLATILE_CLAIMS}
+        with suppress(
+            TypeError, ValueError, RecursionError
+        ):  # an identity made by the host may hold values that are not JSON
+            claims = json.dumps(stable, sort_keys=True).encode()
+            return identity.provider, identity.issuer, identity.subject, sha256(claims).digest()
     return "token", sha256(b"" if exchange.token is None else exchange.token.reveal().encode()).digest()
 
 
 def _no_token() -> AuthenticationFailed:
-    error = AuthenticationFailed("authentication failure: this model is for callers with a token")
+    error = AuthenticationFailed("authentication failure: this model needs a caller with a token")
     error.challenge = "Bearer"
     error.should_retry = False
     return error
 
 
-def _token(answer: Mapping[str, Any]) -> Secret:
-    token, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
+def _token(response: Mapping[str, Any]) -> Secret:
+    token, kind = response.get("access_token"), response.get("token_type", "Bearer")
     if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
-        raise unavailable("the token endpoint's answer has no access_token")
+        raise unavailable("the response of the token endpoint has no access_token")
     if not isinstance(kind, str) or kind.lower() not in ("bearer", "n_a"):
-        raise unavailable("the token endpoint gave a token that is no bearer token")
+        raise unavailable("the token endpoint sent a token that is not a bearer token")
     return Secret(token)
 
 
-def _lifetime(answer: Mapping[str, Any]) -> float | None:
-    """Seconds; Entra's v1 endpoint sends them as a text."""
+def _lifetime(response: Mapping[str, Any]) -> float | None:
+    """`expires_in` in seconds, None if unknown. Entra's v1 endpoint sends it as a string."""
     try:
-        seconds = float(answer["expires_in"])
+        seconds = float(response["expires_in"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < 10**9 else None

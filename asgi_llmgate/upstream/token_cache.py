@@ -1,10 +1,10 @@
-"""Access tokens at hand until they expire, each obtained once however many calls wait for it.
+"""A cache of access tokens. Each is obtained once, for all calls that wait for it, and kept until it expires.
 
-a token is ...                     then a call ...
---------------------------------   -----------------------------------------------------------
-far from its end                   gets it
-in the last tenth of its life      gets it, and a new one is obtained behind it
-gone, or not there yet             waits for a new one; without success it is refused
+a token is ...                     a call ...
+---------------------------------  -----------------------------------------------------------
+not near its expiry                gets it
+in the last tenth of its lifetime  gets it, and a new one is obtained in the background
+expired, or not obtained yet       waits for a new one; if there is none the call is refused
 """
 
 from __future__ import annotations
@@ -22,86 +22,86 @@ from asgi_llmgate.net import SingleFlight
 
 log = logging.getLogger("llmgate.upstream")
 
-HELD = 10_000
-"""Tokens; the one that was asked for longest ago goes first."""
+MAX_TOKENS = 10_000
+"""Tokens in the cache; the least recently used one is removed first."""
 
-UNTOLD = 60.0
-"""Seconds that a token is held whose answer does not say for how long it is good (RFC 6749 section 5.1)."""
+DEFAULT_LIFETIME = 60.0
+"""Seconds that a token is kept if the response has no `expires_in` (RFC 6749 section 5.1)."""
 
-EARLY = 10.0
-"""Seconds before its end from which a token is no longer shown: it has to arrive, and clocks differ."""
+EXPIRY_MARGIN = 10.0
+"""Seconds before its expiry from which a token is no longer used: it has to arrive in time, and clocks differ."""
 
-AGAIN = 30.0
-"""Seconds between two tokens obtained because the model server refused the one before."""
+MIN_REFRESH_INTERVAL = 30.0
+"""Seconds between two tokens that are obtained because the model server refused the one before."""
 
-RETRY = 5.0
-"""Seconds until a renewal that failed is tried again while the token is still good."""
+RETRY_INTERVAL = 5.0
+"""Seconds until a renewal that failed is tried again while the token is valid."""
 
 
 @dataclass(slots=True)
-class _Held:
+class _CachedToken:
     secret: Secret
-    since: float
+    obtained_at: float
     renew_at: float
-    until: float
+    expires_at: float
 
 
 Obtain = Callable[[], Awaitable[tuple[Secret, float | None]]]
-"""Brings a token and the seconds for which it is good.  Raises GateError."""
+"""Gets a token and its lifetime in seconds, None if unknown. Raises GateError."""
 
 
 class TokenCache:
-    """Tokens by key, also for several threads, each with an event loop.  `clock`: seconds that never go back."""
+    """Tokens by key, for any number of threads, each with an event loop. `clock` gives monotonic seconds."""
 
-    def __init__(self, clock: Callable[[], float], size: int = HELD) -> None:
+    def __init__(self, clock: Callable[[], float], size: int = MAX_TOKENS) -> None:
         self._clock = clock
         self._size = size
-        self._held: OrderedDict[Hashable, _Held] = OrderedDict()
-        self._lock = threading.Lock()  # around changes: two steps on the dict are not one
-        self._flight: SingleFlight[_Held | GateError] = SingleFlight()
+        self._tokens: OrderedDict[Hashable, _CachedToken] = OrderedDict()
+        self._lock = threading.Lock()  # around changes: two steps on the dict are not atomic
+        self._flight: SingleFlight[_CachedToken | GateError] = SingleFlight()
 
     async def get(self, key: Hashable, obtain: Obtain) -> Secret:
-        """The token under `key`.  Raises what `obtain` raises, for each who waited a copy."""
-        held, now = self._held.get(key), self._clock()
-        if held is not None and now < held.until:
-            if now >= held.renew_at:
-                held.renew_at = now + RETRY
+        """The token under `key`. Raises what `obtain` raises: each waiting call gets a copy."""
+        cached, now = self._tokens.get(key), self._clock()
+        if cached is not None and now < cached.expires_at:
+            if now >= cached.renew_at:
+                cached.renew_at = now + RETRY_INTERVAL
                 self._flight.start(key, lambda: self._obtain(key, obtain))
             with self._lock:
-                if key in self._held:
-                    self._held.move_to_end(key)
-            return held.secret
+                if key in self._tokens:
+                    self._tokens.move_to_end(key)
+            return cached.secret
         outcome = await self._flight.run(key, lambda: self._obtain(key, obtain))
         if isinstance(outcome, GateError):
             raise copy.copy(outcome)
         return outcome.secret
 
     def forget(self, key: Hashable) -> bool:
-        """Let go of a token that was refused; False where it is so new that another would be no better."""
-        held = self._held.get(key)
-        if held is not None and self._clock() < held.since + AGAIN:
+        """Remove a token that the server refused; False where it is so new that another one would not help."""
+        cached = self._tokens.get(key)
+        if cached is not None and self._clock() < cached.obtained_at + MIN_REFRESH_INTERVAL:
             return False
         with self._lock:
-            if self._held.get(key) is held:  # and not one that was obtained in the meantime
-                self._held.pop(key, None)
+            if self._tokens.get(key) is cached:  # and not one that was obtained in the meantime
+                self._tokens.pop(key, None)
         return True
 
-    async def _obtain(self, key: Hashable, obtain: Obtain) -> _Held | GateError:
-        """One token, held; or why not.  What is raised in a flight is one object for all who wait, so nothing is."""
+    async def _obtain(self, key: Hashable, obtain: Obtain) -> _CachedToken | GateError:
+        """Obtain and keep a token. The error is returned: raised, one object would be shared by all waiting calls."""
         try:
             secret, lifetime = await obtain()
         except GateError as error:
             log.warning("%s: %s", error.message, error.detail)
             return error
-        now, life = self._clock(), UNTOLD if lifetime is None else lifetime
-        until = now + max(life - EARLY, life / 2)
-        held = _Held(secret, now, until - life / 10, until)
+        now, life = self._clock(), DEFAULT_LIFETIME if lifetime is None else lifetime
+        until = now + max(life - EXPIRY_MARGIN, life / 2)
+        cached = _CachedToken(secret, now, until - life / 10, until)
         with self._lock:
-            self._held[key] = held
-            self._held.move_to_end(key)
-            if len(self._held) > self._size:
-                self._held.popitem(last=False)
-        return held
+            self._tokens[key] = cached
+            self._tokens.move_to_end(key)
+            if len(self._tokens) > self._size:
+                self._tokens.popitem(last=False)
+        return cached
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._tokens)

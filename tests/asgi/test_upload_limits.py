@@ -146,8 +146,8 @@ def test_what_is_there_already_is_not_too_late() -> None:
 @pytest.mark.parametrize(
     ("pieces", "words", "retry"),
     [
-        ([], "nothing more of the request body came in for 10 seconds", None),
-        ([(1.0, b"x")] * 99, "the request body came in at less than 16384 bytes per second", False),
+        ([], "no further piece of the request body arrived for 10 seconds", None),
+        ([(1.0, b"x")] * 99, "the request body arrives at less than 16384 bytes per second", False),
     ],
     ids=["a pause", "all along"],
 )

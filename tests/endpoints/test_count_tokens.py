@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Backend, ModelRow, ModelTable, TranslationApp
-from asgi_llmgate.endpoints.count_tokens import AGAIN, TokenCounter
+from asgi_llmgate.endpoints.count_tokens import RETRY_INTERVAL, TokenCounter
 from asgi_llmgate.exchange import Exchange, Identity, Target
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.messages.request import decode_messages
@@ -159,12 +159,12 @@ async def test_a_tokenizer_that_was_not_there_is_looked_for_again_after_a_while(
     upstream = Upstream(Backend(base_url=serve(tokenizers) + "/v1", dialect=DIALECTS["vllm"]), client)
     counter = TokenCounter({"b": upstream}, estimator=Estimator(), now=lambda: clock[0])
     request, target = decode_messages(json.dumps({**BODY, "max_tokens": 1}).encode()), Target("b", "vllm", "qwen3")
-    for later, asked in ((0, 1), (AGAIN - 1, 1), (1, 2)):
+    for later, asked in ((0, 1), (RETRY_INTERVAL - 1, 1), (1, 2)):
         clock[0] += later
         await counter.count(Exchange(), request, target)
         assert len(tokenizers.asked) == asked
     tokenizers._broken = 0
-    clock[0] += AGAIN
+    clock[0] += RETRY_INTERVAL
     assert await counter.count(Exchange(), request, target) == 151
     await client.aclose()
 

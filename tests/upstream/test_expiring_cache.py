@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from asgi_llmgate.upstream.expiring_cache import MOST, ExpiringCache
+from asgi_llmgate.upstream.expiring_cache import MAX_VALUES, ExpiringCache
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Clock:
 
 def test_a_value_lasts_for_a_while() -> None:
     clock = Clock()
-    values = ExpiringCache[str](clock, lasting=60)
+    values = ExpiringCache[str](clock, lifetime=60)
     values.put("a", "x")
     assert (values.get("a"), values.get("b")) == ("x", None)
     clock.time += 59
@@ -35,7 +35,7 @@ def test_a_value_lasts_for_a_while() -> None:
 
 def test_what_is_known_is_joined_with_what_is_new_unless_it_is_over() -> None:
     clock = Clock()
-    values = ExpiringCache[str](clock, lasting=60)
+    values = ExpiringCache[str](clock, lifetime=60)
     for _ in range(2):
         values.put("a", "x", str.__add__)
         clock.time += 59
@@ -47,16 +47,16 @@ def test_what_is_known_is_joined_with_what_is_new_unless_it_is_over() -> None:
 
 
 def test_of_too_many_the_one_found_out_longest_ago_is_forgotten() -> None:
-    values = ExpiringCache[int](Clock(), lasting=60)
-    for number in range(10 * MOST):
+    values = ExpiringCache[int](Clock(), lifetime=60)
+    for number in range(10 * MAX_VALUES):
         values.put(number, number)
-    assert sum(values.get(number) is not None for number in range(10 * MOST)) == MOST
-    assert values.get(10 * MOST - 1) == 10 * MOST - 1
+    assert sum(values.get(number) is not None for number in range(10 * MAX_VALUES)) == MAX_VALUES
+    assert values.get(10 * MAX_VALUES - 1) == 10 * MAX_VALUES - 1
 
 
 def test_two_threads_may_see_one_end() -> None:
     clock = Clock()
-    values = ExpiringCache[str](clock, lasting=60)
+    values = ExpiringCache[str](clock, lifetime=60)
     values.put("a", "x")
     clock.time += 60
     clock.interruptions.append(lambda: values.get("a"))
@@ -65,7 +65,7 @@ def test_two_threads_may_see_one_end() -> None:
 
 def test_what_another_thread_finds_out_at_the_end_of_the_old_is_kept() -> None:
     clock = Clock()
-    values = ExpiringCache[str](clock, lasting=60)
+    values = ExpiringCache[str](clock, lifetime=60)
     values.put("a", "x")
     clock.time += 60
     clock.interruptions.append(lambda: values.put("a", "y"))
@@ -75,7 +75,7 @@ def test_what_another_thread_finds_out_at_the_end_of_the_old_is_kept() -> None:
 
 def test_two_threads_that_find_out_different_things_both_count() -> None:
     clock = Clock()
-    values = ExpiringCache[str](clock, lasting=60)
+    values = ExpiringCache[str](clock, lifetime=60)
     clock.interruptions.append(lambda: values.put("a", "x", str.__add__))
     values.put("a", "y", str.__add__)
     assert values.get("a") == "xy"
@@ -83,7 +83,7 @@ def test_two_threads_that_find_out_different_things_both_count() -> None:
 
 def test_what_one_thread_finds_out_while_another_joins_is_not_lost() -> None:
     clock = Clock()
-    values = ExpiringCache[str](clock, lasting=60)
+    values = ExpiringCache[str](clock, lifetime=60)
     values.put("a", "x")
     others: list[threading.Thread] = []
 

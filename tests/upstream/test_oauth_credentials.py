@@ -250,7 +250,7 @@ async def test_a_token_without_a_subject_keeps_its_exchange(make: Any, server: T
 
 
 async def test_without_a_token_there_is_nothing_to_exchange(make: Any, server: TokenServer) -> None:
-    with pytest.raises(AuthenticationFailed, match="this model is for callers with a token"):
+    with pytest.raises(AuthenticationFailed, match="this model needs a caller with a token"):
         await make(TokenExchange).get(caller(None))
     assert server.asked == []
 
@@ -280,7 +280,7 @@ REFUSALS = [
     (TokenExchange, 200, {"access_token": ""}, CredentialUnavailable, "no access_token"),
     (TokenExchange, 200, {"access_token": 5}, CredentialUnavailable, "no access_token"),
     (TokenExchange, 200, {"access_token": "a\r\nx: y"}, CredentialUnavailable, "no access_token"),
-    (TokenExchange, 200, {"access_token": "a", "token_type": "DPoP"}, CredentialUnavailable, "no bearer token"),
+    (TokenExchange, 200, {"access_token": "a", "token_type": "DPoP"}, CredentialUnavailable, "not a bearer token"),
 ]
 
 

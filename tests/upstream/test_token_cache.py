@@ -12,7 +12,7 @@ import pytest
 
 from asgi_llmgate.errors import CredentialUnavailable
 from asgi_llmgate.exchange import Secret
-from asgi_llmgate.upstream.token_cache import AGAIN, RETRY, UNTOLD, TokenCache
+from asgi_llmgate.upstream.token_cache import DEFAULT_LIFETIME, MIN_REFRESH_INTERVAL, RETRY_INTERVAL, TokenCache
 
 
 class Source:
@@ -70,7 +70,9 @@ async def test_a_hundred_who_wait_cost_one_question(tokens: TokenCache) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "good"), [(300.0, 289.0), (20.0, 9.0), (None, UNTOLD - 11)], ids=["usual", "short", "not said"]
+    ("lifetime", "good"),
+    [(300.0, 289.0), (20.0, 9.0), (None, DEFAULT_LIFETIME - 11)],
+    ids=["usual", "short", "not said"],
 )
 async def test_a_token_is_held_until_shortly_before_its_end(
     tokens: TokenCache, clock: Clock, lifetime: float | None, good: float
@@ -109,7 +111,7 @@ async def test_a_renewal_that_fails_is_tried_again_after_a_pause(tokens: TokenCa
         await settled()
     assert source.asked == 2
     source.down = False
-    clock.time += RETRY
+    clock.time += RETRY_INTERVAL
     await tokens.get("k", source)
     await settled()
     assert (await tokens.get("k", source)).reveal() == "t3"
@@ -133,7 +135,7 @@ async def test_what_was_refused_is_let_go_unless_it_is_brand_new(tokens: TokenCa
     await tokens.get("k", source)
     assert tokens.forget("k") is False
     assert (await tokens.get("k", source)).reveal() == "t1"
-    clock.time += AGAIN
+    clock.time += MIN_REFRESH_INTERVAL
     assert tokens.forget("k") is True
     assert (await tokens.get("k", source)).reveal() == "t2"
     assert tokens.forget("k") is False
@@ -163,7 +165,7 @@ async def test_a_token_that_another_thread_lets_go_while_it_is_being_held_is_giv
     class Interrupted(OrderedDict[Any, Any]):
         def __setitem__(self, key: Any, value: Any) -> None:
             super().__setitem__(key, value)
-            clock.time += AGAIN
+            clock.time += MIN_REFRESH_INTERVAL
             in_a_thread(lambda: tokens.forget(key), 0.05)
 
     tokens._held = Interrupted()
@@ -181,7 +183,7 @@ async def test_who_lets_a_refused_token_go_leaves_the_one_that_another_thread_ha
 
     tokens = TokenCache(now)
     await tokens.get("k", source)
-    clock.time += AGAIN
+    clock.time += MIN_REFRESH_INTERVAL
 
     def obtain_another() -> None:
         tokens.forget("k")

@@ -37,4 +37,4 @@ def test_who_is_too_slow_is_told_at_once(
     gate = lab()
     run = claude("Say hello.", "--model", OPUS, gate=gate)
     assert (statuses(gate), run.is_error) == ([408], True)
-    assert run.result == "API Error: 408 the request body came in at less than 16384 bytes per second"
+    assert run.result == "API Error: 408 the request body arrives at less than 16384 bytes per second"

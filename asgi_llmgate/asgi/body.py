@@ -106,6 +106,9 @@ class Body:
                 size = pieces.size + len(chunk)
                 if size > self._limit:
                     raise _too_large(self._limit)
+                if self._ended and size == len(chunk):  # most bodies come in one message
+                    self._upload.hold(size)
+                    return bytes(chunk)
                 self._upload.hold(size + size // 64)  # and the objects that hold the pieces
                 pieces.append(chunk)
                 if self._ended:

@@ -143,7 +143,8 @@ class _OpenCall:
         self.loop = asyncio.get_running_loop()
         self._scope.__enter__()
         self._draining._calls.add(self)
-        self._set_deadline()
+        if self._draining._deadline is not None:
+            self._set_deadline()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

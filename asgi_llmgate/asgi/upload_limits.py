@@ -103,7 +103,7 @@ class Upload:
 
     def hold(self, size: int) -> None:
         """Reserve this many bytes in place of those before. Raises TooManyBodies."""
-        if not self._limits.take(size - self.held):
+        if size != self.held and not self._limits.take(size - self.held):
             raise TooManyBodies(
                 f"the gateway holds at most {self._limits.memory} bytes of request bodies at once: try again later"
             )

@@ -60,7 +60,8 @@ class CancelScope:
         `due` is asked now and when its time has come, and may then give a later time. So a deadline that moves often,
         as at each chunk of a stream, costs no timer each time. Leaving the block ends the waiting.
         """
-        self.stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(due(), self._check, due, error)
 
     def __enter__(self) -> Self:
@@ -76,7 +77,8 @@ class CancelScope:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._timer is not None:
-            self.stop_timer()
+            self._timer.cancel()
+            self._timer = None
         task, self._task = self._task, None
         make, self._error = self._error, None
         if make is None or task is None or not self._delivered:

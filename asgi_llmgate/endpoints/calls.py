@@ -75,7 +75,8 @@ class Calls:
         """Carry one call. Raises GateError, and only before the response has begun."""
         # Failover will walk all targets: an UpstreamError before `client.started` goes on to the next one.
         for target in self._targets(exchange)[:1]:
-            estimate = self._estimator.estimate(request.size, target.model, exchange.identity.key)
+            caller = exchange.identity.key
+            estimate = self._estimator.estimate(request.size, target.model, caller)
             call = UpstreamCall(
                 self._upstreams[target.backend],
                 exchange,
@@ -90,7 +91,7 @@ class Calls:
                 async with ClientConnection(receive, send, stall=self._client_stall) as client:
                     await (self._stream if request.stream else self._send_document)(call, client)
             if exchange.usage is not None and not exchange.usage.estimated:
-                self._estimator.observe(target.model, request.size, exchange.usage.input, exchange.identity.key)
+                self._estimator.observe(target.model, request.size, exchange.usage.input, caller)
 
     def _targets(self, exchange: Exchange) -> list[Target]:
         """The candidates whose servers can answer in the client's wire, best first. Raises NotFound."""

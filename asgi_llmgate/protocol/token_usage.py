@@ -127,7 +127,10 @@ def estimate_output(size: int) -> int:
 
 
 def _first_count(*candidates: int | None) -> int:
-    return next((count for count in candidates if count and 0 < count < _MAX_COUNT), 0)
+    for count in candidates:
+        if count and 0 < count < _MAX_COUNT:
+            return count
+    return 0
 
 
 def _at_least_zero(count: int | None) -> int:

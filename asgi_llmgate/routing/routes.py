@@ -54,7 +54,8 @@ class Route(NamedTuple):
         return KINDS[self.kind][0]
 
     def allows(self, method: str) -> bool:
-        return not self.methods or method in self.methods.split(", ")
+        methods = KINDS[self.kind][0]
+        return not methods or method in methods.split(", ")
 
     def operation(self, path: str) -> str:
         """`gen_ai.operation.name` of a call on this route; "" where the conventions have no name for it."""
@@ -90,7 +91,7 @@ def route_of(exchange: Exchange, scope: Scope, routes: Routes) -> RouteMatch | N
     if found is None:
         found = exchange.route = find(routes, local_path(scope))
         if found is not None:
-            exchange.wire = found.route.wire
+            exchange.wire = KINDS[found.route.kind][1]
     return found
 
 

@@ -157,7 +157,7 @@ class Upstream:
         timeouts = self._backend.timeouts
         plain = [*headers, *self._headers]
         response = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
-        if self._can_renew(response.status, exchange):
+        if response.status in (401, 403) and self._can_renew(response.status, exchange):
             await response.aclose()
             response = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
         return response

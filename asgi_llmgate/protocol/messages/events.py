@@ -162,7 +162,10 @@ class SSEEmitter:
     def _open(self, kind: str, block: bytes, delta: bytes) -> None:
         self._kind = kind
         self._index += 1
-        self._event(b"content_block_start", b'"index":%d,"content_block":{"type":%b}' % (self._index, block))
+        self._out.append(
+            b"event: content_block_start\n"
+            b'data: {"type":"content_block_start","index":%d,"content_block":{"type":%b}}\n\n' % (self._index, block)
+        )
         self._prefix = (
             b"event: content_block_delta\n"
             b'data: {"type":"content_block_delta","index":%d,"delta":{"type":%b:"' % (self._index, delta)

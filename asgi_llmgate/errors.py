@@ -221,6 +221,7 @@ class MaybeSent(UpstreamError):
 
     def __init__(self, message: str, *, detail: str = "", reused: bool = False) -> None:
         super().__init__(message, detail=detail)
+        # For the retry on a new connection, which is not built yet: it is safe only where the connection was reused.
         self.reused = reused
 
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.attacks` sends and is answered.  As a program, with a port, it is the model server."""
+"""The requests and responses of `benchmarks.attacks`. As a program, with a port, it is the model server."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ BODIES: dict[str, tuple[str, Callable[[], bytes], bool]] = {
         True,
     ),
 }
-"""Name -> route, body, whether it is sent as gzip.  Each is under 32 MiB or well over it."""
+"""Name -> route, body, whether it is sent as gzip. Each is under 32 MiB, or far above."""
 
 
 def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
@@ -123,7 +123,7 @@ ANSWERS: dict[str, tuple[Callable[[], AsyncIterator[bytes]], bool, int]] = {
     "arguments of 600 MB, to a call that does not stream": (lambda: _arguments(150_000, "x" * 4000), False, 1),
     "a refusal of 30 MB": (lambda: _refusal(30 * MB), True, 3),
 }
-"""Model -> its answer, whether the client streams, how many calls."""
+"""Model -> its response, whether the client streams, number of calls."""
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Does one caller stop the others?  python -m benchmarks.attacks [NAME ...]
+"""Whether one caller can stop the others: python -m benchmarks.attacks [NAME ...]
 
 A gateway runs in a process of its own, as `llmgate serve` runs it.  While each attack goes on, `/healthz` is asked
 every few milliseconds on a connection of its own: the longest wait for it is how long the event loop stood still, and
@@ -50,7 +50,7 @@ SERVER = {"client_stall": 3}
 
 @dataclass(frozen=True)
 class Gate:
-    """The gateway under attack: its address and process; a caller's token with all models, and another's with none."""
+    """The gateway under attack: its address and process, tokens of a caller with all models and of one with none."""
 
     address: tuple[str, int]
     process: int
@@ -70,7 +70,7 @@ class Gate:
         return "\r\n".join([*lines, "content-type: application/json", *more, "", ""]).encode()
 
     def post(self, path: str, body: bytes, token: str, *more: str) -> int:
-        """The status; 0 where the connection was closed without one.  What follows is read and thrown away."""
+        """The status; 0 where the connection was closed without one.  The rest is read and discarded."""
         with self.connect() as connection, suppress(ConnectionError):
             with suppress(ConnectionError):
                 connection.sendall(self.head(path, len(body), token, "connection: close", *more) + body)
@@ -82,7 +82,7 @@ class Gate:
 
 
 Attack = Callable[[Gate], str]
-"""What was done, in a word or two: the statuses that came."""
+"""What the attack got: the statuses, in short."""
 
 
 def _body(path: str, make: Callable[[], bytes], *, packed: bool) -> Attack:
@@ -105,7 +105,7 @@ def _answer(model: str, *, stream: bool, calls: int = 1) -> Attack:
 
 
 def _unfinished(gate: Gate) -> str:
-    """Thirty bodies of which all but the end is sent."""
+    """Thirty bodies without their last bytes."""
     begun = b'{"model":"m","messages":[{"role":"user","content":"' + b"x" * (30 * 2**20)
     with ExitStack() as open_ones:
         connections = [open_ones.enter_context(gate.connect()) for _ in range(30)]
@@ -164,7 +164,7 @@ ATTACKS: dict[str, Attack] = {
 
 
 def measured(gate: Gate, attack: Attack) -> tuple[float, float, str]:
-    """The longest wait for /healthz in ms, the growth of the resident set in MB, and what the attack says it got."""
+    """The longest wait for /healthz in ms, the growth of the resident set in MB, and what the attack got."""
     Path(f"/proc/{gate.process}/clear_refs").write_text("5")  # proc(5): the peak begins anew
     before = _resident(gate.process, "VmRSS")
     said: list[str] = []

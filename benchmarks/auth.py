@@ -1,4 +1,4 @@
-"""What a token costs: python -m benchmarks.auth
+"""The cost of a token: python -m benchmarks.auth
 
 A token that is known, and one that is not, beside joserfc's bare decode and claims check of the same token with the
 same key.  With --check the exit code is 1 where a claim is missed: known under 5 us, unknown RS256 at most 1.5 times
@@ -35,7 +35,7 @@ CLAIMS: dict[str, Any] = {
 
 
 def driven(call: Callable[[], Coroutine[Any, Any, object]]) -> Work:
-    """The coroutine run to its end without an event loop: nothing here waits."""
+    """The result of a coroutine that never waits, without an event loop."""
 
     def work() -> object:
         try:
@@ -52,7 +52,7 @@ def verifier_of(idp: MockIdP, **options: Any) -> Verifier:
 
 
 def bare(idp: MockIdP, token: str) -> Work:
-    """joserfc alone: the signature, dates and audience, with a key that was imported before."""
+    """joserfc alone: signature, dates and audience, with a key that is imported already."""
     key = jwk.import_key(idp.key.as_dict(private=False))
     demands = jwt.JWTClaimsRegistry(
         lambda: int(time.time()), 30, exp={"essential": True}, aud={"essential": True, "value": idp.audience}
@@ -71,7 +71,7 @@ async def _inner(scope: Any, receive: Any, send: Any) -> None:
 
 
 def layer_of(idp: MockIdP, token: str) -> Work:
-    """The whole layer, from the scope to the app behind it."""
+    """The whole layer, from the scope to the app after it."""
     layer = JWTAuthMiddleware(_inner, providers=[idp.provider()], strip_credentials=True)
     scope = http_scope("POST", "/v1/messages", headers={"authorization": f"Bearer {token}"})
     return driven(lambda: layer(scope, None, None))  # type: ignore[arg-type]

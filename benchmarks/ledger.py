@@ -1,4 +1,4 @@
-"""What the ledger costs a request, and how long the usage page takes over a million calls.
+"""The cost of the ledger per request, and how long the usage page takes over a million calls.
 
     python -m benchmarks.ledger [ROWS]
 
@@ -31,7 +31,7 @@ DAY = 86400.0
 
 
 def calls(count: int, now: float, *, days: float = 90.0, seed: int = 1) -> Iterator[UsageRecord]:
-    """Made-up calls of some 200 people over these days, the oldest first: busy at work, quiet at night."""
+    """Calls of about 200 users over these days, the oldest first: many in working hours, few at night."""
     chance = random.Random(seed)
     people = [(f"{team[:2]}-{n:02}", team) for team, size in TEAMS.items() for n in range(size * 2)]
     weights = [chance.paretovariate(1.2) for _ in people]
@@ -103,7 +103,7 @@ def emitting(sink: Sink, records: list[UsageRecord]) -> float:
 
 
 def viewing(show: Callable[[], object]) -> float:
-    """Milliseconds of processor time, the median of nine views: the machine may have other things to do."""
+    """Milliseconds of processor time, the median of nine views."""
     taken = []
     for _ in range(9):
         began = time.process_time()

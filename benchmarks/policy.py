@@ -1,4 +1,4 @@
-"""What a decision costs: python -m benchmarks.policy
+"""The cost of a decision: python -m benchmarks.policy
 
 Rules over a token with 22 claims, ours beside celpy's two runners, whose claims are converted beforehand.
 CompiledRunner runs in a process of its own: celpy's parser serves one kind of runner per process.  Then the layer as a
@@ -76,7 +76,7 @@ LONGEST = [
     "jwt.numbers.exists(n, n % 7 == 9 || n * n < 0 || double(n) / 3.0 < 0.0)",
     " || ".join(["jwt.nothing == 1"] * 800),
 ]
-"""The worst that were thought of; `tests/cel/test_known_engine_bugs.py` evaluates them, too."""
+"""Rules that are made to be slow; `tests/cel/test_known_engine_bugs.py` evaluates them, too."""
 
 DEEP: Any = ["x"]
 for _ in range(60):
@@ -89,7 +89,7 @@ LARGE_TOKEN: Mapping[str, Any] = {
     "long": "x" * 16_000,
     "deep": DEEP,
 }
-"""As much as a token of 16 KiB, the most that is looked at, can hold of each."""
+"""Claims that fill a token of 16 KiB, the limit."""
 
 
 def ours(source: str) -> Work:
@@ -113,7 +113,7 @@ def layer(rules: list[Any], *targets: Target) -> Work:
     asked = decode_messages(body)
 
     def decide() -> object:
-        exchange.call = Call(asked, targets)
+        exchange.call, exchange.variables = Call(asked, targets), None
         return middleware.decide(scope, exchange)
 
     assert decide() is None
@@ -136,7 +136,7 @@ def longest(source: str) -> float:
 
 
 def compiled_ratios() -> dict[str, float]:
-    """What CompiledRunner takes, in multiples of ours."""
+    """The time of CompiledRunner, in multiples of this engine's."""
     return {name: ratio(ours(source), celpys(source, celpy.CompiledRunner)) for name, source in RULES.items()}
 
 

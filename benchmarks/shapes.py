@@ -1,8 +1,8 @@
-"""What a body costs until the decision, by its shape: python -m benchmarks.shapes
+"""The cost of a body until the decision, by its shape: python -m benchmarks.shapes
 
-Bodies of 1, 2, 4 and 8 MB go through a whole gateway, in process, to a rule that reads everything it can of them and
-then says no.  Of each shape: the milliseconds of processor time at each size, the memory beside the body as a multiple
-of the body, and the answer.  tests/gateway/test_body_shapes.py holds memory and counted work.
+Bodies of 1, 2, 4 and 8 MB go through a whole gateway, in process, to a rule that reads all of their variables and then
+denies. Of each shape: the milliseconds of processor time at each size, the memory beside the body as a multiple of the
+body, and the response.  tests/gateway/test_body_shapes.py holds memory and counted work.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Shape = Callable[[int], bytes]
 
 
 def _times(piece: bytes, size: int) -> bytes:
-    """Pieces with commas between them, about so many bytes."""
+    """Pieces with commas between them, of about `size` bytes."""
     return b",".join([piece] * (size // (len(piece) + 1)))
 
 
@@ -62,7 +62,7 @@ def _deep(opening: bytes, closing: bytes, size: int) -> bytes:
 
 
 def _deep_after(levels: int, size: int) -> bytes:
-    """As deep as is allowed, with the size at the bottom."""
+    """As deep as the limit, with a long text at the bottom."""
     return _body(more=b',"x":%s"%s"%s' % (b'{"a":' * levels, b"a" * size, b"}" * levels))
 
 
@@ -180,7 +180,7 @@ async def _measure(paths: tuple[str, ...]) -> None:
 
 
 async def _milliseconds(gateway: ASGIApp, token: str, path: str, body: bytes) -> float:
-    """Of processor time, in the fastest of three rounds."""
+    """Milliseconds of processor time, in the fastest of three rounds."""
     rounds = []
     for _ in range(3):
         begun = time.process_time()

@@ -1,7 +1,7 @@
-"""Measuring small things on a busy machine: the fastest of several rounds, and two things always in turns.
+"""Timing on a busy machine: the fastest of several rounds, and ratios of rounds that follow each other.
 
-The fastest round is the one that others disturbed least.  A ratio is taken between rounds that lie next to each other,
-so that a machine which is slower today is slower for both.
+The fastest round is the one that other processes disturbed least. A ratio compares neighbouring rounds, so that a
+machine which is slower for a while is slower for both.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from statistics import median
 Work = Callable[[], object]
 
 ROUND = 0.05
-"""Seconds that one round lasts at least."""
+"""Minimum seconds of one round."""
 
 
 def microseconds(work: Work, *, rounds: int = 7) -> float:
-    """Of one call, in the fastest round."""
+    """Microseconds of one call, in the fastest round."""
     repeats = _repeats(work)
     return min(_round(work, repeats) for _ in range(rounds))
 

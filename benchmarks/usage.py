@@ -1,10 +1,10 @@
-"""What writing things down costs per call: records, access log, OpenTelemetry, Prometheus.
+"""The cost of usage records per call: records, access log, OpenTelemetry, Prometheus.
 
     python -m benchmarks.usage [--calls 200] [--rounds 15]
 
-The whole gateway is called in memory; the model server is an httpx transport that answers at once, so what is left is
-our own work, in processor time.  In each round every variant runs once, one after the other, and is compared with the
-first of the same round: what the machine does meanwhile hits all of them.  The median over the rounds is printed.
+The whole gateway is called in memory. The model server is an httpx transport that responds at once, so what is measured
+is the gateway's own work, in processor time. In each round every variant runs once, and is compared with the first of
+the same round: other load on the machine affects all of them. The median over the rounds is printed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Stream(httpx.AsyncByteStream):
 
 
 class Model(httpx.AsyncBaseTransport):
-    """Answers in the form that was asked for."""
+    """Responds as a stream or as JSON, whichever the request asks for."""
 
     def __init__(self) -> None:
         self._whole, self._chunks = [whole()], chunks()

@@ -1,14 +1,14 @@
-"""`POST /v1/messages/count_tokens`: the model server's own count where it has a tokenizer to ask, else an estimate.
+"""`POST /v1/messages/count_tokens`: the model server's own count if it has a tokenizer, else an estimate.
 
-    dialect.tokenizer   what is asked
+    dialect.tokenizer   upstream requests
     -----------------   -----------------------------------------------------------------------------------------
     messages            vLLM: /tokenize takes the conversation and counts it with the model's own chat template
     template            llama.cpp: /apply-template makes the prompt, /tokenize its tokens
-    none                nobody
+    none                none
     (wire: messages)    /messages/count_tokens, Anthropic's own
 
-A tokenizer that fails is no reason to fail: the client only wants a number.  One that is not there is not asked again
-for a while: a 404 speaks of one model (a server may route by the name in the body), 405 and 501 of the server.
+If a tokenizer fails the response is an estimate. A missing one is not requested again for RETRY_INTERVAL: after a 404
+for one model (a server may route by the name in the body), after 405 and 501 for all models of the server.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ log = logging.getLogger("llmgate")
 RETRY_INTERVAL = 300.0
 """Seconds until a tokenizer that was missing is requested again."""
 
-_NEVER_THERE = frozenset({405, 501})
+_NO_TOKENIZER = frozenset({405, 501})
 
 
 class TokenCounter:
-    """`upstreams` maps a backend's name to it; `estimator` answers where they cannot, and learns where they can; `now`
-    gives seconds that never go back."""
+    """Counts the tokens of prompts.
+
+    `upstreams` maps a backend's name to it. `estimator` estimates where a server cannot count, and learns from the
+    counts of servers. `now` gives monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -49,39 +52,43 @@ class TokenCounter:
     ) -> None:
         self._upstreams = upstreams
         self._estimator = estimator
-        self._without = ExpiringCache[bool](now, RETRY_INTERVAL)
+        self._missing = ExpiringCache[bool](now, RETRY_INTERVAL)
 
     async def count(self, exchange: Exchange, request: MessagesRequest, target: Target, *, query: str = "") -> int:
-        """Tokens of the prompt.  Raises what a native server refuses, and InvalidRequest for a prompt that cannot be
-        carried over."""
+        """The tokens of the prompt.
+
+        Raises the errors of a server with Anthropic's wire, and InvalidRequest for a prompt that cannot be translated.
+        """
         upstream = self._upstreams[target.backend]
         if SERVER_WIRES[upstream.dialect.wire].counts_tokens:
             body = request.body_to_forward.replace_values({"model": to_json(target.model)})
             path = upstream.dialect.path + "/count_tokens"
             headers = anthropic_headers(exchange.headers)
             return tokenizers.read_count(await upstream.fetch(path, body, exchange, headers=headers, query=query))
-        if upstream.dialect.tokenizer != "none" and not self._is_without(target):
+        if upstream.dialect.tokenizer != "none" and not self._is_missing(target):
             try:
-                found = await self._ask(upstream, exchange, request, target)
+                found = await self._fetch_count(upstream, exchange, request, target)
             except UpstreamError as error:
-                self._note(error, target)
+                self._note_missing(error, target)
                 log.info("backend %s cannot count tokens: %s %s", target.backend, error.message, error.detail)
             else:
                 self._estimator.observe(target.model, request.size, found, exchange.identity.key)
                 return found
         return self._estimator.estimate(request.size, target.model, exchange.identity.key)
 
-    def _is_without(self, target: Target) -> bool:
-        return any(self._without.get(key) for key in ((target.backend, None), (target.backend, target.model)))
+    def _is_missing(self, target: Target) -> bool:
+        return any(self._missing.get(key) for key in ((target.backend, None), (target.backend, target.model)))
 
-    def _note(self, error: UpstreamError, target: Target) -> None:
-        """Remember a tokenizer that is not there.  That a model is not there says nothing about the tokenizer."""
-        if error.status in _NEVER_THERE:
-            self._without.put((target.backend, None), True)
+    def _note_missing(self, error: UpstreamError, target: Target) -> None:
+        """Remember that a tokenizer is missing. A missing model does not mean that."""
+        if error.status in _NO_TOKENIZER:
+            self._missing.put((target.backend, None), True)
         elif error.status == 404 and not isinstance(error, UnknownModel):
-            self._without.put((target.backend, target.model), True)
+            self._missing.put((target.backend, target.model), True)
 
-    async def _ask(self, upstream: Upstream, exchange: Exchange, request: MessagesRequest, target: Target) -> int:
+    async def _fetch_count(
+        self, upstream: Upstream, exchange: Exchange, request: MessagesRequest, target: Target
+    ) -> int:
         chat = to_chat(
             request, target=target, dialect=upstream.dialect, options=upstream.options, request_id="", counting=True
         )

@@ -3,7 +3,7 @@
 A 400 or 422 may say that the server does not accept a field, or state a limit that the settings do not have.  The
 request is then written again with that correction and sent again.  The wordings are in `error_patterns`; one that is
 not listed there corrects nothing, and the caller gets the error.  Which corrections are kept for other calls is decided
-in upstream/attempt.py.
+in upstream/call.py.
 """
 
 from __future__ import annotations

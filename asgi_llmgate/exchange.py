@@ -121,7 +121,7 @@ ANONYMOUS = Identity()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place that may answer a call: `model` is the name at that server, `backend` the key in the settings.
+    """A model of a backend that may serve a call: `model` is its name there, `backend` the key in the settings.
 
     `provider` is the vendor's name in rules and records. `max_output_tokens` and `context_window` are in tokens.
     `price` gives the cost of a call in US dollars by its usage and its seconds, None where it cannot be known.

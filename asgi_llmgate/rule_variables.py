@@ -6,7 +6,7 @@
                clientIp (the connection's, never a header's), time
     source     address: the same as request.clientIp
     llm        what is asked: requestModel, streaming, maxTokens, toolNames, messageCount, hasImages,
-               inputTokensEstimate, sessionId, agentId, requestClass; and who may answer: model, provider, backend
+               inputTokensEstimate, sessionId, agentId, requestClass; and the candidate: model, provider, backend
     env        variables of the environment that the settings allow
 
 A gateway may have further ones, each a function of the host's (`variables=`).
@@ -288,7 +288,7 @@ def normalize_claims(claims: Mapping[str, Any], names: Sequence[str]) -> Mapping
     """The claims, with a string in one of `names` as a list of one, and scopes split at spaces (RFC 8693 4.2).
 
     A claim that is not there stays absent: an identity provider that left a person's groups out for their number
-    (Entra's overage) has not said that there are none.
+    (Entra's overage) does not mean that there are none.
     """
     changed = {name: [claims[name]] for name in names if type(claims.get(name)) is str}
     changed |= {name: claims[name].split() for name in _SCOPES if type(claims.get(name)) is str}

@@ -3,7 +3,7 @@
 A gateway runs in a process of its own, as `llmgate serve` runs it.  While each attack goes on, `/healthz` is asked
 every few milliseconds on a connection of its own: the longest wait for it is how long the event loop stood still, and
 the growth of the process's largest resident set is what the attack cost in memory.  Attacks are what a caller with a
-valid token may send whom the rules deny every model, or what a model server may answer.
+valid token may send whom the rules deny every model, or what a model server may send.
 
 With --check the exit code is 1 where a wait was longer than 200 ms or the memory grew by more than 600 MB (twice
 `server.body_memory` as it is set here, and what a process keeps of it).  Run it on a quiet machine.
@@ -167,26 +167,26 @@ def measured(gate: Gate, attack: Attack) -> tuple[float, float, str]:
     """The longest wait for /healthz in ms, the growth of the resident set in MB, and what the attack got."""
     Path(f"/proc/{gate.process}/clear_refs").write_text("5")  # proc(5): the peak begins anew
     before = _resident(gate.process, "VmRSS")
-    said: list[str] = []
-    thread = threading.Thread(target=lambda: said.append(attack(gate)), daemon=True)
+    outcome: list[str] = []
+    thread = threading.Thread(target=lambda: outcome.append(attack(gate)), daemon=True)
     longest, ending = 0.0, time.monotonic() + PATIENCE
     with gate.connect() as connection:
         thread.start()
         while thread.is_alive() and time.monotonic() < ending:
             longest = max(longest, _asked(connection))
             time.sleep(PAUSE)
-    return longest * 1e3, _resident(gate.process, "VmHWM") - before, said[0] if said else "still going on"
+    return longest * 1e3, _resident(gate.process, "VmHWM") - before, outcome[0] if outcome else "still running"
 
 
 def _asked(connection: socket.socket) -> float:
     begun = time.perf_counter()
     connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: gate\r\n\r\n")
-    answer = b""
-    while not answer.endswith(b"ok\n"):
+    response = b""
+    while not response.endswith(b"ok\n"):
         piece = connection.recv(4096)
         if not piece:
             raise ConnectionError("the gateway closed the connection of its probe")
-        answer += piece
+        response += piece
     return time.perf_counter() - begun
 
 
@@ -258,7 +258,7 @@ def _free_port() -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="attacks whose names hold one of these words")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="attacks whose names contain one of these texts")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     missed = 0
@@ -268,9 +268,9 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory() as folder, _gate(Path(folder)) as gate:
             measured(gate, lambda gate: str(gate.post("/v1/messages", b"{}", gate.entitled)))  # its first request
-            wait, growth, said = measured(gate, attack)
+            wait, growth, outcome = measured(gate, attack)
         missed += wait > WAIT or growth > GROWTH
-        print(f"| {name} | {wait:.0f} ms | {growth:.0f} MB | {said} |", flush=True)
+        print(f"| {name} | {wait:.0f} ms | {growth:.0f} MB | {outcome} |", flush=True)
     return 1 if options.check and missed else 0
 
 

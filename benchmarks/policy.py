@@ -1,6 +1,6 @@
 """The cost of a decision: python -m benchmarks.policy
 
-Rules over a token with 22 claims, ours beside celpy's two runners, whose claims are converted beforehand.
+Rules over a token with 22 claims, this engine beside celpy's two runners, whose claims are converted beforehand.
 CompiledRunner runs in a process of its own: celpy's parser serves one kind of runner per process.  Then the layer as a
 whole, and the longest that any rule has held the event loop.  With --check the exit code is 1 where a claim is missed.
 """
@@ -92,7 +92,7 @@ LARGE_TOKEN: Mapping[str, Any] = {
 """Claims that fill a token of 16 KiB, the limit."""
 
 
-def ours(source: str) -> Work:
+def engine(source: str) -> Work:
     expression = compile_rule(source, variables=fields_of())
     return lambda: expression.evaluate(VARIABLES)
 
@@ -137,7 +137,7 @@ def longest(source: str) -> float:
 
 def compiled_ratios() -> dict[str, float]:
     """The time of CompiledRunner, in multiples of this engine's."""
-    return {name: ratio(ours(source), celpys(source, celpy.CompiledRunner)) for name, source in RULES.items()}
+    return {name: ratio(engine(source), celpys(source, celpy.CompiledRunner)) for name, source in RULES.items()}
 
 
 def main() -> None:
@@ -148,11 +148,11 @@ def main() -> None:
         [sys.executable, "-m", "benchmarks.policy", "--compiled"], capture_output=True, text=True, check=True
     )
     compiled = json.loads(found.stdout)
-    print(f"{'rule':42} {'ours':>9}  InterpretedRunner  CompiledRunner")
+    print(f"{'rule':42} {'engine':>9}  InterpretedRunner  CompiledRunner")
     taken = {}
     for name, source in RULES.items():
-        taken[name] = microseconds(ours(source))
-        interpreted = ratio(ours(source), celpys(source, celpy.InterpretedRunner))
+        taken[name] = microseconds(engine(source))
+        interpreted = ratio(engine(source), celpys(source, celpy.InterpretedRunner))
         print(f"{name:42} {taken[name]:6.2f} µs {interpreted:14.0f} x {compiled[name]:13.0f} x")
     small = Target("openai", "openai", "gpt-4o-mini")
     decision = microseconds(layer([LAB]))

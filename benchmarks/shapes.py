@@ -174,9 +174,9 @@ async def _measure(paths: tuple[str, ...]) -> None:
             reply = await ask(gateway, token, path, body)
             memory = tracemalloc.get_traced_memory()[1] / len(body)
             tracemalloc.stop()
-            told = json.loads(reply.body)["error"]["message"][:50]
+            message = json.loads(reply.body)["error"]["message"][:50]
             shown = " | ".join(f"{taken:.0f}" for taken in times)
-            print(f"| {name} | {shown} | {memory:.1f} | {reply.status} {told} |")
+            print(f"| {name} | {shown} | {memory:.1f} | {reply.status} {message} |")
 
 
 async def _milliseconds(gateway: ASGIApp, token: str, path: str, body: bytes) -> float:

@@ -58,7 +58,7 @@ class Draining:
         """Install the handler for SIGTERM if the settings ask for one: once, in this process.
 
         To be called at each request and not at startup: workers are forked after the gateway is built, servers install
-        their own handler after the lifespan has started, or never send a lifespan; ours has to be called first.
+        their own handler after the lifespan has started, or never send a lifespan; this one has to be called first.
         """
         if not self._wants_handler:
             return

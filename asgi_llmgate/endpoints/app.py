@@ -1,4 +1,4 @@
-"""The terminal app: what each path under the mount answers.
+"""The terminal app: the endpoint of each path under the mount.
 
     messages, completions    a call, carried to a model server                         calls.py
     count_tokens             the model server's count, or an estimate                  count_tokens.py

@@ -27,8 +27,11 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Passthrough:
-    """`upstreams` maps a backend's name to it; `client_stall` is in seconds; of an answer up to `answer_limit` bytes
-    are kept to be read along; `draining` ends the calls that are open when the server stops."""
+    """The endpoint for passthrough routes.
+
+    `upstreams` maps a backend's name to it. `client_stall` is in seconds. Up to `answer_limit` bytes of a response are
+    kept in memory to read its token counts. `draining` ends the calls that are open when the server stops.
+    """
 
     def __init__(
         self,
@@ -65,12 +68,12 @@ class Passthrough:
                     more = [*headers, *traced]
                     opened = await upstream.forward(scope["method"], path, query, more, body, exchange)
                 attempt.status = opened.status
-                async with opened as answer:
-                    kind = answer.headers.get("content-type", "")
-                    meter = UsageMeter(kind, limit=self._kept)
+                async with opened as response:
+                    content_type = response.headers.get("content-type", "")
+                    meter = UsageMeter(content_type, limit=self._kept)
                     try:
-                        await client.start(answer.status, _headers(exchange, kind))
-                        async for chunk in answer.chunks():
+                        await client.start(response.status, _headers(exchange, content_type))
+                        async for chunk in response.chunks():
                             exchange.first_token_at = exchange.first_token_at or time.monotonic()
                             meter.feed(chunk)
                             await client.send(chunk)

@@ -106,7 +106,7 @@ class UsageMiddleware:
                 self._write(exchange)
 
     def _failure_of(self, exchange: Exchange, error: Exception) -> GateError:
-        """What the client is told of an error that the app raised."""
+        """The error that the client gets for one that the app raised."""
         if isinstance(error, GateError):
             return error
         name = type(error).__qualname__

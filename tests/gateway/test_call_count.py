@@ -133,7 +133,7 @@ async def stream(pieces: list[bytes], folder: Path, monkeypatch: pytest.MonkeyPa
     """The second of two calls, counted: the first one fills caches."""
     idp, client = MockIdP(), HTTPClient(transport=ModelServer(pieces))
     (folder / "keys.json").write_text(json.dumps(idp.jwks))
-    monkeypatch.setattr("asgi_llmgate.config.build.http_client", lambda *_: client)
+    monkeypatch.setattr("asgi_llmgate.config.build.make_client", lambda *_: client)
     settings = {
         "auth": {"providers": [{"issuer": idp.issuer, "audiences": ["llm-gateway"], "jwks": {"file": "keys.json"}}]},
         "policy": {"rules": ['"llm" in jwt.groups && llm.model.startsWith("gpt")']},

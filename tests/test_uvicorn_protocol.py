@@ -21,8 +21,7 @@ from asgi_llmgate.testing.model_script import Turn, say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.uvicorn_protocol import Closable, Protocol
 from asgi_llmgate.workers import MARGIN
-from tests.helpers.server_processes import Command, Folder, gunicorn, uvicorn
-from tests.servers.conftest import free_port, wait_for
+from tests.helpers.server_processes import Command, Folder, free_port, gunicorn, running, uvicorn, wait_for
 
 FLOOD = say(" ".join(["x" * 65536] * 240))
 """More than the buffers between two sockets hold."""
@@ -88,16 +87,10 @@ def command_line(folder: Folder, grace: int) -> Iterator[tuple[str, subprocess.P
     port = free_port()
     start = "from asgi_llmgate.cli import main; main()"
     options = ["--port", str(port), "--graceful-timeout", str(grace)]
-    with (folder.path / "output.txt").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", start, "serve", *options], cwd=folder.path, stdout=output, stderr=output
-        )
-    try:
+    command = [sys.executable, "-c", start, "serve", *options]
+    with running(command, folder.path / "output.txt", folder.path) as process:
         wait_for(lambda: answers(port), "an answer of llmgate serve")
         yield f"http://127.0.0.1:{port}", process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def answers(port: int) -> bool:
@@ -109,10 +102,10 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def running(folder: Folder, server: str, grace: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def started(folder: Folder, server: str, grace: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     if server == "llmgate serve":
-        with command_line(folder, grace) as started:
-            yield started
+        with command_line(folder, grace) as served:
+            yield served
     else:
         with folder.serve({"uvicorn": uvicorn_for, "gunicorn": worker_for}[server](grace)) as url:
             yield url, folder.process
@@ -121,7 +114,7 @@ def running(folder: Folder, server: str, grace: int) -> Iterator[tuple[str, subp
 def stop(folder: Folder, server: str, grace: int, readers: int) -> None:
     """Tell a server to stop while clients do not read their answers: it ends, and each call has its record."""
     folder.settings(usage={"access_log": {"file": "access.log"}})
-    with running(folder, server, grace) as (url, process), stalled(url, readers):
+    with started(folder, server, grace) as (url, process), stalled(url, readers):
         process.terminate()
         process.wait(timeout=40)
         records = [json.loads(line) for line in (folder.path / "access.log").read_text("utf-8").splitlines()]

@@ -6,14 +6,13 @@ a command   runs in bash; one that serves goes on in the background, on a free p
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
-import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+
+from tests.helpers.server_processes import running, wait_for_output
 
 ADDRESS = "http://127.0.0.1:8080"
 """Where pages serve."""
@@ -32,6 +31,7 @@ class Reader:
         self._stack = stack
         self._environment = dict(environment)
         self._openai = openai
+        self._servers = 0
         self.address = ADDRESS
 
     def follow(self, blocks: Iterable[tuple[str, str]]) -> list[str]:
@@ -69,33 +69,8 @@ class Reader:
         return done.stdout
 
     def _serve(self, command: str) -> str:
-        process = subprocess.Popen(
-            ["bash", "-c", "exec " + command.strip().replace("--port 8080", "--port 0")],
-            cwd=self._folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert process.stderr is not None
-        told = []
-        for line in process.stderr:
-            told.append(line)
-            if found := re.search(r"Uvicorn running on (http://\S+)", line):
-                rest = threading.Thread(target=process.stderr.read)
-                rest.start()
-                self._stack.callback(_stop, process, rest)
-                return found[1]
-        process.wait(30)
-        process.stderr.close()
-        raise AssertionError("".join(told))
-
-
-def _stop(process: subprocess.Popen[str], rest: threading.Thread) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
-    rest.join(30)
-    assert process.stderr is not None
-    process.stderr.close()
+        self._servers += 1
+        output = self._folder / f"server-{self._servers}.txt"
+        words = ["bash", "-c", "exec " + command.strip().replace("--port 8080", "--port 0")]
+        process = self._stack.enter_context(running(words, output, self._folder, whole_environment=self._environment))
+        return wait_for_output(r"Uvicorn running on (http://\S+)", output, process)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from asgi_llmgate.testing.model_script import call, say
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.e2e.conftest import UPSTREAM_KEY, Lab
 from tests.helpers.installation import ROOT
+from tests.helpers.server_processes import running, wait_for_output
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
@@ -31,35 +29,12 @@ PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 @contextmanager
-def running(folder: Path, **environment: str) -> Iterator[str]:
+def run_example(folder: Path, **environment: str) -> Iterator[str]:
     """The address of the example in this folder, started by its run.sh on a free port."""
-    process = subprocess.Popen(
-        ["sh", "run.sh"],
-        cwd=folder,
-        env={"PATH": PATH, "PORT": "0", "HOME": str(folder), "NO_PROXY": "127.0.0.1", **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    told: list[str] = []
-    try:
-        for line in process.stderr:
-            told.append(line)
-            if found := re.search(r"Uvicorn running on (http://\S+)", line):
-                break
-        else:
-            pytest.fail("".join(told))
-        rest = threading.Thread(target=process.stderr.read)
-        rest.start()
-        yield found[1]
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-    rest.join(30)
-    process.stderr.close()
+    own = {"PATH": PATH, "PORT": "0", "HOME": str(folder), **environment}
+    output = folder / "output.txt"
+    with running(["sh", "run.sh"], output, folder, whole_environment=own) as process:
+        yield wait_for_output(r"Uvicorn running on (http://\S+)", output, process)
 
 
 @pytest.fixture
@@ -76,7 +51,7 @@ def example(tmp_path: Path, serve: Callable[..., str]) -> Iterator[Callable[[str
                 [call("Write", file_path="hello.txt", content="hi\n"), say("Done, says Acme.")], api_key=UPSTREAM_KEY
             )
             upstream = {"OPENAI_BASE_URL": serve(model) + "/v1", "OPENAI_API_KEY": UPSTREAM_KEY}
-            url = stack.enter_context(running(folder, **upstream))
+            url = stack.enter_context(run_example(folder, **upstream))
             return url, Lab(f"{url}/llm", [], model, MockIdP.in_folder(folder / ".llmgate"), tmp_path / "none")
 
         yield start

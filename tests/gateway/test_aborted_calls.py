@@ -16,7 +16,7 @@ import pytest
 
 from asgi_llmgate import Gateway, UsageRecord
 from asgi_llmgate.testing.idp import MockIdP
-from tests.servers.conftest import wait_for
+from tests.helpers.server_processes import wait_for
 
 IDP = MockIdP()
 TOKEN = IDP.mint()

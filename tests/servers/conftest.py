@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,10 +25,8 @@ from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
 from tests.helpers.installation import ROOT, python_environment
+from tests.helpers.server_processes import PATIENCE, free_port, running, wait_for
 from tests.servers.server_table import Server
-
-PATIENCE = 60.0
-"""Seconds that anything may take on a busy machine."""
 
 HOSTS = Path(__file__).parent / "hosts"
 
@@ -213,14 +210,6 @@ class Gate:
         self.process.send_signal(signal.SIGTERM)
 
 
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"there is still not: {what}"
-        time.sleep(0.01)
-    return found
-
-
 @pytest.fixture(scope="package")
 def python() -> Path:
     """A Python with all the servers and all the hosts."""
@@ -242,32 +231,18 @@ def start(python: Path, behind: Behind) -> Start:
         port = free_port()
         arguments = [*server.command(f"{host}:app", port, server.workers), *extra]
         environment = {
-            **os.environ,
             "PYTHONPATH": f"{HOSTS}:{ROOT}",
             "LLMGATE_CONFIG": str(config),
             "HOME": str(behind.folder),
-            "NO_PROXY": "127.0.0.1",
             "PATH": f"{python.parent}:{os.environ['PATH']}",
         }
-        with config.with_suffix(".out").open("wb") as output:
-            process = subprocess.Popen(
-                [str(python), "-m", *arguments],
-                cwd=behind.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        gate = Gate(behind, process, port, "" if host == "bare" else "/llm", config)
-        try:
+        command = [python, "-m", *arguments]
+        output = config.with_suffix(".out")
+        with running(command, output, behind.folder, graceful=False, **environment) as process:
+            gate = Gate(behind, process, port, "" if host == "bare" else "/llm", config)
             wait_for(lambda: is_ready(gate), f"an answer of {' '.join(arguments)}")
             wait_for(lambda: gate.meet() >= server.workers, f"all workers of {' '.join(arguments)}")
             yield gate
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
     return started
 
@@ -278,8 +253,3 @@ def is_ready(gate: Gate) -> bool:
         return gate.get(f"{gate.prefix}/readyz")[0] == 200
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -12,7 +12,8 @@ import h2.errors
 import h2.events
 import pytest
 
-from tests.servers.conftest import PATIENCE, Gate, Start
+from tests.helpers.server_processes import PATIENCE
+from tests.servers.conftest import Gate, Start
 from tests.servers.server_table import BARE, SERVERS, Server
 
 pytestmark = pytest.mark.servers

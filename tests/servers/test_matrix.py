@@ -12,7 +12,8 @@ import pytest
 
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.helpers.installation import run
-from tests.servers.conftest import PATIENCE, Gate, Start
+from tests.helpers.server_processes import PATIENCE
+from tests.servers.conftest import Gate, Start
 from tests.servers.server_table import BARE, HOSTS, SERVERS, Server
 
 pytestmark = pytest.mark.servers

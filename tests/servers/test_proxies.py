@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.installation import ROOT, debian_packages, run
-from tests.servers.conftest import PATIENCE, Gate, Start, free_port, is_ready, wait_for
+from tests.helpers.server_processes import PATIENCE, free_port, running, wait_for
+from tests.servers.conftest import Gate, Start, is_ready
 from tests.servers.server_table import SERVERS
 
 pytestmark = pytest.mark.servers
@@ -83,17 +83,10 @@ def gate(request: pytest.FixtureRequest, start: Start, tmp_path_factory: pytest.
     with start(SERVERS[0], "starlette_app") as behind:
         folder, port = tmp_path_factory.mktemp("proxy"), free_port()
         command = proxy(folder, port, behind.port)
-        with (folder / "output").open("wb") as output:
-            process = subprocess.Popen(
-                command, env={**os.environ, "HOME": str(folder)}, stdout=output, stderr=subprocess.STDOUT
-            )
-        try:
+        with running(command, folder / "output", HOME=str(folder)):
             gate = behind.through(port)
             wait_for(lambda: is_ready(gate), f"an answer through {command[0]}")
             yield gate
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
 
 
 def test_the_hosts_own_pages_are_there(gate: Gate) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.servers.conftest import PATIENCE, Gate, Start, Stream
+from tests.helpers.server_processes import PATIENCE
+from tests.servers.conftest import Gate, Start, Stream
 from tests.servers.server_table import BARE, EVERY_WAY, SERVERS, WORKER, Server
 
 pytestmark = pytest.mark.servers

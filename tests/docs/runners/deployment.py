@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import signal
-import subprocess
 import textwrap
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +12,7 @@ import httpx
 import yaml
 
 from tests.helpers.installation import ROOT
+from tests.helpers.server_processes import running, wait_for_output
 
 DEPLOY = ROOT / "examples" / "deploy"
 
@@ -53,35 +50,15 @@ def gunicorn(text: str, place: Any) -> None:
     conf = place.folder / "gunicorn.conf.py"
     changed = conf.read_text().replace('bind = "127.0.0.1:8000"', 'bind = "127.0.0.1:0"')
     conf.write_text(changed)
-    with (place.folder / "said").open("wb") as said:
-        process = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", text.replace("\ngunicorn", "\nexec gunicorn")],
-            cwd=place.folder,
-            env=os.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-        )
-    try:
-        url = listening(place)
+    output = place.folder / "output.txt"
+    words = ["bash", "-euo", "pipefail", "-c", text.replace("\ngunicorn", "\nexec gunicorn")]
+    with running(words, output, place.folder) as process:
+        url = wait_for_output(r"(?s)Listening at: (http://\S+).*startup complete", output, process)
         assert httpx.get(f"{url}/").text.startswith("The company's own app")
         assert [httpx.get(f"{url}/llm/{name}").status_code for name in ("healthz", "readyz")] == [200, 200]
         assert httpx.post(f"{url}/llm/v1/messages", json={}).status_code == 401
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
-
-
-def listening(place: Any) -> str:
-    for _ in range(3000):
-        said = (place.folder / "said").read_text()
-        found = re.search(r"Listening at: (http://\S+)", said)
-        if found and "startup complete" in said:
-            return found[1]
-        time.sleep(0.02)
-    raise AssertionError(said)
 
 
 RUNNERS: dict[str, Callable[[str, Any], None]] = {

@@ -422,3 +422,25 @@ async def test_how_one_callers_prompts_are_counted_does_not_cut_anothers_answers
     assert await ask_as("mallory") == 1024
     assert await ask_as("alice") == room > 20_000
     await app.aclose()
+
+
+async def test_what_the_gateway_has_estimated_itself_is_no_measurement(serve: Serve) -> None:
+    completion: dict[str, Any] = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+    server = ModelServer(otherwise=lambda _: raw(json.dumps(completion).encode(), content_type="application/json"))
+    models = ModelTable([ModelRow("*", ("m/gpt-4o-mini",), context_window=32_768)], {"m": "openai"})
+    app = TranslationApp({"m": Backend(base_url=serve(server) + "/v1")}, models=models)
+
+    async def room_of(name: str) -> Any:
+        async def known(scope: Any, receive: Any, send: Any) -> None:
+            scope, exchange = Exchange.enter(scope)
+            exchange.identity = Identity(name, "https://idp.test", "idp", {"sub": name})
+            await app(scope, receive, send)
+
+        await ask(known, max_tokens=32_000, messages=[{"role": "user", "content": "word " * 6000}])
+        return server.requests[-1].body["max_tokens"]
+
+    unmeasured = await room_of("alice")
+    completion["usage"] = {"prompt_tokens": 30_000, "completion_tokens": 1, "total_tokens": 30_001}
+    await room_of("bob")
+    assert await room_of("carol") == await room_of("bob") < unmeasured
+    await app.aclose()

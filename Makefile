@@ -15,6 +15,8 @@ CLOCK = $(if $(SHIFT),CLOCK_SHIFT=$(SHIFT) PYTHONPATH="$(CURDIR)/tests/clock$${P
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
+# compiled modules and rewritten assertions are kept: each of the many processes of a run would make them again
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help demo docs test check coverage test-all test-newest-client mutants constraints clean

@@ -350,3 +350,25 @@ def test_settings_that_ask_for_what_is_not_there_are_refused_by_name(more: dict[
     with pytest.raises(SettingsError) as raised:
         Gateway.from_settings(settings)
     assert str(raised.value).startswith(said)
+
+
+async def test_one_call_that_ends_makes_room_for_one() -> None:
+    store = MemoryStore(now=Clock())
+    claim = Claim("l", "k", concurrency=3)
+    assert [(await store.admit([claim])).shortage is None for _ in range(4)] == [True, True, True, False]
+    store.release([claim])
+    assert [(await store.admit([claim])).shortage is None for _ in range(2)] == [True, False]
+    for _ in range(2):
+        store.release([claim])
+    assert [(await store.admit([claim])).shortage is None for _ in range(3)] == [True, True, False]
+
+
+async def test_a_limit_may_read_a_variable_of_the_hosts_own() -> None:
+    limit = Limit("plans", "plan", requests="1/minute")
+    variables = {"plan": lambda exchange, scope: exchange.headers["x-plan"]}
+    layer = LimitMiddleware(answer, limits=[limit], store=MemoryStore(now=Clock()), variables=variables)
+
+    async def status(plan: str) -> int:
+        return (await call(layer, "POST", "/v1/messages", json={}, headers={"x-plan": plan})).status
+
+    assert [await status(plan) for plan in ("free", "free", "paid", "paid")] == [200, 429, 200, 429]

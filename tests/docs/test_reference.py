@@ -86,7 +86,7 @@ def test_the_policy_page_has_the_variables_of_a_rule() -> None:
 
 def test_the_policy_page_has_the_functions_that_a_rule_may_call() -> None:
     page = policy_page()
-    table = page[page.index("## Functions") : page.index("Not there")]
+    table = page[page.index("## Functions") : page.index("Not supported")]
     named = re.findall(r"(\w+)\(", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE)))
     assert set(named) == {*FUNCTIONS, *MACROS, "has"}
 
@@ -96,7 +96,7 @@ def test_the_policy_pages_numbers_are_those_of_the_code() -> None:
     assert f"at most {MAX_SOURCE:,} characters and {MAX_DEPTH} levels" in page
     assert all(f"`{name}`" in page for name in CREDENTIALS)
     refused = (Path(__file__).parents[1] / "cel" / "refused.txt").read_text().splitlines()
-    stated = re.search(r"of (\d+), (\d+) come out as the specification says, and (\d+) are refused", page)
+    stated = re.search(r"of (\d+), (\d+) have the specified result, (\d+) are refused", page)
     assert stated is not None
     every, good, told = map(int, stated.groups())
     assert (told, good + told) == (len(refused), every)

@@ -4,6 +4,9 @@
 
     app = mount(app, "/llm", Gateway.from_file("llmgate.yaml"))
 
+Public are the names here, and those that the subpackages `errors`, `auth`, `policy`, `usage`, `upstream` and `testing`
+list.  Everything else is internal and may change in any release.
+
 Names are imported when they are first used: a host that only protects a view with JWTAuthMiddleware loads no
 translator.
 """
@@ -16,97 +19,225 @@ from typing import TYPE_CHECKING
 from asgi_llmgate._version import __version__
 
 if TYPE_CHECKING:
-    from asgi_llmgate.asgi import Draining, mount
-    from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider
+    from asgi_llmgate._types import ASGIApp, Layer, Message, Receive, Scope, Send
+    from asgi_llmgate.asgi import Draining, Health, Mountable, Mounted, mount, refuse
+    from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider, Session
     from asgi_llmgate.config.description import describe
+    from asgi_llmgate.config.schema import Settings
     from asgi_llmgate.endpoints.app import TranslationApp
     from asgi_llmgate.errors import GateError, SettingsError
-    from asgi_llmgate.exchange import Exchange, Identity
+    from asgi_llmgate.exchange import (
+        Answer,
+        Asked,
+        Attempt,
+        Call,
+        Decision,
+        Exchange,
+        Identity,
+        Permits,
+        Secret,
+        Target,
+        Tracing,
+        Usage,
+    )
     from asgi_llmgate.gateway import Gateway
-    from asgi_llmgate.limits import Limit, LimitMiddleware
-    from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
+    from asgi_llmgate.limits import Admission, Claim, Limit, LimitMiddleware, Quota, Rate, Shortage, Store
+    from asgi_llmgate.net import (
+        CallableSource,
+        CredentialSource,
+        FileSecret,
+        HTTPClient,
+        HTTPResponse,
+        OAuthClient,
+        SecretSource,
+        StaticSecret,
+        Timeouts,
+        parse_secret,
+    )
+    from asgi_llmgate.net.client import Fetch, Fetched
     from asgi_llmgate.page import OneTimeLink, UsagePage
-    from asgi_llmgate.policy import PolicyMiddleware, Rule
+    from asgi_llmgate.policy import PolicyMiddleware, Rule, condition, field
     from asgi_llmgate.protocol.rawjson.structure import Structure
-    from asgi_llmgate.routing import ModelRow, ModelTable
+    from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
+    from asgi_llmgate.protocol.translation.request import Options
+    from asgi_llmgate.routing import ModelRow, ModelTable, Price
     from asgi_llmgate.routing.resolve import ResolveMiddleware
+    from asgi_llmgate.routing.routes import Route, RouteMatch, Routes
+    from asgi_llmgate.rule_variables import RuleVariables, Variable
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
-    from asgi_llmgate.usage.ledger import Ledger
+    from asgi_llmgate.usage.ledger import Database, Ledger, LedgerState
 
 _HOMES = {
+    "ASGIApp": "_types",
     "AccessLog": "usage",
+    "Admission": "limits",
+    "Answer": "exchange",
+    "Asked": "exchange",
+    "Attempt": "exchange",
     "Backend": "upstream",
+    "Call": "exchange",
     "CallableSource": "net",
+    "Claim": "limits",
     "ClientCredentials": "upstream",
     "CredentialSource": "net",
+    "DIALECTS": "protocol.servers.dialects",
+    "Database": "usage.ledger",
+    "Decision": "exchange",
+    "Dialect": "protocol.servers.dialects",
     "Draining": "asgi",
     "Exchange": "exchange",
+    "Fetch": "net.client",
+    "Fetched": "net.client",
+    "FileSecret": "net",
     "GateError": "errors",
     "Gateway": "gateway",
     "HTTPClient": "net",
+    "HTTPResponse": "net",
+    "Health": "asgi",
     "Identity": "exchange",
     "JWTAuthMiddleware": "auth",
     "JWTProvider": "auth",
+    "Layer": "_types",
     "Ledger": "usage.ledger",
+    "LedgerState": "usage.ledger",
     "Limit": "limits",
     "LimitMiddleware": "limits",
+    "Message": "_types",
     "ModelRow": "routing",
     "ModelTable": "routing",
+    "Mountable": "asgi",
+    "Mounted": "asgi",
     "OAuthClient": "net",
     "OneTimeLink": "page",
+    "Options": "protocol.translation.request",
+    "Permits": "exchange",
     "PolicyMiddleware": "policy",
+    "Price": "routing",
+    "Quota": "limits",
+    "Rate": "limits",
+    "Receive": "_types",
     "ResolveMiddleware": "routing.resolve",
+    "Route": "routing.routes",
+    "RouteMatch": "routing.routes",
+    "Routes": "routing.routes",
     "Rule": "policy",
+    "RuleVariables": "rule_variables",
+    "Scope": "_types",
+    "Secret": "exchange",
+    "SecretSource": "net",
+    "Send": "_types",
+    "Session": "auth",
+    "Settings": "config.schema",
     "SettingsError": "errors",
+    "Shortage": "limits",
     "Sink": "usage",
+    "StaticSecret": "net",
+    "Store": "limits",
     "Structure": "protocol.rawjson.structure",
+    "Target": "exchange",
+    "Timeouts": "net",
     "TokenExchange": "upstream",
+    "Tracing": "exchange",
     "TranslationApp": "endpoints.app",
+    "Usage": "exchange",
     "UsageMiddleware": "usage",
     "UsagePage": "page",
     "UsageRecord": "usage",
+    "Variable": "rule_variables",
+    "condition": "policy",
     "describe": "config.description",
+    "field": "policy",
     "mount": "asgi",
     "parse_secret": "net",
+    "refuse": "asgi",
 }
+"""The module that each name is imported from."""
 
 __all__ = [
+    "DIALECTS",
+    "ASGIApp",
     "AccessLog",
+    "Admission",
+    "Answer",
+    "Asked",
+    "Attempt",
     "Backend",
+    "Call",
     "CallableSource",
+    "Claim",
     "ClientCredentials",
     "CredentialSource",
+    "Database",
+    "Decision",
+    "Dialect",
     "Draining",
     "Exchange",
+    "Fetch",
+    "Fetched",
+    "FileSecret",
     "GateError",
     "Gateway",
     "HTTPClient",
+    "HTTPResponse",
+    "Health",
     "Identity",
     "JWTAuthMiddleware",
     "JWTProvider",
+    "Layer",
     "Ledger",
+    "LedgerState",
     "Limit",
     "LimitMiddleware",
+    "Message",
     "ModelRow",
     "ModelTable",
+    "Mountable",
+    "Mounted",
     "OAuthClient",
     "OneTimeLink",
+    "Options",
+    "Permits",
     "PolicyMiddleware",
+    "Price",
+    "Quota",
+    "Rate",
+    "Receive",
     "ResolveMiddleware",
+    "Route",
+    "RouteMatch",
+    "Routes",
     "Rule",
+    "RuleVariables",
+    "Scope",
+    "Secret",
+    "SecretSource",
+    "Send",
+    "Session",
+    "Settings",
     "SettingsError",
+    "Shortage",
     "Sink",
+    "StaticSecret",
+    "Store",
     "Structure",
+    "Target",
+    "Timeouts",
     "TokenExchange",
+    "Tracing",
     "TranslationApp",
+    "Usage",
     "UsageMiddleware",
     "UsagePage",
     "UsageRecord",
+    "Variable",
     "__version__",
+    "condition",
     "describe",
+    "field",
     "mount",
     "parse_secret",
+    "refuse",
 ]
 
 

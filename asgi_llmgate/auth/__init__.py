@@ -1,6 +1,6 @@
 """Authentication: verifies the callers' bearer tokens, which identity providers have issued."""
 
-from asgi_llmgate.auth.explanation import explain
+from asgi_llmgate.auth.explanation import explain as explain  # for the package itself, as is Verifier
 from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline
 from asgi_llmgate.auth.middleware import JWTAuthMiddleware, Session
 from asgi_llmgate.auth.providers.factories import (
@@ -20,7 +20,7 @@ from asgi_llmgate.auth.providers.jwt_provider import Introspection, JWTProvider
 from asgi_llmgate.auth.providers.metadata import metadata_url, protected_resource
 from asgi_llmgate.auth.providers.presets import PRESETS
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.verifier import Verifier
+from asgi_llmgate.auth.verifier import Verifier as Verifier
 
 __all__ = [
     "PRESETS",
@@ -34,11 +34,9 @@ __all__ = [
     "JWTProvider",
     "Session",
     "TokenRefused",
-    "Verifier",
     "auth0",
     "cognito",
     "entra",
-    "explain",
     "frontegg",
     "github",
     "google",

@@ -1,8 +1,4 @@
-"""Where records go.
-
-A sink is called inside the request, at the moment when the last piece of the answer is about to leave.  So it is plain
-and quick: it puts the record into memory, a pipe or a file, and whatever needs waiting happens elsewhere, behind it.
-"""
+"""The interface of a sink, and several sinks as one."""
 
 from __future__ import annotations
 
@@ -16,32 +12,40 @@ log = logging.getLogger("llmgate")
 
 
 class Sink(Protocol):
-    """Takes records.
+    """Takes usage records: any object with a method `emit`.
 
-    `emit` is synchronous, does not block and does not raise; it runs in the context of the request, so that the current
-    span is the request's.
+    Two more methods are optional, and the gateway finds them:
+
+        def health(self) -> Health         for `/readyz`: what is broken (503), and what works only in part
+        async def aclose(self) -> None     called when the gateway shuts down
     """
 
-    def emit(self, record: UsageRecord) -> None: ...
+    def emit(self, record: UsageRecord) -> None:
+        """Take one record.  Must be synchronous and quick, and must not raise.
+
+        It runs inside the request, in its context (the current span is the request's), just before the last bytes of
+        the response are sent.  What takes time belongs in a queue that something else empties.
+        """
+        ...
 
 
 class Sinks:
-    """Several sinks as one.  A sink that raises against the rule harms neither the request nor the sinks after it; the
-    log says so once per sink and class of error, because a full disk fails at every request."""
+    """Several sinks as one.  A sink that raises harms neither the request nor the sinks after it."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = tuple(sinks)
-        self._told: set[tuple[int, type[Exception]]] = set()
+        self._logged: set[tuple[int, type[Exception]]] = set()
 
     def emit(self, record: UsageRecord) -> None:
         for sink in self._sinks:
             try:
                 sink.emit(record)
             except Exception as error:
-                self._tell(sink, error)
+                self._log(sink, error)
 
-    def _tell(self, sink: Sink, error: Exception) -> None:
+    def _log(self, sink: Sink, error: Exception) -> None:
+        # Once per sink and class of error: with a full disk every request fails alike.
         kind = (id(sink), type(error))
-        if kind not in self._told:
-            self._told.add(kind)
+        if kind not in self._logged:
+            self._logged.add(kind)
             log.error("usage sink %s fails; more of this kind is not logged", type(sink).__qualname__, exc_info=error)

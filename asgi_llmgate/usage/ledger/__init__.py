@@ -5,6 +5,6 @@ from __future__ import annotations
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.engines import parse_url
 from asgi_llmgate.usage.ledger.schema import NewerSchema
-from asgi_llmgate.usage.ledger.sink import Ledger, State
+from asgi_llmgate.usage.ledger.sink import Ledger, LedgerState
 
-__all__ = ["Database", "Ledger", "NewerSchema", "State", "parse_url"]
+__all__ = ["Database", "Ledger", "LedgerState", "NewerSchema", "parse_url"]

@@ -47,7 +47,7 @@ _LINGER = 0.5
 """Seconds from a record to its insert, so that one transaction takes several records."""
 
 
-class State(NamedTuple):
+class LedgerState(NamedTuple):
     """The state of a ledger: whether `journal` and `database` work, the number of records that are `waiting` in memory,
     and of those that were `dropped` because there was no place to keep them."""
 
@@ -101,9 +101,9 @@ class Ledger:
         self._ensure_thread()
 
     @property
-    def state(self) -> State:
+    def state(self) -> LedgerState:
         """The current state, for tools and tests."""
-        return State(self._status.journal, self._status.database, len(self._memory), self._status.dropped)
+        return LedgerState(self._status.journal, self._status.database, len(self._memory), self._status.dropped)
 
     def health(self) -> Health:
         """The state for `/readyz`.  Also starts the ledger's thread if it does not run."""

@@ -35,6 +35,8 @@ from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.exchange import read_headers
 from asgi_llmgate.testing.validator import ProtocolViolation, Validator
 
+__all__ = ["Driver", "Reply", "call", "http_scope"]
+
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _END: Message = {"type": "driver.end"}

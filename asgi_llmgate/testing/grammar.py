@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+__all__ = ["FramingViolation", "OrderViolation", "ShapeViolation", "StreamViolation", "check_stream"]
+
 _EMPTY_BLOCKS: dict[str, dict[str, Any]] = {
     "text": {"type": "text", "text": ""},
     "thinking": {"type": "thinking", "thinking": "", "signature": ""},

@@ -23,6 +23,8 @@ from asgi_llmgate.auth.keys.key_set import jws_registry
 from asgi_llmgate.auth.keys.sources import KeySource
 from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 
+__all__ = ["MockIdP"]
+
 ISSUER = "claude-code-lab"
 AUDIENCE = "anthropic-api"
 KID = "claude-code-key"

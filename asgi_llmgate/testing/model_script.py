@@ -22,6 +22,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from typing import Any, Literal
 
+__all__ = ["ReceivedRequest", "ToolCall", "Turn", "call", "raw", "refuse", "say", "text_of"]
+
 FRAGMENT = 12
 """Characters per piece in which the JSON of a tool's arguments is streamed."""
 

@@ -23,6 +23,8 @@ from asgi_llmgate.exchange import read_headers
 from asgi_llmgate.testing import small_model
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, raw, refuse, text_of
 
+__all__ = ["ModelServer"]
+
 CREATED = 1_721_172_717
 """`created` of every answer and model: answers are the same in every run."""
 

@@ -1,0 +1,57 @@
+"""What users write: the examples of docs/how-to/extend.md have types, and no page imports what is internal.
+
+tests/docs runs each example in a gateway.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.code_blocks import BLOCKS, NAMED
+from tests.helpers.installation import ROOT
+
+EXAMPLES = ("extend sink", "extend credential", "extend variable", "extend middleware")
+
+PUBLIC = re.compile(
+    r"asgi_llmgate(\.(errors|auth|policy|usage|upstream"
+    r"|testing(\.(driver|grammar|idp|model_script|model_server|serving))?))?"
+)
+_IMPORT = re.compile(r"^\s*(?:from|import) (asgi_llmgate[\w.]*)", re.MULTILINE)
+_PRIVATE = re.compile(r"^\s*from asgi_llmgate[\w.]* import .*\b_\w+", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_short_and_uses_public_names(name: str) -> None:
+    code = [
+        line for line in NAMED[name].text.splitlines() if line.strip() and not line.startswith(("#", "from", "import"))
+    ]
+    assert len(code) <= 15
+    assert re.search(r"^from asgi_llmgate\b", NAMED[name].text, re.MULTILINE)
+
+
+def test_the_examples_pass_mypy_strict_outside_of_the_project(tmp_path: Path) -> None:
+    files = []
+    for name in EXAMPLES:
+        text = NAMED[name].text
+        file = text.splitlines()[0].removeprefix("# ")
+        (tmp_path / file).write_text(text)
+        files.append(file)
+    cache = ROOT / ".cache" / "mypy-examples"
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(cache), *files]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pages_and_examples_import_public_names_only() -> None:
+    texts = {f"{block.page}:{block.line}": block.text for block in BLOCKS}
+    for folder in ("examples", "integrations"):
+        texts |= {str(file.relative_to(ROOT)): file.read_text("utf-8") for file in (ROOT / folder).rglob("*.py")}
+    found = [(place, module) for place, text in texts.items() for module in _IMPORT.findall(text)]
+    assert len(found) > 30
+    assert [(place, module) for place, module in found if not PUBLIC.fullmatch(module)] == []
+    assert [place for place, text in texts.items() if _PRIVATE.search(text)] == []

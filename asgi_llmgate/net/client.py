@@ -70,12 +70,13 @@ class Fetch(Protocol):
 class HTTPClient:
     """Sends requests over one connection pool per event loop.
 
-    transport                an httpx transport, which is borrowed and never closed; or a function that makes one, which
-                             is called once per event loop.  The other settings are those of the default transport
-    proxy                    `env`, `none`, or the URL of a proxy
-    ca_file                  a PEM file with authorities to trust in addition to the system's
-    client_cert, client_key  PEM files
-    limit                    the number of connections
+    transport    an httpx transport, which is borrowed and never closed; or a function that makes one, which is called
+                 once per event loop.  The other settings are those of the default transport
+    proxy        `env`, `none`, or the URL of a proxy
+    ca_file      a PEM file with authorities to trust in addition to the system's
+    client_cert  a PEM file
+    client_key   a PEM file
+    limit        the number of connections
 
     Raises SettingsError for what cannot be used.
     """

@@ -33,8 +33,8 @@ def module(block: str, place: Place) -> str:
 
 
 def gateway_with(place: Place, **changed: Any) -> Gateway:
-    """The lab's gateway, with some sections of its settings replaced."""
-    write(place, **changed)
+    """The lab's gateway for every caller, with some sections of its settings replaced."""
+    write(place, policy={"default": "allow"}, **changed)
     return Gateway.from_file("llmgate.yaml")
 
 
@@ -50,13 +50,14 @@ async def ask(gateway: Gateway, place: Place, body: Mapping[str, Any] = ASK, **c
 @RUNNERS.runs("extend sink", "extend sink settings")
 async def a_sink(text: str, place: Place) -> None:
     module("extend sink", place)
+    printed = place.request.getfixturevalue("capsys")
     usage = yaml.safe_load(NAMED["extend sink settings"].text)["usage"]
     models = [{**row, "prices": {"input": 1e9, "output": 1e9}} for row in place.settings()["models"]]
     async with gateway_with(place, usage=usage, models=models) as gateway:
         assert gateway.health().limping == ()
         assert (await ask(gateway, place, team="data")).status == 200
         assert gateway.health().limping == ("budget",)
-    assert "{'data': " in place.request.getfixturevalue("capsys").readouterr().out  # printed by aclose
+    assert "{'data': " in printed.readouterr().out  # printed by aclose
 
 
 @RUNNERS.runs("extend credential", "extend credential settings")
@@ -85,6 +86,7 @@ async def a_variable(text: str, place: Place) -> None:
 @RUNNERS.runs("extend middleware", "extend middleware host")
 async def a_middleware(text: str, place: Place) -> None:
     module("extend middleware", place)
+    write(place, policy={"default": "allow"})
     found: dict[str, Any] = {}
     exec(NAMED["extend middleware host"].text, found)
     picture = {**ASK, "messages": [{"role": "user", "content": [IMAGE]}]}

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.routing.resolve import ResolveMiddleware
     from asgi_llmgate.routing.routes import Route, RouteMatch, Routes
     from asgi_llmgate.rule_variables import RuleVariables, Variable
+    from asgi_llmgate.running_state import RunningState
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
     from asgi_llmgate.usage.ledger import Database, Ledger, LedgerState
@@ -123,6 +124,7 @@ _HOMES = {
     "Routes": "routing.routes",
     "Rule": "policy",
     "RuleVariables": "rule_variables",
+    "RunningState": "running_state",
     "Scope": "_types",
     "Secret": "exchange",
     "SecretSource": "net",
@@ -209,6 +211,7 @@ __all__ = [
     "Routes",
     "Rule",
     "RuleVariables",
+    "RunningState",
     "Scope",
     "Secret",
     "SecretSource",

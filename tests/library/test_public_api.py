@@ -33,6 +33,7 @@ OWN = {
     "Dialect": {"*"},
     "Database": {"*"},
     "Structure": {"*"},
+    "RunningState": {"*"},
     "Settings": {"*"},
     "ModelTable": {"conditional"},
 }

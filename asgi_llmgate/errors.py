@@ -1,52 +1,53 @@
-"""Everything that can go wrong, as one tree, and one table of what each of it looks like from outside.
+"""Every error, as one tree, and one table with the status, types and reason of each.
 
     GateError
-      + SettingsError                  the settings are wrong; raised at start only, names the place
-      + Refusal                        we answer instead of the model
-      |   + InvalidRequest             the body, or a field of it, cannot be understood
-      |   |   + ThreadsUnsupported    ... since it counts on a conversation that is kept here
+      + SettingsError                the settings are wrong; raised at start only, with the path in the file
+      + Refusal                      the gateway turns the request down
+      |   + InvalidRequest           the body, or a field of it, cannot be read
+      |   |   + ThreadsUnsupported   it relies on a conversation that the server keeps
       |   + MethodNotAllowed
-      |   + NotFound                   no such path, no such model
+      |   + NotFound                 no such path, no such model
       |   + BodyTooLarge
-      |   |   + StructureTooLarge      ... not in bytes, in what it holds
+      |   |   + StructureTooLarge    too many values in the body, or too deep
       |   + BodyTooSlow
-      |   + TooManyBodies              this process holds as many request bodies as it may
-      |   + AuthenticationFailed       no token, or not a good one
-      |   + KeysUnavailable            the token cannot be judged now
-      |   + NotAuthorized              a rule says no
-      |   |   + ModelDenied           ... to this model, told as a 400 for clients that take a 403 for a bad login
+      |   + TooManyBodies            this process holds as many request bodies as it may
+      |   + AuthenticationFailed     no token, or one that is not valid
+      |   + KeysUnavailable          the token cannot be verified now
+      |   + NotAuthorized            a rule denies the request
+      |   |   + ModelDenied          a rule denies this model; a 400, for clients that log out on a 403
       |   |   + MissingScope
-      |   |   + CrossSite              a cookie came along with a request that a foreign page can have made
+      |   |   + CrossSite            a cookie identifies the caller, and another site's page may have sent the request
       |   + RateLimited
-      |   + ShuttingDown               this process is about to end; another will answer
-      |   + InternalError              a defect of ours
-      + UpstreamError                  the model server did not give an answer
-      |   + NotSent                    the request never left: another try costs nothing
-      |   |   + ConnectionRefused                nobody listens there
-      |   |   + Unreachable            DNS or TLS
-      |   + MaybeSent                  gone after the request was written: it may have been billed
-      |   + TimedOut                   `phase` says waiting for what
-      |   + Broken                     the answer was cut, or is not what an OpenAI-style server sends
-      |   |   + ResponseTooLarge         ... or more of it would have to be kept here than may be
-      |   + RequestRejected                   the model server refuses this request (its 400)
-      |   |   + PromptTooLong          ... because the conversation does not fit
-      |   |   + TooLarge               ... or the body is over its limit
+      |   + ShuttingDown             this process is about to end; another one can serve the request
+      |   + InternalError            a defect of the gateway
+      + UpstreamError                the model server gave no response that can be used
+      |   + NotSent                  the request was not sent: a retry costs nothing
+      |   |   + ConnectionRefused    nothing listens at the address
+      |   |   + Unreachable          DNS or TLS failed
+      |   |   + CredentialUnavailable
+      |   + MaybeSent                the connection broke after the request was written: it may have been billed
+      |   + TimedOut                 `phase` says what was waited for
+      |   + Broken                   the response was cut, or is not in the server's format
+      |   |   + ResponseTooLarge     more of it would have to be kept in memory than is allowed
+      |   + RequestRejected          the model server rejects this request (400)
+      |   |   + PromptTooLong        the conversation does not fit
+      |   |   + TooLarge             the body is over the server's limit
       |   |   + UnknownModel
-      |   + CredentialRefused          OUR key is bad there; never the caller's 401
-      |   + QuotaExhausted             our account has no money there
-      |   + Throttled                  its 429
-      |   + Failed                     its 500
-      |   + Overloaded                 its 503, 529, "loading model"
-      + ClientGone                     the caller has left; nobody reads an answer
+      |   + CredentialRefused        the gateway's own key is not accepted; never the caller's 401
+      |   + QuotaExhausted           the gateway's account has no money left
+      |   + Throttled                429
+      |   + Failed                   500
+      |   + Overloaded               503, 529, or the model is still being loaded
+      + ClientGone                   the client has disconnected
 
-Three texts, by who reads them:
+Each error has three texts:
 
-    message  our own words: no key, token, claim, prompt or internal address.  Logs and records have it
-    told     what the caller reads; `message`, unless there is more that he may know: his own text, or the words of a
-             model server about his request, which quote it.  It goes into his answer and nowhere else
-    detail   for the operator's log and record alone; our own words, like `message`
+    message   for logs and records; contains no key, token, claim, prompt or internal address
+    told      for the client, in the response only; `message`, unless the client may read more: text of its own request,
+              or what the model server says about the request, which may quote it
+    detail    for the operator, in logs and records only; as safe as `message`
 
-What stands in TABLE is the whole mapping; no status code is chosen anywhere else.  Anthropic's types:
+TABLE is the whole mapping; no status code is chosen anywhere else.  Anthropic's types:
 https://platform.claude.com/docs/en/api/errors, OpenAI's: the `type` strings that
 https://platform.openai.com/docs/guides/error-codes shows.
 """
@@ -104,8 +105,10 @@ __all__ = [
 ]
 
 NOT_SOON = 300.0
-"""Seconds until the same request may be worth another try where nothing here will change by itself.  Claude Code runs
-its apiKeyHelper again on each 401 and 403 and tries for minutes, unless it is told to wait for more than one."""
+"""Seconds after which the same request may be worth another try, where nothing changes by itself.
+
+Claude Code runs its apiKeyHelper again on each 401 and 403 and retries for minutes, unless `retry-after` is above 60.
+"""
 
 Phase = Literal["connect", "pool", "first_byte", "idle", "total"]
 
@@ -114,8 +117,8 @@ class GateError(Exception):
     """Root of the tree.
 
     `retry_after` is seconds (header `retry-after`).  `should_retry` is written to `x-should-retry`, which Anthropic's
-    clients obey; None leaves the header out.  `error_code` is Anthropic's name for the case, told in `error.details`
-    where its clients act on it.
+    clients obey; None leaves the header out.  `error_code` is Anthropic's code, in `error.details`, where its clients
+    act on it.
     """
 
     retry_after: float | None = None
@@ -131,14 +134,15 @@ class GateError(Exception):
         self.detail = detail
 
     def __copy__(self) -> Self:
-        """The same without its traceback; made anew of `args`, as exceptions are copied, it would lack the rest."""
+        """The same error without its traceback."""
+        # BaseException's own copy calls the class with `args` alone, which loses the other attributes.
         made = type(self).__new__(type(self), *self.args)
         made.__dict__.update(self.__dict__)
         return made
 
 
 class SettingsError(GateError):
-    """The settings are wrong.  `path` is the place in the file (`auth.providers[0].issuer`), `hint` a mend."""
+    """The settings are wrong.  `path` is the place in the file (`auth.providers[0].issuer`), `hint` says what to do."""
 
     def __init__(self, message: str, *, path: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -151,20 +155,21 @@ class SettingsError(GateError):
 
 
 class Refusal(GateError):
-    """We answer instead of the model."""
+    """The gateway turns the request down."""
 
 
 class InvalidRequest(Refusal):
-    """What is quoted of the request (a name, an id) is in `told` alone."""
+    """The request cannot be read.  What is quoted of it (a name, an id) is in `told` only."""
 
     def at(self, place: str) -> InvalidRequest:
-        """The same about a part of the request: `place` (`messages.3`) goes in front of what is said of it."""
+        """The same error with `place` (`messages.3`) in front of its texts."""
         return InvalidRequest(f"{place}.{self.message}", told=f"{place}.{self.told}", detail=self.detail)
 
 
 class ThreadsUnsupported(InvalidRequest):
-    """With `thread` a server keeps the conversation and a client sends what is new in it.  The SDKs' tool runners try
-    that first; told by this code that it is not to be had, they send whole conversations."""
+    """The request has a `thread`: the server would keep the conversation, and the client sends only what is new."""
+
+    # The SDKs' tool runners try this first.  On this code they send whole conversations.
 
     error_code = "thread_unsupported_request"
 
@@ -184,11 +189,11 @@ class BodyTooLarge(Refusal):
 
 
 class StructureTooLarge(BodyTooLarge):
-    """Not its bytes: the values that it holds, or how deep they lie."""
+    """The body has too many values, or they are nested too deep."""
 
 
 class BodyTooSlow(Refusal):
-    """The rest of the body may come later and is no request, so the connection cannot be used again."""
+    """The body came in too slowly.  Its rest may still arrive, so the connection cannot be used again."""
 
 
 class TooManyBodies(Refusal):
@@ -237,7 +242,7 @@ class InternalError(Refusal):
 
 
 class UpstreamError(GateError):
-    """The model server did not give an answer.  `status` is the HTTP status it sent, 0 when it sent none."""
+    """The model server gave no response that can be used.  `status` is its HTTP status, 0 if there was none."""
 
     def __init__(
         self, message: str, *, told: str = "", detail: str = "", status: int = 0, retry_after: float | None = None
@@ -265,7 +270,8 @@ class CredentialUnavailable(NotSent):
 
 
 class MaybeSent(UpstreamError):
-    """`reused`: the connection had served an earlier request, so the server may have closed it before this one came."""
+    """The connection broke before a response.  `reused`: it had served an earlier request, so the server may have
+    closed it before this one arrived."""
 
     def __init__(self, message: str, *, detail: str = "", reused: bool = False) -> None:
         super().__init__(message, detail=detail)
@@ -284,9 +290,9 @@ class Broken(UpstreamError):
 
 
 class ResponseTooLarge(Broken):
-    """`limit` is in bytes.  Another try would cost as much again, and end the same way."""
+    """More of the response would have to be kept in memory than `limit` bytes."""
 
-    should_retry = False
+    should_retry = False  # a retry would cost as much again, and end the same way
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -337,7 +343,7 @@ class ClientGone(GateError):
 
 
 class Row(NamedTuple):
-    """How one error looks from outside: HTTP status, the `type` in each envelope, the `reason` in the access log."""
+    """HTTP status, the `type` in the error body of each API, and the `reason` in the access log."""
 
     status: int
     anthropic: str
@@ -381,7 +387,7 @@ TABLE: dict[type[GateError], Row] = {
     ClientGone: Row(499, "api_error", "server_error", "ClientClosed"),
     GateError: Row(500, "api_error", "server_error", "Internal"),
 }
-"""The most specific row wins.  529 is Anthropic's own "overloaded": its clients retry it with back-off."""
+"""The row of the most specific class counts.  529 is Anthropic's "overloaded": its clients retry it with back-off."""
 
 REASONS: frozenset[str] = frozenset(row.reason for row in TABLE.values())
 """The closed list of `reason` values in logs and metric labels; spelled as agentgateway spells them."""
@@ -402,5 +408,5 @@ _rows = _Lookup()
 
 
 def row_for(error: BaseException) -> Row:
-    """The row of TABLE for an error; anything that is not ours is a 500 without internals."""
+    """The row of TABLE for an error.  Anything that is not a GateError is a 500."""
     return _rows[type(error)]

@@ -17,7 +17,7 @@ ROWS = [(DIALECTS[name], model) for name, model in (("openai", "gpt-4o"), ("open
 ]
 OPTIONS = [
     Options(),
-    Options(repair_tool_pairs=True, unsupported_tools="drop", tool_references="schemas", thinking="always"),
+    Options(repair_tool_pairs=True, unsupported_tools="drop", tool_references="schemas"),
     Options(strict=True, unsupported_tools="reject", max_output_tokens=9, extra_body={"seed": 1}),
 ]
 

@@ -43,12 +43,10 @@ class Options(TranslationOptions, frozen=True, kw_only=True):
 
     extra_body          fields that are merged into the request last
     max_output_tokens   limit for every response; 0: none
-    thinking            when the upstream's reasoning is shown to the client
     """
 
     extra_body: Mapping[str, Any] = {}
     max_output_tokens: int = 0
-    thinking: Literal["asked", "always", "never"] = "asked"
 
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")

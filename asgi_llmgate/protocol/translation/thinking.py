@@ -116,8 +116,6 @@ def _nearest(effort: Effort, known: tuple[Effort, ...]) -> Effort:
 
 def shows_thinking(draft: Draft, thinking: Thinking) -> bool:
     """Whether the client gets the upstream's reasoning as thinking blocks."""
-    if draft.options.thinking != "asked":
-        return draft.options.thinking == "always"
     wanted = thinking.mode not in ("", "disabled")
     # With `display: omitted` the client wants thinking but not its text.  Where the server needs a turn's reasoning
     # back, the client gets the text all the same: between two requests of a tool loop only the client can keep it.

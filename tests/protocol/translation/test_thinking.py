@@ -138,22 +138,20 @@ OMITTED = {**ADAPTIVE, "display": "omitted"}
 
 
 @pytest.mark.parametrize(
-    ("dialect", "setting", "thinking", "shown"),
+    ("dialect", "thinking", "shown"),
     [
-        ("openai", "asked", None, False),
-        ("openai", "asked", DISABLED, False),
-        ("openai", "asked", ADAPTIVE, True),
-        ("openai", "asked", OMITTED, False),
-        ("deepseek", "asked", OMITTED, True),
-        ("deepseek", "asked", DISABLED, False),
-        ("openai", "always", None, True),
-        ("openai", "never", ADAPTIVE, False),
+        ("openai", None, False),
+        ("openai", DISABLED, False),
+        ("openai", ADAPTIVE, True),
+        ("openai", OMITTED, False),
+        ("deepseek", OMITTED, True),
+        ("deepseek", DISABLED, False),
     ],
 )
 def test_reasoning_is_shown_when_asked_for_or_needed_back(
-    translate: Any, dialect: str, setting: str, thinking: Any, shown: bool
+    translate: Any, dialect: str, thinking: Any, shown: bool
 ) -> None:
-    told = translate(dialect=dialect, options={"thinking": setting}, thinking=thinking)
+    told = translate(dialect=dialect, thinking=thinking)
     assert told.chat.plan.thinking is shown
 
 

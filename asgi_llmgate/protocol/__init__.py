@@ -1,11 +1,17 @@
-"""The two wires, Anthropic's Messages and OpenAI's chat completions, and the way from one to the other.
+"""The two wires, Anthropic's Messages and OpenAI's chat completions, and the translation between them.
 
-Nothing here does I/O, waits, looks at a clock or logs: bytes and values go in, bytes and values come out, and whatever
-else a step needs (a request id, what an upstream taught us) is a parameter.  So all of it can be tried in a table.
+Nothing here does I/O, waits, reads a clock or logs: bytes and values go in, bytes and values come out, and whatever
+else a step needs (a request id, the corrections for a server) is a parameter.  So all of it can be tested with tables.
 
-A request goes through `messages.request.decode_messages` and `translation.request.to_chat`, which asks
-`servers.dialects` what the model server understands and leaves a `ResponsePlan` for the way back.  A response goes
-through `sse` and `translation.response` into an emitter of `messages.events`: one writes a stream, the other a whole
-Message.  Text and schemas are copied as the JSON bytes that they came as; what the other wire cannot carry is reported
-by name.
+    wire_pairs         which client can be served by which server, what writes the upstream request, what handles the
+                       response
+    translation/       from Messages to chat completions, and back
+    messages/, chat/   one wire each: its requests, its responses, and the forwarding of both
+    servers/           what differs between model servers: dialects, errors, corrections, tokenizers
+    rawjson/           JSON that is copied and not decoded
+
+A Messages request goes through `messages.request.decode_messages` and `translation.request.to_chat`, which leaves a
+`ResponsePlan` for the response.  The response goes through `sse.SSEReader` and `translation.response.Translator` into
+an emitter of `messages.events`.  Text and schemas keep their bytes; what the other wire does not have is reported by
+name.
 """

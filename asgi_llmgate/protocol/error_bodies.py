@@ -9,6 +9,9 @@ Status and types come from `errors.TABLE`, everything else from the error itself
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,15 +37,28 @@ def openai_error(error: GateError, request_id: str) -> bytes:
     return _encode({"error": {"message": error.told, "type": row_for(error).openai, "param": None, "code": None}})
 
 
+class _ErrorFormat(NamedTuple):
+    write_body: Callable[[GateError, str], bytes]
+    event_line: bytes
+    """Before the data of a stream's event; Anthropic's clients need its name, OpenAI's read only the data."""
+
+
+_FORMATS: Mapping[Wire, _ErrorFormat] = MappingProxyType(
+    {
+        "messages": _ErrorFormat(anthropic_error, b"event: error\n"),
+        "chat": _ErrorFormat(openai_error, b""),
+    }
+)
+
+
 def error_body(error: GateError, request_id: str, wire: Wire) -> bytes:
     """The body that the clients of a wire understand, as JSON."""
-    return (openai_error if wire == "chat" else anthropic_error)(error, request_id)
+    return _FORMATS[wire].write_body(error, request_id)
 
 
 def error_event(error: GateError, request_id: str, wire: Wire) -> bytes:
-    """The error as the last event of a stream.  Anthropic's clients need its name, OpenAI's read only the data."""
-    name = b"" if wire == "chat" else b"event: error\n"
-    return b"%bdata: %b\n\n" % (name, error_body(error, request_id, wire))
+    """The error as the last event of a stream."""
+    return b"%bdata: %b\n\n" % (_FORMATS[wire].event_line, error_body(error, request_id, wire))
 
 
 def error_headers(error: GateError, request_id: str) -> list[tuple[bytes, bytes]]:

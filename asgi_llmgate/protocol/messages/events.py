@@ -37,16 +37,16 @@ class Emitter(Protocol):
     def start(self, message_id: str, model: str, input_tokens: int) -> None:
         """The response begins.  A second call is ignored."""
 
-    def text(self, raw: bytes) -> None:
+    def write_text(self, raw: bytes) -> None:
         """More text; opens a text block when no block is open."""
 
-    def thinking(self, raw: bytes) -> None:
+    def write_thinking(self, raw: bytes) -> None:
         """More reasoning; opens a thinking block when no block is open."""
 
-    def tool_open(self, call_id: str, name: str) -> None:
+    def open_tool(self, call_id: str, name: str) -> None:
         """Open a tool_use block."""
 
-    def json(self, raw: bytes) -> None:
+    def write_input(self, raw: bytes) -> None:
         """More of the open call's input: a piece of its JSON, itself written as a JSON string."""
 
     def replace_tool(self, raw: bytes) -> bool:
@@ -119,22 +119,22 @@ class SSEEmitter:
         message = _MESSAGE % (escape(message_id), escape(model), b"[]", no_ending, usage)
         self._event(b"message_start", b'"message":%b' % message)
 
-    def text(self, raw: bytes) -> None:
+    def write_text(self, raw: bytes) -> None:
         if not self._kind:
             self._open("text", b'"text","text":""', b'"text_delta","text"')
         if raw:
             self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
 
-    def thinking(self, raw: bytes) -> None:
+    def write_thinking(self, raw: bytes) -> None:
         if not self._kind:
             self._open("thinking", b'"thinking","thinking":"","signature":""', b'"thinking_delta","thinking"')
         self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
 
-    def tool_open(self, call_id: str, name: str) -> None:
+    def open_tool(self, call_id: str, name: str) -> None:
         block = b'"tool_use","id":"%b","name":"%b","input":{}' % (escape(call_id), escape(name))
         self._open("tool", block, b'"input_json_delta","partial_json"')
 
-    def json(self, raw: bytes) -> None:
+    def write_input(self, raw: bytes) -> None:
         self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
 
     def replace_tool(self, raw: bytes) -> bool:
@@ -206,25 +206,25 @@ class MessageEmitter:
         if self._head is None:
             self._head = (escape(message_id), escape(model))
 
-    def text(self, raw: bytes) -> None:
+    def write_text(self, raw: bytes) -> None:
         self._kind = "text"
         self._keep(raw)
 
-    def thinking(self, raw: bytes) -> None:
+    def write_thinking(self, raw: bytes) -> None:
         self._kind = "thinking"
         self._keep(raw)
 
-    def tool_open(self, call_id: str, name: str) -> None:
+    def open_tool(self, call_id: str, name: str) -> None:
         self._kind = "tool"
         self._call = (escape(call_id), escape(name))
 
-    def json(self, raw: bytes) -> None:
+    def write_input(self, raw: bytes) -> None:
         self._keep(raw)
 
     def replace_tool(self, raw: bytes) -> bool:
         self._retained.release(len(self._pieces))
         self._pieces.clear()
-        self.text(raw)
+        self.write_text(raw)
         self.close()
         return True
 

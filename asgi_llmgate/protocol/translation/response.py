@@ -100,7 +100,7 @@ class Translator:
         self.take = emitter.take
         self._plan = plan
         self._emitter = emitter
-        self._writers = {"text": emitter.text, "thinking": emitter.thinking}
+        self._writers = {"text": emitter.write_text, "thinking": emitter.write_thinking}
         self._metadata = MetadataReader(plan.input_estimate, plan.stop_sequences)
         self._text = ResponseText(plan)
         self._assembler = ToolCallAssembler(retained)
@@ -155,7 +155,7 @@ class Translator:
         self._is_local = True
         self._begin()
         if text:
-            self._emitter.text(escape(text))
+            self._emitter.write_text(escape(text))
             self._emitter.close()
         self._emitter.finish("end_turn" if text else "max_tokens", None, self.usage)
         self.done = True

@@ -36,9 +36,9 @@ class ToolUseWriter:
             call.started = True
             name = self._names.get(call.name, call.name)
             self.tool_names.append(name)
-            self._emitter.tool_open(self._unique_id(call), name)
+            self._emitter.open_tool(self._unique_id(call), name)
         if arguments := call.take():
-            self._emitter.json(arguments)
+            self._emitter.write_input(arguments)
 
     def end(self, call: AssembledCall, *, cut: bool) -> None:
         """Write the rest of a call at the end of the response.  `cut`: the server stopped the model.

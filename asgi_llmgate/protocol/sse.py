@@ -15,8 +15,6 @@ nothing.  Others call a JSON document an event stream (9router).  So `is_event_s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 
@@ -59,11 +57,11 @@ class SSEReader:
     `max_event` is in bytes, of the lines of one event, and of one line.  `retained` must have room for a line or an
     event that is not complete yet.
 
-    `feed` and `end` are generators, so that the events before an oversized one still arrive.  Both raise
-    `errors.Broken` when a limit is exceeded; nothing can be read after that.
+    `feed` and `end` raise `errors.Broken` when a limit is exceeded; nothing can be read after that.  The events before
+    an oversized one still arrive: then the next call raises.
     """
 
-    __slots__ = ("_begun", "_data", "_ends_in_cr", "_max", "_more", "_pending", "_retained", "_size")
+    __slots__ = ("_begun", "_data", "_ends_in_cr", "_error", "_max", "_more", "_pending", "_retained", "_size")
 
     def __init__(self, *, max_event: int = MAX_EVENT, retained: BufferLimit | None = None) -> None:
         self._max = max_event
@@ -75,9 +73,34 @@ class SSEReader:
         self._size = 0  # bytes of all its lines
         self._ends_in_cr = False
         self._begun = False
+        self._error: Broken | None = None
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that `data` completes, its lines joined with LF."""
+        if self._error is not None:
+            raise self._error
+        events: list[bytes] = []
+        try:
+            self._read(data, events)
+        except Broken as error:
+            if not events:
+                raise
+            self._error = error
+        return events
+
+    def end(self) -> list[bytes]:
+        """The last event, if the stream ended without the blank line after it."""
+        if self._error is not None:
+            raise self._error
+        if self._pending:
+            self._read_line(self._take_pending())
+        if self._data is not None:
+            event, self._data = self._data + self._take_more(), None
+            if event.endswith(b"}") or event == END:
+                return [event]
+        return []
+
+    def _read(self, data: bytes, events: list[bytes]) -> None:
         if self._ends_in_cr and data:
             data = data.removeprefix(b"\n")  # the second half of a CRLF
             self._ends_in_cr = False
@@ -89,27 +112,18 @@ class SSEReader:
             lines[0] = self._take_pending() + lines[0]
         for line in lines:
             if line:
-                # Nearly every line is the only one of its event: read it here, without a call.
+                # Nearly every line is the only one of its event: it is read here, without a call.
                 if self._begun and self._data is None and line.startswith(b"data: ") and len(line) <= self._max:
                     self._data = line[6:] or None
                     self._size = len(line)
                 else:
                     self._read_line(line)
             elif self._data is not None:
-                event, self._data = self._data, None
-                yield event + self._take_more() if self._more else event
+                events.append(self._data + self._take_more() if self._more else self._data)
+                self._data = None
         if rest:
             self._check(len(self._pending) + len(rest))
             self._pending += rest
-
-    def end(self) -> Iterator[bytes]:
-        """The last event, if the stream ended without the blank line after it."""
-        if self._pending:
-            self._read_line(self._take_pending())
-        if self._data is not None:
-            event, self._data = self._data + self._take_more(), None
-            if event.endswith(b"}") or event == END:
-                yield event
 
     def _read_line(self, line: bytes) -> None:
         if len(line) > self._max:

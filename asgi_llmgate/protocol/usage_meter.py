@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -72,8 +74,9 @@ class UsageMeter:
     def end(self) -> None:
         """The body is complete."""
         if self._events is not None:
-            for event in self._events.end():
-                self._read(event)
+            with suppress(Broken):
+                for event in self._events.end():
+                    self._read(event)
         elif self._document:
             self._read(bytes(self._document))
 

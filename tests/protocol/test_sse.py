@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,10 +67,18 @@ def test_the_data_of_each_event_is_read_however_it_is_cut(data: bytes, events: l
 def test_an_event_over_the_cap_is_broken_and_what_came_before_is_still_read(piece: bytes) -> None:
     for pieces in ([b"data: a\n\n" + piece], [b"data: a\n\n", *(bytes([byte]) for byte in piece)]):
         reader = SSEReader(max_event=29)
-        events = (event for part in pieces for event in reader.feed(part))
+        events = (event for read in [*(partial(reader.feed, part) for part in pieces), reader.end] for event in read())
         assert next(events) == b"a"
         with pytest.raises(Broken, match="more than 29 bytes"):
             next(events)
+
+
+def test_after_an_oversized_event_every_call_raises() -> None:
+    reader = SSEReader(max_event=29)
+    assert reader.feed(b"data: a\n\ndata: " + b"x" * 40) == [b"a"]
+    for read_more in (partial(reader.feed, b"\n\ndata: b\n\n"), reader.end):
+        with pytest.raises(Broken, match="more than 29 bytes"):
+            read_more()
 
 
 def test_the_cap_counts_one_event_at_a_time() -> None:

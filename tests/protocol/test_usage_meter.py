@@ -73,3 +73,8 @@ def test_a_stream_is_counted_whatever_it_is_called(content_type: str) -> None:
 @pytest.mark.parametrize("content_type", ["Application/JSON", "application/problem+JSON; charset=utf-8"])
 def test_the_name_of_json_may_be_in_any_case(content_type: str) -> None:
     assert metered(content_type, b'{"usage":', b'{"prompt_tokens":3}}').usage is not None
+
+
+def test_an_oversized_event_behind_others_is_not_counted() -> None:
+    event = b'data: {"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
+    assert metered("text/event-stream", event + b"data: " + b"x" * (MAX_EVENT + 1)).usage == Usage(3, 1)

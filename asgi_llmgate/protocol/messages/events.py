@@ -15,7 +15,9 @@ input from deltas only.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, Protocol, TypeAlias
 
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Usage
@@ -28,6 +30,9 @@ SIGNATURE = "llmgate"
 it back: it does not come from Anthropic."""
 
 
+TextKind: TypeAlias = Literal["text", "thinking"]
+
+
 class Emitter(Protocol):
     """Writes one response.  `raw` is JSON-escaped characters without the quotes (see `rawjson.strings`).
 
@@ -37,14 +42,14 @@ class Emitter(Protocol):
     def start(self, message_id: str, model: str, input_tokens: int) -> None:
         """The response begins.  A second call is ignored."""
 
-    def write_text(self, raw: bytes) -> None:
-        """More text; opens a text block when no block is open."""
+    def open_block(self, kind: TextKind) -> None:
+        """Open a text or thinking block.  No other block may be open."""
 
-    def write_thinking(self, raw: bytes) -> None:
-        """More reasoning; opens a thinking block when no block is open."""
+    def write_text(self, raw: bytes) -> None:
+        """More of the open text or thinking block."""
 
     def open_tool(self, call_id: str, name: str) -> None:
-        """Open a tool_use block."""
+        """Open a tool_use block.  No other block may be open."""
 
     def write_input(self, raw: bytes) -> None:
         """More of the open call's input: a piece of its JSON, itself written as a JSON string."""
@@ -92,18 +97,37 @@ def _ending(stop_reason: str, stop_sequence: str | None) -> bytes:
 _MESSAGE = b'{"id":"%b","type":"message","role":"assistant","model":"%b","content":%b,%b,"usage":%b}'
 
 
+_BLOCK_START = (
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,"content_block":{"type":%b}}\n\n'
+)
+_SIGNATURE_DELTA = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"signature_delta","signature":"%b"}}\n\n'
+)
+_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b:"'
+"""The beginning of a delta, up to its text: index and kind."""
+
+_BLOCKS: Mapping[TextKind, tuple[bytes, bytes]] = MappingProxyType(
+    {
+        "text": (b'"text","text":""', b'"text_delta","text"'),
+        "thinking": (b'"thinking","thinking":"","signature":""', b'"thinking_delta","thinking"'),
+    }
+)
+"""How a block begins, and of which kind its deltas are."""
+
+
 class SSEEmitter:
     """Writes the stream.  `request_id` is written into an error event."""
 
-    __slots__ = ("_begun", "_index", "_kind", "_out", "_prefix", "_request_id")
+    __slots__ = ("_begun", "_index", "_is_thinking", "_out", "_prefix", "_request_id")
 
     def __init__(self, request_id: str = "") -> None:
         self._request_id = request_id
         self._begun = False
         self._out: list[bytes] = []
-        self._index = -1
-        self._kind = ""  # of the open block
-        self._prefix = b""  # of its deltas: all that stands before their text
+        self._index = -1  # of the block that was opened last
+        self._is_thinking = False
+        self._prefix = b""  # of the deltas of the open block: all that stands before their text
 
     def take(self) -> bytes:
         out = b"".join(self._out)
@@ -117,22 +141,25 @@ class SSEEmitter:
         no_ending = b'"stop_reason":null,"stop_sequence":null'
         usage = usage_json(Usage(input=input_tokens))
         message = _MESSAGE % (escape(message_id), escape(model), b"[]", no_ending, usage)
-        self._event(b"message_start", b'"message":%b' % message)
+        self._out.append(b'event: message_start\ndata: {"type":"message_start","message":%b}\n\n' % message)
+
+    def open_block(self, kind: TextKind) -> None:
+        block, delta = _BLOCKS[kind]
+        self._index += 1
+        self._is_thinking = kind == "thinking"
+        self._prefix = _DELTA % (self._index, delta)
+        self._out.append(_BLOCK_START % (self._index, block))
 
     def write_text(self, raw: bytes) -> None:
-        if not self._kind:
-            self._open("text", b'"text","text":""', b'"text_delta","text"')
         if raw:
             self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
 
-    def write_thinking(self, raw: bytes) -> None:
-        if not self._kind:
-            self._open("thinking", b'"thinking","thinking":"","signature":""', b'"thinking_delta","thinking"')
-        self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
-
     def open_tool(self, call_id: str, name: str) -> None:
         block = b'"tool_use","id":"%b","name":"%b","input":{}' % (escape(call_id), escape(name))
-        self._open("tool", block, b'"input_json_delta","partial_json"')
+        self._index += 1
+        self._is_thinking = False
+        self._prefix = _DELTA % (self._index, b'"input_json_delta","partial_json"')
+        self._out.append(_BLOCK_START % (self._index, block))
 
     def write_input(self, raw: bytes) -> None:
         self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
@@ -141,38 +168,23 @@ class SSEEmitter:
         return False
 
     def close(self) -> None:
-        if self._kind == "thinking":
-            signature = b'"index":%d,"delta":{"type":"signature_delta","signature":"%b"}'
-            self._event(b"content_block_delta", signature % (self._index, SIGNATURE.encode()))
-        self._event(b"content_block_stop", b'"index":%d' % self._index)
-        self._kind = ""
+        if self._is_thinking:
+            self._out.append(_SIGNATURE_DELTA % (self._index, SIGNATURE.encode()))
+        self._out.append(b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % self._index)
 
     def ping(self) -> None:
         if self._begun:
             self._out.append(b'event: ping\ndata: {"type":"ping"}\n\n')
 
     def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
-        delta = b'"delta":{%b},"usage":%b' % (_ending(stop_reason, stop_sequence), usage_json(usage))
-        self._event(b"message_delta", delta)
-        self._out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+        self._out.append(
+            b'event: message_delta\ndata: {"type":"message_delta","delta":{%b},"usage":%b}\n\n'
+            b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+            % (_ending(stop_reason, stop_sequence), usage_json(usage))
+        )
 
     def fail(self, error: GateError) -> None:
         self._out.append(error_event(error, self._request_id, "messages"))
-
-    def _open(self, kind: str, block: bytes, delta: bytes) -> None:
-        self._kind = kind
-        self._index += 1
-        self._out.append(
-            b"event: content_block_start\n"
-            b'data: {"type":"content_block_start","index":%d,"content_block":{"type":%b}}\n\n' % (self._index, block)
-        )
-        self._prefix = (
-            b"event: content_block_delta\n"
-            b'data: {"type":"content_block_delta","index":%d,"delta":{"type":%b:"' % (self._index, delta)
-        )
-
-    def _event(self, name: bytes, fields: bytes) -> None:
-        self._out.append(b'event: %b\ndata: {"type":"%b",%b}\n\n' % (name, name, fields))
 
 
 _BLOCK_SIZE = 128
@@ -206,12 +218,10 @@ class MessageEmitter:
         if self._head is None:
             self._head = (escape(message_id), escape(model))
 
-    def write_text(self, raw: bytes) -> None:
-        self._kind = "text"
-        self._keep(raw)
+    def open_block(self, kind: TextKind) -> None:
+        self._kind = kind
 
-    def write_thinking(self, raw: bytes) -> None:
-        self._kind = "thinking"
+    def write_text(self, raw: bytes) -> None:
         self._keep(raw)
 
     def open_tool(self, call_id: str, name: str) -> None:
@@ -224,7 +234,8 @@ class MessageEmitter:
     def replace_tool(self, raw: bytes) -> bool:
         self._retained.release(len(self._pieces))
         self._pieces.clear()
-        self.write_text(raw)
+        self._kind = "text"
+        self._keep(raw)
         self.close()
         return True
 

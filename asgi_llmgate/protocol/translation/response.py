@@ -88,7 +88,7 @@ class Translator:
 
     __slots__ = (
         *("_assembler", "_begun", "_blocks", "_call", "_emitter", "_is_complete", "_is_local", "_metadata", "_plan"),
-        *("_queue", "_state", "_text", "_tools", "_writers", "changed", "done", "error", "started"),
+        *("_queue", "_state", "_text", "_tools", "changed", "done", "error", "started"),
         "take",
     )
 
@@ -100,7 +100,6 @@ class Translator:
         self.take = emitter.take
         self._plan = plan
         self._emitter = emitter
-        self._writers = {"text": emitter.write_text, "thinking": emitter.write_thinking}
         self._metadata = MetadataReader(plan.input_estimate, plan.stop_sequences)
         self._text = ResponseText(plan)
         self._assembler = ToolCallAssembler(retained)
@@ -155,6 +154,7 @@ class Translator:
         self._is_local = True
         self._begin()
         if text:
+            self._emitter.open_block("text")
             self._emitter.write_text(escape(text))
             self._emitter.close()
         self._emitter.finish("end_turn" if text else "max_tokens", None, self.usage)
@@ -208,7 +208,7 @@ class Translator:
             if delta is not None:
                 for kind, raw in self._text.read(read_passages(delta)):
                     if kind == self._state:
-                        self._writers[kind](raw)  # the action is `write`, for nearly every event: spare it a call
+                        self._emitter.write_text(raw)  # the action is `write`, as for nearly every event
                     else:
                         self._write(kind, raw)
                 for call in delta.tool_calls or ():
@@ -252,9 +252,12 @@ class Translator:
         if isinstance(content, AssembledCall):
             self._call = content
             self._write_call(content)
-            return
-        self.started = True
-        self._writers[kind](content)
+        else:
+            assert kind != "call"
+            self.started = True
+            if action != "write":
+                self._emitter.open_block(kind)
+            self._emitter.write_text(content)
 
     def _write_call(self, call: AssembledCall) -> None:
         self._tools.write(call)
@@ -288,6 +291,8 @@ class Translator:
         if not (metadata.finish_reason or self.started or self._call or text.size):
             raise Broken("the model server sent an empty answer")
         self._write_rest()
+        if self._state != "idle":
+            self._emitter.close()
         if metadata.finish_reason not in finish_reasons.ENDINGS:
             self.changed.append("finish_reason")
         reason = stop_reason(
@@ -301,7 +306,7 @@ class Translator:
         self.done = True
 
     def _write_rest(self) -> None:
-        """Write what was held back and what waits, and end the last block; an empty response gets one empty block."""
+        """Write what was held back and what waits; an empty response gets one empty block."""
         self._write_rest_of_text()
         while self._call is not None:
             cut = self._text.limited or finish_reasons.is_cut(self._metadata.finish_reason)
@@ -312,5 +317,3 @@ class Translator:
             self._move_up()
         if not self.started:
             self._write("text", b"")
-        if self._state != "idle":
-            self._emitter.close()

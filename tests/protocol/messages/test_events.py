@@ -87,6 +87,7 @@ def test_one_take_is_everything_that_is_ready() -> None:
     out = SSEEmitter()
     assert out.take() == b""
     out.start("msg_1", "m", 5)
+    out.open_block("text")
     out.write_text(b"a")
     out.write_text(b"b")
     assert out.take().count(b"event:") == 4

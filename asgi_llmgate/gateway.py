@@ -66,6 +66,7 @@ class Gateway:
         variables    further variables for rules: name -> function of (exchange, scope)
         sinks        where usage records go
         draining     ends the calls that are open when the server stops
+        state        what outlives a snapshot (running_state.py); by default the gateway makes one
 
     A layer is a callable that takes an app: a middleware class with its options bound by `functools.partial`.  One that
     has an option named like something in this list gets the gateway's.
@@ -118,8 +119,10 @@ class Gateway:
             raise SettingsError("either an app or backends, not both", path="backends")
         if not isinstance(models, ModelTable):
             models = ModelTable(models, {name: backend.provider for name, backend in backends.items()})
-        self._draining = _shared_draining(draining, getattr(app, "draining", None))
         self._state = RunningState() if state is None else state
+        self._draining = _shared_draining(draining, getattr(app, "draining", None)) or self._state.keep(
+            "draining", "", None, Draining
+        )
         sinks = tuple(sinks)
         shared = _Shared(
             {
@@ -289,8 +292,8 @@ def _methods(objects: Iterable[Any], name: str) -> list[Callable[..., Any]]:
     return [method for each in objects if (method := getattr(each, name, None)) is not None]
 
 
-def _shared_draining(draining: Draining | None, apps: Draining | None) -> Draining:
-    """The one that the gateway and its app share: of two, one would end the streams and the other let them run."""
+def _shared_draining(draining: Draining | None, apps: Draining | None) -> Draining | None:
+    """The one that was given; of two, one would end the streams and the other let them run.  Raises SettingsError."""
     if draining is not None and apps is not None and draining is not apps:
         raise SettingsError("the app has another one", path="draining", hint="leave it out, or give the app the same")
-    return draining or apps or Draining()
+    return draining or apps

@@ -1,4 +1,4 @@
-"""`llmgate check`: what is wrong with the settings, or what they mean."""
+"""`llmgate check`: reports the first mistake in the settings, or what they mean."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from asgi_llmgate.gateway import Gateway
 
 @click.command()
 @click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
-@click.option("--token", metavar="-", help="Explain the token on standard input: which check it passes, which not.")
+@click.option("--token", metavar="-", help="Explain the token on standard input: which checks it passes.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
-    """Say what is wrong with the settings, with the exact place, or where every model name would be routed to.
+    """Report the first mistake in the settings and its place, or where each model name is routed to.
 
     MODEL are names to look up.
     """
@@ -30,7 +30,7 @@ def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
     Gateway.from_settings(settings, folder=folder)
     if token is not None:
         if token != "-":  # noqa: S105
-            raise click.UsageError("a token in a command line is seen by others; give it on standard input: --token -")
+            raise click.UsageError("other users can see a command line; give the token on standard input: --token -")
         _explain(sys.stdin.read(), settings, folder)
         return
     click.echo(f"{config}: good")
@@ -39,19 +39,19 @@ def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
 
 
 def _explain(token: str, settings: Settings, folder: Path) -> None:
-    """Print one line per check, but not the token; exit with 1 if it is refused."""
+    """Print one line per check, without the token; exit with 1 if the token is refused."""
     text = token.strip()
     text = text[7:].lstrip() if text[:7].lower() == "bearer " else text
     if not text or not text.isascii() or any(map(str.isspace, text)):
-        raise click.ClickException("there is not one token on standard input")
-    lines = asyncio.run(_explained(text, settings, folder))
+        raise click.ClickException("standard input must hold exactly one token")
+    lines = asyncio.run(_explanation(text, settings, folder))
     for line in lines:
         click.echo(line)
     if any(line.startswith("FAILED") for line in lines):
         raise click.exceptions.Exit(1)
 
 
-async def _explained(token: str, settings: Settings, folder: Path) -> list[str]:
+async def _explanation(token: str, settings: Settings, folder: Path) -> list[str]:
     client = make_client(settings.net, folder)
     try:
         return await explain(

@@ -1,4 +1,4 @@
-"""`llmgate policy`: try rules without a server."""
+"""`llmgate policy`: tests and explains rules without a server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from asgi_llmgate.policy.cases import Targets, TestRequest, decide, decide_befor
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.rule_variables import RuleVariables
 
-_HOLDS = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
+_COMBINED = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
 
 
 @click.group()
@@ -65,9 +65,9 @@ def test(file: str) -> None:
 def show(
     config: str, claims: str | None, token: Any, model: str | None, where: str | None, headers: tuple[str, ...]
 ) -> None:
-    """Show what each part of each rule comes to for a caller and a model.
+    """Show the value of each part of each rule for a caller and a model.
 
-    Prints claims: it is meant for the terminal of somebody who may see them.
+    The output contains claims: use it in a terminal whose users may see them.
     """
     if (claims is None) == (token is None):
         raise click.UsageError("one of --claims and --token is needed")
@@ -82,7 +82,7 @@ def show(
     seen = layer.variables(scope, exchange)
     for rule in layer.policy.rules:
         mode = "" if rule.rule.mode == "enforce" else f", {rule.rule.mode}"
-        holds = "" if len(rule.expressions) == 1 else _HOLDS[rule.rule.action]
+        holds = "" if len(rule.expressions) == 1 else _COMBINED[rule.rule.action]
         click.echo(f"{rule.rule.name} ({rule.rule.action}{mode}){holds}")
         for target in candidates if rule.per_target else (None,):
             if target is not None:
@@ -117,7 +117,7 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
     else:
         raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
     with error_path("policy"):
-        layer = make_policy_layer(settings.policy, folder)(_nowhere, list_claims=settings.policy.list_claims)
+        layer = make_policy_layer(settings.policy, folder)(_no_app, list_claims=settings.policy.list_claims)
     assert isinstance(layer, PolicyMiddleware)
     table = _table(settings)
 
@@ -134,7 +134,7 @@ def _table(settings: Settings) -> ModelTable:
     return make_table(settings.models, providers)
 
 
-async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:
     raise NotImplementedError("rules are only decided here")
 
 
@@ -142,24 +142,24 @@ def _claims(path: str) -> dict[str, Any]:
     with click.open_file(path, "rb") as file:
         found = read_yaml(file.read(LARGEST + 1), path)
     if not isinstance(found, dict):
-        raise click.ClickException("the claims are no mapping")
+        raise click.ClickException("the claims must be a mapping")
     return found
 
 
 def _payload(token: str) -> dict[str, Any]:
-    """The claims of a token, read and not verified."""
+    """The claims of a token, which is not verified."""
     try:
         middle = token.split(".")[1]
         found = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
     except (IndexError, ValueError, binascii.Error):
-        raise click.ClickException("that is no JWT") from None
+        raise click.ClickException("not a JWT") from None
     if not isinstance(found, dict):
-        raise click.ClickException("that is no JWT")
+        raise click.ClickException("not a JWT")
     return found
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        raise click.UsageError("a header is NAME:VALUE")
+        raise click.UsageError("a header is written NAME:VALUE")
     return name.strip(), value.strip()

@@ -1,4 +1,4 @@
-"""`llmgate serve`: a gateway by itself, for those who have no web app to mount it in."""
+"""`llmgate serve`: a gateway as a server of its own, without a web app around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONFIG = "LLMGATE_CONFIG"
 
 
 def app() -> Gateway:
-    """The factory that each worker process calls; the path travels in the environment."""
+    """The factory that each worker process calls; the environment variable LLMGATE_CONFIG has the settings' path."""
     return Gateway.from_file(os.environ[_CONFIG])
 
 
@@ -37,7 +37,7 @@ def serve(config: str, host: str, port: int, graceful_timeout: int, workers: int
     except ImportError:
         raise click.ClickException("serving needs uvicorn: pip install 'asgi-llmgate[serve]'") from None
 
-    Gateway.from_file(config)  # a mistake in the settings is told here, once, and not by each worker
+    Gateway.from_file(config)  # reports a mistake in the settings here, once, and not in each worker
     os.environ[_CONFIG] = os.path.abspath(config)
     uvicorn.run(
         "asgi_llmgate.cli.serve:app",

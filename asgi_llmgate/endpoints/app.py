@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 
+import msgspec
+
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
 from asgi_llmgate.asgi.client_connection import STALL
@@ -31,7 +33,9 @@ from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.resolve import Resolver
 from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS
+from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.upstream import Backend, Upstream
+from asgi_llmgate.upstream.correction_store import CorrectionStore
 
 
 class TranslationApp:
@@ -40,7 +44,8 @@ class TranslationApp:
     `backends` are the model servers by name, `models` is the model table, `routes` says what each path is. `client` is
     the HTTP client; without one the app makes its own, which `aclose` closes. Times are seconds. `answer_limit` is how
     many bytes of one response may be kept in memory at a time. `draining` ends the calls that are open when the server
-    stops. With `debug` a response header names the dropped fields. `list_claims` as in PolicyMiddleware.
+    stops. With `debug` a response header names the dropped fields. `list_claims` as in PolicyMiddleware. `state` keeps
+    what is found out about model servers; without it the app keeps that.
     """
 
     def __init__(
@@ -54,15 +59,20 @@ class TranslationApp:
         client_stall: float = STALL,
         answer_limit: int = RESPONSE_LIMIT,
         draining: Draining | None = None,
+        state: RunningState | None = None,
         debug: bool = False,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self.draining = Draining() if draining is None else draining
-        self._own_client = HTTPClient() if client is None else None
-        http = client or self._own_client
-        assert http is not None
-        upstreams = {name: Upstream(backend, http) for name, backend in backends.items()}
-        estimator = Estimator()
+        self._own_state = RunningState()
+        state = self._own_state if state is None else state
+        http = self._own_state.keep("client", "", None, HTTPClient) if client is None else client
+        upstreams = {}
+        for name, backend in backends.items():
+            server = (backend.base_url, msgspec.to_builtins(backend.dialect))  # dialects compare by identity
+            corrections = state.keep("corrections", name, server, CorrectionStore)
+            upstreams[name] = Upstream(backend, http, corrections)
+        estimator = state.keep("estimates", "", None, Estimator)
         self._routes = routes
         self._resolver = Resolver(models, routes=routes, list_claims=list_claims)
         self._list = ModelList(models, list_claims=list_claims)
@@ -99,8 +109,7 @@ class TranslationApp:
 
     async def aclose(self) -> None:
         """Close the client that was made here."""
-        if self._own_client is not None:
-            await self._own_client.aclose()
+        await self._own_state.aclose()
 
     # Not a coroutine itself: that of the endpoint would be resumed through it at each chunk.
     def _respond(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> Awaitable[None]:

@@ -1,4 +1,4 @@
-"""How much: request rates and concurrency, per caller as a CEL expression tells them apart."""
+"""Limits: rates of requests, and requests at once, per value of a CEL expression such as `jwt.team`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""LimitMiddleware: how often, and how many at once.  After policy: whoever is refused uses up nobody's share.
+"""LimitMiddleware: how often requests are admitted, and how many at once.
 
-But a slot is only lent: where its key needs nothing of the body it is taken before the body is read, so that it bounds
-uploads, too.
+It comes after policy, so that a request that a rule refuses does not count.  A slot (`concurrency`) is given back in
+the end, so it may be taken earlier: before the body is read, where neither `key` nor `when` reads `llm.*`.  There it
+also limits how many uploads a caller can have under way.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from asgi_llmgate.running_state import RunningState
 
 log = logging.getLogger("llmgate")
 
-PATIENCE = 60.0
-"""Seconds that Anthropic's clients wait at the most; beyond them `x-should-retry: false` says that it is no use."""
+LONGEST_CLIENT_WAIT = 60.0
+"""Seconds that Anthropic's clients wait at most before a retry.  A longer wait is sent with `x-should-retry: false`."""
 
-_LONGEST_KEY = 256
-_NOBODY = ""
+_LONGEST_KEY = 256  # characters; a longer text is kept as its hash
+_SHARED_BUCKET = ""  # of all callers for whom the key has no value
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,11 +58,11 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitMiddleware:
-    """Answers 429 with a `retry-after` that is true: who waits so long, and is alone, gets in.
+    """Refuses requests beyond a limit with 429; `retry-after` is the time until the same request would be admitted.
 
-    Counts in `store`, by default in the memory of this worker process.  Answers, refusals and others, carry
-    `anthropic-ratelimit-requests-limit`, `-remaining` and `-reset` of the rate that has least left.  `list_claims` and
-    `variables` as in PolicyMiddleware.  Raises SettingsError (`limits[0].requests`).
+    Counts in `store`; by default in the memory of this worker process, where `state` keeps the counts.  All responses
+    carry `anthropic-ratelimit-requests-limit`, `-remaining` and `-reset` of the rate that has least left.
+    `list_claims` and `variables` as in PolicyMiddleware.  Raises SettingsError (`limits[0].requests`).
     """
 
     def __init__(
@@ -97,9 +98,9 @@ class LimitMiddleware:
         await self._admit(self._limits, self.app, scope, receive, send)
 
     def before_body(self, app: ASGIApp) -> ASGIApp:
-        """A layer around `app` that takes the slots (`concurrency`) for which nothing of the body is needed.
+        """A layer around `app` that takes the slots (`concurrency`) for which the body is not needed.
 
-        This layer then takes them no more.  Gateway puts it in front of the ResolveMiddleware.
+        From then on this layer does not take them.  Gateway puts it in front of the ResolveMiddleware.
         """
         slots = [limit for limit in self._limits if limit.before_body]
         self._limits = [limit for limit in self._limits if not limit.before_body]
@@ -115,9 +116,9 @@ class LimitMiddleware:
         claims = self._claims(limits, scope, exchange)
         admission = await self._store.admit(claims)
         if admission.quota is not None:
-            send = _telling(send, admission.quota, exchange)
+            send = _with_quota_headers(send, admission.quota, exchange)
         if admission.shortage is not None:
-            await refuse(scope, receive, send, _too_much(admission.shortage))
+            await refuse(scope, receive, send, _rate_limited(admission.shortage))
             return
         try:
             await app(scope, receive, send)
@@ -135,12 +136,12 @@ class LimitMiddleware:
 
 
 def _compiled(limit: Limit, fields: Fields, path: str) -> Iterator[_Compiled]:
-    """The limit's slots and its rate, each by itself."""
+    """The limit's concurrency and its rate, as two; `path` is for errors.  Raises SettingsError."""
     if limit.requests is None and limit.concurrency is None:
-        raise SettingsError("say how much: requests or concurrency", path=path)
+        raise SettingsError("a limit needs requests or concurrency", path=path, hint='such as requests: "60/minute"')
     if limit.concurrency is not None and limit.concurrency < 1:
         raise SettingsError("at least 1", path=f"{path}.concurrency")
-    rate = None if limit.requests is None else _rate(limit.requests, f"{path}.requests")
+    rate = None if limit.requests is None else _parse_rate(limit.requests, f"{path}.requests")
     key = _compile(limit.key, fields, f"{path}.key")
     when = None if limit.when is None else _compile(limit.when, fields, f"{path}.when")
     if limit.concurrency is not None:
@@ -150,6 +151,8 @@ def _compiled(limit: Limit, fields: Fields, path: str) -> Iterator[_Compiled]:
 
 
 class _Compiled:
+    """A rate or a concurrency, with its expressions.  `before_body`: it can be claimed before the body is read."""
+
     def __init__(
         self,
         name: str,
@@ -164,21 +167,21 @@ class _Compiled:
         self.before_body = concurrency is not None and not reads_call(*([key] if when is None else [key, when]))
 
     def claim(self, variables: RuleVariables) -> Claim | None:
-        """What the request wants of this limit; None where it does not count.
+        """What the request takes of this limit; None where it does not count.
 
-        What reads `llm.*` has nothing to say of a request that is no call.
+        A limit that reads `llm.*` does not count requests that are no calls.
         """
         try:
-            if self._when is not None and _value(self._when, variables, default=True) is False:
+            if self._when is not None and _evaluate(self._when, variables, default=True) is False:
                 return None
-            key = _value(self._key, variables, default=_NOBODY)
+            key = _evaluate(self._key, variables, default=_SHARED_BUCKET)
         except EvaluationError:
             return None
         return Claim(self._name, _bucket(key), self._rate, self._concurrency)
 
 
-def _value(expression: Expression, variables: RuleVariables, *, default: Any) -> Any:
-    """The value; `default` where it has none.  Raises EvaluationError for what is not known of this request."""
+def _evaluate(expression: Expression, variables: RuleVariables, *, default: Any) -> Any:
+    """The value; `default` where there is none.  Raises EvaluationError for what is not known of this request."""
     try:
         return expression.evaluate(variables)
     except EvaluationError as error:
@@ -188,13 +191,13 @@ def _value(expression: Expression, variables: RuleVariables, *, default: Any) ->
 
 
 def _bucket(value: Any) -> Hashable:
-    """Texts and whole numbers have buckets of their own, a long text by its hash; anything else shares nobody's."""
+    """The name of the bucket for a value of `key`.  Texts and integers have their own; anything else shares one."""
     if isinstance(value, str):
         return value if len(value) <= _LONGEST_KEY else hash(value)
-    return value if isinstance(value, int) else _NOBODY
+    return value if isinstance(value, int) else _SHARED_BUCKET
 
 
-def _rate(text: str, path: str) -> Rate:
+def _parse_rate(text: str, path: str) -> Rate:
     try:
         return Rate.parse(text)
     except ValueError as error:
@@ -208,8 +211,8 @@ def _compile(source: str, fields: Fields, path: str) -> Expression:
         raise SettingsError(error.message, path=path) from None
 
 
-def _telling(send: Send, quota: Quota, exchange: Exchange) -> Send:
-    """Adds what is left to an answer's headers: https://platform.claude.com/docs/en/api/rate-limits#response-headers."""
+def _with_quota_headers(send: Send, quota: Quota, exchange: Exchange) -> Send:
+    """`send` with the headers of https://platform.claude.com/docs/en/api/rate-limits#response-headers."""
     reset = datetime.fromtimestamp(math.ceil(exchange.started_at + quota.reset), UTC)
     headers = [
         (b"anthropic-ratelimit-requests-limit", b"%d" % quota.limit),
@@ -217,18 +220,18 @@ def _telling(send: Send, quota: Quota, exchange: Exchange) -> Send:
         (b"anthropic-ratelimit-requests-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ").encode("ascii")),
     ]
 
-    async def telling(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), *headers]}
         await send(message)
 
-    return telling
+    return send_with_headers
 
 
-def _too_much(shortage: Shortage) -> RateLimited:
+def _rate_limited(shortage: Shortage) -> RateLimited:
     error = RateLimited(
         f"too many requests: {shortage.claim.limit!r} is limited to {shortage.limited_to}", retry_after=shortage.wait
     )
-    if shortage.wait > PATIENCE:
+    if shortage.wait > LONGEST_CLIENT_WAIT:
         error.should_retry = False
     return error

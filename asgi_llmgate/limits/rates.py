@@ -1,7 +1,7 @@
-"""How often: `60/minute` as a bucket that holds 60 and refills evenly.
+"""Rates of requests: `60/minute` is a bucket that holds 60 and is refilled evenly.
 
-Kept as one number per caller, the time at which the bucket will be full again (the generic cell rate algorithm, ITU-T
-I.371): a request moves it on by one interval, and is refused while it is more than a whole period away.
+A bucket is one number, the time at which it will be full again (the generic cell rate algorithm, ITU-T I.371).  A
+request moves that time by one interval, and is refused while it is more than a whole period away.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Self
 
 _WRITTEN = re.compile(r"\s*(\d+)\s*/\s*(second|minute|hour|day)\s*", re.ASCII)
 _PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
-_ROUNDING = 1e-6
+_ROUNDING = 1e-6  # seconds; sums of intervals are not exact
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` requests per `period` seconds.  `text` is how it is written."""
+    """`count` requests per `period` seconds.  `text` is the rate as it is written in settings."""
 
     count: int
     period: float
@@ -32,12 +32,12 @@ class Rate:
         return cls(int(found[1]), _PERIODS[found[2]], f"{int(found[1])}/{found[2]}")
 
     def wait(self, full_at: float, now: float) -> float:
-        """Seconds until a request is admitted, 0.0 for now.  `full_at`: when the bucket is full, or was."""
+        """Seconds until a request is admitted; 0.0: it is admitted now.  `full_at`: when the bucket is full, or was."""
         early = max(full_at, now) + self.period / self.count - self.period - now
         return early if early > _ROUNDING else 0.0
 
     def remaining(self, full_at: float, now: float) -> int:
-        """How many requests are admitted at once."""
+        """How many requests would be admitted now."""
         used = max(full_at - now, 0.0) * self.count / self.period
         return max(int(self.count - used + _ROUNDING), 0)
 

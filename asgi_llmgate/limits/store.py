@@ -1,7 +1,7 @@
 """Where limits are counted.  MemoryStore counts for one worker process: n workers admit n times as much.
 
-A store that workers share (Redis, SQL) implements the same two methods; budgets of tokens or money will need one,
-because a budget that multiplies by workers and is forgotten at each deploy is none.
+A store that workers share (Redis, SQL) implements the same two methods.  Budgets of tokens or money need one: in the
+memory of a process they would be multiplied by the number of workers and lost at each restart.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Protocol
 
 from asgi_llmgate.limits.rates import Rate
 
-BUSY = 1.0
-"""Seconds to wait where too many calls run at once: nobody knows when one ends."""
+CONCURRENCY_WAIT = 1.0
+"""Seconds to wait where too many requests run at once.  When one of them ends is not known."""
 
-_FORGOTTEN_AT_ONCE = 8
+_REMOVED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one request wants of one limit; `key` is the caller's bucket."""
+    """What one request takes of one limit; `key` names the bucket that it counts in."""
 
     limit: str
     key: Hashable
@@ -32,7 +32,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """The claim that cannot be met, after how many seconds it could be, and the limit in words (`60/minute`)."""
+    """A claim that exceeds its limit, the seconds until it would not, and the limit as text (`60/minute`)."""
 
     claim: Claim
     wait: float
@@ -50,7 +50,8 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer to a request's claims: what was too much, or nothing; and the quota of the rate with least left."""
+    """The result of a request's claims: the one that exceeds its limit, if any; and the quota of the rate with least
+    left."""
 
     shortage: Shortage | None = None
     quota: Quota | None = None
@@ -60,16 +61,17 @@ class Store(Protocol):
     """Counts claims."""
 
     async def admit(self, claims: Sequence[Claim]) -> Admission:
-        """Count all of the claims; or none, and say which would be short for the longest time."""
+        """Count all of the claims; or none of them, and return the one with the longest wait as the shortage."""
 
     def release(self, claims: Sequence[Claim]) -> None:
-        """An admitted request has ended.  Called under cancellation too: does not wait and does not raise."""
+        """Give the slots of an admitted request back.  Also called under cancellation: must not wait and not raise."""
 
 
 class MemoryStore:
-    """Counts in this process.  `capacity` bounds the buckets of each limit; the one that rested longest goes first.
+    """Counts in this process.
 
-    `now` gives seconds.
+    `capacity` is the number of buckets of each limit at most; the least recently used one is removed first.  `now` is a
+    monotonic clock, in seconds.
     """
 
     def __init__(self, *, capacity: int = 100_000, now: Callable[[], float] = time.monotonic) -> None:
@@ -94,12 +96,12 @@ class MemoryStore:
         for claim in claims:
             if claim.concurrency is None:
                 continue
-            place = claim.limit, claim.key
-            left = self._running.get(place, 0) - 1
+            slot = claim.limit, claim.key
+            left = self._running.get(slot, 0) - 1
             if left > 0:
-                self._running[place] = left
+                self._running[slot] = left
             else:
-                self._running.pop(place, None)
+                self._running.pop(slot, None)
 
     def _quota(self, rate: Rate, claim: Claim, now: float) -> Quota:
         full_at = self._when_full(claim, now)
@@ -107,7 +109,7 @@ class MemoryStore:
 
     def _shortage(self, claim: Claim, now: float) -> Shortage | None:
         if claim.concurrency is not None and self._running.get((claim.limit, claim.key), 0) >= claim.concurrency:
-            return Shortage(claim, BUSY, f"{claim.concurrency} at once")
+            return Shortage(claim, CONCURRENCY_WAIT, f"{claim.concurrency} at once")
         if claim.rate is not None:
             full_at = self._when_full(claim, now)
             if wait := claim.rate.wait(full_at, now):
@@ -120,18 +122,21 @@ class MemoryStore:
 
     def _count(self, claim: Claim, now: float) -> None:
         if claim.concurrency is not None:
-            place = claim.limit, claim.key
-            self._running[place] = self._running.get(place, 0) + 1
+            slot = claim.limit, claim.key
+            self._running[slot] = self._running.get(slot, 0) + 1
         if claim.rate is not None:
             buckets = self._full_at.setdefault(claim.limit, OrderedDict())
-            buckets[claim.key] = claim.rate.after(buckets.pop(claim.key, now), now)  # to the end: the order is of use
-            self._forget(buckets, now)
+            # Taken out and put in again: the order of the buckets is that of their last use.
+            buckets[claim.key] = claim.rate.after(buckets.pop(claim.key, now), now)
+            self._remove_old(buckets, now)
 
-    def _forget(self, buckets: OrderedDict[Hashable, float], now: float) -> None:
-        """Drop full buckets, and the one that rested longest where there are too many: a few at a time, which keeps up
-        with requests that add one each.  (The first of a plain dict is found by walking over those that were deleted.)
+    def _remove_old(self, buckets: OrderedDict[Hashable, float], now: float) -> None:
+        """Remove buckets that are full again, and the least recently used one where there are too many.
+
+        A few at a time: each request adds one at most, and none has to pay for all before it.
         """
-        for _ in range(_FORGOTTEN_AT_ONCE):
+        # An OrderedDict, because the first key of a plain dict is found by walking over those that were deleted.
+        for _ in range(_REMOVED_AT_ONCE):
             oldest = next(iter(buckets))
             if len(buckets) == 1 or (buckets[oldest] > now and len(buckets) <= self._capacity):
                 return

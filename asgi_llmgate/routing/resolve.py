@@ -26,6 +26,7 @@ from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.routes import ROUTES, Route, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
+from asgi_llmgate.running_state import RunningState
 
 BODY_LIMIT = 32 * 2**20
 
@@ -143,7 +144,7 @@ class ResolveMiddleware:
     """The Resolver as a layer; it refuses requests that cannot be decoded.
 
     A body may pause for `body_timeout` seconds, and be 20 seconds behind a rate of `body_min_rate` bytes per second.
-    `body_memory` is the memory in bytes for the bodies of all requests that are in this layer.
+    `body_memory` is the memory in bytes for the bodies of all requests that are in this layer; `state` counts it.
     """
 
     def __init__(
@@ -157,10 +158,15 @@ class ResolveMiddleware:
         body_min_rate: float = MIN_RATE,
         body_memory: int = MEMORY,
         structure: Structure = STRUCTURE,
+        state: RunningState | None = None,
         list_claims: Sequence[str] = LIST_CLAIMS,
     ) -> None:
         self.app = app
-        uploads = Uploads(timeout=body_timeout, min_rate=body_min_rate, memory=body_memory)
+        state = RunningState() if state is None else state
+        bounds = (body_timeout, body_min_rate, body_memory)
+        uploads = state.keep(
+            "uploads", "", bounds, lambda: Uploads(timeout=body_timeout, min_rate=body_min_rate, memory=body_memory)
+        )
         self._resolver = Resolver(
             models,
             routes=routes,

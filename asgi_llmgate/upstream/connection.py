@@ -56,9 +56,12 @@ class Correctable:
 
 
 class Upstream:
-    """Sends requests to one backend. `dialect` and `options` say how to write them; `address` is its host and port."""
+    """Sends requests to one backend. `dialect` and `options` say how to write them; `address` is its host and port.
 
-    def __init__(self, backend: Backend, client: HTTPClient) -> None:
+    `corrections` keeps what its error responses have asked for; without it the upstream keeps that itself.
+    """
+
+    def __init__(self, backend: Backend, client: HTTPClient, corrections: CorrectionStore | None = None) -> None:
         self.dialect = backend.dialect
         self.options = backend.options
         self._backend = backend
@@ -70,7 +73,7 @@ class Upstream:
         self._key_header = header_name(key_header or backend.dialect.key_header)
         self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
         self._wire = SERVER_WIRES[backend.dialect.wire]
-        self._corrections = CorrectionStore()
+        self._corrections = CorrectionStore() if corrections is None else corrections
         self._urls: dict[tuple[str, str], httpx.URL] = {}
 
     def corrections(self, model: str) -> Corrections:

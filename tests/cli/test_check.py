@@ -121,10 +121,10 @@ def test_a_bad_token_is_explained_with_the_providers_habit_and_without_the_token
 @pytest.mark.parametrize(
     ("argument", "given", "told"),
     [
-        (IDP.mint(), "", "seen by others"),
-        ("-", "", "there is not one token"),
-        ("-", "two tokens\n", "there is not one token"),
-        ("-", "t\u00f6ken", "there is not one token"),
+        (IDP.mint(), "", "can see a command line"),
+        ("-", "", "must hold exactly one token"),
+        ("-", "two tokens\n", "must hold exactly one token"),
+        ("-", "t\u00f6ken", "must hold exactly one token"),
     ],
     ids=["in the command", "none", "two", "not ascii"],
 )

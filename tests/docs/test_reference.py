@@ -1,20 +1,36 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 import asgi_llmgate
+from asgi_llmgate.auth import JWTProvider
+from asgi_llmgate.auth.keys.key_set import ALGORITHMS
+from asgi_llmgate.auth.providers.jwt_provider import TOKEN_TYPES
 from asgi_llmgate.cel.compiler import MAX_DEPTH
 from asgi_llmgate.cel.runtime.functions import FUNCTIONS
 from asgi_llmgate.cel.runtime.macros import MACROS
 from asgi_llmgate.cel.syntax.grammar import MAX_SOURCE
+from asgi_llmgate.config.auth import AuthSettings, IntrospectionSettings
+from asgi_llmgate.config.backends import BackendSettings, NetSettings, TranslationSettings
+from asgi_llmgate.config.credentials import TokenExchangeSettings
+from asgi_llmgate.config.models import ModelSettings
+from asgi_llmgate.config.policy import PolicySettings
 from asgi_llmgate.config.schema import Settings
+from asgi_llmgate.config.server import ServerSettings
+from asgi_llmgate.config.units import parse_size
+from asgi_llmgate.config.usage import OtelSettings, UsageSettings
 from asgi_llmgate.errors import TABLE
+from asgi_llmgate.net import Timeouts
+from asgi_llmgate.protocol.rawjson.structure import Structure
 from asgi_llmgate.rule_variables import CREDENTIALS, fields_of
 from asgi_llmgate.usage.metrics import LATEST, METRICS, Metric
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
@@ -60,6 +76,73 @@ def test_the_settings_page_has_each_mapping_with_all_of_its_keys_in_one_place() 
 def test_the_settings_page_has_no_key_that_is_not_there() -> None:
     known = {field.encode_name for struct in sections(Settings) for field in msgspec.structs.fields(struct)}
     assert set().union(*map(first_column, SETTINGS_TABLES)) - known == set()
+
+
+def default_tables() -> Iterator[list[tuple[list[str], str]]]:
+    """The tables of the settings page that have a column of defaults: the keys and the default of each row."""
+    page = (REFERENCE / "settings.md").read_text("utf-8")
+    for rows in re.findall(r"^\| key \| default \|.*\n\|[-|]+\|\n((?:\|.*\|\n)+)", page, re.MULTILINE):
+        cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.splitlines()]
+        yield [(re.findall(r"`(\w+)`", names), default) for names, default, *_ in cells]
+
+
+DEFAULTS = [
+    AuthSettings,
+    JWTProvider,
+    IntrospectionSettings,
+    PolicySettings,
+    BackendSettings,
+    TokenExchangeSettings,
+    ModelSettings,
+    TranslationSettings,
+    UsageSettings,
+    OtelSettings,
+    None,  # what only Django has
+    NetSettings,
+    ServerSettings,
+    Structure,
+]
+
+
+def default_of(owner: Any, key: str) -> Any:
+    """The default of a setting; that of a provider is JWTProvider's, where no preset has another one."""
+    if owner is JWTProvider:
+        fields = {field.name: field for field in dataclasses.fields(JWTProvider)}
+        found = fields[key].default if key in fields else None
+        return None if found is dataclasses.MISSING else found
+    found = {field.encode_name: field.default for field in msgspec.structs.fields(owner)}[key]
+    return None if found is msgspec.NODEFAULT else found
+
+
+@pytest.mark.parametrize(
+    ("owner", "table"),
+    [pair for pair in zip(DEFAULTS, default_tables(), strict=True) if pair[0] is not None],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_the_settings_page_has_the_defaults_of_the_code(owner: Any, table: list[tuple[list[str], str]]) -> None:
+    for keys, stated in table:
+        literal = re.fullmatch(r"`([^`]+)`", stated)
+        for key in keys:
+            default = default_of(owner, key)
+            if literal is None:  # described in words, or there is none
+                assert default in (None, (), {}, "", TOKEN_TYPES, ALGORITHMS) or isinstance(default, msgspec.Struct), (
+                    key
+                )
+                continue
+            value = yaml.safe_load(literal[1])
+            if isinstance(default, int) and isinstance(value, str):
+                value = parse_size(value, key)
+            if key == "require_access_token":
+                default = True
+            assert (tuple(value) if isinstance(value, list) else value) == default, key
+
+
+def test_the_settings_page_has_the_default_timeouts() -> None:
+    page = (REFERENCE / "settings.md").read_text("utf-8")
+    row = re.search(r"^\| `timeouts` \|.*$", page, re.MULTILINE)
+    assert row is not None
+    stated = {name: yaml.safe_load(text) for name, text in re.findall(r"`(\w+)` \((\w+)\)", row[0])}
+    assert stated == {**msgspec.structs.asdict(Timeouts()), "total": "none"}
 
 
 def test_the_api_page_names_all_that_is_public() -> None:

@@ -81,7 +81,29 @@ class SSEReader:
             raise self._error
         events: list[bytes] = []
         try:
-            self._read(data, events)
+            if self._ends_in_cr and data:
+                data = data.removeprefix(b"\n")  # the second half of a CRLF
+                self._ends_in_cr = False
+            if b"\r" in data:
+                self._ends_in_cr = data.endswith(b"\r")
+                data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            *lines, rest = data.split(b"\n")
+            if lines and self._pending:
+                lines[0] = self._take_pending() + lines[0]
+            for line in lines:
+                if line:
+                    # Nearly every line is the only one of its event: it is read here, without a call.
+                    if self._begun and self._data is None and line.startswith(b"data: ") and len(line) <= self._max:
+                        self._data = line[6:] or None
+                        self._size = len(line)
+                    else:
+                        self._read_line(line)
+                elif self._data is not None:
+                    events.append(self._data + self._take_more() if self._more else self._data)
+                    self._data = None
+            if rest:
+                self._check(len(self._pending) + len(rest))
+                self._pending += rest
         except Broken as error:
             if not events:
                 raise
@@ -99,31 +121,6 @@ class SSEReader:
             if event.endswith(b"}") or event == END:
                 return [event]
         return []
-
-    def _read(self, data: bytes, events: list[bytes]) -> None:
-        if self._ends_in_cr and data:
-            data = data.removeprefix(b"\n")  # the second half of a CRLF
-            self._ends_in_cr = False
-        if b"\r" in data:
-            self._ends_in_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = data.split(b"\n")
-        if lines and self._pending:
-            lines[0] = self._take_pending() + lines[0]
-        for line in lines:
-            if line:
-                # Nearly every line is the only one of its event: it is read here, without a call.
-                if self._begun and self._data is None and line.startswith(b"data: ") and len(line) <= self._max:
-                    self._data = line[6:] or None
-                    self._size = len(line)
-                else:
-                    self._read_line(line)
-            elif self._data is not None:
-                events.append(self._data + self._take_more() if self._more else self._data)
-                self._data = None
-        if rest:
-            self._check(len(self._pending) + len(rest))
-            self._pending += rest
 
     def _read_line(self, line: bytes) -> None:
         if len(line) > self._max:

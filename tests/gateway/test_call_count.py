@@ -28,7 +28,7 @@ from asgi_llmgate.testing.idp import MockIdP
 MAX_CALLS = 1300
 """Of a stream that arrives in one piece."""
 
-MAX_CALLS_PER_CHUNK = 29
+MAX_CALLS_PER_CHUNK = 31
 """Further ones for each chunk that arrives by itself: reading it, waking the sending task, sending."""
 
 ONCE = {

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.policy import PolicyMiddleware, Rule, condition, field
     from asgi_llmgate.protocol.rawjson.structure import Structure
     from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-    from asgi_llmgate.protocol.translation.request import Options
+    from asgi_llmgate.protocol.translation.request.chat_request import Options
     from asgi_llmgate.routing import ModelRow, ModelTable, Price
     from asgi_llmgate.routing.resolve import ResolveMiddleware
     from asgi_llmgate.routing.routes import Route, RouteMatch, Routes

@@ -30,14 +30,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import CollectorRegistry
 
-from asgi_llmgate import (
-    AccessLog,
-    Backend,
-    Gateway,
-    HTTPClient,
-    ModelRow,
-    UsageMiddleware,
-)
+from asgi_llmgate import AccessLog, Backend, Gateway, HTTPClient, ModelRow, UsageMiddleware
 from asgi_llmgate.exchange import UNTRACED
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.usage import Sink

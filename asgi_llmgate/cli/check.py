@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from asgi_llmgate.auth import explain
-from asgi_llmgate.config.auth import make_providers
-from asgi_llmgate.config.backends import make_client
 from asgi_llmgate.config.description import describe
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.config.sections.auth import make_providers
+from asgi_llmgate.config.sections.backends import make_client
 from asgi_llmgate.gateway import Gateway
 
 

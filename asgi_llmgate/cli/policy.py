@@ -13,11 +13,11 @@ import click
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.cel import Expression, explain
-from asgi_llmgate.config.backends import make_dialect
 from asgi_llmgate.config.errors import error_path
-from asgi_llmgate.config.models import make_table
-from asgi_llmgate.config.policy import make_policy_layer
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.config.sections.backends import make_dialect
+from asgi_llmgate.config.sections.models import make_table
+from asgi_llmgate.config.sections.policy import make_policy_layer
 from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import InternalError, SettingsError
 from asgi_llmgate.exchange import Exchange, Target

@@ -15,8 +15,8 @@ import click
 
 from asgi_llmgate.cli.usage_text import as_json, as_text, format_number, format_table, group_cells
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.config.sections.usage import LedgerSettings, make_ledger
 from asgi_llmgate.config.units import parse_duration
-from asgi_llmgate.config.usage import LedgerSettings, make_ledger
 from asgi_llmgate.errors import SettingsError
 
 # SQLAlchemy is imported inside the commands: `llmgate usage --help` works without it.

@@ -10,15 +10,15 @@ from typing import Any, TypedDict
 from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.asgi import Draining
 from asgi_llmgate.auth import Session
-from asgi_llmgate.config.auth import make_auth_layer, make_metadata, make_providers
-from asgi_llmgate.config.backends import make_backend, make_client, require_tokens
 from asgi_llmgate.config.errors import error_path
-from asgi_llmgate.config.models import make_routes, make_table
-from asgi_llmgate.config.policy import make_limits_layer, make_policy_layer
 from asgi_llmgate.config.schema import Settings, read_settings
-from asgi_llmgate.config.server import check_descriptors, make_draining, make_resolve_layer
+from asgi_llmgate.config.sections.auth import make_auth_layer, make_metadata, make_providers
+from asgi_llmgate.config.sections.backends import make_backend, make_client, require_tokens
+from asgi_llmgate.config.sections.models import make_routes, make_table
+from asgi_llmgate.config.sections.policy import make_limits_layer, make_policy_layer
+from asgi_llmgate.config.sections.server import check_descriptors, make_draining, make_resolve_layer
+from asgi_llmgate.config.sections.usage import make_access_log, make_fields, make_ledger, make_sink, make_usage_layer
 from asgi_llmgate.config.units import parse_size
-from asgi_llmgate.config.usage import make_access_log, make_fields, make_ledger, make_sink, make_usage_layer
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.routing import ModelTable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from asgi_llmgate.config.models import ModelSettings
 from asgi_llmgate.config.schema import Settings, read_settings
+from asgi_llmgate.config.sections.models import ModelSettings
 from asgi_llmgate.errors import NotFound
 from asgi_llmgate.net.urls import redact_url
 from asgi_llmgate.routing import ModelRow, ModelTable

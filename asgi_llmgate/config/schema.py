@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asgi_llmgate.config.auth import AuthSettings
-from asgi_llmgate.config.backends import BackendSettings, NetSettings, TranslationSettings
 from asgi_llmgate.config.errors import convert
-from asgi_llmgate.config.models import ModelSettings, PassthroughSettings
-from asgi_llmgate.config.policy import PolicySettings
 from asgi_llmgate.config.section import Section
-from asgi_llmgate.config.server import ServerSettings
-from asgi_llmgate.config.usage import UsageSettings
+from asgi_llmgate.config.sections.auth import AuthSettings
+from asgi_llmgate.config.sections.backends import BackendSettings, NetSettings, TranslationSettings
+from asgi_llmgate.config.sections.models import ModelSettings, PassthroughSettings
+from asgi_llmgate.config.sections.policy import PolicySettings
+from asgi_llmgate.config.sections.server import ServerSettings
+from asgi_llmgate.config.sections.usage import UsageSettings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.limits import Limit
 

@@ -24,7 +24,7 @@ from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers import tokenizers
 from asgi_llmgate.protocol.token_estimate import Estimator
-from asgi_llmgate.protocol.translation.request import to_chat
+from asgi_llmgate.protocol.translation.request.chat_request import to_chat
 from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES
 from asgi_llmgate.upstream import ExpiringCache, Upstream
 

@@ -33,9 +33,9 @@ from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Correction, Corrections, find_corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
-from asgi_llmgate.protocol.servers.upstream_errors import upstream_error
-from asgi_llmgate.protocol.translation.request import ChatRequest, Options, to_chat
-from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
+from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
+from asgi_llmgate.protocol.translation.response.translator import Translator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.translation.request import Options
+from asgi_llmgate.protocol.translation.request.chat_request import Options
 from asgi_llmgate.upstream.backend import Backend
 from asgi_llmgate.upstream.call import UpstreamCall as UpstreamCall  # for the package itself, as are the next two
 from asgi_llmgate.upstream.connection import Upstream as Upstream

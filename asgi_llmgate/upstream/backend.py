@@ -9,7 +9,7 @@ from types import MappingProxyType
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net import CredentialSource, Timeouts, header_name, header_value
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.translation.request import Options
+from asgi_llmgate.protocol.translation.request.chat_request import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
-from asgi_llmgate.protocol.servers.quotations import may_come_from_request
+from asgi_llmgate.protocol.servers.errors.quotations import may_come_from_request
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, document, is_event_stream
 from asgi_llmgate.protocol.wire_pairs import PAIRS, UpstreamRequest, WriteContext
 from asgi_llmgate.upstream.connection import Correctable, Upstream

@@ -20,7 +20,7 @@ import yaml
 from asgi_llmgate import Gateway
 from asgi_llmgate._version import __version__
 from asgi_llmgate.config.schema import read_file, read_settings
-from asgi_llmgate.config.server import DESCRIPTORS_PER_STREAM
+from asgi_llmgate.config.sections.server import DESCRIPTORS_PER_STREAM
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.workers import MARGIN

@@ -19,15 +19,15 @@ from asgi_llmgate.cel.compiler import MAX_DEPTH
 from asgi_llmgate.cel.runtime.functions import FUNCTIONS
 from asgi_llmgate.cel.runtime.macros import MACROS
 from asgi_llmgate.cel.syntax.grammar import MAX_SOURCE
-from asgi_llmgate.config.auth import AuthSettings, IntrospectionSettings
-from asgi_llmgate.config.backends import BackendSettings, NetSettings, TranslationSettings
-from asgi_llmgate.config.credentials import TokenExchangeSettings
-from asgi_llmgate.config.models import ModelSettings
-from asgi_llmgate.config.policy import PolicySettings
 from asgi_llmgate.config.schema import Settings
-from asgi_llmgate.config.server import ServerSettings
+from asgi_llmgate.config.sections.auth import AuthSettings, IntrospectionSettings
+from asgi_llmgate.config.sections.backends import BackendSettings, NetSettings, TranslationSettings
+from asgi_llmgate.config.sections.credentials import TokenExchangeSettings
+from asgi_llmgate.config.sections.models import ModelSettings
+from asgi_llmgate.config.sections.policy import PolicySettings
+from asgi_llmgate.config.sections.server import ServerSettings
+from asgi_llmgate.config.sections.usage import OtelSettings, UsageSettings
 from asgi_llmgate.config.units import parse_size
-from asgi_llmgate.config.usage import OtelSettings, UsageSettings
 from asgi_llmgate.errors import TABLE
 from asgi_llmgate.net import Timeouts
 from asgi_llmgate.protocol.rawjson.structure import Structure

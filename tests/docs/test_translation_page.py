@@ -13,7 +13,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.protocol.translation.request import ChatRequest, Options, to_chat
+from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "translation.md").read_text("utf-8")
 

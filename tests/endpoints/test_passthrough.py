@@ -11,14 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate import (
-    Backend,
-    Exchange,
-    Gateway,
-    ModelRow,
-    ModelTable,
-    TranslationApp,
-)
+from asgi_llmgate import Backend, Exchange, Gateway, ModelRow, ModelTable, TranslationApp
 from asgi_llmgate.endpoints.passthrough import upstream_path
 from asgi_llmgate.errors import ShuttingDown
 from asgi_llmgate.exchange import Secret

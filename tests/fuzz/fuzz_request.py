@@ -9,7 +9,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.protocol.translation.request import Options, to_chat
+from asgi_llmgate.protocol.translation.request.chat_request import Options, to_chat
 from asgi_llmgate.testing.model_server import complaint
 
 ROWS = [(DIALECTS[name], model) for name, model in (("openai", "gpt-4o"), ("openai", "gpt-5.4"), ("vllm", "qwen3"))] + [

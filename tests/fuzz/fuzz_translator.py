@@ -7,8 +7,8 @@ import json
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translation.response import Translator
-from asgi_llmgate.protocol.translation.response_plan import ResponsePlan
+from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.grammar import check_stream
 
 PLANS = [

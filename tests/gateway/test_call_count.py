@@ -38,7 +38,7 @@ ONCE = {
     "rule_variables.py RuleVariables.__init__",
     "rule_variables.py normalize_claims",
     "protocol/messages/request.py decode_messages",
-    "protocol/translation/request.py to_chat",
+    "protocol/translation/request/chat_request.py to_chat",
 }
 """What a request needs more than one time, and computes one time."""
 

@@ -14,15 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from asgi_llmgate import (
-    Backend,
-    Gateway,
-    JWTAuthMiddleware,
-    LimitMiddleware,
-    ModelRow,
-    ModelTable,
-    PolicyMiddleware,
-)
+from asgi_llmgate import Backend, Gateway, JWTAuthMiddleware, LimitMiddleware, ModelRow, ModelTable, PolicyMiddleware
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_script import Turn, raw, refuse, say

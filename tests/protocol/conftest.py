@@ -12,7 +12,7 @@ import pytest
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest, decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.translation.request import ChatRequest, Options, to_chat
+from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
 from tests.helpers.openai_sdk import read_by_the_sdk
 
 Decode = Callable[..., MessagesRequest]

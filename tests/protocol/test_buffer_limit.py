@@ -20,7 +20,7 @@ from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.response_limits import MAX_CALL_ID, MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translation.response import MAX_BLOCKS, Translator
+from asgi_llmgate.protocol.translation.response.translator import MAX_BLOCKS, Translator
 from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.helpers.counted_work import peak
 from tests.protocol.responses import PLAN, call, calls, chunk, completion

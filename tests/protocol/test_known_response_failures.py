@@ -11,7 +11,7 @@ import pytest
 from asgi_llmgate.errors import Broken, ClientGone, Throttled
 from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import SSEEmitter
-from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.grammar import check_stream
 from tests.protocol.responses import (
     BOTH,

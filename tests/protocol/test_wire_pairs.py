@@ -14,8 +14,8 @@ from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-from asgi_llmgate.protocol.translation.request import Options
-from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.translation.request.chat_request import Options
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.protocol.wire_pairs import PAIRS, SERVER_WIRES, UpstreamRequest, WriteContext, can_serve
 from asgi_llmgate.testing.grammar import check_stream
 from tests.protocol.responses import chunk, completion, counted

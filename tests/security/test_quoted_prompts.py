@@ -22,15 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 
-from asgi_llmgate import (
-    AccessLog,
-    Backend,
-    Gateway,
-    ModelRow,
-    ModelTable,
-    TranslationApp,
-    UsageMiddleware,
-)
+from asgi_llmgate import AccessLog, Backend, Gateway, ModelRow, ModelTable, TranslationApp, UsageMiddleware
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.page import UsagePage
 from asgi_llmgate.protocol.servers.dialects import DIALECTS

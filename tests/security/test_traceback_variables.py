@@ -14,16 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from asgi_llmgate import (
-    Backend,
-    Gateway,
-    JWTAuthMiddleware,
-    JWTProvider,
-    ModelRow,
-    ModelTable,
-    UsageMiddleware,
-    mount,
-)
+from asgi_llmgate import Backend, Gateway, JWTAuthMiddleware, JWTProvider, ModelRow, ModelTable, UsageMiddleware, mount
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange import Exchange, Secret, hide_header_values
 from asgi_llmgate.net import HTTPClient, OAuthClient

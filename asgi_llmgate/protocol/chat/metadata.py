@@ -9,7 +9,7 @@ from asgi_llmgate.exchange import ResponseMetadata, Usage
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, is_given
 from asgi_llmgate.protocol.response_limits import MAX_METADATA
-from asgi_llmgate.protocol.servers.upstream_errors import reported_error
+from asgi_llmgate.protocol.servers.errors.upstream_errors import reported_error
 from asgi_llmgate.protocol.token_usage import ChatCounts, chat_usage, estimate_output
 
 

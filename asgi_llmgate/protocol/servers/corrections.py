@@ -1,7 +1,7 @@
 """Corrections: changes to the upstream request that an error of the server asks for.
 
 A 400 or 422 may say that the server does not accept a field, or state a limit that the settings do not have.  The
-request is then written again with that correction and sent again.  The wordings are in `error_patterns`; one that is
+request is then written again with that correction and sent again.  The wordings are in `errors.patterns`; one that is
 not listed there corrects nothing, and the caller gets the error.  Which corrections are kept for other calls is decided
 in upstream/call.py.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from asgi_llmgate.protocol.servers import context_window
 from asgi_llmgate.protocol.servers.capabilities import missing_capabilities
 from asgi_llmgate.protocol.servers.columns import EFFORTS, Effort
-from asgi_llmgate.protocol.servers.error_patterns import (
+from asgi_llmgate.protocol.servers.errors.patterns import (
     IMAGE_LIMIT,
     KNOWN_EFFORTS,
     OTHER_MAX_TOKENS_FIELD,
@@ -24,7 +24,7 @@ from asgi_llmgate.protocol.servers.error_patterns import (
     REFUSED_FIELD_TEXTS,
     Capability,
 )
-from asgi_llmgate.protocol.servers.quotations import Phrase, telling_phrases
+from asgi_llmgate.protocol.servers.errors.quotations import Phrase, telling_phrases
 
 # No smaller limit is shared with other calls: no such model stands behind a coding agent, and a limit that was read
 # wrongly would make the model useless for everybody.

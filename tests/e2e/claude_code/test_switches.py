@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_llmgate.protocol.translation.tool_names import ToolNames
+from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 from asgi_llmgate.testing.model_script import call, say
 from tests.e2e.claude_code.client import tool_results
 

@@ -19,10 +19,10 @@ from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.error_bodies import anthropic_error, openai_error
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, forwarded_error
+from asgi_llmgate.protocol.servers.errors.upstream_errors import reported_error, upstream_error
 from asgi_llmgate.protocol.servers.tokenizers import read_count, read_prompt
-from asgi_llmgate.protocol.servers.upstream_errors import reported_error, upstream_error
 from asgi_llmgate.protocol.token_usage import read_usage
-from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.protocol.responses import PLAN
 

@@ -15,7 +15,7 @@ from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.helpers.counted_work import handled
 from tests.protocol.responses import PLAN, call, calls, chunk, counted

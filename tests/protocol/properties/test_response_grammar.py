@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translation.response import Translator
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.grammar import check_stream
 from tests.protocol.responses import PLAN, Script, collected, cut_up, feed, scripts, streamed, whole
 

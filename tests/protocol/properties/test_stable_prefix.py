@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.protocol.translation.request import Options, to_chat
+from asgi_llmgate.protocol.translation.request.chat_request import Options, to_chat
 
 Message = dict[str, Any]
 

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_llmgate.protocol.servers.actionable_errors import overflow_message
 from asgi_llmgate.protocol.servers.context_window import (
     MIN_OUTPUT_TOKENS,
     NO_PROMPT_COUNT,
@@ -12,6 +11,7 @@ from asgi_llmgate.protocol.servers.context_window import (
     output_that_fits,
     read_prompt_count,
 )
+from asgi_llmgate.protocol.servers.errors.actionable import overflow_message
 from tests.protocol.responses import vllm_refusal
 
 

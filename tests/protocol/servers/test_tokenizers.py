@@ -10,7 +10,7 @@ from asgi_llmgate.exchange import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.protocol.servers.tokenizers import prompt_body, read_count, read_prompt, text_body
-from asgi_llmgate.protocol.translation.request import Options, to_chat
+from asgi_llmgate.protocol.translation.request.chat_request import Options, to_chat
 from tests.helpers.counted_work import peak
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}

@@ -1,0 +1,1 @@
+"""What the error responses of model servers mean."""

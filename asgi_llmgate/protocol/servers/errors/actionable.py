@@ -1,0 +1,69 @@
+"""Errors that clients act on, in the wording that they know.
+
+Claude Code reads error texts: `prompt is too long: N tokens > M maximum` makes it compact the conversation, ``input
+length and `max_tokens` exceed context limit: A + B > C`` makes it ask for less output, and
+`capability_rejected: <token>` makes it leave a feature out and try again.  Model servers word these errors differently;
+`patterns` has their wordings.
+"""
+
+from __future__ import annotations
+
+import re
+
+from asgi_llmgate.protocol.servers import context_window
+from asgi_llmgate.protocol.servers.errors.patterns import (
+    CAPABILITY_TOKENS,
+    NOT_OVERFLOW,
+    OVERFLOW,
+    OVERFLOW_IN_PARTS,
+    OVERFLOWS,
+)
+
+_PART = re.compile(r"(\d+)([^\d,;]*)")
+_COMMA_IN_NUMBER = re.compile(r"(?<=\d),(?=\d{3}\b)")
+
+
+def overflow_message(text: str, codes: str = "") -> str | None:
+    """The message for a prompt that does not fit into the context window; None for an error about something else.
+
+    `text` is the server's message; `codes` are its error codes, separated by spaces.
+    """
+    lowered = _COMMA_IN_NUMBER.sub("", f"{text} {codes}".lower())
+    numbers = _find_numbers(lowered)
+    if numbers is not None:
+        prompt, output, limit = numbers
+        if prompt > limit:
+            return f"prompt is too long: {prompt} tokens > {limit} maximum"
+        # The client cannot usefully ask for less output than this, so it must shorten the prompt.
+        if 0 < output <= context_window.MIN_OUTPUT_TOKENS:
+            return f"prompt is too long: {prompt} tokens > {limit - output} maximum"
+        if output:
+            return f"input length and `max_tokens` exceed context limit: {prompt} + {output} > {limit}"
+    elif not OVERFLOW.search(lowered) or NOT_OVERFLOW.search(lowered):
+        return None
+    return f"prompt is too long (capability_rejected: prompt_too_long): {text}"
+
+
+def capability_token(text: str) -> str | None:
+    """Claude Code's token for the feature that an error text refuses; None where it refuses none."""
+    lowered = text.lower()
+    return next((token for pattern, token in CAPABILITY_TOKENS if pattern.search(lowered)), None)
+
+
+def _find_numbers(text: str) -> tuple[int, int, int] | None:
+    """Tokens of the prompt, tokens of the output (0: not stated), and the limit for both together."""
+    counted = context_window.read_prompt_count(text)
+    if counted.tokens:
+        return counted.tokens, counted.output, counted.window
+    if found := OVERFLOW_IN_PARTS.search(text):
+        prompt = output = 0
+        for count, what in _PART.findall(found["parts"]):
+            if "completion" in what or "output" in what:
+                output += int(count)
+            else:
+                prompt += int(count)
+        return prompt, output, int(found["limit"])
+    for pattern in OVERFLOWS:
+        if found := pattern.search(text):
+            return int(found["prompt"]), int(found.groupdict().get("output") or 0), int(found["limit"])
+    return None

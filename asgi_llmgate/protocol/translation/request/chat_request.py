@@ -1,0 +1,193 @@
+"""A Messages request as a chat completion request.
+
+`to_chat` is the order of work; each step has a module of its own:
+
+    conversation, content, tool_pairs   the messages
+    tools, tool_search, tool_names      the tools, and what they are called
+    thinking, parameters                the other fields
+    servers/                            what the model server accepts: known (dialects) and found out (corrections)
+
+What the other wire cannot express is left out and reported.  Only what would change what the caller gets is refused,
+with a 400 that names the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from msgspec import Raw
+
+from asgi_llmgate.errors import InvalidRequest, ThreadsUnsupported
+from asgi_llmgate.exchange import Target
+from asgi_llmgate.protocol.messages.blocks import Block, Message
+from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.body import TOO_DEEP
+from asgi_llmgate.protocol.rawjson.objects import to_json
+from asgi_llmgate.protocol.servers.capabilities import without_capabilities
+from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
+from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.dialects import Dialect
+from asgi_llmgate.protocol.translation.request import parameters
+from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
+from asgi_llmgate.protocol.translation.request.draft import Draft, Options
+from asgi_llmgate.protocol.translation.request.thinking import read_thinking, shows_thinking, write_thinking
+from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
+from asgi_llmgate.protocol.translation.request.tools import unavailable_text, write_tools
+from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
+
+__all__ = ["ChatRequest", "Options", "to_chat"]
+
+_TRANSLATED = frozenset(
+    {"model", "max_tokens", "messages", "system", "stream", "tools", "tool_choice", "stop_sequences", "temperature"}
+    | {"top_p", "top_k", "thinking", "output_config", "output_format", "metadata", "prefill", "inference_geo"}
+)
+"""Fields of a Messages request that are translated; others are reported."""
+
+_REFUSED: Mapping[str, type[InvalidRequest]] = MappingProxyType(
+    {"mcp_servers": InvalidRequest, "container": InvalidRequest, "thread": ThreadsUnsupported}
+)
+"""Fields that ask Anthropic's server to do something, with the error for each."""
+
+_HARMLESS = frozenset(
+    {"cache_control", "eager_input_streaming", "diagnostics", "service_tier", "speed", "tags", "context_management"}
+    | {"betas", "caller", "citations", "stream_options", "prompt_cache_key", "user", "thinking", "redacted_thinking"}
+    | {"effort", "safeguards", "fallbacks", "compaction"}
+)
+"""Fields and blocks that `strict` lets pass: without them the response may cost more or look different, but it says the
+same."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ChatRequest:
+    """What to send, and what to keep for the response.
+
+    `body` is the chat completion request.  Where `local_text` is not None nothing is sent and `body` is empty: the
+    gateway itself responds with that text ("": an empty response).  `dropped` names what was left out or changed.
+    """
+
+    body: bytes
+    plan: ResponsePlan
+    dropped: tuple[str, ...] = ()
+    local_text: str | None = None
+    stream: bool = False
+
+
+def to_chat(
+    request: MessagesRequest,
+    *,
+    target: Target,
+    dialect: Dialect,
+    options: Options,
+    request_id: str,
+    session_id: str = "",
+    corrections: Corrections = NO_CORRECTIONS,
+    input_estimate: int | None = None,
+    prompt_count: PromptCount = NO_PROMPT_COUNT,
+    counting: bool = False,
+) -> ChatRequest:
+    """Translate a request for one target.
+
+    session_id      the conversation's id (`x-claude-code-session-id`)
+    corrections     what this upstream has asked for in earlier errors
+    input_estimate  the prompt's tokens; by default `request.input_tokens_estimate`
+    prompt_count    what this upstream stated about the prompt when it refused this request
+    counting        only the prompt is wanted, to count its tokens: the gateway does not respond itself
+
+    Raises InvalidRequest for what cannot be sent without changing what the caller gets, for tool calls and results
+    that do not match, and, with `options.strict`, for anything that would be left out and is not harmless.
+    """
+    draft = Draft(
+        request=request,
+        target=target,
+        dialect=without_capabilities(dialect.for_model(target.model), corrections.missing),
+        options=options,
+        corrections=corrections,
+        input_estimate=request.input_tokens_estimate if input_estimate is None else input_estimate,
+        prompt_count=prompt_count,
+        tool_names=ToolNames(request.toolset.declared),
+        excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
+    )
+    try:
+        return _translate(draft, request_id, session_id, counting=counting)
+    except RecursionError:  # by a decoder, in a value that is opened here
+        raise InvalidRequest(TOO_DEEP) from None
+
+
+def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool) -> ChatRequest:
+    _check_fields(draft)
+    plan = ResponsePlan(
+        message_id=f"msg_{request_id}",
+        model=draft.request.model if draft.options.response_model == "requested" else draft.target.model,
+        echo_model=draft.options.response_model == "requested",
+        input_estimate=draft.prompt_count.estimate(draft.input_estimate),
+        think_tags=draft.dialect.think_tags,
+        names=draft.tool_names.back,
+    )
+    stream = draft.request.stream
+    # `max_tokens: 0` asks for no output at all.
+    local_text = None if counting else "" if draft.request.max_tokens == 0 else unavailable_text(draft)
+    if local_text is not None:
+        return ChatRequest(b"", plan, draft.dropped.names, local_text, stream)
+    thinking = read_thinking(draft)
+    # The order of these lines is the order of the fields; a stable order keeps the beginning of requests equal.
+    draft.body["model"] = to_json(draft.target.model)
+    draft.body["messages"] = _messages(draft)
+    with_tools = write_tools(draft)
+    write_thinking(draft, thinking, with_tools=with_tools)
+    parameters.write_sampling(draft)
+    parameters.write_user(draft, session_id)
+    parameters.write_stream(draft)
+    plan = replace(
+        plan,
+        thinking=shows_thinking(draft, thinking),
+        prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
+        stop_sequences=parameters.write_stops(draft),
+        output_limit=parameters.write_max_tokens(draft),
+    )
+    body = parameters.serialize(draft)
+    if draft.options.strict and not counting:
+        _refuse_dropped(draft)
+    return ChatRequest(body, plan, draft.dropped.names, None, stream)
+
+
+def _check_fields(draft: Draft) -> None:
+    """Refuse the fields that ask for something that this gateway cannot do; report those that are not translated."""
+    fields = draft.request.fields
+    for name, refusal in _REFUSED.items():
+        if objects.read_value(fields.get(name)):
+            raise refusal(f"{name}: not supported by this gateway")
+    geo = objects.get_raw(fields, "inference_geo")
+    if geo is not None and objects.read_value(geo) not in ("global", draft.dialect.region):
+        raise InvalidRequest("inference_geo: the settings do not say that the model server runs there")
+    draft.dropped.add_unknown("", fields, _TRANSLATED)
+
+
+def _messages(draft: Draft) -> bytes:
+    """The whole `messages` list as JSON."""
+    messages = list(draft.request.messages)
+    prefill = objects.get_raw(draft.request.fields, "prefill")
+    if objects.read_str(prefill):
+        assert prefill is not None
+        messages.append(Message("assistant", [Block("text", {"text": prefill})], {}))
+    elif prefill is not None:
+        draft.dropped.add("prefill")
+    writer = MessageWriter(draft)
+    schema = parameters.write_format(draft)
+    writer.write_system(system_texts(draft) + ([] if schema is None else [schema]))
+    writer.write(messages)
+    if not writer.written:
+        raise InvalidRequest("messages: at least one message with content is required")
+    last = writer.written[-1]
+    if last.startswith(b'{"role":"assistant"'):
+        draft.prefill = objects.read_str((objects.read_object(Raw(last)) or {}).get("content"))
+        draft.body.update((name, to_json(value)) for name, value in draft.dialect.prefill.items())
+    return b"[%s]" % b",".join(writer.written)
+
+
+def _refuse_dropped(draft: Draft) -> None:
+    for name in draft.dropped.names:
+        if name.rpartition(".")[2] not in _HARMLESS:
+            raise InvalidRequest(f"{name}: not supported here, and the settings refuse what would be left out (strict)")

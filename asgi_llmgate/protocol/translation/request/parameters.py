@@ -1,0 +1,146 @@
+"""The fields beside the conversation and the tools: limits, sampling, stop sequences, format, user, streaming.
+
+https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from msgspec import Raw
+
+from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
+from asgi_llmgate.protocol.servers import context_window
+from asgi_llmgate.protocol.translation.request.draft import Draft
+from asgi_llmgate.protocol.translation.request.tools import allows_strict
+
+_SAMPLING = ("temperature", "top_p", "top_k")
+_OUTPUT_CONFIG_FIELDS = frozenset({"effort", "format"})
+_METADATA_FIELDS = frozenset({"user_id"})
+
+
+def write_max_tokens(draft: Draft) -> int | None:
+    """Ask for as many output tokens as the client does, within the limits of the model, the operator and the window.
+
+    Returns the client's own limit where more had to be asked for, because the server accepts no less; then the response
+    is cut to it.
+    """
+    limits = [
+        draft.target.max_output_tokens,
+        draft.options.max_output_tokens,
+        draft.corrections.max_output_tokens,
+        _window_limit(draft),
+    ]
+    asked = draft.request.max_tokens
+    sent = max(min([asked, *(limit for limit in limits if limit)]), draft.dialect.min_output_tokens)
+    draft.body[draft.corrections.max_tokens_field or draft.dialect.max_tokens_field] = b"%d" % sent
+    return asked if sent > asked else None
+
+
+def _window_limit(draft: Draft) -> int | None:
+    """The output tokens that fit into the context window; None where the window is not known."""
+    window = draft.corrections.context_window or draft.target.context_window
+    return context_window.output_that_fits(window, draft.input_estimate, draft.prompt_count) if window else None
+
+
+def write_stops(draft: Draft) -> tuple[str, ...]:
+    """Write the stop sequences that the server accepts.  Returns all that are not blank."""
+    value = objects.get_raw(draft.request.fields, "stop_sequences")
+    asked = objects.read_value(value)
+    if not isinstance(asked, list) or not all(isinstance(stop, str) for stop in asked):
+        if value is not None:
+            draft.dropped.add("stop_sequences")
+        return ()
+    stops = tuple(stop for stop in asked if stop.strip())  # Anthropic refuses blank ones
+    sent = stops[: draft.dialect.stop_max]
+    if len(sent) < len(stops):
+        draft.dropped.add("stop_sequences")
+    if sent:
+        draft.body["stop"] = to_json(sent)
+    return stops
+
+
+def write_sampling(draft: Draft) -> None:
+    """Write `temperature`, `top_p` and `top_k`, as far as the server accepts them."""
+    for name in _SAMPLING:
+        value = objects.get_raw(draft.request.fields, name)
+        if value is None:
+            continue
+        if name in draft.dialect.sampling and type(objects.read_value(value)) in (int, float):
+            draft.body[name] = bytes(value)
+        else:
+            draft.dropped.add(name)
+
+
+def write_format(draft: Draft) -> bytes | None:
+    """Ask for output that follows a JSON schema.
+
+    Returns a text for the system message, as JSON, where the server does not accept schemas.
+    """
+    schema = _read_schema(draft)
+    if schema is None:
+        return None
+    if draft.dialect.response_format == "json_schema":
+        strict = b',"strict":true' if allows_strict(objects.read_value(schema)) else b""
+        draft.body["response_format"] = b'{"type":"json_schema","json_schema":{"name":"answer","schema":%s%s}}' % (
+            schema,
+            strict,
+        )
+        return None
+    if draft.dialect.response_format == "json_object":
+        draft.body["response_format"] = b'{"type":"json_object"}'
+    draft.dropped.add("output_config.format")
+    return to_json(
+        "Answer with one JSON object, and nothing else, that matches this JSON schema:\n" + bytes(schema).decode()
+    )
+
+
+def _read_schema(draft: Draft) -> Raw | None:
+    """The schema in `output_config.format`, or in `output_format`, its name in the beta."""
+    config = objects.read_object(objects.get_raw(draft.request.fields, "output_config")) or {}
+    draft.dropped.add_unknown("output_config.", config, _OUTPUT_CONFIG_FIELDS)
+    asked = objects.get_raw(config, "format") or objects.get_raw(draft.request.fields, "output_format")
+    if asked is None:
+        return None
+    fields = objects.read_object(asked) or {}
+    schema = objects.get_raw(fields, "schema")
+    if objects.read_str(fields.get("type")) == "json_schema" and objects.read_object(schema) is not None:
+        return schema
+    draft.dropped.add("output_config.format")
+    return None
+
+
+def write_user(draft: Draft, session_id: str) -> None:
+    """Write `user` and `prompt_cache_key`.
+
+    Both are hashes: the client's `user_id` names a device and a session.  They are equal for equal users and sessions,
+    which is what abuse detection and prompt caches need.
+    """
+    metadata: Fields = objects.read_object(objects.get_raw(draft.request.fields, "metadata")) or {}
+    draft.dropped.add_unknown("metadata.", metadata, _METADATA_FIELDS)
+    user = objects.read_str(metadata.get("user_id"))
+    if user and draft.dialect.user and draft.options.user_id == "hashed":
+        draft.body["user"] = to_json(sha256(user.encode()).hexdigest())
+    if session_id and draft.dialect.prompt_cache_key:
+        draft.body["prompt_cache_key"] = to_json(sha256(session_id.encode()).hexdigest()[:32])
+
+
+def write_stream(draft: Draft) -> None:
+    """Ask for a stream if the client does, and for usage at its end."""
+    if draft.request.stream:
+        draft.body["stream"] = b"true"
+        if draft.dialect.include_usage:
+            draft.body["stream_options"] = b'{"include_usage":true}'
+
+
+def serialize(draft: Draft) -> bytes:
+    """The whole request, without the fields that this server has refused and with those that the operator adds."""
+    for name in draft.corrections.refused_fields:
+        if draft.body.pop(name, None) is not None:
+            draft.dropped.add(name)
+    for name, value in draft.options.extra_body.items():
+        draft.body[name] = to_json(value)
+    # The values are JSON already; each is copied once, here.
+    pieces = [piece for name, value in draft.body.items() for piece in (b",", to_json(name), b":", value)]
+    return b"".join((b"{", *pieces[1:], b"}"))

@@ -1,0 +1,135 @@
+"""Tool calls and their results, paired.
+
+Anthropic wants each call answered in the next user message.  OpenAI wants the results directly after the assistant
+message, before any other message.  So a conversation is taken as turns: the assistant's messages, one or several, and
+all messages until the assistant's next one.  Results belong to the calls of their own turn.
+
+The refusals have Anthropic's own wording: Claude Code knows it and repairs its history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.messages.blocks import Block, Message
+from asgi_llmgate.protocol.translation.request.draft import Dropped
+
+# The ids in a message are a caller's text of any number and length.
+_MAX_SHOWN = 20
+"""Ids in one message."""
+_MAX_LENGTH = 128
+"""Characters of one id."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """The assistant's messages and those that follow them, each with its index in the request.
+
+    The first turn of a conversation has no messages of the assistant.  `calls` are the tool calls by id, in order;
+    `results` their results by the same id.
+    """
+
+    assistant: list[tuple[int, Message]] = field(default_factory=list)
+    following: list[tuple[int, Message]] = field(default_factory=list)
+    calls: dict[str, Block] = field(default_factory=dict)
+    results: dict[str, Block] = field(default_factory=dict)
+
+    def is_result(self, block: Block) -> bool:
+        """Whether a block is the result of a call of this turn."""
+        return block.type == "tool_result" and self.results.get(block.call_id) is block
+
+    def place_of(self, block: Block) -> str:
+        """The path of a block of this turn in the request.  Walks through the whole turn."""
+        return next(
+            f"messages.{index}.content.{place}"
+            for index, message in (*self.assistant, *self.following)
+            for place, other in enumerate(message.content)
+            if other is block
+        )
+
+
+def split_turns(messages: Sequence[Message], dropped: Dropped, *, repair: bool = False) -> list[Turn]:
+    """The turns of a conversation, with calls and results paired.
+
+    Raises InvalidRequest where they do not match.  With `repair` they are reported in `dropped` instead: a result
+    without a call is in no `results`, a call may have no result, and of two calls with one id the first counts.
+    """
+    turns = [Turn()]
+    for index, message in enumerate(messages):
+        if message.role != "assistant":
+            turns[-1].following.append((index, message))
+        elif turns[-1].following or not turns[-1].assistant:
+            turns.append(Turn(assistant=[(index, message)]))
+        else:
+            turns[-1].assistant.append((index, message))
+    pairer = _Pairer(dropped, repair)
+    for turn in turns:
+        pairer.pair(turn)
+    return turns
+
+
+def _shorten(call_id: str) -> str:
+    return call_id[:_MAX_LENGTH]
+
+
+class _Pairer:
+    def __init__(self, dropped: Dropped, repair: bool) -> None:
+        self._dropped = dropped
+        self._repair = repair
+        self._ids: set[str] = set()  # of all turns: ids must be unique in the conversation
+
+    def pair(self, turn: Turn) -> None:
+        """Fill `calls` and `results` of a turn."""
+        for _, message in turn.assistant:
+            for block in message.content:
+                if block.type == "tool_use":
+                    self._add_call(turn, block)
+        for _, message in turn.following:
+            for block in message.content:
+                if block.type == "tool_result":
+                    self._add_result(turn, block)
+        missing = [call for call in turn.calls if call not in turn.results]
+        if missing:
+            self._report(
+                "tool_use",
+                f"messages.{turn.assistant[-1][0]}",
+                "`tool_use` ids were found without `tool_result` blocks",
+                f" immediately after: {', '.join(map(_shorten, missing[:_MAX_SHOWN]))}. Each `tool_use` block must "
+                "have a corresponding `tool_result` block in the next message.",
+            )
+
+    def _add_call(self, turn: Turn, block: Block) -> None:
+        if block.call_id in self._ids:
+            self._report("tool_use", (turn, block), "`tool_use` ids must be unique")
+        self._ids.add(block.call_id)
+        turn.calls.setdefault(block.call_id, block)
+
+    def _add_result(self, turn: Turn, block: Block) -> None:
+        call = block.call_id
+        if call not in turn.calls:
+            self._report(
+                "tool_result",
+                (turn, block),
+                "unexpected `tool_use_id` found in `tool_result` blocks",
+                f": {_shorten(call)}. Each `tool_result` block must have a corresponding `tool_use` block in the "
+                "previous message.",
+            )
+        elif call in turn.results:
+            self._report(
+                "tool_result",
+                (turn, block),
+                "each tool_use must have a single result",
+                f". Found multiple `tool_result` blocks with id: {_shorten(call)}",
+            )
+        else:
+            turn.results[call] = block
+
+    def _report(self, kind: str, place: str | tuple[Turn, Block], complaint: str, ids: str = "") -> None:
+        """Refuse a mismatch, or note that it is repaired.  `ids` continues the complaint, for the caller only."""
+        if not self._repair:
+            # A block's path takes a walk to find, so it is looked for only here.
+            where = place if isinstance(place, str) else place[0].place_of(place[1])
+            raise InvalidRequest(f"{where}: {complaint}", told=f"{where}: {complaint}{ids}")
+        self._dropped.add("messages[].content[]." + kind)

@@ -1,0 +1,1 @@
+"""A chat completions response -> a Message, as events or as one document."""

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from asgi_llmgate.errors import Broken
+from asgi_llmgate.exchange import Usage
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
+from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.translation.response.tool_use_blocks import ToolUseWriter
+
+X = rb"{\"x\":1}"
+
+
+def writer(emitter: Emitter) -> tuple[ToolCallAssembler, ToolUseWriter]:
+    return ToolCallAssembler(BufferLimit()), ToolUseWriter(emitter, names={"A": "a.long"}, message_id="msg_1")
+
+
+def test_nothing_is_written_before_there_is_a_name_and_an_argument() -> None:
+    emitter = SSEEmitter()
+    assembler, tools = writer(emitter)
+    call, _ = assembler.add(0, "a", "", X[:3])
+    tools.write(call)
+    assert emitter.take() == b""
+    assembler.add(0, "", "A", X[3:])
+    tools.write(call)
+    assert emitter.take().count(b"event:") == 2
+    tools.write(call)
+    assert emitter.take() == b""
+    assert tools.tool_names == ["a.long"]
+
+
+def test_a_name_that_comes_after_the_block_has_begun_changes_nothing() -> None:
+    assembler, tools = writer(MessageEmitter())
+    call, _ = assembler.add(0, "a", "A", X)
+    tools.write(call)
+    assembler.add(0, "a", "B", b"")
+    assert call.name == "A"
+
+
+@pytest.mark.parametrize("call_id", ["", "a"])
+def test_a_missing_or_repeated_id_is_replaced(call_id: str) -> None:
+    emitter = MessageEmitter()
+    emitter.start("msg_1", "m", 0)
+    assembler, tools = writer(emitter)
+    for index in range(2):
+        call, _ = assembler.add(index, call_id, "B", X)
+        tools.end(call, cut=False)
+    emitter.finish("tool_use", None, Usage())
+    ids = [block["id"] for block in json.loads(emitter.take())["content"]]
+    assert ids == [call_id or "toolu_1_1", "toolu_1_2"]
+
+
+def test_incomplete_arguments_become_text_only_where_the_call_has_not_been_sent() -> None:
+    emitter = MessageEmitter()
+    assembler, tools = writer(emitter)
+    call, _ = assembler.add(0, "a", "A", X[:3])
+    tools.end(call, cut=False)
+    assert (tools.tool_names, tools.changed) == ([], ["tool_calls.arguments"])
+    assembler, tools = writer(SSEEmitter())
+    call, _ = assembler.add(0, "a", "A", X[:3])
+    with pytest.raises(Broken, match="not a JSON object"):
+        tools.end(call, cut=False)

@@ -92,12 +92,14 @@ class _Grant(CredentialSource):
 class ClientCredentials(_Grant):
     """The gateway's own token, the same for every caller.
 
-    token_url                  the token endpoint
-    client                     the gateway's client id and its authentication there
-    http                       the HTTP client, which is not closed here
-    scope, audience, resource  what the token is for, in the provider's terms (RFC 6749, RFC 8693, RFC 8707)
-    parameters                 further members of the form
-    clock                      monotonic seconds
+    token_url   the token endpoint
+    client      the gateway's client id and its authentication there
+    http        the HTTP client, which is not closed here
+    scope       what the token is for, in the provider's terms (RFC 6749); as are
+    audience    (RFC 8693)
+    resource    (RFC 8707)
+    parameters  further members of the form
+    clock       monotonic seconds
 
     Raises SettingsError.
     """

@@ -109,7 +109,7 @@ _HOMES = {
     "Mounted": "asgi",
     "OAuthClient": "net",
     "OneTimeLink": "page",
-    "Options": "protocol.translation.request",
+    "Options": "protocol.translation.request.draft",
     "Permits": "exchange",
     "PolicyMiddleware": "policy",
     "Price": "routing",

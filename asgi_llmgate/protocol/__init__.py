@@ -10,8 +10,8 @@ else a step needs (a request id, the corrections for a server) is a parameter.  
     servers/           what differs between model servers: dialects, errors, corrections, tokenizers
     rawjson/           JSON that is copied and not decoded
 
-A Messages request goes through `messages.request.decode_messages` and `translation.request.to_chat`, which leaves a
-`ResponsePlan` for the response.  The response goes through `sse.SSEReader` and `translation.response.Translator` into
-an emitter of `messages.events`.  Text and schemas keep their bytes; what the other wire does not have is reported by
-name.
+A Messages request goes through `messages.request.decode_messages` and `to_chat` of `translation/request/`, which leaves
+a `ResponsePlan` for the response.  The response goes through `sse.SSEReader` and the `Translator` of
+`translation/response/` into an emitter of `messages.events`.  Text and schemas keep their bytes; what the other wire
+does not have is reported by name.
 """

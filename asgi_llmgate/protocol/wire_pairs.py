@@ -2,10 +2,10 @@
 
     client      server      upstream request                                   response handler
     ----------  ----------  -------------------------------------------------  ------------------------------------
-    messages    chat        the call, translated                               translation.response.Translator
-    messages    messages    the client's bytes with the target's `model`,      messages.forwarding.MessagesForwarder
+    messages    chat        the call, translated                               translation.response.translator
+    messages    messages    the client's bytes with the target's `model`,      messages.forwarding
                             its `anthropic-*` headers and its query string
-    chat        chat        the client's bytes with the target's `model`,      chat.forwarding.ChatForwarder
+    chat        chat        the client's bytes with the target's `model`,      chat.forwarding
                             and `include_usage` for streams
 
 A pair that is not in `PAIRS` cannot be served.  A further wire is a folder beside `messages/` and `chat/`, a row here

@@ -11,7 +11,7 @@ import pytest
 import asgi_llmgate.exchange
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange import WRITERS, Attempt, Exchange, Target, read_headers
-from tests.helpers.exchange_writers import violations
+from tests.helpers.exchange_writers import MUTATING, violations
 
 REPEATED = [
     ([("cookie", "a=1"), ("cookie", "b=2")], {"cookie": "a=1; b=2"}),
@@ -100,6 +100,8 @@ def test_the_table_of_writers_is_the_one_that_is_checked_and_has_every_field() -
         ("asgi_llmgate.upstream.call", "exchange.attempts.append(attempt)", True),
         ("asgi_llmgate.usage.record", "exchange.attempts.append(attempt)", False),
         ("asgi_llmgate.usage.record", "exchange.outcome = 'ok'", False),
+        ("llmgate_django.session", "exchange.identity = None", False),
+        ("llmgate_starlette", "exchange.attempts.append(attempt)", False),
         ("tests.anything", "exchange.outcome = 'ok'", True),
     ],
 )
@@ -109,6 +111,48 @@ def test_a_write_by_another_module_than_the_tables_is_noticed(module: str, state
     found, violations[:] = list(violations), []
     assert len(found) == (0 if is_allowed else 1)
     assert all(module in text for text in found)
+
+
+CHANGES = {
+    "append": "exchange.attempts.append(attempt)",
+    "clear": "exchange.attempts.clear()",
+    "extend": "exchange.attempts.extend([attempt])",
+    "insert": "exchange.attempts.insert(0, attempt)",
+    "pop": "exchange.attempts.pop()",
+    "remove": "exchange.attempts.remove(attempt)",
+    "reverse": "exchange.attempts.reverse()",
+    "sort": "exchange.attempts.sort(key=id)",
+    "__delitem__": "del exchange.attempts[0]",
+    "__iadd__": "attempts += [attempt]",
+    "__imul__": "attempts *= 2",
+    "__setitem__": "exchange.attempts[0] = attempt",
+}
+"""Each method of a list that changes it -> a statement that calls it."""
+
+
+def test_every_method_that_changes_a_list_is_among_the_checked_ones() -> None:
+    assert set(CHANGES) == set(MUTATING)
+    # A tuple has the methods that only read; making a list is no change of one.
+    assert set(dir(list)) - set(dir(tuple)) <= set(MUTATING) | {"copy", "__reversed__"}
+
+
+@pytest.mark.parametrize("statement", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize(("module", "is_allowed"), [("upstream.call", True), ("usage.record", False)])
+def test_every_change_of_the_list_of_attempts_is_a_write(module: str, is_allowed: bool, statement: str) -> None:
+    exchange, attempt = Exchange(attempts=[]), Attempt(Target("b", "p", "m"), 0.0)
+    exchange.attempts.append(attempt)
+    before, violations[:] = list(violations), []
+    exec(
+        statement,
+        {
+            "__name__": f"asgi_llmgate.{module}",
+            "exchange": exchange,
+            "attempt": attempt,
+            "attempts": exchange.attempts,
+        },
+    )
+    found, violations[:] = list(violations), before
+    assert len(found) == (0 if is_allowed else 1)
 
 
 def test_an_attempt_records_how_long_the_head_took_and_what_went_wrong() -> None:

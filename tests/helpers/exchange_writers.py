@@ -1,19 +1,22 @@
 """A debug mode of the exchange: every assignment of a field is checked against `exchange.WRITERS`.
 
 tests/conftest.py switches it on for all tests of a process. Tests, and the package's helpers for tests, may assign
-anything; modules of the package only what the table says.
+anything; modules of the package and of the integrations only what the table says.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from asgi_llmgate.exchange import WRITERS, Exchange
 
 _PACKAGE = "asgi_llmgate."
+_CHECKED = (_PACKAGE, "llmgate_")
+"""Prefixes of the modules that are checked: the package, and the integrations."""
+
 _FREE = ("asgi_llmgate.testing", "asgi_llmgate.policy.cases", "asgi_llmgate.cli.policy")
 """What makes exchanges of its own, for test cases of rules."""
 
@@ -21,12 +24,22 @@ violations: list[str] = []
 """Assignments against the table, until somebody clears the list."""
 
 
-class _Attempts(list[Any]):
-    """The list in `attempts`: an append counts as a write."""
-
-    def append(self, attempt: Any) -> None:
+def _checked_method(name: str) -> Callable[..., Any]:
+    def change(attempts: list[Any], *arguments: Any, **options: Any) -> Any:
         _check("attempts", _caller())
-        super().append(attempt)
+        return getattr(list, name)(attempts, *arguments, **options)
+
+    return change
+
+
+MUTATING = (
+    *("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"),
+    *("__delitem__", "__iadd__", "__imul__", "__setitem__"),
+)
+"""The methods of a list that change it."""
+
+_Attempts: type[list[Any]] = type("_Attempts", (list,), {name: _checked_method(name) for name in MUTATING})
+"""The list in `attempts`: each change counts as a write."""
 
 
 def _caller() -> str:
@@ -34,7 +47,7 @@ def _caller() -> str:
 
 
 def _check(field: str, module: str) -> None:
-    if not module.startswith(_PACKAGE) or module.startswith(_FREE) or module == "asgi_llmgate.exchange":
+    if not module.startswith(_CHECKED) or module.startswith(_FREE) or module == "asgi_llmgate.exchange":
         return
     if module.removeprefix(_PACKAGE) not in WRITERS[field]:
         violations.append(f"{module} writes exchange.{field}, which is written by {', '.join(WRITERS[field])}")

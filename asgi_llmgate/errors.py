@@ -42,10 +42,10 @@
 
 Each error has three texts:
 
-    message   for logs and records; contains no key, token, claim, prompt or internal address
-    told      for the client, in the response only; `message`, unless the client may read more: text of its own request,
-              or what the model server says about the request, which may quote it
-    detail    for the operator, in logs and records only; as safe as `message`
+    message         for logs and records; contains no key, token, claim, prompt or internal address
+    client_message  for the client, in the response only; `message`, unless the client may read more: text of its own
+                    request, or the model server's text about the request, which may quote it
+    detail          for the operator, in logs and records only; as safe as `message`
 
 TABLE is the whole mapping; no status code is chosen anywhere else.  Anthropic's types:
 https://platform.claude.com/docs/en/api/errors, OpenAI's: the `type` strings that
@@ -127,10 +127,10 @@ class GateError(Exception):
     challenge: str | None = None
     """Value of `www-authenticate` (RFC 6750 section 3), when there is one to send."""
 
-    def __init__(self, message: str, *, told: str = "", detail: str = "") -> None:
+    def __init__(self, message: str, *, client_message: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.told = told or message
+        self.client_message = client_message or message
         self.detail = detail
 
     def __copy__(self) -> Self:
@@ -159,11 +159,13 @@ class Refusal(GateError):
 
 
 class InvalidRequest(Refusal):
-    """The request cannot be read.  What is quoted of it (a name, an id) is in `told` only."""
+    """The request cannot be read.  What is quoted of it (a name, an id) is in `client_message` only."""
 
     def at(self, place: str) -> InvalidRequest:
         """The same error with `place` (`messages.3`) in front of its texts."""
-        return InvalidRequest(f"{place}.{self.message}", told=f"{place}.{self.told}", detail=self.detail)
+        return InvalidRequest(
+            f"{place}.{self.message}", client_message=f"{place}.{self.client_message}", detail=self.detail
+        )
 
 
 class ThreadsUnsupported(InvalidRequest):
@@ -245,9 +247,15 @@ class UpstreamError(GateError):
     """The model server gave no response that can be used.  `status` is its HTTP status, 0 if there was none."""
 
     def __init__(
-        self, message: str, *, told: str = "", detail: str = "", status: int = 0, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        client_message: str = "",
+        detail: str = "",
+        status: int = 0,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, told=told, detail=detail)
+        super().__init__(message, client_message=client_message, detail=detail)
         self.status = status
         if retry_after is not None:
             self.retry_after = retry_after
@@ -296,7 +304,7 @@ class ResponseTooLarge(Broken):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"the model server's answer is too large: more than {limit} bytes of it would have to be kept",
+            f"the model server's response is too large: more than {limit} bytes of it would have to be kept",
             detail="the limit is server.answer_limit",
         )
 

@@ -30,7 +30,7 @@ def made(kind: type[GateError]) -> GateError:
     if kind in MADE:
         return MADE[kind]()
     try:
-        error = kind("ours", told="theirs", detail="d")
+        error = kind("ours", client_message="theirs", detail="d")
     except TypeError:
         error = kind()  # type: ignore[call-arg]
     if isinstance(error, UpstreamError):
@@ -53,4 +53,4 @@ def test_an_error_is_copied_with_all_that_it_says_and_without_its_traceback(kind
 def test_an_error_tells_its_own_words_where_it_has_no_others(kind: type[GateError]) -> None:
     error = made(kind)
     assert str(error) == error.message
-    assert error.told in ("theirs", error.message)
+    assert error.client_message in ("theirs", error.message)

@@ -40,9 +40,9 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _WAITING_FOR: dict[Phase, str] = {
     "pool": "a free connection to the upstream",
     "connect": "a connection to the upstream",
-    "first_byte": "the upstream to begin its answer",
-    "idle": "the upstream to go on with its answer",
-    "total": "the upstream to finish its answer",
+    "first_byte": "the upstream to begin its response",
+    "idle": "the upstream to go on with its response",
+    "total": "the upstream to finish its response",
 }
 
 

@@ -83,7 +83,7 @@ class OAuthClient:
         if response.status in (400, 401, 403):
             raise OAuthError(response.status, *_error_of(content or {}, [secret, *_secrets_in_request(headers, body)]))
         what = "" if content is not None else ", not a JSON object"
-        raise OAuthUnavailable(f"{redact_url(url)} answered {response.status}{what}")
+        raise OAuthUnavailable(f"{redact_url(url)} responded with {response.status}{what}")
 
     def _authenticate(self, url: str, form: Secret, secret: Secret) -> tuple[dict[str, Secret], Secret]:
         """Headers and body of the request, with the client authentication in one of them."""

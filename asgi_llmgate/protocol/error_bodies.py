@@ -23,7 +23,7 @@ _encode = msgspec.json.encode
 
 def anthropic_error(error: GateError, request_id: str) -> bytes:
     """The body as JSON, also the data of a stream's `error` event.  An empty `request_id` is left out."""
-    details: dict[str, object] = {"type": row_for(error).anthropic, "message": error.told}
+    details: dict[str, object] = {"type": row_for(error).anthropic, "message": error.client_message}
     if error.error_code:
         details["details"] = {"error_code": error.error_code}
     body: dict[str, object] = {"type": "error", "error": details}
@@ -34,7 +34,9 @@ def anthropic_error(error: GateError, request_id: str) -> bytes:
 
 def openai_error(error: GateError, request_id: str) -> bytes:
     """The body as JSON.  OpenAI has the request id in the headers only."""
-    return _encode({"error": {"message": error.told, "type": row_for(error).openai, "param": None, "code": None}})
+    return _encode(
+        {"error": {"message": error.client_message, "type": row_for(error).openai, "param": None, "code": None}}
+    )
 
 
 class _ErrorFormat(NamedTuple):

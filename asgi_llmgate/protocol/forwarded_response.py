@@ -43,7 +43,7 @@ class Forwarder:
 
     def _fail_unexpected_stream(self) -> None:
         # A translated response could be collected into one document; a forwarded one is not read well enough for that.
-        self.fail(Broken("the model server streamed an answer that was to be one document"))
+        self.fail(Broken("the model server streamed a response that should be one JSON document"))
 
     def _forward_event(self, event: bytes, name: str = "") -> None:
         """Write one complete event, each of its lines as a `data:` line."""

@@ -65,7 +65,7 @@ async def test_keys_that_cannot_be_had_are_said_with_their_source(
     web.pages.clear()
     said = await lines(forge.token(), provider(), web, clock)
     assert said["signing keys"] == "FAILED"
-    assert "https://idp.test/jwks.json answered 404" in said["told"]
+    assert "https://idp.test/jwks.json responded with 404" in said["told"]
 
 
 async def test_the_providers_habit_is_told(forge: Any, web: Any, clock: Any, published: Any) -> None:

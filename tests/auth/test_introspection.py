@@ -195,9 +195,9 @@ async def test_a_hundred_who_wait_are_one_question(verify: Any, desk: Desk) -> N
 
 AWAY = [
     (Unreachable("the server cannot be reached"), f"{URL}: the server cannot be reached"),
-    ((503, {}, b"{}"), f"{URL} answered 503"),
-    ((200, {}, b"<html>"), f"{URL} answered 200, not a JSON object"),
-    ((302, {"location": "https://evil.test"}, b""), f"{URL} answered 302, not a JSON object"),
+    ((503, {}, b"{}"), f"{URL} responded with 503"),
+    ((200, {}, b"<html>"), f"{URL} responded with 200, not a JSON object"),
+    ((302, {"location": "https://evil.test"}, b""), f"{URL} responded with 302, not a JSON object"),
     ((401, {}, b'{"error":"invalid_client","error_description":"our-s3cret is wrong"}'), "401 invalid_client"),
 ]
 

@@ -187,7 +187,7 @@ def test_a_stream_that_becomes_one_message_has_a_limit(shape: str) -> None:
     assert gate.headers[b"x-should-retry"] == b"false"
     assert json.loads(last[-1])["error"] == {
         "type": "api_error",
-        "message": f"the model server's answer is too large: more than {LIMIT} bytes of it would have to be kept",
+        "message": f"the model server's response is too large: more than {LIMIT} bytes of it would have to be kept",
     }
     (record,) = gate.records
     assert (record.outcome, record.error_type) == ("upstream_error", "ResponseTooLarge")
@@ -330,4 +330,4 @@ async def test_what_is_no_answer_is_an_error_whatever_it_is_called(
 async def test_a_stream_is_no_answer_to_an_openai_client_that_waits_for_a_document(ask: Any) -> None:
     reply, _ = await ask(raw(STREAM), False, "/v1/chat/completions")
     assert reply.status == 502
-    assert reply.json()["error"]["message"] == "the model server streamed an answer that was to be one document"
+    assert reply.json()["error"]["message"] == "the model server streamed a response that should be one JSON document"

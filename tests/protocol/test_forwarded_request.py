@@ -73,7 +73,7 @@ def test_nothing_is_a_body_where_no_model_is_needed() -> None:
 def test_what_two_readers_could_read_differently_is_refused(body: Any, complaint: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         decode(body)
-    assert re.search(complaint, refused.value.told)
+    assert re.search(complaint, refused.value.client_message)
 
 
 def test_it_does_not_show_its_prompts() -> None:

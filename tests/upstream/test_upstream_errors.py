@@ -86,7 +86,7 @@ async def test_a_long_refusal_is_understood_by_its_beginning(name: str, ask: boo
     stream = Pieces(*body.pieces)
     error = await refused(stream, ask=ask)
     assert isinstance(error, PromptTooLong)
-    assert error.told == error.message == "prompt is too long: 120 tokens > 100 maximum"
+    assert error.client_message == error.message == "prompt is too long: 120 tokens > 100 maximum"
     assert error.status == 400
     assert sum(map(len, stream.pieces[: stream.sent])) < 1_100_000
 
@@ -112,7 +112,7 @@ async def test_a_compressed_refusal_is_not_unpacked_whole() -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(error, RequestRejected)
-    assert error.told == "no"
+    assert error.client_message == "no"
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ async def _get(url: str, fetch: Fetch, headers: Sequence[tuple[bytes, bytes | Se
         if response.status == 200:
             return response
         if response.status not in (301, 302, 303, 307, 308):
-            raise KeyFetchError(f"{redact_url(url)} answered {response.status}")
+            raise KeyFetchError(f"{redact_url(url)} responded with {response.status}")
         url = _redirect_target(url, response.headers.get("location", ""))
     raise KeyFetchError(f"{redact_url(url)} redirects more than {_MAX_REDIRECTS} times")
 

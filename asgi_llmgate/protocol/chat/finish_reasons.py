@@ -32,9 +32,9 @@ ENDINGS: Mapping[str, Ending] = MappingProxyType(
 
 _FAILURES: Mapping[str, tuple[type[UpstreamError], str]] = MappingProxyType(
     {
-        "error": (Failed, "the model server failed while it answered"),  # OpenRouter
-        "abort": (Broken, "the model server gave up while it answered"),  # vLLM
-        "network_error": (Broken, "the model server gave up while it answered"),  # Zhipu
+        "error": (Failed, "the model server failed while it generated"),  # OpenRouter
+        "abort": (Broken, "the model server stopped before the response was complete"),  # vLLM
+        "network_error": (Broken, "the model server stopped before the response was complete"),  # Zhipu
         "insufficient_system_resource": (Overloaded, "the model server is overloaded"),  # DeepSeek
     }
 )

@@ -88,11 +88,11 @@ class ChatForwarder(Forwarder):
     def feed_document(self, document: bytes) -> None:
         try:
             if self._stream:
-                raise Broken("the model server did not stream its answer")
+                raise Broken("the model server did not stream its response")
             chunk = read_chunk(document)
             self._read(chunk, document)
             if not chunk.choices:
-                raise Broken("the model server sent an empty answer")
+                raise Broken("the model server sent an empty response")
         except GateError as error:
             self.fail(error)
             return
@@ -108,7 +108,7 @@ class ChatForwarder(Forwarder):
 
     def _complete(self) -> None:
         if not self._metadata.finish_reason and not self.started:
-            self.fail(Broken("the model server sent an empty answer"))
+            self.fail(Broken("the model server sent an empty response"))
             return
         self.done = True
         self._forward_event(END)

@@ -99,7 +99,7 @@ def forwarded_error(status: int, body: bytes, headers: Mapping[str, str], *, now
         return error
     if kind := UnknownModel if status == 404 else _BY_ERROR_TYPE.get((type(error), details.type)):
         error = kind(MESSAGES[kind], detail=error.detail, status=status)
-    error.told = redacted(details.message) or error.told
+    error.client_message = redacted(details.message) or error.client_message
     if (retry := headers.get("x-should-retry")) is not None:
         error.should_retry = retry == "true"
     return error
@@ -175,7 +175,7 @@ class MessagesForwarder(Forwarder):
         except (*DECODE_ERRORS, Broken):
             message = _Message()
         if message.type != "message" or self._stream:
-            self.fail(Broken("the model server's answer is not what was asked for"))
+            self.fail(Broken("the model server's response is not what was asked for"))
             return
         self._read_head(message)
         self._read_stop_reason(message)

@@ -31,7 +31,7 @@ def read_elements(array: bytes) -> list[Raw]:
     # A field that the array does not reach keeps its default, an empty Raw.
     found = [element for name in measured.__struct_fields__ if (element := getattr(measured, name))]
     if len(found) > MAX_ELEMENTS:
-        raise Broken(f"the model server's answer has a list of more than {MAX_ELEMENTS} elements")
+        raise Broken(f"the model server's response has a list of more than {MAX_ELEMENTS} elements")
     return found
 
 

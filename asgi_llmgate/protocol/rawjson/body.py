@@ -106,7 +106,7 @@ def locate_values(text: bytes, at: int, fields: Fields, starts: dict[str, int]) 
         value = fields[key]
         # The values are known, so each is skipped by its length.  Other bytes here are an earlier value of the name.
         if key in starts or not text.startswith(value, start):
-            raise InvalidRequest("a name is given more than once", told=f"{key[:64]}: given more than once")
+            raise InvalidRequest("a name is given more than once", client_message=f"{key[:64]}: given more than once")
         starts[key] = start
         at = start + len(value)
         separator = _COMMA.match(text, at)

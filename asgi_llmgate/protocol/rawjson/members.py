@@ -71,7 +71,7 @@ def check_members(opened: OpenedBody, structure: Structure, lists: Mapping[str, 
     """Check every name in a body.  `lists` maps members of the body that are lists to the limit in `structure` for the
     number of their elements.
 
-    Raises InvalidRequest, whose `told` has the place, and StructureTooLarge.
+    Raises InvalidRequest, whose `client_message` has the place, and StructureTooLarge.
     """
     try:
         _Check(len(opened.body), structure, lists).check_body(opened.fields)
@@ -222,8 +222,10 @@ def _check_cases(fields: Fields, kind: Kind) -> None:
             continue
         key = fold_case(name)
         if kind == "protocol" and key in PROTOCOL:
-            raise InvalidRequest("a name in another case", told=f"{name[:64]}: names are in lower case: {key}")
+            raise InvalidRequest(
+                "a name in another case", client_message=f"{name[:64]}: names are in lower case: {key}"
+            )
         if key in seen:
-            told = f"{name[:64]}: given more than once, in different cases"
-            raise InvalidRequest("a name is given more than once, in different cases", told=told)
+            message = "given more than once, in different cases"
+            raise InvalidRequest(f"a name is {message}", client_message=f"{name[:64]}: {message}")
         seen.add(key)

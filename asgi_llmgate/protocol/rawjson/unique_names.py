@@ -60,9 +60,8 @@ def require_unique_names(value: Raw, objects: list[Fields], work: Work, *, limit
 
 
 def at_place(place: str | int, wrong: InvalidRequest) -> InvalidRequest:
-    """The error with a place in front.  Names may be the caller's own, so only `told`, which only the caller reads,
-    has the place."""
-    return InvalidRequest(wrong.message, told=f"{str(place)[:64]}.{wrong.told}")
+    """The error with a place in front of its `client_message`; `message` may not hold names from the request."""
+    return InvalidRequest(wrong.message, client_message=f"{str(place)[:64]}.{wrong.client_message}")
 
 
 def _length(fields: Fields) -> int:

@@ -59,7 +59,7 @@ def read_count(response: bytes) -> int:
     if found.count is None and (tokens := bytes(found.tokens)).startswith(b"["):
         count = _length(tokens)
     if count is None or count < 0:
-        raise Broken("the model server's answer holds no count of tokens")
+        raise Broken("the model server's response holds no count of tokens")
     return count
 
 
@@ -69,7 +69,7 @@ def _length(tokens: bytes) -> int:
     if not inner.translate(None, b"0123456789, \t\r\n"):
         return inner.count(b",") + 1 if inner else 0
     if len(tokens) > _MAX_DECODED:
-        raise Broken("the model server's answer holds too many tokens to count")
+        raise Broken("the model server's response holds too many tokens to count")
     return len(_list_decoder.decode(tokens))  # objects, with the text of each token
 
 
@@ -78,4 +78,4 @@ def read_prompt(response: bytes) -> str:
     try:
         return _prompt_decoder.decode(response).prompt
     except DECODE_ERRORS:
-        raise Broken("the model server's answer is no prompt") from None
+        raise Broken("the model server's response is no prompt") from None

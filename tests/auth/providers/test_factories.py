@@ -417,7 +417,7 @@ async def test_what_keeps_keys_away_is_said_too(web: Any, clock: Any, forge: Any
     token = forge.token(claims={"iss": described.issuers[0]})
     with pytest.raises(KeysUnavailable) as caught:
         await Verifier([described], fetch=web.fetch, now=clock).verify(token)
-    assert "answered 401" in caught.value.detail
+    assert "responded with 401" in caught.value.detail
     assert "needs token_file, a service account's token" in caught.value.detail
 
 

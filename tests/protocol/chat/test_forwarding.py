@@ -122,7 +122,7 @@ def test_an_end_without_its_mark_gets_it() -> None:
     ("events", "status"),
     [
         (STREAM[:2], "the model server closed the stream before it finished"),
-        (["[DONE]"], "the model server sent an empty answer"),
+        (["[DONE]"], "the model server sent an empty response"),
         (["{", *STREAM], "the model server sent something that is not a chat completion"),
         (
             [STREAM[0], {"error": {"message": "busy", "code": 503}}, *STREAM],
@@ -185,4 +185,4 @@ def test_events_for_a_client_that_waits_for_a_document_are_a_failure() -> None:
     handler.feed_event(json.dumps(STREAM[0]).encode())
     assert handler.done
     assert handler.error is not None
-    assert handler.error.message == "the model server streamed an answer that was to be one document"
+    assert handler.error.message == "the model server streamed a response that should be one JSON document"

@@ -191,7 +191,7 @@ def test_an_error_keeps_its_status_and_its_words_but_where_it_is_ours(
     found = forwarded_error(status, body, {"retry-after": "7", "x-should-retry": "true"})
     assert isinstance(found, error)
     if told is None:
-        assert (row_for(found).status, row_for(found).anthropic, found.told) == (status, kind, message)
+        assert (row_for(found).status, row_for(found).anthropic, found.client_message) == (status, kind, message)
         assert found.should_retry is True
     else:
         assert told in found.message
@@ -204,7 +204,7 @@ def test_an_error_of_somebody_in_front_is_as_everywhere() -> None:
 
 def test_an_error_is_redacted() -> None:
     body = b'{"type":"error","error":{"type":"invalid_request_error","message":"key sk-ant-api03-abcdefgh is odd"}}'
-    assert "abcdefgh" not in forwarded_error(400, body, {}).told
+    assert "abcdefgh" not in forwarded_error(400, body, {}).client_message
 
 
 def test_an_end_without_a_count_leaves_the_estimate() -> None:

@@ -183,7 +183,7 @@ def test_what_another_reader_could_read_differently_is_not_handed_on(decode: Any
     request = decode(**fields)
     with pytest.raises(InvalidRequest) as refused:
         request.body_to_forward  # noqa: B018
-    assert refused.value.told == told
+    assert refused.value.client_message == told
     request = decode(tools=[{"name": "a", "input_schema": {"properties": {"Name": {}, "name": {}}}}])
     assert request.body_to_forward is request.opened
 

@@ -89,7 +89,7 @@ def _examples(test: Callable[..., None]) -> Callable[..., None]:
 
 def _tell(error: GateError) -> None:
     assert row_for(error).status >= 400
-    assert json.loads(anthropic_error(error, "req_1"))["error"]["message"] == error.told
+    assert json.loads(anthropic_error(error, "req_1"))["error"]["message"] == error.client_message
     assert json.loads(openai_error(error, "req_1"))["error"]["message"]
     (error.message + error.detail).encode()
 

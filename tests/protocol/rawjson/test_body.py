@@ -37,7 +37,7 @@ from asgi_llmgate.protocol.rawjson.body import open_body
 def test_a_body_that_two_readers_could_read_differently_is_refused(body: bytes, complaint: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         open_body(body)
-    assert re.search(complaint, refused.value.told)
+    assert re.search(complaint, refused.value.client_message)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ TWICE = {
 def test_a_name_that_comes_twice_in_any_object_is_refused_with_its_place(body: bytes, place: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         check(body)
-    assert refused.value.told == f"{place}: given more than once"
+    assert refused.value.client_message == f"{place}: given more than once"
 
 
 OTHER_CASE = {
@@ -126,7 +126,7 @@ def test_a_name_of_the_protocol_in_another_case_is_refused_with_its_place(
     name = json.loads(f'"{spelling}"')
     with pytest.raises(InvalidRequest) as refused:
         check(sent)
-    assert refused.value.told == f"{place}{name}: names are in lower case: {SPELLINGS[spelling]}"
+    assert refused.value.client_message == f"{place}{name}: names are in lower case: {SPELLINGS[spelling]}"
 
 
 @pytest.mark.parametrize(("body", "place"), OTHER_CASE.values(), ids=OTHER_CASE)
@@ -241,7 +241,7 @@ def test_repeated_names_are_found_wherever_and_however_they_are_written(value: A
     try:
         check(text.encode())
     except InvalidRequest as error:
-        refused = error.told
+        refused = error.client_message
     assert refused.endswith("given more than once") is bool(refused) is has_repeated_names(text)
 
 

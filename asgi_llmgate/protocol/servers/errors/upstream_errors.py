@@ -4,9 +4,9 @@
 which class of `errors` it is.  How that looks to the caller is in `errors.TABLE` alone.
 
 An error has two messages.  `message` and `detail` go into logs and records: they are texts of the gateway with the
-status and known codes.  `told` goes to the caller only.  It may hold the server's text, because clients act on it, and
-because what a server quotes there (vLLM and Mistral quote the whole `input`) is the caller's own request; secrets are
-taken out of it (`redacted`).  Errors about the gateway's credential or account never hold the server's text.
+status and known codes.  `client_message` goes to the caller only.  It may hold the server's text, because clients act
+on it, and because what a server quotes there (vLLM and Mistral quote the whole `input`) is the caller's own request;
+secrets are removed from it (`redacted`).  Errors about the gateway's credential or account never hold that text.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MESSAGES: Mapping[type[UpstreamError], str] = MappingProxyType(
         UnknownModel: "model: not known to the model server",
         TooLarge: "the model server does not accept a request of this size",
         TimedOut: "the model server timed out",
-        Broken: "the model server did not answer as a chat completions server does",
+        Broken: "the model server did not respond as a chat completions server does",
         Throttled: "the model server limits requests",
         Overloaded: "the model server is overloaded or not ready",
         Failed: "the model server failed",
@@ -52,7 +52,7 @@ MESSAGES: Mapping[type[UpstreamError], str] = MappingProxyType(
 """The gateway's own text for each error."""
 
 _WITH_SERVER_TEXT = frozenset({Throttled, Overloaded, Failed})
-"""Errors whose `told` has the server's text behind the gateway's own."""
+"""Errors whose `client_message` has the server's text behind the gateway's own."""
 
 
 def upstream_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
@@ -92,22 +92,22 @@ def _make(
     detail = f"upstream {status} {known_codes(report.codes)}".rstrip()
     wait = seconds_to_wait(headers, report.text, now=now)
     if kind in (RequestRejected, TooLarge, Failed) and (too_long := overflow_message(text, report.codes)) is not None:
-        return PromptTooLong(_without_text(text, too_long), told=too_long, detail=detail, status=status)
+        return PromptTooLong(_without_text(text, too_long), client_message=too_long, detail=detail, status=status)
     if kind is TimedOut:
         error: UpstreamError = TimedOut(MESSAGES[TimedOut], phase="first_byte", detail=detail)
         error.status = status
         return error
-    message, told = _messages(kind, text)
-    return kind(message, told=told, detail=detail, status=status, retry_after=wait)
+    message, client_message = _messages(kind, text)
+    return kind(message, client_message=client_message, detail=detail, status=status, retry_after=wait)
 
 
-def _without_text(text: str, told: str) -> str:
-    """`told` without the server's text, which stands at its end if it is there."""
-    return told.removesuffix(f": {text}") if text else told
+def _without_text(text: str, client_message: str) -> str:
+    """`client_message` without the server's text, which stands at its end if it is there."""
+    return client_message.removesuffix(f": {text}") if text else client_message
 
 
 def _messages(kind: type[UpstreamError], text: str) -> tuple[str, str]:
-    """`message` and `told` of an error."""
+    """`message` and `client_message` of an error."""
     ours = MESSAGES[kind]
     if kind is UnknownModel:
         found = UNKNOWN_MODEL_NAME.search(text)

@@ -131,5 +131,5 @@ class _Pairer:
         if not self._repair:
             # A block's path takes a walk to find, so it is looked for only here.
             where = place if isinstance(place, str) else place[0].place_of(place[1])
-            raise InvalidRequest(f"{where}: {complaint}", told=f"{where}: {complaint}{ids}")
+            raise InvalidRequest(f"{where}: {complaint}", client_message=f"{where}: {complaint}{ids}")
         self._dropped.add("messages[].content[]." + kind)

@@ -247,7 +247,7 @@ class Translator:
         if action != "write":
             self._blocks += 1
             if self._blocks > MAX_BLOCKS:
-                raise Broken(f"the model server's answer has more than {MAX_BLOCKS} content blocks")
+                raise Broken(f"the model server's response has more than {MAX_BLOCKS} content blocks")
             self._state = kind
         if isinstance(content, AssembledCall):
             self._call = content
@@ -289,7 +289,7 @@ class Translator:
         if not metadata.finish_reason and not self._is_complete:
             raise Broken("the model server closed the stream before it finished")
         if not (metadata.finish_reason or self.started or self._call or text.size):
-            raise Broken("the model server sent an empty answer")
+            raise Broken("the model server sent an empty response")
         self._write_rest()
         if self._state != "idle":
             self._emitter.close()

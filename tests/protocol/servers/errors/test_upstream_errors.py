@@ -100,7 +100,7 @@ def test_case_59_error_matrix(status: int, body: Any, kind: type[UpstreamError])
     assert row_for(found).status not in {401, 403}
     assert (b"request-id", b"req_1") in error_headers(found, "req_1")
     assert b"sk-abcdef" not in anthropic_error(found, "req_1")
-    assert "10.0.0.7" not in found.message + found.told + found.detail
+    assert "10.0.0.7" not in found.message + found.client_message + found.detail
 
 
 OVERFLOW = "This model's maximum context length is 100 tokens. However, your messages resulted in 120 tokens."
@@ -129,7 +129,7 @@ def test_case_58_context_overflow_texts(body: Any, tokens: int) -> None:
     message = f"prompt is too long: {tokens} tokens > 100 maximum"
     found = of(400, body)
     assert type(found) is PromptTooLong
-    assert found.message == found.told == message
+    assert found.message == found.client_message == message
     if isinstance(body, dict):
         told = streamed(sse(body))
         assert told.error == {"type": "invalid_request_error", "message": message}
@@ -198,7 +198,7 @@ def test_an_error_inside_an_answer_is_known_by_its_code_or_type(
     ],
 )
 def test_what_the_caller_is_told(found: UpstreamError, message: str) -> None:
-    assert found.told == message
+    assert found.client_message == message
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_case_46_calls_and_results_that_do_not_match_are_refused_in_anthropics_w
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
         translate(messages=messages)
-    assert refused.value.told == complaint
+    assert refused.value.client_message == complaint
     assert complaint.startswith(refused.value.message)
 
 

@@ -26,18 +26,16 @@ if TYPE_CHECKING:
     from asgi_llmgate.config.schema import Settings
     from asgi_llmgate.endpoints.app import TranslationApp
     from asgi_llmgate.errors import GateError, SettingsError
-    from asgi_llmgate.exchange import (
+    from asgi_llmgate.exchange import Exchange, Tracing
+    from asgi_llmgate.exchange_values import (
         Attempt,
         Call,
         Decision,
-        Exchange,
         Identity,
         Permits,
         RequestFeatures,
         ResponseMetadata,
-        Secret,
         Target,
-        Tracing,
         Usage,
     )
     from asgi_llmgate.gateway import Gateway
@@ -60,11 +58,13 @@ if TYPE_CHECKING:
     from asgi_llmgate.protocol.rawjson.structure import Structure
     from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
     from asgi_llmgate.protocol.translation.request.chat_request import Options
+    from asgi_llmgate.route import Route, RouteMatch
     from asgi_llmgate.routing import ModelRow, ModelTable, Price
     from asgi_llmgate.routing.resolve import ResolveMiddleware
-    from asgi_llmgate.routing.routes import Route, RouteMatch, Routes
+    from asgi_llmgate.routing.routes import Routes
     from asgi_llmgate.rule_variables import RuleVariables, Variable
     from asgi_llmgate.running_state import RunningState
+    from asgi_llmgate.secret_values import Secret
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
     from asgi_llmgate.usage.ledger import Database, Ledger, LedgerState
@@ -73,16 +73,16 @@ _HOMES = {
     "ASGIApp": "_types",
     "AccessLog": "usage",
     "Admission": "limits",
-    "Attempt": "exchange",
+    "Attempt": "exchange_values",
     "Backend": "upstream",
-    "Call": "exchange",
+    "Call": "exchange_values",
     "CallableSource": "net",
     "Claim": "limits",
     "ClientCredentials": "upstream",
     "CredentialSource": "net",
     "DIALECTS": "protocol.servers.dialects",
     "Database": "usage.ledger",
-    "Decision": "exchange",
+    "Decision": "exchange_values",
     "Dialect": "protocol.servers.dialects",
     "Draining": "asgi",
     "Exchange": "exchange",
@@ -94,7 +94,7 @@ _HOMES = {
     "HTTPClient": "net",
     "HTTPResponse": "net",
     "Health": "asgi",
-    "Identity": "exchange",
+    "Identity": "exchange_values",
     "JWTAuthMiddleware": "auth",
     "JWTProvider": "auth",
     "Layer": "_types",
@@ -110,23 +110,23 @@ _HOMES = {
     "OAuthClient": "net",
     "OneTimeLink": "page",
     "Options": "protocol.translation.request.draft",
-    "Permits": "exchange",
+    "Permits": "exchange_values",
     "PolicyMiddleware": "policy",
     "Price": "routing",
     "Quota": "limits",
     "Rate": "limits",
     "Receive": "_types",
-    "RequestFeatures": "exchange",
+    "RequestFeatures": "exchange_values",
     "ResolveMiddleware": "routing.resolve",
-    "ResponseMetadata": "exchange",
-    "Route": "routing.routes",
-    "RouteMatch": "routing.routes",
+    "ResponseMetadata": "exchange_values",
+    "Route": "route",
+    "RouteMatch": "route",
     "Routes": "routing.routes",
     "Rule": "policy",
     "RuleVariables": "rule_variables",
     "RunningState": "running_state",
     "Scope": "_types",
-    "Secret": "exchange",
+    "Secret": "secret_values",
     "SecretSource": "net",
     "Send": "_types",
     "Session": "auth",
@@ -137,12 +137,12 @@ _HOMES = {
     "StaticSecret": "net",
     "Store": "limits",
     "Structure": "protocol.rawjson.structure",
-    "Target": "exchange",
+    "Target": "exchange_values",
     "Timeouts": "net",
     "TokenExchange": "upstream",
     "Tracing": "exchange",
     "TranslationApp": "endpoints.app",
-    "Usage": "exchange",
+    "Usage": "exchange_values",
     "UsageMiddleware": "usage",
     "UsagePage": "page",
     "UsageRecord": "usage",

@@ -31,221 +31,44 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Protocol
 
-from asgi_llmgate._types import Scope
-from asgi_llmgate.errors import GateError, UpstreamError, row_for
-
-if TYPE_CHECKING:
-    from asgi_llmgate.asgi.body import Body
-    from asgi_llmgate.routing.routes import RouteMatch
-    from asgi_llmgate.rule_variables import RuleVariables
+from asgi_llmgate._types import Message, Scope
+from asgi_llmgate.errors import GateError, row_for
+from asgi_llmgate.exchange_values import (
+    ANONYMOUS,
+    Attempt,
+    Call,
+    Decision,
+    Identity,
+    Permits,
+    ResponseMetadata,
+    Target,
+    Usage,
+    Wire,
+)
+from asgi_llmgate.route import RouteMatch
+from asgi_llmgate.secret_values import Secret, hide_header_values
 
 KEY = "llmgate"
 """Where in the ASGI scope the exchange lives."""
-
-Wire = Literal["messages", "chat"]
-"""The API format of a connection: Anthropic's Messages, or OpenAI's chat completions."""
 
 Outcome = Literal["", "ok", "refused", "upstream_error", "upstream_truncated", "client_disconnect", "shutdown", "error"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Secret:
-    """A string that is not shown in a repr, a log record, a pickle, or a traceback that shows variables.
+class RequestBody(Protocol):
+    """The body of a request, read once and replayed; see asgi/body.py, which implements it."""
 
-    It is revealed only where its value is sent.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(...)"
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a Secret cannot be pickled")
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-
-class _HiddenValue(bytes):
-    """The value of a request header, which may be a token: bytes whose repr hides them."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "b'...'"
-
-
-def hide_header_values(scope: Scope) -> Scope:
-    """A copy of the scope whose repr shows no header value: a traceback that shows variables shows scopes."""
-    return {**scope, "headers": [(name, _HiddenValue(value)) for name, value in scope.get("headers", ())]}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Identity:
-    """The caller, verified. `claims` are those of the token; `provider` is the name of the identity provider."""
-
-    subject: str = ""
-    issuer: str = ""
-    provider: str = ""
-    claims: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-
-    @property
-    def is_authenticated(self) -> bool:
-        return bool(self.provider)
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Equal for requests of the same caller, as far as the caller is known."""
-        return self.provider, self.issuer, self.subject
-
-    def __repr__(self) -> str:
-        return f"Identity(provider={self.provider!r})"  # claims are personal data
-
-
-ANONYMOUS = Identity()
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A model of a backend that may serve a call: `model` is its name there, `backend` the key in the settings.
-
-    `provider` is the vendor's name in rules and records. `max_output_tokens` and `context_window` are in tokens.
-    `price` gives the cost of a call in US dollars by its usage and its seconds, None where it cannot be known.
-    """
-
-    backend: str
-    provider: str
-    model: str
-    max_output_tokens: int | None = None
-    context_window: int | None = None
-    price: Callable[[Usage | None, float | None], float | None] | None = field(default=None, compare=False, repr=False)
-
-
-class RequestFeatures(Protocol):
-    """What rules may read of a request body, in any wire. Computed when it is read."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def stream(self) -> bool: ...
-    @property
-    def max_tokens(self) -> int: ...
-    @property
-    def temperature(self) -> float | None: ...
-    @property
-    def tool_names(self) -> Sequence[str]: ...
-    @property
-    def message_count(self) -> int: ...
-    @property
-    def has_images(self) -> bool: ...
-    @property
-    def input_tokens_estimate(self) -> int: ...
-
-
-@dataclass(slots=True)
-class Call:
-    """A request that asks a model: the decoded body, and the targets that may answer it, best first.
-
-    `operation` is `gen_ai.operation.name`, "" where it is unknown.
-    """
-
-    request: RequestFeatures
-    candidates: tuple[Target, ...]
-    session_id: str = ""
-    agent_id: str = ""
-    request_class: str = ""
-    operation: str = "chat"
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One upstream request that was sent for a call; use it with `with` around the sending.
-
-    `started` and `ended` (when the head of the response arrived, or the attempt failed) are `time.monotonic()` seconds.
-    `status` is the status of the response, 0 where none came. `error` is the name of the error's class, "" without one:
-    the error itself would keep its traceback, and with it the request.
-    """
-
-    target: Target
-    started: float
-    ended: float | None = None
-    status: int = 0
-    error: str = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.ended = time.monotonic()
-        if isinstance(error, UpstreamError):
-            self.status = error.status
-        if kind is not None:
-            self.error = kind.__name__
-
-
-class Permits(Protocol):
-    """Whether the rules let this caller use a target. `name` is the model that would be asked for, without a call."""
-
-    def __call__(self, target: Target, name: str = "", /) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The decision of the policy.
-
-    `rule` is the name of the deciding rule, `missing` that of a claim whose absence decided. `dry_run` are the names of
-    the dry-run rules that would have denied.
-    """
-
-    allowed: bool
-    rule: str = ""
-    missing: str = ""
-    dry_run: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """The tokens of one response.
-
-    `input` are all input tokens, including cached ones (OpenTelemetry's convention; Anthropic's wire subtracts them).
-    `output` includes `reasoning`. `estimated`: the server has not counted.
-    """
-
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_creation: int = 0
-    reasoning: int = 0
-    estimated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseMetadata:
-    """What a response says about itself: the model, the id, the finish reasons.
-
-    `tools` are the names of the tools that it calls, as the client named them, each once, in the order of the response.
-    """
-
-    model: str = ""
-    id: str = ""
-    finish_reasons: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
+    async def read(self) -> bytes: ...
+    async def receive(self) -> Message: ...
+    async def rest(self) -> Message: ...
+    def close(self) -> None: ...
 
 
 class Tracing(Protocol):
@@ -289,8 +112,8 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
 
     route: RouteMatch | None = None
-    body: Body | None = None
-    variables: RuleVariables | None = None
+    body: RequestBody | None = None
+    variables: Mapping[str, Any] | None = None
     further_variables: Mapping[str, Callable[[Exchange, Scope], Any]] = field(default_factory=lambda: _NOTHING)
 
     identity: Identity = ANONYMOUS

@@ -27,7 +27,8 @@ from asgi_llmgate._types import Scope
 from asgi_llmgate.asgi import local_path
 from asgi_llmgate.cel import EvaluationError, Fields, Timestamp
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import KEY, Call, Exchange, Identity, Target
+from asgi_llmgate.exchange import KEY, Exchange
+from asgi_llmgate.exchange_values import Call, Identity, Target
 
 Variable = Callable[[Exchange, Scope], Any]
 """The value of a further rule variable for one request: what JSON can hold.
@@ -218,7 +219,7 @@ class RuleVariables(_Computed):
         match name:
             case "jwt":
                 shared = self._shared
-                if shared is not None and shared.has_claims_of(self._identity, self._list_claims):
+                if isinstance(shared, RuleVariables) and shared.has_claims_of(self._identity, self._list_claims):
                     return shared["jwt"]
                 return normalize_claims(self._identity.claims, self._list_claims)
             case "llm":
@@ -279,7 +280,7 @@ def variables_of(
 ) -> RuleVariables:
     """The variables of a request for which no target is chosen yet: built once and shared by its layers."""
     found = exchange.variables
-    if found is None or not found.update_for(scope, exchange, list_claims, env):
+    if not isinstance(found, RuleVariables) or not found.update_for(scope, exchange, list_claims, env):
         found = exchange.variables = RuleVariables(scope, exchange, list_claims, env)
     return found
 

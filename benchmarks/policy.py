@@ -18,7 +18,7 @@ import celpy
 
 from asgi_llmgate import Exchange, Identity, PolicyMiddleware
 from asgi_llmgate.cel import EvaluationError, compile_rule
-from asgi_llmgate.exchange import Call, Target
+from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.rule_variables import fields_of
 from asgi_llmgate.testing.driver import http_scope

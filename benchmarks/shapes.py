@@ -17,7 +17,7 @@ from functools import partial
 
 from asgi_llmgate import Gateway, JWTAuthMiddleware, ModelRow, ModelTable, PolicyMiddleware
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.routing.routes import Route
+from asgi_llmgate.route import Route
 from asgi_llmgate.testing.driver import Reply, call
 from asgi_llmgate.testing.idp import MockIdP
 

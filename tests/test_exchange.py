@@ -10,7 +10,8 @@ import pytest
 
 import asgi_llmgate.exchange
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import WRITERS, Attempt, Exchange, Target, read_headers
+from asgi_llmgate.exchange import WRITERS, Exchange, read_headers
+from asgi_llmgate.exchange_values import Attempt, Target
 from tests.helpers.exchange_writers import MUTATING, violations
 
 REPEATED = [

@@ -9,7 +9,7 @@ import pytest
 
 from asgi_llmgate import Exchange, Identity, SettingsError
 from asgi_llmgate.cel import EvaluationError, compile_rule
-from asgi_llmgate.exchange import Call, Target
+from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.rule_variables import RuleVariables, fields_of, read_env, variables_of
 from asgi_llmgate.testing.driver import http_scope

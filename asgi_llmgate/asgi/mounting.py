@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
 from asgi_llmgate.asgi.paths import is_under, local_path
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import hide_header_values
+from asgi_llmgate.secret_values import hide_header_values
 
 PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
 """RFC 9728 section 3.1: for a resource under /llm it is asked for at this path + /llm, at the root of the host."""

@@ -17,7 +17,7 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimErr
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.providers.jwt_provider import CLAIM_MAP, Json, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.exchange import Identity
+from asgi_llmgate.exchange_values import Identity
 
 if TYPE_CHECKING:
     from joserfc.jwt import JWTClaimsRegistry

@@ -17,10 +17,11 @@ from asgi_llmgate.auth.introspection_queue import IntrospectionBusy, Introspecti
 from asgi_llmgate.auth.jws import UnverifiedToken
 from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.exchange import Identity, Secret
+from asgi_llmgate.exchange_values import Identity
 from asgi_llmgate.net import PerLoop, SingleFlight
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, encode_form
+from asgi_llmgate.secret_values import Secret
 
 log = logging.getLogger("llmgate.auth")
 

@@ -22,7 +22,7 @@ from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline, discove
 from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Identity
+from asgi_llmgate.exchange_values import Identity
 from asgi_llmgate.net.client import Fetch, HTTPClient
 from asgi_llmgate.running_state import RunningState
 

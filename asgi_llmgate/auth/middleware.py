@@ -26,9 +26,11 @@ from asgi_llmgate.auth.token_sources import (
 )
 from asgi_llmgate.auth.verifier import CACHE_TTL, MAX_TOKEN_SIZE, Verifier
 from asgi_llmgate.errors import NOT_SOON, Refusal, SettingsError
-from asgi_llmgate.exchange import Exchange, Identity, Secret
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Identity
 from asgi_llmgate.net.client import HTTPClient
 from asgi_llmgate.running_state import RunningState
+from asgi_llmgate.secret_values import Secret
 
 log = logging.getLogger("llmgate.auth")
 

@@ -21,7 +21,7 @@ from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.result_cache import KeyGeneration, ResultCache
 from asgi_llmgate.errors import KeysUnavailable, SettingsError
-from asgi_llmgate.exchange import Identity
+from asgi_llmgate.exchange_values import Identity
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.running_state import RunningState
 

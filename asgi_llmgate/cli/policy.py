@@ -20,7 +20,8 @@ from asgi_llmgate.config.sections.models import make_table
 from asgi_llmgate.config.sections.policy import make_policy_layer
 from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import InternalError, SettingsError
-from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.policy import PolicyMiddleware
 from asgi_llmgate.policy.cases import Targets, TestRequest, decide, decide_before_body, read_cases
 from asgi_llmgate.routing import ModelTable

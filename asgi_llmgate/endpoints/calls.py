@@ -17,7 +17,8 @@ from asgi_llmgate._types import Receive, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, Paced
 from asgi_llmgate.asgi.client_connection import STALL
 from asgi_llmgate.errors import ClientGone, GateError, NotFound, ShuttingDown
-from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT, BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest

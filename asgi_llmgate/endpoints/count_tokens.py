@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from asgi_llmgate.errors import UnknownModel, UpstreamError
-from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.forwarding import anthropic_headers
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json

@@ -14,7 +14,8 @@ from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, local_path
 from asgi_llmgate.asgi.client_connection import STALL
 from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
-from asgi_llmgate.exchange import Attempt, Exchange
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Attempt
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asgi_llmgate._version import __version__
 from asgi_llmgate.concurrency.per_loop import PerLoop
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
 from asgi_llmgate.net.headers import NOT_A_HEADER_VALUE, is_header_value
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.response import HTTPResponse
 from asgi_llmgate.net.tls import tls_context
+from asgi_llmgate.secret_values import Secret
 
 if TYPE_CHECKING:
     import httpx

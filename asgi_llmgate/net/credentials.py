@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar, Protocol
 
 from asgi_llmgate.errors import CredentialUnavailable, GateError
-from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.protocol.redaction import redacted
+from asgi_llmgate.secret_values import Secret
 
 
 class CredentialSource(Protocol):

@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl, quote_plus
 import msgspec
 
 from asgi_llmgate.errors import SettingsError, UpstreamError
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.net.secrets import SecretSource
 from asgi_llmgate.net.urls import is_protected, redact_url
 from asgi_llmgate.protocol.redaction import redacted
+from asgi_llmgate.secret_values import Secret
 
 TIMEOUT = 5.0
 """Seconds for one request to the identity provider, including its response."""

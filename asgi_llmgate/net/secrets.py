@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net.credentials import CredentialSource
 from asgi_llmgate.net.headers import header_value
+from asgi_llmgate.secret_values import Secret
 
 
 class SecretSource(Protocol):

@@ -23,7 +23,8 @@ from typing import Any
 from asgi_llmgate._types import Scope
 from asgi_llmgate.cel.errors import suggestion
 from asgi_llmgate.errors import GateError, InternalError, SettingsError
-from asgi_llmgate.exchange import Call, Decision, Exchange, Identity, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Call, Decision, Identity, Target
 from asgi_llmgate.policy.middleware import PolicyMiddleware
 
 Targets = Callable[[str, Scope, Exchange], tuple[Target, ...]]

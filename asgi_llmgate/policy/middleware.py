@@ -12,7 +12,8 @@ from typing import Any, Literal
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
 from asgi_llmgate.errors import ModelDenied, NotAuthorized, SettingsError
-from asgi_llmgate.exchange import Call, Decision, Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Call, Decision, Target
 from asgi_llmgate.policy.compiled_rules import Denial, RulesResult
 from asgi_llmgate.policy.denied_subjects import DeniedSubjects
 from asgi_llmgate.policy.evaluation import Engine, Policy

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from asgi_llmgate.errors import GateError, MethodNotAllowed, row_for
-from asgi_llmgate.exchange import Wire
+from asgi_llmgate.exchange_values import Wire
 
 _encode = msgspec.json.encode
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from asgi_llmgate.errors import Broken, GateError
-from asgi_llmgate.exchange import Wire
+from asgi_llmgate.exchange_values import Wire
 from asgi_llmgate.protocol.error_bodies import error_event
 
 

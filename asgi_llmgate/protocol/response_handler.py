@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 
 
 class ResponseHandler(Protocol):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 
 BYTES_PER_OUTPUT_TOKEN = 4

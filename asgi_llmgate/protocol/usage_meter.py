@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.response_limits import MAX_METADATA
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from asgi_llmgate.errors import UpstreamError
-from asgi_llmgate.exchange import Target, Wire
+from asgi_llmgate.exchange_values import Target, Wire
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, forwarded_body
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 
 _Amount = Annotated[float, msgspec.Meta(ge=0)]
 

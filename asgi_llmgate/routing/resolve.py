@@ -19,12 +19,14 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import Body, Uploads, refuse
 from asgi_llmgate.asgi.upload_limits import MEMORY, MIN_RATE, TIMEOUT
 from asgi_llmgate.errors import GateError, NotFound
-from asgi_llmgate.exchange import Call, Exchange, RequestFeatures, Target
+from asgi_llmgate.exchange import Exchange, RequestBody
+from asgi_llmgate.exchange_values import Call, RequestFeatures, Target
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
+from asgi_llmgate.route import Route
 from asgi_llmgate.routing import ModelTable
-from asgi_llmgate.routing.routes import ROUTES, Route, Routes, route_of
+from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
 from asgi_llmgate.running_state import RunningState
 
@@ -59,7 +61,7 @@ class Resolver:
         self._structure = structure
         self._list_claims = tuple(list_claims)
 
-    async def resolve(self, scope: Scope, body: Body) -> None:
+    async def resolve(self, scope: Scope, body: RequestBody) -> None:
         """Set `exchange.call` if the request is a call.
 
         Raises what reading the body raises, InvalidRequest and StructureTooLarge for its content, and NotFound for a
@@ -85,12 +87,12 @@ class Resolver:
         )
         call.candidates = self._candidates(route, asked, scope, exchange)
 
-    def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[Body]:
+    def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[RequestBody]:
         """The request's body: made by the outermost layer that asks for it, and closed when that layer's block ends."""
         return self._new_body(exchange, receive) if exchange.body is None else nullcontext(exchange.body)
 
     @contextmanager
-    def _new_body(self, exchange: Exchange, receive: Receive) -> Iterator[Body]:
+    def _new_body(self, exchange: Exchange, receive: Receive) -> Iterator[RequestBody]:
         headers = exchange.headers
         body = exchange.body = Body(receive, limit=self._body_limit, headers=headers, uploads=self._uploads)
         try:

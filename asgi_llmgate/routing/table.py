@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asgi_llmgate.errors import NotFound, SettingsError
-from asgi_llmgate.exchange import Target, Usage
+from asgi_llmgate.exchange_values import Target, Usage
 from asgi_llmgate.routing.prices import Price
 
 Condition = Callable[[Mapping[str, Any]], bool | None]

@@ -22,7 +22,8 @@ from typing import Self
 
 from asgi_llmgate.asgi import outcome_of
 from asgi_llmgate.errors import Broken, ClientGone, GateError, ShuttingDown
-from asgi_llmgate.exchange import Attempt, Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Attempt, Target
 from asgi_llmgate.net import HTTPResponse
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest

@@ -21,10 +21,11 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from asgi_llmgate.errors import AuthenticationFailed, CredentialRefused, GateError, NotAuthorized
-from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import CredentialSource, HTTPClient, OAuthClient
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, require_https, reveal
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream.token_cache import TokenCache
 
 Style = Literal["rfc8693", "on_behalf_of"]

@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import SingleFlight
+from asgi_llmgate.secret_values import Secret
 
 log = logging.getLogger("llmgate.upstream")
 

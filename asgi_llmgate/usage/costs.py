@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Exchange, Usage
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Usage
 
 Catalogue = Callable[[str, str, Usage], float | None]
 """(vendor, model, usage) -> cost in US dollars; None if the vendor or the model is not in the catalogue."""

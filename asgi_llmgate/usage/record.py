@@ -27,7 +27,8 @@ from typing import Any
 import msgspec
 from msgspec import field
 
-from asgi_llmgate.exchange import Call, Exchange, Usage
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Call, Usage
 
 Field = Callable[[Exchange], object]
 """Reads a value that the operator wants in each record, such as the claim `jwt.team`.  If it raises, the value is left

@@ -9,7 +9,8 @@ from asgi_llmgate import errors
 from asgi_llmgate._types import Message, Receive, Scope, Send
 from asgi_llmgate.asgi import Body, outcome_of, refuse, respond
 from asgi_llmgate.asgi.responses import STALL
-from asgi_llmgate.exchange import Exchange, Wire
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Wire
 from asgi_llmgate.testing.driver import Driver, call
 
 

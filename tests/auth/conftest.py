@@ -14,8 +14,8 @@ from asgi_llmgate.auth import JWTProvider, Verifier
 from asgi_llmgate.auth.keys.key_set import jws_registry
 from asgi_llmgate.auth.keys.sources import URL
 from asgi_llmgate.errors import Unreachable
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import Fetched
+from asgi_llmgate.secret_values import Secret
 
 ISSUER = "https://idp.test"
 JWKS_URL = "https://idp.test/jwks.json"

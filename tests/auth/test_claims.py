@@ -9,7 +9,7 @@ import pytest
 from asgi_llmgate.auth import JWTProvider, TokenRefused
 from asgi_llmgate.auth.claims import ClaimsValidator
 from asgi_llmgate.errors import MissingScope
-from asgi_llmgate.exchange import Identity
+from asgi_llmgate.exchange_values import Identity
 
 NOW = 1_800_000_000
 

@@ -14,8 +14,8 @@ import pytest
 from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider, TokenRefused, Verifier, explain
 from asgi_llmgate.auth import provider as provider_of
 from asgi_llmgate.errors import KeysUnavailable, MissingScope, SettingsError, Unreachable
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import OAuthClient, StaticSecret
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.testing.driver import call
 from tests.auth.conftest import ISSUER, JWKS_URL, NOW, Clock, Web
 

@@ -9,7 +9,8 @@ import pytest
 
 from asgi_llmgate.auth import JWTAuthMiddleware
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import ANONYMOUS, Exchange
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import ANONYMOUS
 from asgi_llmgate.testing.driver import call, http_scope
 
 NO_TOKEN = "authentication failure: no bearer token found"

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from asgi_llmgate import Exchange, PolicyMiddleware
 from asgi_llmgate.cli import main
-from asgi_llmgate.exchange import Decision
+from asgi_llmgate.exchange_values import Decision
 from asgi_llmgate.testing.idp import MockIdP
 
 LAB = Path(__file__).parents[2] / "examples" / "lab"

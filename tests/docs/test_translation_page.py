@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.exchange import Target
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat

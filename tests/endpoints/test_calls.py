@@ -13,7 +13,8 @@ import pytest
 
 from asgi_llmgate import Backend, Exchange, Identity, ModelRow, ModelTable, TranslationApp
 from asgi_llmgate.asgi import Draining
-from asgi_llmgate.routing.routes import ROUTES, Route
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES
 from asgi_llmgate.testing.driver import Driver, Reply, call
 from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, raw, refuse, say

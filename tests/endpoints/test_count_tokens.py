@@ -10,7 +10,8 @@ import pytest
 
 from asgi_llmgate import Backend, ModelRow, ModelTable, TranslationApp
 from asgi_llmgate.endpoints.count_tokens import RETRY_INTERVAL, TokenCounter
-from asgi_llmgate.exchange import Exchange, Identity, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Identity, Target
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS

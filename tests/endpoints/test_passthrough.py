@@ -14,10 +14,11 @@ import pytest
 from asgi_llmgate import Backend, Exchange, Gateway, ModelRow, ModelTable, TranslationApp
 from asgi_llmgate.endpoints.passthrough import upstream_path
 from asgi_llmgate.errors import ShuttingDown
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import StaticSecret
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.routing.routes import ROUTES, Route
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.testing.driver import Driver, Reply, call
 from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, refuse, say

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from asgi_llmgate import Backend, Draining, HTTPClient, ModelRow, ModelTable, TranslationApp, UsageMiddleware
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.routing.routes import ROUTES, Route
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.usage import UsageRecord
 

@@ -34,7 +34,8 @@ from asgi_llmgate import (
     ResolveMiddleware,
 )
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.routing.routes import ROUTES, Route
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP
 

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from asgi_llmgate import Backend, Exchange, Gateway, HTTPClient, ModelRow, ModelTable, TranslationApp
-from asgi_llmgate.routing.routes import ROUTES, Route
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES
 from asgi_llmgate.testing.driver import Reply, call
 from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, raw

@@ -113,7 +113,7 @@ def is_foreign(found: type) -> bool:
 def test_the_check_finds_what_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     without = [each for each in PUBLIC if each[1] != "Secret"]
     monkeypatch.setattr(sys.modules[__name__], "PUBLIC", without)
-    with pytest.raises(AssertionError, match=r"asgi_llmgate\.exchange\.Secret"):
+    with pytest.raises(AssertionError, match=r"asgi_llmgate\.secret_values\.Secret"):
         test_whatever_a_signature_mentions_is_public("asgi_llmgate", "CallableSource")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Exchange, Gateway, Identity, Limit, LimitMiddleware, SettingsError
-from asgi_llmgate.exchange import Call, Target
+from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.limits.rates import Rate
 from asgi_llmgate.limits.store import Admission, Claim, MemoryStore, Shortage
 from asgi_llmgate.policy.cases import Asked

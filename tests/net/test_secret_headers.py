@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net import HTTPClient, Timeouts
+from asgi_llmgate.secret_values import Secret
 from tests.helpers.certificates import self_signed
 from tests.helpers.stack_frames import chain, frames_of, shown
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate import Exchange, Identity, PolicyMiddleware
-from asgi_llmgate.exchange import Call, Decision, Target
+from asgi_llmgate.exchange_values import Call, Decision, Target
 from asgi_llmgate.policy.cases import Asked
 from asgi_llmgate.testing.driver import Driver, call, http_scope
 

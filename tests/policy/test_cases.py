@@ -8,7 +8,7 @@ import pytest
 
 from asgi_llmgate import Exchange, PolicyMiddleware, SettingsError
 from asgi_llmgate.errors import InternalError, NotFound
-from asgi_llmgate.exchange import Decision, Target
+from asgi_llmgate.exchange_values import Decision, Target
 from asgi_llmgate.policy.cases import Case, TestRequest, decide, read_cases
 
 PEOPLE = {"alice": {"sub": "alice", "iss": "https://idp.test", "org": "acme"}}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Exchange, Identity, PolicyMiddleware, Rule, SettingsError
-from asgi_llmgate.exchange import Call, Target
+from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.testing.driver import call
 

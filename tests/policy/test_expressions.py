@@ -9,7 +9,7 @@ import pytest
 
 from asgi_llmgate import Exchange, Identity, SettingsError
 from asgi_llmgate.cel import EvaluationError
-from asgi_llmgate.exchange import Call, Target
+from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.policy import condition, field
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.rule_variables import RuleVariables, variables_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.exchange import Target
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest, decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat

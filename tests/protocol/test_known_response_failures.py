@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Broken, ClientGone, Throttled
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import SSEEmitter
 from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.grammar import check_stream

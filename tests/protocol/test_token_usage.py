@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.token_usage import chat_usage, estimate_output, read_usage
 

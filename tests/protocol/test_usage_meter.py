@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.sse import MAX_EVENT
 from asgi_llmgate.protocol.usage_meter import UsageMeter
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import ResponseMetadata, Target, Usage, Wire
+from asgi_llmgate.exchange_values import ResponseMetadata, Target, Usage, Wire
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded

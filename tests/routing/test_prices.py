@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_llmgate import ModelRow, ModelTable, SettingsError
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.routing import Price
 
 MILLION = 1_000_000

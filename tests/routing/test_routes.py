@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, SettingsError
-from asgi_llmgate.routing.routes import ROUTES, Route, find
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES, find
 from tests.helpers.counted_work import opcodes
 
 PATHS = {

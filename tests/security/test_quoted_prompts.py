@@ -26,7 +26,8 @@ from asgi_llmgate import AccessLog, Backend, Gateway, ModelRow, ModelTable, Tran
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.page import UsagePage
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.routing.routes import ROUTES, Route
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.usage.ledger import Database, Ledger
 from asgi_llmgate.usage.otel import OpenTelemetry

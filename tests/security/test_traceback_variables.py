@@ -16,11 +16,13 @@ import pytest
 
 from asgi_llmgate import Backend, Gateway, JWTAuthMiddleware, JWTProvider, ModelRow, ModelTable, UsageMiddleware, mount
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Exchange, Secret, hide_header_values
+from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient, OAuthClient
 from asgi_llmgate.net.secrets import StaticSecret
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.routing.routes import ROUTES, Route
+from asgi_llmgate.route import Route
+from asgi_llmgate.routing.routes import ROUTES
+from asgi_llmgate.secret_values import Secret, hide_header_values
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.upstream import ClientCredentials, TokenExchange

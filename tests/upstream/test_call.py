@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from asgi_llmgate.errors import PromptTooLong
-from asgi_llmgate.exchange import Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS

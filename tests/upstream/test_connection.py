@@ -12,10 +12,11 @@ import pytest
 
 from asgi_llmgate import Gateway
 from asgi_llmgate.errors import CredentialUnavailable, SettingsError, UpstreamError
-from asgi_llmgate.exchange import Exchange, Secret
+from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import CallableSource, CredentialSource, FileSecret, HTTPClient
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.protocol.wire_pairs import UpstreamRequest
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend, Upstream
 from tests.net.test_headers import UNSENDABLE
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from asgi_llmgate.errors import UpstreamError
-from asgi_llmgate.exchange import Call, Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import derive

@@ -23,9 +23,11 @@ from asgi_llmgate.errors import (
     NotAuthorized,
     SettingsError,
 )
-from asgi_llmgate.exchange import Exchange, Identity, Secret
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Identity
 from asgi_llmgate.net import CallableSource, HTTPClient, OAuthClient, StaticSecret
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange, Upstream
 from tests.helpers.token_server import Asked, TokenServer
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import CredentialUnavailable
-from asgi_llmgate.exchange import Secret
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream.token_cache import DEFAULT_LIFETIME, MIN_REFRESH_INTERVAL, RETRY_INTERVAL, TokenCache
 
 

@@ -12,7 +12,8 @@ import pytest
 from opentelemetry import metrics, trace
 
 from asgi_llmgate import Gateway
-from asgi_llmgate.exchange import Attempt, Call, Decision, Exchange, Identity, ResponseMetadata, Target, Usage
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Attempt, Call, Decision, Identity, ResponseMetadata, Target, Usage
 from asgi_llmgate.testing.model_script import Turn
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.helpers.otlp_collector import Collector

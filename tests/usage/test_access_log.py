@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from asgi_llmgate.exchange import Identity, ResponseMetadata, Target
+from asgi_llmgate.exchange_values import Identity, ResponseMetadata, Target
 from asgi_llmgate.usage import AccessLog, UsageRecord
 from asgi_llmgate.usage.access_log import LINE_LIMIT, bounded, to_json, to_logfmt
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, SettingsError
-from asgi_llmgate.exchange import Attempt, Exchange, ResponseMetadata, Target, Usage
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Attempt, ResponseMetadata, Target, Usage
 from asgi_llmgate.routing import Price
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.model_script import say

@@ -22,7 +22,8 @@ from asgi_llmgate.errors import (
     SettingsError,
     row_for,
 )
-from asgi_llmgate.exchange import Exchange, ResponseMetadata, Usage
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.usage import UsageMiddleware, UsageRecord
 

@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from asgi_llmgate import mount
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Attempt, Exchange, Target
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Attempt, Target
 from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.testing.model_script import raw, refuse, say
 from asgi_llmgate.usage import UsageMiddleware

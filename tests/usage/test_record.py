@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from asgi_llmgate.exchange import Call, Decision, Exchange, Identity, ResponseMetadata, Secret, Target, Usage
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Call, Decision, Identity, ResponseMetadata, Target, Usage
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.usage.record import NAMES, UsageRecord
 
 

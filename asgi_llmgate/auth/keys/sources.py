@@ -17,9 +17,9 @@ import msgspec
 
 from asgi_llmgate.auth.keys.key_set import BadKeySet, Keys, read_keys
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.exchange import Secret
 from asgi_llmgate.net.client import Fetch, Fetched
 from asgi_llmgate.net.urls import is_protected, redact_url
+from asgi_llmgate.secret_values import Secret
 
 MAX_DOCUMENT = 1_000_000
 """Bytes of a JWKS or discovery document."""

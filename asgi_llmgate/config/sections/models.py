@@ -10,8 +10,9 @@ from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.policy import condition
+from asgi_llmgate.route import KINDS, Route
 from asgi_llmgate.routing import ModelRow, ModelTable, Price
-from asgi_llmgate.routing.routes import KINDS, ROUTES, Route, Routes
+from asgi_llmgate.routing.routes import ROUTES, Routes
 
 
 class ModelSettings(Section, frozen=True):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asgi_llmgate.errors import Broken, GateError
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.chat.chunks import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.chat.delta_content import read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias
 
 from asgi_llmgate.errors import GateError
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.error_bodies import error_event
 from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape

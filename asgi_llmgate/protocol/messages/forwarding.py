@@ -25,7 +25,7 @@ from asgi_llmgate.errors import (
     UnknownModel,
     UpstreamError,
 )
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS

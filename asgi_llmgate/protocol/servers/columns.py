@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from asgi_llmgate.exchange import Wire
+from asgi_llmgate.exchange_values import Wire
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """OpenAI's values of `reasoning_effort`, from least to most.  Anthropic has the last five: `low` to `max`."""

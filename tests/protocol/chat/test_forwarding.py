@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Overloaded
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, forwarded_body
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Failed, Throttled
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
 from tests.protocol.responses import counted

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from asgi_llmgate.errors import Overloaded
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.error_bodies import anthropic_error
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.testing.grammar import check_stream

@@ -16,7 +16,7 @@ from asgi_llmgate.errors import (
     UnknownModel,
     row_for,
 )
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, forwarded_error
 from asgi_llmgate.testing.grammar import check_stream
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import Broken, GateError, UpstreamError, row_for
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.error_bodies import anthropic_error, openai_error
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import Target
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.protocol.servers.tokenizers import prompt_body, read_count, read_prompt, text_body

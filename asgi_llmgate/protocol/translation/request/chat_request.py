@@ -20,7 +20,7 @@ from types import MappingProxyType
 from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest, ThreadsUnsupported
-from asgi_llmgate.exchange import Target
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson import objects

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
-from asgi_llmgate.exchange import Target
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.servers.context_window import PromptCount
 from asgi_llmgate.protocol.servers.corrections import Corrections

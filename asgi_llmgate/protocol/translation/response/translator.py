@@ -48,7 +48,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from asgi_llmgate.errors import Broken, GateError
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Chunk, Function, read_chunk

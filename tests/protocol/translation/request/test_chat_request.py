@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.exchange import Target
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.protocol.translation.request.chat_request import Options, to_chat
 

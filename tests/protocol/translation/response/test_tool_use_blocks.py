@@ -5,7 +5,7 @@ import json
 import pytest
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.exchange import Usage
+from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Broken, Failed, Overloaded, RequestRejected, Throttled, TimedOut, row_for
-from asgi_llmgate.exchange import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
 from asgi_llmgate.protocol.translation.response.translator import TRANSITIONS, Translator

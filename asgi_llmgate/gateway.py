@@ -174,9 +174,9 @@ class Gateway:
     ) -> Gateway:
         """The gateway that the settings describe; relative paths in them are relative to `folder`.
 
-        What a host adds: `sinks` that get each record too, `middleware` and `variables` as above, `session` for callers
-        who are signed in to the host (JWTAuthMiddleware), and `closing`, called when the gateway shuts down.  Raises
-        SettingsError with the path of the mistake.
+        What a host adds: `sinks` that get each record too, `middleware`, `variables` and `state` as above, `session`
+        for callers who are signed in to the host (JWTAuthMiddleware), and `closing`, called when the gateway shuts
+        down.  Raises SettingsError with the path of the mistake.
         """
         from asgi_llmgate.config.build import make_parts
 
@@ -185,14 +185,33 @@ class Gateway:
         return cls(**parts, middleware=middleware, closing=closing)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], **added: Any) -> Gateway:
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        sinks: Iterable[Sink] = (),
+        middleware: Sequence[Layer] = (),
+        variables: Mapping[str, Variable] = NO_VARIABLES,
+        session: Session | None = None,
+        state: RunningState | None = None,
+        closing: Iterable[Close] = (),
+    ) -> Gateway:
         """The gateway that a YAML file describes; relative paths in it are relative to its folder.
 
-        `added` are the `sinks`, `middleware`, `variables`, `session` and `closing` of `from_settings`.
+        The options are those of `from_settings`.  Raises SettingsError, also if the file cannot be read.
         """
         from asgi_llmgate.config.schema import read_file
 
-        return cls.from_settings(read_file(path), folder=Path(path).parent, **added)
+        return cls.from_settings(
+            read_file(path),
+            folder=Path(path).parent,
+            sinks=sinks,
+            middleware=middleware,
+            variables=variables,
+            session=session,
+            state=state,
+            closing=closing,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -35,10 +35,10 @@ _SHOWN = 128
 class ModelRow:
     """One row.
 
-    `match`: a name, or a pattern with `*`. `use`: targets, best first, each `backend` or `backend/model`. `listed`:
-    names that `/v1/models` lists for the row, beside a `match` without `*`. `max_output_tokens` and `context_window`
-    are in tokens, None if unknown. `when`: a condition on the request, or None. `prices`: none, one for all of `use`,
-    or one for each.
+    `match`: a name, or a pattern with `*`. `use`: targets, best first, each `backend` or `backend/model`. `listed`
+    (the settings key `list`): names that `/v1/models` lists for the row, beside a `match` without `*`.
+    `max_output_tokens` and `context_window` are in tokens, None if unknown. `when`: a condition on the request, or
+    None. `prices`: none, one for all of `use`, or one for each.
     """
 
     match: str

@@ -5,13 +5,16 @@ tests/docs runs each example in a gateway.
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from asgi_llmgate import Gateway
 from tests.docs.code_blocks import BLOCKS, NAMED
 from tests.helpers.installation import ROOT
 
@@ -55,3 +58,23 @@ def test_pages_and_examples_import_public_names_only() -> None:
     assert len(found) > 30
     assert [(place, module) for place, module in found if not PUBLIC.fullmatch(module)] == []
     assert [place for place, text in texts.items() if _PRIVATE.search(text)] == []
+
+
+def test_from_file_names_the_options_of_from_settings() -> None:
+    """So that a type checker finds a keyword that is misspelt, and a host finds `state`."""
+    options = {**inspect.signature(Gateway.from_settings).parameters}
+    del options["settings"], options["folder"]
+    named = {**inspect.signature(Gateway.from_file).parameters}
+    del named["path"]
+    assert named == options
+    documented = inspect.getdoc(Gateway.from_settings) or ""
+    assert [name for name in options if f"`{name}`" not in documented] == []
+
+
+def test_from_file_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(Gateway, "from_settings", lambda settings, **options: given.update(options))
+    (tmp_path / "llmgate.yaml").write_text("models: []\n")
+    options = {name: object() for name in inspect.signature(Gateway.from_file).parameters if name != "path"}
+    Gateway.from_file(tmp_path / "llmgate.yaml", **options)  # type: ignore[arg-type]
+    assert given == {**options, "folder": tmp_path}

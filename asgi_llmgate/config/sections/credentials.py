@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from asgi_llmgate.config.callables import load_callable
 from asgi_llmgate.config.section import Section
@@ -38,7 +38,10 @@ class TokenExchangeSettings(ClientCredentialsSettings, frozen=True, kw_only=True
 
 
 class ApiKeySettings(Section, frozen=True):
-    """A credential that is no fixed secret: one of these.  `callable` is `package.module:function`."""
+    """A credential that is no fixed secret: one of these.
+
+    `callable` is `package.module:name`: a function of the exchange, or a subclass of CredentialSource.
+    """
 
     callable: str | None = None
     client_credentials: ClientCredentialsSettings | None = None
@@ -55,7 +58,7 @@ def make_credential(described: str | ApiKeySettings | None, http: HTTPClient, fo
     if len(given) != 1:
         raise SettingsError("one of callable, client_credentials, token_exchange")
     if described.callable is not None:
-        return CallableSource(load_callable(described.callable))
+        return _make_source(load_callable(described.callable))
     grant = described.client_credentials or described.token_exchange
     assert grant is not None
     names = [name for name in grant.__struct_fields__ if name not in OAuthClientSettings.__struct_fields__]
@@ -65,6 +68,17 @@ def make_credential(described: str | ApiKeySettings | None, http: HTTPClient, fo
         return source(client=make_oauth_client(grant, folder), http=http, **options)
     except SettingsError as error:
         raise SettingsError(error.message, path=f"{given[0]}.{error.path}", hint=error.hint) from None
+
+
+def _make_source(found: Any) -> CredentialSource:
+    """A function of the exchange as a source; a subclass of CredentialSource is made without arguments."""
+    if isinstance(found, type) and CredentialSource in found.__mro__:  # issubclass refuses a Protocol with data
+        try:
+            source: CredentialSource = found()
+        except TypeError as error:
+            raise SettingsError(f"the class cannot be made without arguments: {error}", path="callable") from None
+        return source
+    return CallableSource(found)
 
 
 def make_oauth_client(described: OAuthClientSettings, folder: Path) -> OAuthClient:

@@ -349,6 +349,25 @@ def test_a_pod_shows_its_token_to_the_api_server() -> None:
     assert str(keys.ca_file) == "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 
 
+def test_the_keys_of_another_cluster_have_their_own_url() -> None:
+    found = kubernetes(
+        audiences=["llm"],
+        issuer="https://oidc.acme.test/cluster-1",
+        jwks_url="https://api.cluster-1.acme.test/openid/v1/jwks",
+        ca_file=None,
+    )
+    assert found.issuers == ("https://oidc.acme.test/cluster-1",)
+    assert isinstance(found.jwks, URL)
+    assert found.jwks.url == "https://api.cluster-1.acme.test/openid/v1/jwks"
+    assert str(found.jwks.token_file) == "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+def test_a_region_of_pingone_has_its_own_domain() -> None:
+    found = pingone("e1", audiences=["llm"], domain="auth.pingone.eu")
+    assert found.issuers == ("https://auth.pingone.eu/e1/as",)
+    assert found.jwks == Discovery()
+
+
 def test_microsoft_is_asked_for_unknown_kids_at_most_every_five_minutes() -> None:
     assert entra(TENANT, audiences=["x"]).cooldown == 300
 

@@ -127,6 +127,27 @@ async def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pyte
     assert (await source.get(Exchange(method="POST"))).reveal() == "key-for-POST"
 
 
+async def test_a_credential_class_is_made_once_without_arguments(tmp_path: Path, monkeypatch: Any) -> None:
+    lines = (
+        "from asgi_llmgate import CredentialSource, Secret",
+        "class Renewed(CredentialSource):",
+        "    key_header = 'x-acme-key'",
+        "    async def get(self, exchange):",
+        "        return Secret('key-for-' + exchange.method)",
+        "class Named(Renewed):",
+        "    def __init__(self, name):",
+        "        self.name = name",
+    )
+    (tmp_path / "acme_credentials.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    source = make_credential(ApiKeySettings(callable="acme_credentials:Renewed"), HTTPClient(), tmp_path)
+    assert source is not None
+    assert source.key_header == "x-acme-key"
+    assert (await source.get(Exchange(method="POST"))).reveal() == "key-for-POST"
+    with pytest.raises(SettingsError, match=r"^backends\.o\.api_key\.callable: .*without arguments.*'name'"):
+        Gateway.from_settings(settings({"callable": "acme_credentials:Named"}))
+
+
 async def test_a_file_is_looked_for_beside_the_settings(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k1")
     source = make_credential("file:key", HTTPClient(), tmp_path)

@@ -45,12 +45,13 @@ ANONYMOUS = Identity()
 class Target:
     """A model of a backend that may serve a call: `model` is its name there, `backend` the key in the settings.
 
-    `provider` is the vendor's name in rules and records. `max_output_tokens` and `context_window` are in tokens.
-    `price` gives the cost of a call in US dollars by its usage and its seconds, None where it cannot be known.
+    `vendor` is `llm.provider` in rules and `gen_ai.provider.name` in records. `max_output_tokens` and
+    `context_window` are in tokens. `price` gives the cost of a call in US dollars by its usage and its seconds, None
+    where it cannot be known.
     """
 
     backend: str
-    provider: str
+    vendor: str
     model: str
     max_output_tokens: int | None = None
     context_window: int | None = None

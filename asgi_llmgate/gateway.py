@@ -118,7 +118,7 @@ class Gateway:
         if app is not None and backends:
             raise SettingsError("either an app or backends, not both", path="backends")
         if not isinstance(models, ModelTable):
-            models = ModelTable(models, {name: backend.provider for name, backend in backends.items()})
+            models = ModelTable(models, {name: backend.vendor for name, backend in backends.items()})
         self._state = RunningState() if state is None else state
         self._draining = _shared_draining(draining, getattr(app, "draining", None)) or self._state.keep(
             "draining", "", None, Draining

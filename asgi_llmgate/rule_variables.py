@@ -71,7 +71,7 @@ _ASKED: Mapping[str, Callable[[Call], Any]] = {
 }
 _CANDIDATE: Mapping[str, Callable[[Target], Any]] = {
     "model": lambda target: target.model,
-    "provider": lambda target: target.provider,
+    "provider": lambda target: target.vendor,
     "backend": lambda target: target.backend,
 }
 

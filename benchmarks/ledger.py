@@ -64,13 +64,13 @@ def _call(chance: random.Random, request_id: str, moment: float, person: str, te
         reason, status = chance.choice([("Authorization", 403), ("RateLimit", 429)])
         return UsageRecord(**facts, status=status, outcome="refused", reason=reason, duration_ms=2.0)
     model = chance.choices(list(MODELS), [2, 5, 3])[0]
-    provider = "vllm" if model == "qwen3-coder" else "openai"
+    vendor = "vllm" if model == "qwen3-coder" else "openai"
     sent, written = int(chance.lognormvariate(9.3, 0.9)), int(chance.lognormvariate(5.6, 0.9))
     cached = int(sent * chance.betavariate(4, 2))
     price, read, out = MODELS[model]
     cost = ((sent - cached) * price + cached * read + written * out) / 1e6
     first = chance.lognormvariate(6.4, 0.5)
-    facts |= {"request_model": model, "response_model": model, "provider": provider, "backend": provider}
+    facts |= {"request_model": model, "response_model": model, "vendor": vendor, "backend": vendor}
     facts |= {"input_tokens": sent, "output_tokens": written, "cache_read_tokens": cached, "ttft_ms": round(first, 1)}
     facts |= {"duration_ms": round(first + written * 14, 1), "attempts": 1}
     tools = tuple(dict.fromkeys(chance.choices(list(TOOLS), list(TOOLS.values()), k=chance.choice((0, 1, 1, 2)))))

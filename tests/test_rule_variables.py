@@ -114,7 +114,7 @@ def test_each_target_is_the_candidate_in_its_turn() -> None:
     variables = seen(called=True)
     for target in (Target("openai", "openai", "gpt-4o-mini"), Target("vllm", "on-prem", "qwen3")):
         source = (
-            f'llm.backend == "{target.backend}" && llm.provider == "{target.provider}" && llm.model == "{target.model}"'
+            f'llm.backend == "{target.backend}" && llm.provider == "{target.vendor}" && llm.model == "{target.model}"'
         )
         assert evaluate(source, variables.about(target)) is True
 

@@ -87,7 +87,7 @@ def show(
         click.echo(f"{rule.rule.name} ({rule.rule.action}{mode}){holds}")
         for target in candidates if rule.per_target else (None,):
             if target is not None:
-                click.echo(f"  for {target.model} at {target.backend} ({target.provider})")
+                click.echo(f"  for {target.model} at {target.backend} ({target.vendor})")
             _echo(rule.expressions, seen if target is None else seen.about(target))
     try:
         decision = decide(layer, given, targets)
@@ -129,10 +129,10 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
 
 
 def _table(settings: Settings) -> ModelTable:
-    providers = {
+    vendors = {
         name: backend.provider or make_dialect(name, backend).name for name, backend in settings.backends.items()
     }
-    return make_table(settings.models, providers)
+    return make_table(settings.models, vendors)
 
 
 async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -75,7 +75,7 @@ def make_parts(
     if settings.auth.mode == "off":
         for name, backend in backends.items():
             require_tokens(name, backend)
-    models = make_table(settings.models, {name: backend.provider for name, backend in backends.items()}, variables)
+    models = make_table(settings.models, {name: backend.vendor for name, backend in backends.items()}, variables)
     providers = make_providers(settings.auth, folder)
     own_sinks = _make_sinks(settings, folder, state)
     usage_layer, telemetry = make_usage_layer(

@@ -48,10 +48,10 @@ def _targets(settings: Settings, row: ModelSettings, asked: str = "the asked nam
 def _fitting_rows(settings: Settings, name: str) -> list[str]:
     """The rows that may be used for a name: those with a condition before the first without one, and that one."""
     found = []
-    providers = dict.fromkeys(settings.backends, "")
+    vendors = dict.fromkeys(settings.backends, "")
     for row in settings.models:
         try:
-            ModelTable([ModelRow(row.match, row.targets)], providers).resolve(name)
+            ModelTable([ModelRow(row.match, row.targets)], vendors).resolve(name)
         except NotFound:
             continue
         found.append(_targets(settings, row, name))

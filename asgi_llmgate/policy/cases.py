@@ -30,7 +30,8 @@ from asgi_llmgate.policy.middleware import PolicyMiddleware
 Targets = Callable[[str, Scope, Exchange], tuple[Target, ...]]
 """The model table's targets for the requested name of a model."""
 
-_TARGET_FIELDS = ("model", "provider", "backend")
+# Name in the variable `llm` -> field of Target.
+_TARGET_FIELDS = {"model": "model", "provider": "vendor", "backend": "backend"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class TestRequest:
         headers = {_CALL_FIELDS[name]: value for name, value in llm.items() if name in _CALL_FIELDS}
         call = exchange.call = Call(asked, (), **headers)
         if targets is None or any(name in llm for name in _TARGET_FIELDS):
-            call.candidates = (Target(**{name: llm.get(name, "") for name in _TARGET_FIELDS}),)
+            call.candidates = (Target(**{field: llm.get(name, "") for name, field in _TARGET_FIELDS.items()}),)
         else:
             call.candidates = targets(asked.model, scope, exchange)
 

@@ -104,7 +104,7 @@ class Resolver:
     def _candidates(self, route: Route, asked: RequestFeatures, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
         """The targets. Those of a passthrough are at its own backend; a model in its body has to be in the table."""
         if route.backend and not asked.model:
-            return (Target(route.backend, self._models.providers[route.backend], ""),)
+            return (Target(route.backend, self._models.vendors[route.backend], ""),)
         known = variables_of(scope, exchange, self._list_claims) if self._models.conditional else None
         found = self._models.resolve(asked.model, known)
         if not route.backend:

@@ -54,13 +54,13 @@ class ModelRow:
 class ModelTable:
     """The rows, compiled.
 
-    `providers` maps each backend's key to its vendor. Raises SettingsError (`models[2].use`) for a target
+    `vendors` maps each backend's key to its vendor. Raises SettingsError (`models[2].use`) for a target
     whose backend does not exist.
     """
 
-    def __init__(self, rows: Sequence[ModelRow], providers: Mapping[str, str]) -> None:
-        self.providers = dict(providers)
-        self._rows = [_Compiled(row, index, providers) for index, row in enumerate(rows)]
+    def __init__(self, rows: Sequence[ModelRow], vendors: Mapping[str, str]) -> None:
+        self.vendors = dict(vendors)
+        self._rows = [_Compiled(row, index, vendors) for index, row in enumerate(rows)]
         self.conditional = any(row.when is not None for row in rows)
 
     def resolve(self, asked: str, variables: Mapping[str, Any] | None = None) -> tuple[Target, ...]:
@@ -99,11 +99,11 @@ class ModelTable:
 
 
 class _Compiled:
-    def __init__(self, row: ModelRow, index: int, providers: Mapping[str, str]) -> None:
+    def __init__(self, row: ModelRow, index: int, vendors: Mapping[str, str]) -> None:
         self.matches = _pattern(row.match)
         self._when = row.when
         self._row = row
-        self._uses = [_use(text, f"models[{index}].use", providers) for text in row.use]
+        self._uses = [_use(text, f"models[{index}].use", vendors) for text in row.use]
         self._prices = _prices(row, f"models[{index}].prices")
         self._fixed = self._targets("") if all(model for _, _, model in self._uses) else None
         self.names = ((row.match,) if "*" not in row.match else ()) + row.listed
@@ -120,13 +120,13 @@ class _Compiled:
         return tuple(
             Target(
                 backend=backend,
-                provider=provider,
+                vendor=vendor,
                 model=model or asked,
                 max_output_tokens=self._row.max_output_tokens,
                 context_window=self._row.context_window,
                 price=price,
             )
-            for (backend, provider, model), price in zip(self._uses, self._prices, strict=True)
+            for (backend, vendor, model), price in zip(self._uses, self._prices, strict=True)
         )
 
 
@@ -163,9 +163,9 @@ def _prices(row: ModelRow, path: str) -> list[Callable[[Usage | None, float | No
     return [price.cost for price in given] or [None] * len(row.use)
 
 
-def _use(text: str, path: str, providers: Mapping[str, str]) -> tuple[str, str, str]:
+def _use(text: str, path: str, vendors: Mapping[str, str]) -> tuple[str, str, str]:
     backend, _, model = text.partition("/")
-    if backend not in providers:
-        known = ", ".join(sorted(providers)) or "none"
+    if backend not in vendors:
+        known = ", ".join(sorted(vendors)) or "none"
         raise SettingsError(f"no backend is named {backend!r}", path=path, hint=f"backends: {known}")
-    return backend, providers[backend], model
+    return backend, vendors[backend], model

@@ -16,13 +16,13 @@ from asgi_llmgate.protocol.translation.request.chat_request import Options
 class Backend:
     """The settings of a model server.
 
-    `base_url` is the part of its URLs before `/chat/completions`; it usually ends in `/v1`. `provider` is the vendor's
-    name in rules and records (`gen_ai.provider.name`). `api_key` is asked for each request, so that it can rotate or
-    depend on the caller. Raises SettingsError for a header that cannot be sent.
+    `base_url` is the part of its URLs before `/chat/completions`; it usually ends in `/v1`. `vendor` is
+    `llm.provider` in rules and `gen_ai.provider.name` in records. `api_key` is asked for each request, so that it can
+    rotate or depend on the caller. Raises SettingsError for a header that cannot be sent.
     """
 
     base_url: str = field(repr=False)
-    provider: str = "openai"
+    vendor: str = "openai"
     dialect: Dialect = DIALECTS["openai"]
     api_key: CredentialSource | None = None
     extra_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)

@@ -38,10 +38,10 @@ class Costs:
             return target.price(usage, None if started is None or ended is None else ended - started)
         if self._catalogue is None or usage is None:
             return None
-        found = self._catalogue(target.provider, target.model, usage)
+        found = self._catalogue(target.vendor, target.model, usage)
         # The model that was sent may be an alias; the response often names the model behind it.
         if found is None and exchange.response is not None and exchange.response.model not in ("", target.model):
-            found = self._catalogue(target.provider, exchange.response.model, usage)
+            found = self._catalogue(target.vendor, exchange.response.model, usage)
         return found
 
 
@@ -55,8 +55,8 @@ def genai_prices() -> Catalogue:
     # An unknown model costs the library a search through its whole list; the result is kept.
     unknown: set[tuple[str, str]] = set()
 
-    def calculate(provider: str, model: str, usage: Usage) -> float | None:
-        if (provider, model) in unknown:
+    def calculate(vendor: str, model: str, usage: Usage) -> float | None:
+        if (vendor, model) in unknown:
             return None
         counts = library.Usage(
             input_tokens=usage.input,
@@ -65,11 +65,11 @@ def genai_prices() -> Catalogue:
             cache_write_tokens=usage.cache_creation,
         )
         try:
-            return float(library.calc_price(counts, model, provider_id=provider).total_price)
+            return float(library.calc_price(counts, model, provider_id=vendor).total_price)
         # LookupError: not in the catalogue.  ValueError: token counts that contradict each other.
         except (LookupError, ValueError):
             if len(unknown) < _MAX_UNKNOWN:
-                unknown.add((provider, model))
+                unknown.add((vendor, model))
             return None
 
     return calculate

@@ -100,8 +100,8 @@ class Measurements:
         if record.reason:
             labels["llmgate.reason"] = record.reason
         model = self._models.bound(record.request_model) if record.request_model else ""
-        if record.provider:
-            labels["gen_ai.provider.name"] = record.provider
+        if record.vendor:
+            labels["gen_ai.provider.name"] = record.vendor
         if model:
             labels["gen_ai.request.model"] = model
         yield REQUESTS, 1, labels
@@ -112,7 +112,7 @@ class Measurements:
             yield from self._of_call(record, record.upstream_ms, self._call_labels(record, model) | own)
 
     def _call_labels(self, record: UsageRecord, model: str) -> Labels:
-        labels: Labels = {"gen_ai.provider.name": record.provider, "llmgate.backend": record.backend}
+        labels: Labels = {"gen_ai.provider.name": record.vendor, "llmgate.backend": record.backend}
         if record.operation:
             labels["gen_ai.operation.name"] = record.operation
         if model:

@@ -128,7 +128,7 @@ class OpenTelemetry:
         operation, model = exchange.call.operation if exchange.call is not None else "", clip(target.model)
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": operation,
-            "gen_ai.provider.name": target.provider,
+            "gen_ai.provider.name": target.vendor,
             "gen_ai.request.model": model,
             "server.address": address[0],
             "server.port": address[1],

@@ -92,7 +92,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     fields: Mapping[str, Value] = NO_FIELDS
 
     operation: str = field(default="", name="gen_ai.operation.name")
-    provider: str = field(default="", name="gen_ai.provider.name")
+    vendor: str = field(default="", name="gen_ai.provider.name")
     request_model: str = field(default="", name="gen_ai.request.model")
     client_model: str = field(default="", name="llmgate.client.model")
     response_model: str = field(default="", name="gen_ai.response.model")
@@ -199,7 +199,7 @@ def _target_values(exchange: Exchange) -> dict[str, Any]:
     assert target is not None
     values = {
         "operation": exchange.call.operation if exchange.call is not None else "",
-        "provider": target.provider,
+        "vendor": target.vendor,
         "request_model": clip(target.model),
         "backend": target.backend,
         "attempts": len(exchange.attempts),

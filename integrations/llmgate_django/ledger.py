@@ -141,7 +141,12 @@ def insert(records: Sequence[Record]) -> None:
 
 def row(record: Record) -> UsageRecord:
     """The model instance of a usage record."""
-    return UsageRecord(**{column.name: _convert(column, getattr(record, column.name)) for column in COLUMNS})
+    return UsageRecord(**{column.name: _convert(column, _read(record, column.name)) for column in COLUMNS})
+
+
+def _read(record: Record, column: str) -> Any:
+    """The attribute of the record that the column holds."""
+    return getattr(record, "vendor" if column == "provider" else column)
 
 
 def _convert(column: models.Field[Any, Any], value: Any) -> Any:

@@ -75,7 +75,7 @@ async def gate(serve: Serve) -> Any:
     def app(base_url: str, dialect: str, key: str = "") -> tuple[TranslationApp, ModelTable]:
         models = ModelTable([ModelRow("*", ("model/answering",))], {"model": dialect})
         secret = StaticSecret(Secret(key)) if key else None
-        backend = Backend(base_url=base_url, dialect=DIALECTS[dialect], provider=dialect, api_key=secret)
+        backend = Backend(base_url=base_url, dialect=DIALECTS[dialect], vendor=dialect, api_key=secret)
         return TranslationApp({"model": backend}, models=models, routes=PATHS), models
 
     def make(*turns: Turn, native: bool = False) -> tuple[Spy, Spy, ModelServer]:

@@ -32,14 +32,14 @@ def test_the_cost_of_a_call(price: Price, usage: Usage | None, seconds: float | 
 
 
 def test_targets_carry_their_prices() -> None:
-    providers = {"a": "openai", "b": "vllm"}
+    vendors = {"a": "openai", "b": "vllm"}
     one, two = Price(input=1), Price(input=2)
     rows = [
         ModelRow("x", ("a/m", "b/m"), prices=(one, two)),
         ModelRow("y*", ("a", "b"), prices=(one,)),
         ModelRow("z", ("a",)),
     ]
-    table = ModelTable(rows, providers)
+    table = ModelTable(rows, vendors)
     assert [target.price for target in table.resolve("x")] == [one.cost, two.cost]
     assert [target.price for target in table.resolve("yes")] == [one.cost, one.cost]
     assert [target.price for target in table.resolve("z")] == [None]

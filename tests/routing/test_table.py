@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from asgi_llmgate.errors import NotFound, SettingsError
 from asgi_llmgate.routing import ModelRow, ModelTable
 
-PROVIDERS = {"openai": "openai", "vllm": "on-prem"}
+VENDORS = {"openai": "openai", "vllm": "on-prem"}
 
 
 def table(*rows: ModelRow) -> ModelTable:
-    return ModelTable(rows, PROVIDERS)
+    return ModelTable(rows, VENDORS)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def table(*rows: ModelRow) -> ModelTable:
 )
 def test_a_name_is_sent_to(row: ModelRow, asked: str, backend: str, model: str) -> None:
     (target,) = table(row).resolve(asked)
-    assert (target.backend, target.model, target.provider) == (backend, model, PROVIDERS[backend])
+    assert (target.backend, target.model, target.vendor) == (backend, model, VENDORS[backend])
 
 
 @pytest.mark.parametrize("asked", ["axb", "a.bc", "A.B", "a.b\n"], ids=["not a regex", "whole", "case", "newline"])

@@ -71,7 +71,7 @@ def folder(tmp_path: Path, serve: Callable[..., str]) -> Callable[..., Folder]:
 def full_exchange() -> Callable[..., Exchange]:
     def make(**changes: object) -> Exchange:
         asked = SimpleNamespace(model="claude-opus-5-5", stream=True, max_tokens=128, temperature=0.0)
-        target = Target(backend="main", provider="openai", model="gpt-4o-mini")
+        target = Target(backend="main", vendor="openai", model="gpt-4o-mini")
         exchange = Exchange(
             method="POST",
             path="/v1/messages",

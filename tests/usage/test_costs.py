@@ -27,8 +27,8 @@ def costs() -> Costs:
     return Costs(genai_prices())
 
 
-def target(provider: str = "openai", model: str = "gpt-4o-mini", price: Price | None = None) -> Target:
-    return Target("main", provider, model, price=None if price is None else price.cost)
+def target(vendor: str = "openai", model: str = "gpt-4o-mini", price: Price | None = None) -> Target:
+    return Target("main", vendor, model, price=None if price is None else price.cost)
 
 
 def test_the_rows_own_price_comes_first(costs: Costs, full_exchange: Make) -> None:

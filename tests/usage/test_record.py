@@ -189,7 +189,7 @@ def test_no_text_of_a_record_has_a_character_that_its_reader_does_not_see(full_e
     text = f"a{chr(code)}b"
     exchange = full_exchange(
         path=text, client=text, headers={"user-agent": text}, error=text, detail=text, dropped=[text],
-        target=Target(backend="main", provider="openai", model=text),
+        target=Target(backend="main", vendor="openai", model=text),
         response=ResponseMetadata(text, text, (text,), (text,)),
     )  # fmt: skip
     asked = SimpleNamespace(model=text, max_tokens=1, stream=True, temperature=None)

@@ -84,7 +84,7 @@ def make_backend(
     with error_path(path):
         return Backend(
             base_url=backend.base_url,
-            provider=backend.provider or dialect.name,
+            vendor=backend.provider or dialect.name,
             dialect=dialect,
             api_key=api_key,
             extra_headers=backend.extra_headers,

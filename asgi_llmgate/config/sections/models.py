@@ -40,14 +40,14 @@ class PassthroughSettings(Section, frozen=True):
 
 
 def make_table(
-    rows: Sequence[ModelSettings], providers: Mapping[str, str], variables: Collection[str] = ()
+    rows: Sequence[ModelSettings], vendors: Mapping[str, str], variables: Collection[str] = ()
 ) -> ModelTable:
     """The model table.
 
-    `providers` maps each backend to its provider's name; `variables` are further rule variables that conditions may
+    `vendors` maps each backend to its vendor; `variables` are further rule variables that conditions may
     read.  Raises SettingsError.
     """
-    return ModelTable([_make_row(row, f"models[{index}]", variables) for index, row in enumerate(rows)], providers)
+    return ModelTable([_make_row(row, f"models[{index}]", variables) for index, row in enumerate(rows)], vendors)
 
 
 def make_routes(routes: Mapping[str, str | PassthroughSettings], backends: Mapping[str, object]) -> Routes:

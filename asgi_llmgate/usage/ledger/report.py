@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.usage.ledger.schema import NANO, TEXTS, usage_record
+from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, NANO, TEXTS, usage_record
 from asgi_llmgate.usage.record import UsageRecord
 
 GROUPS: Mapping[str, str] = {
@@ -34,7 +34,8 @@ TOOL = "tool"
 """The group that needs a join, because a record has several tools."""
 
 # Names that leave the process (gen_ai.request.model) -> column, for those who know records rather than reports.
-_RECORD_NAMES = {each.encode_name: each.name for each in msgspec.structs.fields(UsageRecord) if each.name in TEXTS}
+_ENCODED = {each.name: each.encode_name for each in msgspec.structs.fields(UsageRecord)}
+_RECORD_NAMES = {_ENCODED[ATTRIBUTES[column]]: column for column in TEXTS}
 # Milliseconds of a span of time, and how its start is shown.
 _SPANS = {"hour": (3600_000, "%Y-%m-%d %H:00"), "day": (86400_000, "%Y-%m-%d")}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from asgi_llmgate.usage.ledger.schema import DIMENSIONS, GRAINS, NANO, SAME_NAME, SUMS, TEXTS
+from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, DIMENSIONS, GRAINS, NANO, SUMS, TEXTS
 from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
@@ -46,7 +46,7 @@ def decode(line: bytes) -> UsageRecord:
 
 def record_row(record: UsageRecord) -> Row:
     """The row of `usage_record`, without `series_id`."""
-    row: Row = {name: getattr(record, name) for name in SAME_NAME}
+    row: Row = {name: getattr(record, attribute) for name, attribute in ATTRIBUTES.items()}
     for name in TEXTS:
         row[name] = _text(row[name])
     for name, value in row.items():

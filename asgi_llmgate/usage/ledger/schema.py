@@ -38,7 +38,7 @@ metadata = sa.MetaData()
 DIMENSIONS = (
     "subject", "issuer", "provider", "backend", "request_model", "client_model", "outcome", "reason", "policy_rule",
 )  # fmt: skip
-"""Attributes of a record that identify its series, together with the operator's `fields`."""
+"""Columns of a record that identify its series, together with the operator's `fields`."""
 
 _TEXTS = (
     "method", "path", "error", "error_type", "detail", "client_ip", "user_agent", "operation",
@@ -53,8 +53,8 @@ _NUMBERS = ("duration_ms", "ttft_ms", "upstream_ms", "temperature")
 _FLAGS = ("stream", "estimated")
 
 TEXTS = (*DIMENSIONS, *_TEXTS)
-SAME_NAME = (*TEXTS, *_LISTS, *_INTEGERS, *_NUMBERS, *_FLAGS)
-"""Attributes of a record that have a column of the same name."""
+ATTRIBUTES = {name: name for name in (*TEXTS, *_LISTS, *_INTEGERS, *_NUMBERS, *_FLAGS)} | {"provider": "vendor"}
+"""Column -> attribute of a record whose value it holds. The other columns need a conversion."""
 
 usage_record = sa.Table(
     "usage_record",

@@ -27,7 +27,7 @@ def record(request_id: str = "req_1", **changes: Any) -> UsageRecord:
         "ttft_ms": 400.0,
         "subject": "alice",
         "fields": {"team": "data-platform"},
-        "provider": "openai",
+        "vendor": "openai",
         "request_model": "gpt-4o-mini",
         "input_tokens": 100,
         "output_tokens": 20,

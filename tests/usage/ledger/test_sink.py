@@ -17,7 +17,7 @@ from asgi_llmgate.usage import UsageRecord
 from asgi_llmgate.usage.ledger import Ledger, drainer, sink
 from asgi_llmgate.usage.ledger.journal import Journal
 from asgi_llmgate.usage.ledger.rows import encode
-from asgi_llmgate.usage.ledger.schema import VERSION, usage_record
+from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, VERSION, usage_record
 from tests.usage.ledger.records import NOON, Stored, record
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -298,7 +298,10 @@ async def test_a_database_of_a_newer_version_is_left_alone(ledger, stored: Store
 def test_every_fact_of_a_record_has_a_column() -> None:
     """A new one needs a migration, or a reason to be left out."""
     of_records = {each.name for each in msgspec.structs.fields(UsageRecord)}
-    assert of_records - set(usage_record.c.keys()) == {"time", "cost_usd"}  # time_ms, cost_nano
+    assert set(ATTRIBUTES) <= set(usage_record.c.keys())
+    assert set(ATTRIBUTES.values()) <= of_records
+    assert of_records - set(usage_record.c.keys()) == {"time", "cost_usd", "vendor"}  # time_ms, cost_nano, provider
+    assert {column: name for column, name in ATTRIBUTES.items() if column != name} == {"provider": "vendor"}
 
 
 async def test_old_records_are_forgotten_with_what_they_added(url, folder: Path, stored: Stored) -> None:

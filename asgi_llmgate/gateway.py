@@ -46,7 +46,7 @@ _NO_BACKENDS: Mapping[str, Backend] = MappingProxyType({})
 
 
 class Gateway:
-    """The layers around the endpoints, which answer calls from `backends` (a TranslationApp).
+    """The layers around the endpoints, which serve calls with `backends` (a TranslationApp).
 
         Gateway(
             backends={"openai": Backend(base_url=..., api_key=...)},
@@ -77,8 +77,8 @@ class Gateway:
         limits       how often; None: unlimited
         usage        writes the usage records; without it a UsageMiddleware, where there are sinks
         middleware   further layers, the outermost first, between `limits` and the endpoints
-        endpoints    makes the app that answers; partial(TranslationApp, debug=True) sets options of it
-        app          an ASGI app that answers instead of `endpoints` and `backends`
+        endpoints    makes the app that serves the routes; partial(TranslationApp, debug=True) sets options of it
+        app          an ASGI app that is used instead of `endpoints` and `backends`
 
     What a policy or limits layer can decide without the body (its `before_body`, if it has one) is decided before
     `resolve`.  `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).
@@ -302,7 +302,7 @@ class _Shared:
                     options[name] = self._options[name]
                 elif name not in self._may_differ:
                     hint = f"leave it out here: the layers share the gateway's {name}"
-                    raise SettingsError("is given to the gateway and not to a layer", path=name, hint=hint)
+                    raise SettingsError("this option belongs to Gateway, not to a layer", path=name, hint=hint)
             return make(*arguments, **options)
 
 
@@ -314,5 +314,7 @@ def _methods(objects: Iterable[Any], name: str) -> list[Callable[..., Any]]:
 def _shared_draining(draining: Draining | None, apps: Draining | None) -> Draining | None:
     """The one that was given; of two, one would end the streams and the other let them run.  Raises SettingsError."""
     if draining is not None and apps is not None and draining is not apps:
-        raise SettingsError("the app has another one", path="draining", hint="leave it out, or give the app the same")
+        raise SettingsError(
+            "the app has another Draining object", path="draining", hint="leave it out, or give the app the same"
+        )
     return draining or apps

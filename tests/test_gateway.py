@@ -336,7 +336,7 @@ async def test_what_a_layer_made_for_itself_is_closed_and_what_was_lent_to_it_is
 async def test_a_gateway_and_its_app_end_calls_by_one_object() -> None:
     models = ModelTable([], {})
     app = TranslationApp({}, models=models)
-    with pytest.raises(SettingsError, match=r"^draining: the app has another one"):
+    with pytest.raises(SettingsError, match=r"^draining: the app has another Draining object"):
         Gateway(app, models=models, draining=Draining())
     Gateway(app, models=models, draining=app.draining)
 
@@ -354,7 +354,7 @@ async def test_a_gateway_and_its_app_end_calls_by_one_object() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_layers_share_is_not_given_to_one_of_them(options: dict[str, Any], path: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^{path}: is given to the gateway and not to a layer"):
+    with pytest.raises(SettingsError, match=rf"^{path}: this option belongs to Gateway, not to a layer"):
         Gateway(models=[], **options)
 
 

@@ -1,4 +1,4 @@
-"""The ASGI side: request bodies, paths, answers, the client's connection, and how a gateway hangs in a host."""
+"""The ASGI side: request bodies, paths, responses, the client's connection, and how a gateway is mounted in a host."""
 
 from asgi_llmgate.asgi.body import Body, drain
 from asgi_llmgate.asgi.client_connection import ClientConnection

@@ -1,8 +1,8 @@
-"""The lifespan protocol (https://asgi.readthedocs.io/en/latest/specs/lifespan.html), spoken for a gateway.
+"""The lifespan protocol (https://asgi.readthedocs.io/en/latest/specs/lifespan.html) of a gateway and its host.
 
-A gateway needs no lifespan: what it opens, it opens with the first request.  Where there is one, it is used to warm up
-and to close cleanly, and a mounted gateway gets it although hosts do not hand it on: it is taken in on its way to the
-host.
+A gateway needs no lifespan: it opens connections with the first request.  Where there is one, the gateway starts and
+closes with it.  Hosts do not forward the lifespan to mounted apps, so `mount` runs the gateway's part before the
+host's:
 
     server                         gateway                        host
     lifespan.startup        ->     startup()               ->     lifespan.startup
@@ -10,8 +10,8 @@ host.
     lifespan.shutdown       ->                             ->     lifespan.shutdown
                             <-     shutdown()              <-     lifespan.shutdown.complete
 
-A host that does not know the protocol says so by raising (Django) or returning at once.  The gateway is already up
-then, and the rest of the conversation is held without the host.
+A host without lifespan support raises (Django) or returns at once.  The gateway has started by then, and the rest of
+the protocol runs without the host.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("llmgate")
 
-_LAST_WORDS = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
+_FINAL_MESSAGES = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 
 
 class Hooks(Protocol):
-    """What is to be started and shut down, in this order and once each; `shutdown` also after a failed `startup`."""
+    """`startup` and `shutdown` run in this order, once each; `shutdown` also after a failed `startup`."""
 
     async def startup(self) -> None: ...
 
@@ -38,10 +38,10 @@ class Hooks(Protocol):
 async def run_lifespan(
     hooks: Hooks, scope: Scope, receive: Receive, send: Send, *, host: ASGIApp | None = None
 ) -> None:
-    """Answer a lifespan scope, with the host's part in it if there is one.
+    """Serve a lifespan scope, together with the host if there is one.
 
-    When `startup` raises, the server is told `lifespan.startup.failed`, which ends the process: it should raise for
-    nothing that may get better by itself.  What `shutdown` raises is logged.
+    When `startup` raises, `lifespan.startup.failed` is sent, which ends the process: so it should not raise for an
+    error that may be temporary.  An error of `shutdown` is logged.
     """
     message = await receive()
     async with AsyncExitStack() as gateway:
@@ -52,7 +52,7 @@ async def run_lifespan(
             logger.exception("the gateway did not start")
             await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
             return
-        if host is not None and await _through(host, gateway, message, scope, receive, send):
+        if host is not None and await _run_host(host, gateway, message, scope, receive, send):
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -60,31 +60,34 @@ async def run_lifespan(
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _through(
+async def _run_host(
     host: ASGIApp, gateway: AsyncExitStack, startup: Message, scope: Scope, receive: Receive, send: Send
 ) -> bool:
-    """Let the host hold the conversation, which begins with a message that was received already.  False if it does
-    not take part: it has raised, or returned, before it received anything."""
-    held_back: Message | None = startup
+    """Run the host's lifespan, whose first message, `startup`, was received already.
+
+    False if the host has no lifespan: it raised or returned before it received anything.
+    """
+    unread: Message | None = startup
 
     async def host_receive() -> Message:
-        nonlocal held_back
-        if held_back is None:
+        nonlocal unread
+        if unread is None:
             return await receive()
-        message, held_back = held_back, None
+        message, unread = unread, None
         return message
 
     async def host_send(message: Message) -> None:
-        if message["type"] in _LAST_WORDS:
+        if message["type"] in _FINAL_MESSAGES:
+            # Before the message is forwarded: uvicorn ends the process soon after it.
             await gateway.aclose()
         await send(message)
 
     try:
         await host(scope, host_receive, host_send)
     except Exception:
-        if held_back is None:
+        if unread is None:  # the host took part, so this is an error of its own
             raise
-    return held_back is None
+    return unread is None
 
 
 async def _shutdown(hooks: Hooks) -> None:

@@ -57,7 +57,7 @@ def mount(host: Host, prefix: str, gateway: Mountable, *, well_known: bool = Fal
     """Serve `gateway` under `prefix` of `host`, and everything else by `host`.
 
     `prefix` begins with a slash and does not end in one.  The gateway's `startup` runs before the host's and its
-    `shutdown` after, if the server speaks the lifespan protocol.  With `well_known` the gateway also answers for
+    `shutdown` after, if the server speaks the lifespan protocol.  With `well_known` the gateway also serves
     `/.well-known/oauth-protected-resource` + `prefix`.  Raises SettingsError for a prefix that is none.
     """
     if not prefix.startswith("/") or prefix.endswith("/"):

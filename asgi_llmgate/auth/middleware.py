@@ -37,7 +37,7 @@ log = logging.getLogger("llmgate.auth")
 Mode = Literal["strict", "optional", "permissive", "off"]
 
 Session = Callable[[Scope], Awaitable[Identity | None]]
-"""The identity that the host's own session has for a request; None when nobody is signed in."""
+"""The identity that the host's own session has for a request; None where no user is signed in."""
 
 
 class JWTAuthMiddleware:

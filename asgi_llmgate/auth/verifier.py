@@ -181,7 +181,7 @@ class Verifier:
         if token.signed is None and self._for_opaque is not None:
             return self._for_opaque
         issuer: Any = token.claims.get("iss")
-        # A token whose `iss` is the template itself, placeholder and all, is nobody's.
+        # A token whose `iss` is the template itself, with its placeholder, is from no tenant.
         if isinstance(issuer, str) and TENANT not in issuer:
             if (found := self._by_issuer.get(issuer)) is not None:
                 return found

@@ -1,4 +1,4 @@
-"""`llmgate check`: reports the first mistake in the settings, or what they mean."""
+"""`llmgate check`: reports the first error in the settings, or a summary of them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from asgi_llmgate.gateway import Gateway
 @click.option("--token", metavar="-", help="Explain the token on standard input: which checks it passes.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
-    """Report the first mistake in the settings and its place, or where each model name is routed to.
+    """Report the first error in the settings and its place, or the target of each model name.
 
-    MODEL are names to look up.
+    MODEL: names to look up in the model table.
     """
     settings = read_settings(read_file(config))
     folder = Path(config).parent

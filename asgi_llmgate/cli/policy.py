@@ -40,8 +40,8 @@ def policy() -> None:
 def test(file: str) -> None:
     """Run the table tests in FILE.
 
-    Its `policy` is either the name of a settings file beside it or a policy section.  Exits 1 when a test fails, or a
-    request is denied before its body is read that is allowed with it.
+    Its `policy` is the name of a settings file in the same folder, or a policy section.  The exit code is 1 when a test
+    fails, or when a request is denied before its body is read although the rules allow it with the body.
     """
     document = read_file(file)
     layer, targets = _policy(document.pop("policy", "llmgate.yaml"), Path(file).parent)
@@ -68,10 +68,10 @@ def show(
 ) -> None:
     """Show the value of each part of each rule for a caller and a model.
 
-    The output contains claims: use it in a terminal whose users may see them.
+    The output contains claims: run it where only people who may see them can read it.
     """
     if (claims is None) == (token is None):
-        raise click.UsageError("one of --claims and --token is needed")
+        raise click.UsageError("give one of --claims and --token")
     person = _claims(claims) if claims is not None else _payload(token.read().strip())
     request: dict[str, Any] = {"headers": dict(_header(header) for header in headers)}
     if where is not None:
@@ -110,13 +110,13 @@ def _echo(expressions: tuple[Any, ...], variables: RuleVariables) -> None:
 
 
 def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | None]:
-    """The layer, and the model table where there are settings around it."""
+    """The layer, and the model table if the settings have models."""
     if isinstance(written, str):
         settings = read_settings(read_file(folder / written))
     elif isinstance(written, Mapping):
         settings = read_settings({"backends": {}, "models": [], "policy": written})
     else:
-        raise SettingsError("the name of a settings file or a policy section is expected", path="policy")
+        raise SettingsError("must be the name of a settings file, or a policy section", path="policy")
     with error_path("policy"):
         layer = make_policy_layer(settings.policy, folder)(_no_app, list_claims=settings.policy.list_claims)
     assert isinstance(layer, PolicyMiddleware)
@@ -136,7 +136,7 @@ def _table(settings: Settings) -> ModelTable:
 
 
 async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:
-    raise NotImplementedError("rules are only decided here")
+    raise NotImplementedError("this app is not meant to be called: rules are only evaluated")
 
 
 def _claims(path: str) -> dict[str, Any]:
@@ -153,9 +153,9 @@ def _payload(token: str) -> dict[str, Any]:
         middle = token.split(".")[1]
         found = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
     except (IndexError, ValueError, binascii.Error):
-        raise click.ClickException("not a JWT") from None
+        raise click.ClickException("the token is not a JWT") from None
     if not isinstance(found, dict):
-        raise click.ClickException("not a JWT")
+        raise click.ClickException("the token is not a JWT")
     return found
 
 

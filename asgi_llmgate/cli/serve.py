@@ -1,4 +1,4 @@
-"""`llmgate serve`: a gateway as a server of its own, without a web app around it."""
+"""`llmgate serve`: a gateway as a standalone server, without a host app."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def app() -> Gateway:
     type=click.IntRange(min=1),
     help="Seconds that calls may last after SIGTERM.",
 )
-@click.option("--workers", default=1, show_default=True, help="Processes.")
+@click.option("--workers", default=1, show_default=True, help="Number of worker processes.")
 def serve(config: str, host: str, port: int, graceful_timeout: int, workers: int) -> None:
-    """Serve a gateway by itself; its address is the client's ANTHROPIC_BASE_URL."""
+    """Serve a gateway without a host app; its address is the client's ANTHROPIC_BASE_URL."""
     try:
         import uvicorn
 

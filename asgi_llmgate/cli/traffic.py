@@ -122,7 +122,7 @@ def busy_model(name: str) -> ASGIApp:
 
     def respond(request: ReceivedRequest) -> Turn:
         if _MARK not in request.prompt:
-            return small_model.answer(request)
+            return small_model.respond(request)
         if rng.random() < 0.02:
             return refuse(500, "The server had an error while processing your request.")
         words = " ".join(rng.choices(_WORDS, k=5 + int(rng.lognormvariate(3.5, 0.8))))

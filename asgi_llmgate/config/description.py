@@ -32,7 +32,7 @@ def _callers(settings: Settings) -> str:
     if settings.auth.mode == "off":
         return "anybody (auth.mode: off)"
     issuers = [redact_url(name) for each in settings.auth.providers for name in (each.issuer, *each.issuers) if name]
-    return f"{settings.auth.mode}, tokens of {', '.join(issuers) or 'nobody'}; rules: {len(settings.policy.rules)}"
+    return f"{settings.auth.mode}, tokens of {', '.join(issuers) or 'no issuer'}; rules: {len(settings.policy.rules)}"
 
 
 def _targets(settings: Settings, row: ModelSettings, asked: str = "the asked name") -> str:

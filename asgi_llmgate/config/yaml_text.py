@@ -115,8 +115,8 @@ class _Loader(yaml.SafeLoader):
         if key.tag == _MERGE:
             return {written}
         value = self.construct_object(key)
-        told = value if isinstance(value, str) else json.dumps(value, default=str)
-        return {written, ("text", told), ("text", str(value)), ("value", value)}
+        as_text = value if isinstance(value, str) else json.dumps(value, default=str)
+        return {written, ("text", as_text), ("text", str(value)), ("value", value)}
 
 
 def _tag(node: Node) -> str:

@@ -39,7 +39,7 @@ from asgi_llmgate.upstream.correction_store import CorrectionStore
 
 
 class TranslationApp:
-    """Answers Anthropic's Messages API from OpenAI-style model servers.
+    """Serves Anthropic's Messages API with OpenAI-style model servers.
 
     `backends` are the model servers by name, `models` is the model table, `routes` says what each path is. `client` is
     the HTTP client; without one the app makes its own, which `aclose` closes. Times are seconds. `answer_limit` is how

@@ -95,7 +95,7 @@ class Calls:
                 self._estimator.observe(target.model, request.size, exchange.usage.input, caller)
 
     def _targets(self, exchange: Exchange) -> list[Target]:
-        """The candidates whose servers can answer in the client's wire, best first. Raises NotFound."""
+        """The candidates whose servers can respond in the client's wire, best first. Raises NotFound."""
         call, upstreams = exchange.call, self._upstreams
         assert call is not None
         targets = [

@@ -1,7 +1,7 @@
 """Passthrough: a path that is forwarded to one backend, with the backend's credential and the decided model.
 
-Method, query and body are the client's. The response is not understood, only read for its token counts. So one that
-breaks off cannot be ended properly: the connection is closed, which every client takes as an error.
+Method, query and body are the client's. The response is forwarded in any format and only read for its token counts. So
+a response that breaks off cannot get an error event: the connection is closed, which every client reports as an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from asgi_llmgate.protocol.usage_meter import UsageMeter
 from asgi_llmgate.upstream import Upstream
 
 _JSON = (b"content-type", b"application/json")
-"""Not the client's: with another charset the server would read another body than the one that was decided on."""
+"""Not the client's header: with another charset the server would decode another body than the one the rules decided
+on."""
 
 
 class Passthrough:

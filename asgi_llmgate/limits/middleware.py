@@ -1,8 +1,7 @@
 """LimitMiddleware: how often requests are admitted, and how many at once.
 
-It comes after policy, so that a request that a rule refuses does not count.  A slot (`concurrency`) is given back in
-the end, so it may be taken earlier: before the body is read, where neither `key` nor `when` reads `llm.*`.  There it
-also limits how many uploads a caller can have under way.
+It comes after policy, so that a refused request is not counted.  Slots (`concurrency`) are given back at the end, so
+those whose `key` and `when` read no `llm.*` are taken before the body is read, and limit uploads too.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from asgi_llmgate.running_state import RunningState
 
 log = logging.getLogger("llmgate")
 
-LONGEST_CLIENT_WAIT = 60.0
+MAX_CLIENT_WAIT = 60.0
 """Seconds that Anthropic's clients wait at most before a retry.  A longer wait is sent with `x-should-retry: false`."""
 
 _LONGEST_KEY = 256  # characters; a longer text is kept as its hash
@@ -58,10 +57,11 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitMiddleware:
-    """Refuses requests beyond a limit with 429; `retry-after` is the time until the same request would be admitted.
+    """Responds with 429 and an exact `retry-after`: a request after that time is admitted, unless another one with the
+    same key came first.
 
     Counts in `store`; by default in the memory of this worker process, where `state` keeps the counts.  All responses
-    carry `anthropic-ratelimit-requests-limit`, `-remaining` and `-reset` of the rate that has least left.
+    carry `anthropic-ratelimit-requests-limit`, `-remaining` and `-reset` of the rate with the fewest requests left.
     `list_claims` and `variables` as in PolicyMiddleware.  Raises SettingsError (`limits[0].requests`).
     """
 
@@ -102,6 +102,7 @@ class LimitMiddleware:
 
         From then on this layer does not take them.  Gateway puts it in front of the ResolveMiddleware.
         """
+        # Each limit is in one of the two lists only: otherwise a request would take two of its slots.
         slots = [limit for limit in self._limits if limit.before_body]
         self._limits = [limit for limit in self._limits if not limit.before_body]
         return partial(self._admit, slots, app)
@@ -122,7 +123,7 @@ class LimitMiddleware:
             return
         try:
             await app(scope, receive, send)
-        finally:
+        finally:  # also where the client leaves or the server cancels: a slot that is kept would never be free again
             self._store.release(claims)
 
     def _claims(self, limits: Sequence[_Compiled], scope: Scope, exchange: Exchange) -> list[Claim]:
@@ -140,7 +141,7 @@ def _compiled(limit: Limit, fields: Fields, path: str) -> Iterator[_Compiled]:
     if limit.requests is None and limit.concurrency is None:
         raise SettingsError("a limit needs requests or concurrency", path=path, hint='such as requests: "60/minute"')
     if limit.concurrency is not None and limit.concurrency < 1:
-        raise SettingsError("at least 1", path=f"{path}.concurrency")
+        raise SettingsError("concurrency must be at least 1", path=f"{path}.concurrency")
     rate = None if limit.requests is None else _parse_rate(limit.requests, f"{path}.requests")
     key = _compile(limit.key, fields, f"{path}.key")
     when = None if limit.when is None else _compile(limit.when, fields, f"{path}.when")
@@ -167,7 +168,7 @@ class _Compiled:
         self.before_body = concurrency is not None and not reads_call(*([key] if when is None else [key, when]))
 
     def claim(self, variables: RuleVariables) -> Claim | None:
-        """What the request takes of this limit; None where it does not count.
+        """The claim of this request on the limit; None if the limit does not count it.
 
         A limit that reads `llm.*` does not count requests that are no calls.
         """
@@ -191,8 +192,11 @@ def _evaluate(expression: Expression, variables: RuleVariables, *, default: Any)
 
 
 def _bucket(value: Any) -> Hashable:
-    """The name of the bucket for a value of `key`.  Texts and integers have their own; anything else shares one."""
+    """The name of the bucket for a value of `key`.  Strings and integers have their own; values of other types share
+    one bucket."""
     if isinstance(value, str):
+        # A long key is hashed, because the store keeps up to 100,000 keys.  Python's hash is keyed per process, so a
+        # caller cannot construct a value that has another caller's hash.
         return value if len(value) <= _LONGEST_KEY else hash(value)
     return value if isinstance(value, int) else _SHARED_BUCKET
 
@@ -232,6 +236,6 @@ def _rate_limited(shortage: Shortage) -> RateLimited:
     error = RateLimited(
         f"too many requests: {shortage.claim.limit!r} is limited to {shortage.limited_to}", retry_after=shortage.wait
     )
-    if shortage.wait > LONGEST_CLIENT_WAIT:
+    if shortage.wait > MAX_CLIENT_WAIT:
         error.should_retry = False
     return error

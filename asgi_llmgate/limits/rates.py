@@ -1,4 +1,4 @@
-"""Rates of requests: `60/minute` is a bucket that holds 60 and is refilled evenly.
+"""A rate such as `60/minute`: a token bucket of 60 that refills evenly.
 
 A bucket is one number, the time at which it will be full again (the generic cell rate algorithm, ITU-T I.371).  A
 request moves that time by one interval, and is refused while it is more than a whole period away.

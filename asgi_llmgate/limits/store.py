@@ -1,7 +1,7 @@
 """Where limits are counted.  MemoryStore counts for one worker process: n workers admit n times as much.
 
-A store that workers share (Redis, SQL) implements the same two methods.  Budgets of tokens or money need one: in the
-memory of a process they would be multiplied by the number of workers and lost at each restart.
+A store that workers share (Redis, SQL) implements the same two methods.  Budgets need a shared store: in
+memory each worker would have a full one, and a restart would reset it.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The result of a request's claims: the one that exceeds its limit, if any; and the quota of the rate with least
-    left."""
+    """The result of `admit`: the claim that exceeds its limit, if any, and the quota of the rate with the fewest
+    requests left."""
 
     shortage: Shortage | None = None
     quota: Quota | None = None
@@ -70,7 +70,7 @@ class Store(Protocol):
 class MemoryStore:
     """Counts in this process.
 
-    `capacity` is the number of buckets of each limit at most; the least recently used one is removed first.  `now` is a
+    `capacity` is the maximum number of buckets of each limit; the least recently used one is removed first.  `now` is a
     monotonic clock, in seconds.
     """
 
@@ -133,7 +133,7 @@ class MemoryStore:
     def _remove_old(self, buckets: OrderedDict[Hashable, float], now: float) -> None:
         """Remove buckets that are full again, and the least recently used one where there are too many.
 
-        A few at a time: each request adds one at most, and none has to pay for all before it.
+        At most 8 per request: each request adds at most one, so a few are enough, and no request removes many at once.
         """
         # An OrderedDict, because the first key of a plain dict is found by walking over those that were deleted.
         for _ in range(_REMOVED_AT_ONCE):

@@ -1,10 +1,10 @@
-"""What a model server is shown, as an interface: a key of ours, or a token that depends on who calls.
+"""Credentials for model servers: the gateway's key, or a token that depends on the caller.
 
     env:NAME, file:PATH            net/secrets.py
-    a function of yours            CallableSource
+    a function of the host         CallableSource
     an OAuth grant                 upstream/oauth_credentials.py
 
-It is asked for every call, and nobody but the request to that server ever holds what it gives.
+`get` is called for each call, and only that request holds the result.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from asgi_llmgate.secret_values import Secret
 
 
 class CredentialSource(Protocol):
-    """Subclass it: everything but `get` has a default.
+    """The base class of credentials; everything but `get` has a default.
 
-    key_header   the header that the credential goes into, where that is not for the server's dialect to say; in
-                 `authorization` it is a bearer token
-    needs_token  whether it is made of the caller's own token, so that there has to be one
+    key_header   the request header for the credential, where the dialect's is not right; in `authorization` it is sent
+                 as a bearer token
+    needs_token  whether it is made from the caller's token, so that the caller must have one
     """
 
     key_header: ClassVar[str] = ""
@@ -35,14 +35,15 @@ class CredentialSource(Protocol):
         ...
 
     def refused(self, exchange: Exchange) -> bool:
-        """The model server did not accept it.  True says that `get` will now give another, worth one more try."""
+        """The model server refused the credential.  True: `get` now returns another one, and the request is sent
+        again."""
         return False
 
 
 class CallableSource(CredentialSource):
     """A function of the exchange, asynchronous or not, that returns the key or token; it does its own caching.
 
-    What it raises, if it is no GateError, is told as CredentialUnavailable.
+    An exception of the function that is no GateError becomes CredentialUnavailable.
     """
 
     def __init__(self, function: Callable[[Exchange], str | Secret | Awaitable[str | Secret]]) -> None:
@@ -56,6 +57,7 @@ class CallableSource(CredentialSource):
         except GateError:
             raise
         except Exception as error:
+            # `from None`: a traceback of the host's function may show its secrets.
             raise unavailable(f"{type(error).__name__}: {redacted(str(error))}") from None
         if isinstance(given, str):
             given = Secret(given)
@@ -65,5 +67,5 @@ class CallableSource(CredentialSource):
 
 
 def unavailable(detail: str) -> CredentialUnavailable:
-    """503: what the model server is to be shown cannot be had now."""
+    """The error (503) where the credential for the model server cannot be obtained."""
     return CredentialUnavailable("the credential for the model server cannot be obtained now", detail=detail)

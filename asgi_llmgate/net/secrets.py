@@ -1,8 +1,7 @@
-"""Where keys come from: `env:NAME` or `file:PATH`, never the settings file itself.
+"""Secrets from `env:NAME` or `file:PATH`, never from the settings file itself.
 
-A file is read again when it changes, which is how Kubernetes and Vault's agent rotate a secret: by a new file behind
-the same path.  One `stat` per request is what that costs.  These are credentials, too (net/credentials.py), of the kind
-that does not depend on who calls.
+A file is read again when it changes: Kubernetes and Vault's agent rotate a secret with a new file at the same path.
+This costs one `stat` per request.  These are also credentials (net/credentials.py) that do not depend on the caller.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from asgi_llmgate.secret_values import Secret
 
 
 class SecretSource(Protocol):
-    """Gives a secret that does not depend on who calls, as it is now.  Asked once per use."""
+    """A secret that does not depend on the caller.  `get` is called for each use and returns the current value."""
 
     async def get(self) -> Secret: ...
 
@@ -37,8 +36,7 @@ class StaticSecret(CredentialSource):
 class FileSecret(CredentialSource):
     """The content of a file, without white space around it.
 
-    Once it could be read, a file that is missing or empty for a moment, or for good, leaves the last secret in force:
-    it is replaced in two steps by some tools, and no request should fall in between.
+    While the file is missing, empty or not readable, the secret that was read last stays valid.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -53,11 +51,13 @@ class FileSecret(CredentialSource):
                 self.secret = Secret(_read(self._path))
                 self._seen = seen
         except (OSError, ValueError):
+            # Some tools replace a file in two steps, and a request in between must not fail.
             pass
         return self.secret
 
 
 def _version(path: Path) -> tuple[int, int, int]:
+    # The inode too: a new file may have the same size, and a time that was copied from the old one.
     stat = path.stat()
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
@@ -65,16 +65,16 @@ def _version(path: Path) -> tuple[int, int, int]:
 def _read(path: Path) -> str:
     text = path.read_text("utf-8").strip()
     if not text:
-        raise ValueError("empty")
+        raise ValueError("the secret is empty")
     return text
 
 
 def parse_secret(spec: str, *, path: str = "", in_header: bool = False) -> StaticSecret | FileSecret:
-    """The source that `env:NAME` or `file:PATH` names; read once now, so that a bad one is found at start.
+    """The source that `env:NAME` or `file:PATH` names.  It is read once at once, so that an error is found at start.
 
-    `path` is the place in the settings, for the SettingsError that is raised when there is no secret, or with
-    `in_header` one that cannot be sent.  A value that is neither form is not repeated in the error: it is probably the
-    key itself.
+    `path` is the place in the settings, for errors.  Raises SettingsError where there is no secret and, with
+    `in_header`, where it cannot be sent in a header.  A value of neither form is not repeated in the error, because it
+    is probably the key itself.
     """
     source = _source(spec, path)
     if in_header:

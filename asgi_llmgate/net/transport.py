@@ -1,11 +1,8 @@
-"""The default transport: httpx-aiohttp's, over an aiohttp session of ours.
+"""The default transport: httpx-aiohttp's, over an aiohttp session that is made here.
 
-aiohttp's connection pool and its C parser cost a fifth of httpcore's per request, and httpx's interface stays the seam.
-Its session is made here and not by the transport, because the defaults are a browser's: a cookie jar, which would carry
-one caller's cookies into another's request, 100 connections, and transparent decompression.
-
-Two more things are not left to it.  Called as a transport, httpx-aiohttp sees no proxy of the environment; and
-aiohttp's own `trust_env` would also read ~/.netrc and send what it finds there as credentials.
+aiohttp's connection pool and its C parser take a fifth of the time of httpcore's per request; the interface stays
+httpx's. The proxies are chosen here as well (net/proxies.py), because httpx-aiohttp as a transport ignores those of the
+environment.
 """
 
 from __future__ import annotations
@@ -22,39 +19,41 @@ from asgi_llmgate.net.proxies import Proxies
 
 
 class SharedTransport(httpx.AsyncBaseTransport):
-    """One connection pool, and the way that leads to each host: straight, or by a proxy.  Belongs to one event loop."""
+    """One connection pool, and for each host a transport: direct, or through a proxy.  Belongs to one event loop."""
 
     def __init__(self, *, tls: ssl.SSLContext, proxies: Proxies, limit: int) -> None:
         self._proxies = proxies
         self._tls = tls
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=limit),
+            connector=aiohttp.TCPConnector(ssl=tls, limit=limit),  # aiohttp's default is 100 connections
+            # The default jar would send one caller's cookies with another caller's request.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(),
             auto_decompress=False,
+            # True would also send credentials that are in ~/.netrc.
             trust_env=False,
             trace_configs=[_trace()],
         )
-        self._ways: dict[str | None, AiohttpTransport] = {}
+        self._by_proxy: dict[str | None, AiohttpTransport] = {}
         self._by_host: dict[tuple[str, bytes], AiohttpTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         host = (url.scheme, url.netloc)
-        way = self._by_host.get(host)
-        if way is None:
-            way = self._by_host[host] = self._way(self._proxies.for_url(url))
-        return await way.handle_async_request(request)
+        transport = self._by_host.get(host)
+        if transport is None:
+            transport = self._by_host[host] = self._transport(self._proxies.for_url(url))
+        return await transport.handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._session.close()
 
-    def _way(self, proxy: str | None) -> AiohttpTransport:
-        if proxy not in self._ways:
-            self._ways[proxy] = AiohttpTransport(
+    def _transport(self, proxy: str | None) -> AiohttpTransport:
+        if proxy not in self._by_proxy:
+            self._by_proxy[proxy] = AiohttpTransport(
                 client=self._session, verify=self._tls, proxy=_with_credentials(proxy) if proxy else None
             )
-        return self._ways[proxy]
+        return self._by_proxy[proxy]
 
 
 def _trace() -> aiohttp.TraceConfig:
@@ -90,12 +89,11 @@ def is_new_connection(error: Exception) -> bool | None:
 
 
 def _with_credentials(url: str) -> httpx.Proxy:
-    """The proxy, its user and password as a header: httpx-aiohttp would pass them in a way that aiohttp deprecates.
-
-    aiohttp takes `authorization` among a proxy's headers and sends it as `proxy-authorization`, tunnel or not.
-    """
+    """The proxy, with its user and password as a header."""
     proxy = httpx.Proxy(url)
     if proxy.raw_auth is None:
         return proxy
+    # httpx-aiohttp would pass them in a way that aiohttp has deprecated.  aiohttp sends `authorization` of a proxy's
+    # headers as `proxy-authorization`, with a tunnel and without.
     credentials = b64encode(b":".join(proxy.raw_auth))
     return httpx.Proxy(proxy.url, headers={b"authorization": b"Basic " + credentials})

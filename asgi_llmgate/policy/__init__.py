@@ -1,4 +1,4 @@
-"""Authorization: rules in CEL about the caller, the request, and the model that would answer."""
+"""Authorization: rules in CEL about the caller, the request, and the model that would serve the call."""
 
 from __future__ import annotations
 

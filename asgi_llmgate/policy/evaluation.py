@@ -4,7 +4,7 @@ Rules that read the target (`llm.model`, `llm.provider`, `llm.backend`) are eval
 others once per request.
 
 Before the body is read, and for a request without a call (a GET), the values of `llm.*` are unknown.  A rule then
-denies only if it would deny with all values of them, so whoever is denied then would be denied with any body.
+denies only if it would deny with all values of them, so a request that is denied then would be denied with any body.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def read_rules(written: Sequence[str | Rule | Mapping[str, Any]]) -> list[Rule]:
     Raises SettingsError with the place (`rules[0].action`).
     """
     if isinstance(written, str | Mapping):
-        raise SettingsError("a list of rules is expected", path="rules")
+        raise SettingsError(f"must be a list of rules, not {type(written).__name__}", path="rules")
     rules = [_read(rule, f"rules[{index}]", f"rule {index + 1}") for index, rule in enumerate(written)]
     names = [rule.name for rule in rules]
     for index, rule in enumerate(rules):
@@ -71,9 +71,10 @@ def read_authorization(written: Mapping[str, Any]) -> list[Rule]:
     if "rules" not in written:
         return [_read(written, "authorization", "authorization")]
     if more := written.keys() - {"rules"}:
-        raise SettingsError("unknown key: next to rules there can be no other", path=f"authorization.{min(more)}")
+        raise SettingsError("unknown key: with rules there can be no other key", path=f"authorization.{min(more)}")
     if not isinstance(written["rules"], list | tuple):
-        raise SettingsError("a list of rules is expected", path="authorization.rules")
+        found = type(written["rules"]).__name__
+        raise SettingsError(f"must be a list of rules, not {found}", path="authorization.rules")
     return [
         _read(rule, f"authorization.rules[{index}]", f"authorization rule {index + 1}")
         for index, rule in enumerate(written["rules"])
@@ -86,7 +87,7 @@ def _read(written: str | Rule | Mapping[str, Any], path: str, name: str) -> Rule
     if isinstance(written, str):
         return Rule(name, written, place=path)
     if not isinstance(written, Mapping):
-        raise SettingsError("a CEL expression or a rule is expected", path=path)
+        raise SettingsError(f"must be a CEL expression or a rule, not {type(written).__name__}", path=path)
     for key in written:
         if key not in _KEYS:
             raise SettingsError(f"unknown key{suggestion(key, _KEYS)}", path=f"{path}.{key}")
@@ -104,7 +105,7 @@ def _action(written: Mapping[str, Any], path: str) -> Action:
     """`action: Deny`, or the key of `{deny: ...}`."""
     short = [key for key in get_args(Action) if key in written]
     if short and "action" in written:
-        raise SettingsError(f"the rule's action is there twice: write action, or {short[0]}", path=f"{path}.action")
+        raise SettingsError(f"the rule has two actions: write either action or {short[0]}", path=f"{path}.action")
     action: Action = _choice(_text(written, "action", path, (*short, "allow")[0]).lower(), Action, f"{path}.action")
     return action
 
@@ -112,7 +113,7 @@ def _action(written: Mapping[str, Any], path: str) -> Action:
 def _when(written: Mapping[str, Any], path: str) -> str | tuple[str, ...]:
     policy = written.get("policy", {})
     if not isinstance(policy, Mapping) or policy.keys() - {"matchExpressions"}:
-        raise SettingsError("a mapping with the key matchExpressions, and no other, is expected", path=f"{path}.policy")
+        raise SettingsError("must be a mapping with the key matchExpressions and no other key", path=f"{path}.policy")
     texts = ("when", *get_args(Action))
     places = {key: written.get(key) for key in (*texts, "matchExpressions")}
     places["policy.matchExpressions"] = policy.get("matchExpressions")
@@ -124,13 +125,13 @@ def _when(written: Mapping[str, Any], path: str) -> str | tuple[str, ...]:
         return value
     if isinstance(value, list | tuple) and value and all(isinstance(text, str) for text in value):
         return tuple(value)
-    raise SettingsError("a CEL expression or a list of them is expected", path=f"{path}.{place}")
+    raise SettingsError("must be a CEL expression or a list of them", path=f"{path}.{place}")
 
 
 def _text(written: Mapping[str, Any], key: str, path: str, default: str) -> str:
     value = written.get(key, default)
     if not isinstance(value, str):
-        raise SettingsError("a text is expected", path=f"{path}.{key}")
+        raise SettingsError(f"must be a string, not {type(value).__name__}", path=f"{path}.{key}")
     return value
 
 

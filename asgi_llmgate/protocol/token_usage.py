@@ -19,7 +19,7 @@ from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 
 BYTES_PER_OUTPUT_TOKEN = 4
-"""Bytes of text per token, for a response whose tokens nobody has counted.
+"""Bytes of text per token, for a response without token counts.
 
 A prompt is estimated with another number (`token_estimate.BYTES_PER_PROMPT_TOKEN`): it is JSON and code, this is the
 text that a model writes.

@@ -158,7 +158,7 @@ PAIRS: Mapping[tuple[Wire, Wire], Writer] = MappingProxyType(
 
 
 def can_serve(client: Wire, server: Wire) -> bool:
-    """Whether servers of one wire can answer calls of clients of the other."""
+    """Whether servers of one wire can serve calls of clients of the other."""
     return (client, server) in PAIRS
 
 

@@ -1,8 +1,9 @@
 """ResolveMiddleware: from the body of a request to the call that the rules decide on.
 
-The name that the client asks for is not the model that answers. A decision needs both, and so the body. It is read and
-decoded here, once, and the name is looked up in the model table; the layers after this one read `exchange.call`. The
-layer is behind authentication, so that an unknown caller cannot have 32 MiB read, and before policy.
+The name that the client asks for is not the model that serves the call. A decision needs both, and so the body. It is
+read and decoded here, once, and the name is looked up in the model table; the layers after this one read
+`exchange.call`. The layer is behind authentication, so that the gateway reads no 32 MiB from an unknown caller, and
+before policy.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Resolver:
         """
         exchange = Exchange.of(scope)
         found = route_of(exchange, scope, self._routes)
+        # A path that is no route, or a method that it does not allow, gets its error from the endpoints, after policy.
         if found is None:
             return
         route = found.route
@@ -88,7 +90,7 @@ class Resolver:
         call.candidates = self._candidates(route, asked, scope, exchange)
 
     def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[RequestBody]:
-        """The request's body: made by the outermost layer that asks for it, and closed when that layer's block ends."""
+        """The request's body: created by the first layer that needs it, and closed when that layer's block ends."""
         return self._new_body(exchange, receive) if exchange.body is None else nullcontext(exchange.body)
 
     @contextmanager
@@ -98,6 +100,7 @@ class Resolver:
         try:
             yield body
         finally:
+            # The bytes must be free when their part of `body_memory` is: `exchange` lives until its record is written.
             exchange.body = None
             body.close()
 
@@ -109,6 +112,7 @@ class Resolver:
         found = self._models.resolve(asked.model, known)
         if not route.backend:
             return found
+        # A passthrough has one backend: other targets of the model's row cannot serve it.
         there = tuple(target for target in found if target.backend == route.backend)
         if not there:
             raise NotFound(f"model: {asked.model[:128]}")

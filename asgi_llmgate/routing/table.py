@@ -1,4 +1,4 @@
-"""The model table: from the name that a client asks for to the targets that may answer the call.
+"""The model table: from the name that a client asks for to the targets that may serve the call.
 
 The first row whose pattern matches and whose condition is true is used. Only `*` is special in a pattern, so that names
 such as `claude-opus-5[1m]` match themselves. A row with a model sends that name; a row with only a backend sends the

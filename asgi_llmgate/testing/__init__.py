@@ -1,9 +1,9 @@
-"""For tests of your own: the parts that this project's tests are made of.
+"""Helpers for tests: the same that this project's own tests use.
 
-driver         calls an ASGI app in memory and looks on while the answer is made
+driver         calls an ASGI app in memory and reads the response while it is made
 grammar        checks that bytes are a well-formed Anthropic stream
 idp            a mock identity provider that mints tokens
-model_script   what a model server answers, in a small vocabulary
-model_server   an OpenAI-style model server that plays a script and keeps what it was asked
+model_script   the responses of a model server, as a script of turns
+model_server   an OpenAI-style model server that plays a script and keeps the requests that it got
 serving        a real uvicorn for an app, on a free port
 """

@@ -1,4 +1,4 @@
-"""Calls an ASGI app in memory, the way a server would, and lets a test look on while the answer is made.
+"""Calls an ASGI app in memory, as a server would, and lets a test read the response while it is made.
 
     reply = await call(app, "POST", "/v1/messages", json={"model": "claude-opus-5-5", ...})
     assert reply.status == 200
@@ -9,11 +9,11 @@
         client.disconnect()
         await client.finish()
 
-`httpx.ASGITransport` serves the first form but not the second: it shows nothing of an answer before the app has
-returned, and the client never leaves.  Like a server, a Driver hands out `http.disconnect` when the client leaves and
-also after a complete answer, and drops silently what the app sends to a client that has left.  Unlike one, it checks
-each message strictly (`testing.validator`): a violation is raised into the app and then out of the Driver, also where
-the app has caught it.
+`httpx.ASGITransport` serves the first form but not the second: it shows nothing of a response before the app has
+returned, and the client never disconnects.  Like a server, a Driver gives `http.disconnect` when the client disconnects
+and also after a complete response, and silently drops what the app sends to a client that has disconnected.  Unlike
+one, it checks each message strictly (`testing.validator`): a violation is raised into the app and then out of the
+Driver, also where the app has caught it.
 
 asgiref's ApplicationCommunicator runs the app, in a context of its own.  Its future is never allowed to fail, because
 it would hide the messages that are still queued; what the app raises is kept here and comes after them.
@@ -73,7 +73,7 @@ def http_scope(
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer.  `headers` have lower-case names."""
+    """A complete response.  `headers` have lower-case names."""
 
     status: int
     headers: Mapping[str, str]
@@ -157,8 +157,8 @@ class Driver:
         self._communicator.input_queue.put_nowait({"type": "http.request", "body": data, "more_body": more})
 
     def disconnect(self, *, error: OSError | None = None) -> None:
-        """The client leaves.  `receive` says so from now on; `send` is without effect or, if given, raises `error`, as
-        version 2.4 of the HTTP specification allows a server to do."""
+        """The client disconnects.  From now on `receive` returns `http.disconnect`; `send` has no effect or, if given,
+        raises `error`, as version 2.4 of the HTTP specification allows a server to do."""
         self._broken = error
         self._hang_up()
         self._flowing.set()
@@ -171,17 +171,17 @@ class Driver:
         self._flowing.set()
 
     async def start(self) -> int:
-        """Wait for the head of the answer; returns the status."""
+        """Wait for the start of the response; returns the status."""
         while not self.status:
             message = await self._next()
             if message is _END:
                 self._raise_failure()
-                raise ProtocolViolation("the app returned without an answer")
+                raise ProtocolViolation("the app returned without a response")
             self.status, self.headers = message["status"], read_headers(message)
         return self.status
 
     async def chunk(self) -> bytes:
-        """The next piece of the answer's body that has bytes in it; `b""` at the end."""
+        """The next piece of the response's body that is not empty; `b""` at the end."""
         await self.start()
         while not self._over:
             message = await self._next()
@@ -192,7 +192,7 @@ class Driver:
         return b""
 
     async def read(self) -> Reply:
-        """Wait for the rest of the answer."""
+        """Wait for the rest of the response."""
         chunks = []
         while piece := await self.chunk():
             chunks.append(piece)
@@ -205,7 +205,7 @@ class Driver:
         self._raise_failure()
 
     async def cancel(self) -> None:
-        """Cancel the app, as a server does at the end of its grace, and wait until it has let go."""
+        """Cancel the app, as a server does at the end of its grace period, and wait until the app has ended."""
         future = self._communicator.future
         future.cancel()
         await asyncio.wait([future])
@@ -259,7 +259,7 @@ class Driver:
 
 
 async def call(app: ASGIApp, method: str = "GET", path: str = "/", **options: Any) -> Reply:
-    """The whole answer to one request, once the app has returned; `options` are those of `Driver`."""
+    """The complete response to one request, once the app has returned; `options` are those of `Driver`."""
     async with Driver(app, method, path, **options) as client:
         reply = await client.read()
         await client.finish()

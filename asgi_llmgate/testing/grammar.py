@@ -168,7 +168,8 @@ class _Reader:
         self.need(("stop_details" in delta) == (delta["stop_reason"] == "refusal"), "stop_details without refusal")
         half = [block for block in self.message["content"] if block.get("input", {}) is None]
         self.need(
-            not half or delta["stop_reason"] in {"max_tokens", "refusal"}, "half a tool call, told as a whole one"
+            not half or delta["stop_reason"] in {"max_tokens", "refusal"},
+            "an incomplete tool call that is marked as complete",
         )
         for block in half:
             block["input"] = {}

@@ -29,7 +29,7 @@ ISSUER = "claude-code-lab"
 AUDIENCE = "anthropic-api"
 KID = "claude-code-key"
 CLAIMS: Mapping[str, Any] = {"org": "acme", "team": "data-platform", "llms": {"openai": ["gpt-4o-mini"]}}
-"""What a token says unless told otherwise; the reference lab's."""
+"""The default claims of a token: the reference lab's."""
 
 KEY_FILE, JWKS_FILE = "private-key.json", "jwks.json"
 

@@ -1,14 +1,14 @@
-"""What a scripted model answers: a small vocabulary of turns, each an immutable value.
+"""The responses of a scripted model: turns, each an immutable value.
 
     [
         say("I will write it.") + call("Write", file_path="hello.txt", content="hi"),
         say("Done."),
         say("42 stars").when(lambda request: "count the stars" in request.prompt),
         refuse(429, "slow down", headers={"retry-after": "1"}),
-        say("half of an answer").cut(after=2),
+        say("half of a response").cut(after=2),
     ]
 
-`ModelServer` (model_server.py) plays them.  Both forms of an answer come from one turn: the chat completion object and
+`ModelServer` (model_server.py) plays them.  Both forms of a response come from one turn: the chat completion object and
 the list of deltas of its stream, as https://platform.openai.com/docs/api-reference/chat describes them.
 """
 
@@ -30,8 +30,8 @@ FRAGMENT = 12
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """One request as the model server got it.  `body` is the decoded JSON; `gone` is set when the client left before
-    its answer ended (from a coroutine: `await asyncio.to_thread(request.gone.wait, 5)`)."""
+    """One request as the model server got it.  `body` is the decoded JSON; `gone` is set when the client disconnected
+    before the response ended (from a coroutine: `await asyncio.to_thread(request.gone.wait, 5)`)."""
 
     method: str
     path: str
@@ -59,8 +59,8 @@ class ReceivedRequest:
 
     @property
     def is_safety_question(self) -> bool:
-        """Claude Code in auto mode asks whether an action may run, and once more with more room to think when the first
-        answer is yes: it wants `<block>yes` or `<block>no`."""
+        """Claude Code in auto mode asks whether an action may run, and asks again with a larger output limit when the
+        first response is yes: it expects `<block>yes` or `<block>no`."""
         asks = "</block>" in (self.body.get("stop") or ()) or "<block>" in self.prompt
         return asks and "tools" not in self.body
 
@@ -74,7 +74,8 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer.  `status` and `body` replace the model's own when `body` is given; `after` counts streamed deltas."""
+    """One response.  `status` and `body` replace the model's own when `body` is given; `after` counts streamed
+    deltas."""
 
     text: str = ""
     reasoning: str = ""
@@ -90,7 +91,7 @@ class Turn:
     condition: Callable[[ReceivedRequest], bool] | None = None
 
     def __add__(self, other: Turn) -> Turn:
-        """Text, then calls, of both in one answer."""
+        """Text, then calls, of both in one response."""
         return replace(self, text=self.text + other.text, calls=self.calls + other.calls)
 
     def when(self, condition: Callable[[ReceivedRequest], bool]) -> Turn:
@@ -98,7 +99,7 @@ class Turn:
         return replace(self, condition=condition)
 
     def always(self) -> Turn:
-        """Not used up by the first request that it answers."""
+        """The turn may be used for more than one request."""
         return replace(self, repeats=True)
 
     def interleaved(self) -> Turn:
@@ -106,7 +107,7 @@ class Turn:
         return replace(self, interleave=True)
 
     def finish(self, reason: str) -> Turn:
-        """Another `finish_reason` than the one that fits: `length`, `content_filter`, ..."""
+        """Set `finish_reason`: `length`, `content_filter`, ..."""
         return replace(self, finish_reason=reason)
 
     def cut(self, *, after: int) -> Turn:
@@ -114,18 +115,18 @@ class Turn:
         return replace(self, fault="cut", after=after)
 
     def stall(self, *, after: int = 0) -> Turn:
-        """Send `after` deltas, then no byte more until the client leaves.  0: not even the status line."""
+        """Send `after` deltas, then nothing until the client disconnects.  0: not even the status line."""
         return replace(self, fault="stall", after=after)
 
-    def message(self, answer: str) -> dict[str, Any]:
-        """The message of a chat completion whose id is `answer`."""
+    def message(self, completion: str) -> dict[str, Any]:
+        """The message of a chat completion whose id is `completion`."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text or None, "refusal": None}
         if self.reasoning:
             message["reasoning_content"] = self.reasoning
         if self.calls:
             message["tool_calls"] = [
                 {
-                    "id": _call_id(answer, index),
+                    "id": _call_id(completion, index),
                     "type": "function",
                     "function": {"name": each.name, "arguments": each.arguments},
                 }
@@ -133,12 +134,12 @@ class Turn:
             ]
         return message
 
-    def deltas(self, answer: str) -> Iterator[dict[str, Any]]:
+    def deltas(self, completion: str) -> Iterator[dict[str, Any]]:
         """The same message in the pieces of a stream."""
         yield {"role": "assistant", "content": ""}
         yield from ({"reasoning_content": word} for word in _words(self.reasoning))
         yield from ({"content": word} for word in _words(self.text))
-        streams = [_call_deltas(answer, index, each) for index, each in enumerate(self.calls)]
+        streams = [_call_deltas(completion, index, each) for index, each in enumerate(self.calls)]
         if self.interleave:
             yield from (delta for row in zip_longest(*streams) for delta in row if delta)
         else:
@@ -150,7 +151,7 @@ class Turn:
 
 
 def say(text: str, *, reasoning: str = "") -> Turn:
-    """The model answers with text, after thinking aloud if `reasoning` is given."""
+    """The model responds with text, after `reasoning` if that is given."""
     return Turn(text=text, reasoning=reasoning)
 
 
@@ -167,13 +168,13 @@ def refuse(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Turn:
-    """The server answers with an error in OpenAI's envelope."""
+    """The server responds with an error in OpenAI's envelope."""
     error = {"message": message, "type": type, "param": None, "code": code}
     return Turn(status=status, body=json.dumps({"error": error}).encode(), headers=headers or {})
 
 
 def raw(body: bytes, *, status: int = 200, content_type: str = "text/event-stream") -> Turn:
-    """The server answers with exactly these bytes: whatever a broken, or a strange, server sends."""
+    """The server responds with exactly these bytes, such as an invalid response."""
     return Turn(status=status, body=body, headers={"content-type": content_type})
 
 
@@ -185,16 +186,16 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
-def _call_deltas(answer: str, index: int, each: ToolCall) -> Iterable[dict[str, Any]]:
-    opening = {"id": _call_id(answer, index), "type": "function", "function": {"name": each.name, "arguments": ""}}
+def _call_deltas(completion: str, index: int, each: ToolCall) -> Iterable[dict[str, Any]]:
+    opening = {"id": _call_id(completion, index), "type": "function", "function": {"name": each.name, "arguments": ""}}
     yield {"tool_calls": [{"index": index, **opening}]}
     for start in range(0, len(each.arguments), FRAGMENT):
         fragment = {"arguments": each.arguments[start : start + FRAGMENT]}
         yield {"tool_calls": [{"index": index, "function": fragment}]}
 
 
-def _call_id(answer: str, index: int) -> str:
-    return f"call_{answer.rpartition('-')[2]}_{index}"
+def _call_id(completion: str, index: int) -> str:
+    return f"call_{completion.rpartition('-')[2]}_{index}"
 
 
 def _words(text: str) -> list[str]:

@@ -1,12 +1,12 @@
-"""An OpenAI-style model server that answers from a script: an ASGI app for tests and for `make demo`.
+"""An OpenAI-style model server that responds from a script: an ASGI app for tests and for `make demo`.
 
     server = ModelServer([call("Write", file_path="a.txt", content="hi"), say("Done.")])
 
-It speaks `POST /v1/chat/completions` (JSON and SSE) and `GET /v1/models`, keeps what it was asked in `requests`, and is
-as strict about a conversation as OpenAI's own server: a tool result without its call is a 400 here too.  Run it under
-uvicorn, or in memory through `httpx.ASGITransport(server)`.
+It speaks `POST /v1/chat/completions` (JSON and SSE) and `GET /v1/models`, keeps the requests that it got in `requests`,
+and is as strict about a conversation as OpenAI's own server: a tool result without its call is a 400 here too.  Run it
+under uvicorn, or in memory through `httpx.ASGITransport(server)`.
 
-Which turn answers a request: the first one whose condition (`Turn.when`) accepts it; else, unless it is Claude Code's
+The turn for a request: the first one whose condition (`Turn.when`) accepts it; else, unless it is Claude Code's
 own safety question, the first one without a condition; else `otherwise` (small_model.py).
 """
 
@@ -26,16 +26,19 @@ from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, raw, refuse
 __all__ = ["ModelServer"]
 
 CREATED = 1_721_172_717
-"""`created` of every answer and model: answers are the same in every run."""
+"""`created` of every response and model: responses are the same in every run."""
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class ModelServer:
-    """`model` is the one it lists, and answers under a dated name, as OpenAI's do; any other name answers under itself.
-    With `api_key` a request needs that as its bearer token; with `context_window`, in tokens, it refuses what does not
-    fit, prompt and asked-for answer together, in vLLM's words."""
+    """`model` is the model that it lists; responses have a dated name for it, as OpenAI's do, and any other name
+    unchanged.
+
+    With `api_key` a request needs that as its bearer token.  With `context_window`, in tokens, it refuses a request
+    whose prompt and requested output are larger together, with vLLM's message.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class ModelServer:
         model: str = "gpt-4o-mini",
         api_key: str = "",
         context_window: int | None = None,
-        otherwise: Callable[[ReceivedRequest], Turn] = small_model.answer,
+        otherwise: Callable[[ReceivedRequest], Turn] = small_model.respond,
     ) -> None:
         self.requests: list[ReceivedRequest] = []
         self.asked = threading.Event()
@@ -53,11 +56,11 @@ class ModelServer:
         self._api_key = api_key
         self._context_window = context_window
         self._otherwise = otherwise
-        self._answers = 0
+        self._completions = 0
 
     @property
     def unused(self) -> list[Turn]:
-        """The turns of the script that no request has got, without those that answer `always`."""
+        """The turns of the script that no request has used, without those marked `always`."""
         return [turn for turn in self._script if not turn.repeats]
 
     @property
@@ -82,7 +85,7 @@ class ModelServer:
             await self._complete(turn, request, send)
 
     def _fixed(self, request: ReceivedRequest) -> Turn | None:
-        """The answers that are no matter of a script."""
+        """The response that does not depend on the script, if there is one."""
         if self._api_key and request.authorization != f"Bearer {self._api_key}":
             return refuse(401, "Incorrect API key provided.", code="invalid_api_key")
         if (request.method, request.path) == ("GET", "/v1/models"):
@@ -90,8 +93,8 @@ class ModelServer:
             return raw(json.dumps({"object": "list", "data": [row]}).encode(), content_type="application/json")
         if (request.method, request.path) != ("POST", "/v1/chat/completions"):
             return refuse(404, f"Invalid URL ({request.method} {request.path})")
-        words = complaint(request.body) or _no_room(request, self._context_window)
-        return refuse(400, words) if words else None
+        message = complaint(request.body) or _no_room(request, self._context_window)
+        return refuse(400, message) if message else None
 
     def _turn_for(self, request: ReceivedRequest) -> Turn:
         turn = next((each for each in self._script if each.condition and each.condition(request)), None)
@@ -104,10 +107,10 @@ class ModelServer:
         return turn
 
     def _head(self, request: ReceivedRequest, kind: str) -> dict[str, Any]:
-        self._answers += 1
+        self._completions += 1
         asked = request.body["model"]
-        answering = f"{asked}-2024-07-18" if asked == self._model else asked
-        return {"id": f"chatcmpl-{self._answers:06}", "object": kind, "created": CREATED, "model": answering}
+        response_model = f"{asked}-2024-07-18" if asked == self._model else asked
+        return {"id": f"chatcmpl-{self._completions:06}", "object": kind, "created": CREATED, "model": response_model}
 
     async def _complete(self, turn: Turn, request: ReceivedRequest, send: Send) -> None:
         head = self._head(request, "chat.completion")
@@ -153,7 +156,7 @@ class ModelServer:
 
 
 def complaint(body: Mapping[str, Any]) -> str:
-    """What OpenAI's server would refuse, in the words that it uses; nothing when it would accept."""
+    """The error message of OpenAI's server for a request; empty when it would accept the request."""
     if not isinstance(body.get("model"), str):
         return "you must provide a model parameter"
     if not body.get("messages"):
@@ -196,7 +199,7 @@ def _conversation_complaint(messages: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _no_room(request: ReceivedRequest, window: int | None) -> str:
-    """What vLLM says when a request is more than the context window holds (vllm/entrypoints, `_validate_input`)."""
+    """vLLM's error message where a request exceeds the context window (vllm/entrypoints, `_validate_input`)."""
     if window is None:
         return ""
     prompt = _prompt_tokens(request)

@@ -1,4 +1,4 @@
-"""The model that answers where the script of a `ModelServer` says nothing: small, but good enough to be shown around.
+"""The model that responds where the script of a `ModelServer` has no turn: small, but good enough for a demonstration.
 
 It knows what an API gateway is, repeats what it does not understand, lets Claude Code's auto mode act, and does a few
 things when it is asked to and the client offers the tool for it: `write hello.txt`, `run \\`ls\\``, `read hello.txt`.
@@ -46,8 +46,8 @@ _ABILITIES: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], Mapping[
 )
 
 
-def answer(request: ReceivedRequest) -> Turn:
-    """What the small model makes of a chat completion request."""
+def respond(request: ReceivedRequest) -> Turn:
+    """The small model's response to a chat completion request."""
     if request.is_safety_question:
         return say("<block>no")
     last = request.messages[-1]

@@ -1,8 +1,7 @@
-"""What an ASGI app may send in answer to one HTTP request, and in which order.
+"""The messages that an ASGI app may send in response to one HTTP request, and their order.
 
-Servers differ in what they forgive: one drops a header that another sends twice, one closes the connection where
-another waits.  This validator forgives nothing, so that an answer that passes here is the same answer behind every
-server.
+Servers tolerate different errors: one drops a header that another sends twice, one closes the connection where another
+waits.  This validator tolerates none, so a response that passes here is the same behind every server.
 
     state   message                 next
     ------  ----------------------  -----------------------------
@@ -41,13 +40,13 @@ _NO_BODY = {204, 304}
 
 
 class ProtocolViolation(AssertionError):
-    """The app has sent what ASGI does not allow, or has not sent what it demands."""
+    """The app has sent what ASGI does not allow, or has not sent what it requires."""
 
 
 class Validator:
-    """Checks the messages of one answer, one after the other.
+    """Checks the messages of one response, one after the other.
 
-    `method` is the request's: an answer to HEAD has no body.
+    `method` is the request's: a response to HEAD has no body.
     """
 
     def __init__(self, method: str) -> None:
@@ -61,7 +60,7 @@ class Validator:
         """Take the next message.  Raises ProtocolViolation."""
         kind = message.get("type")
         if self.state == "done":
-            raise ProtocolViolation(f"{kind} after the answer was complete")
+            raise ProtocolViolation(f"{kind} after the response was complete")
         if kind != _EXPECTED[self.state]:
             raise ProtocolViolation(f"{kind} where {_EXPECTED[self.state]} is due")
         if unknown := message.keys() - _KEYS[kind]:
@@ -72,9 +71,9 @@ class Validator:
             self._body(message)
 
     def end(self) -> None:
-        """The app has returned.  Raises ProtocolViolation where the answer is not complete."""
+        """The app has returned.  Raises ProtocolViolation where the response is not complete."""
         if self.state != "done":
-            missing = "an answer" if self.state == "idle" else "completing the answer"
+            missing = "a response" if self.state == "idle" else "completing the response"
             raise ProtocolViolation(f"the app returned without {missing}")
 
     def _start(self, message: Message) -> None:

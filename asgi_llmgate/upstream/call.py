@@ -115,7 +115,8 @@ class UpstreamCall:
                 return response
             attempt.error = type(response.error).__name__
             if number == MAX_ATTEMPTS or not await self._correct(response):
-                raise copy(response.error)  # the traceback of the original would hold this frame, and the frame it
+                # A copy: the traceback of the original would hold this frame, and with it the request.
+                raise copy(response.error)
         raise AssertionError
 
     def events(self, chunk: bytes) -> Iterable[bytes]:
@@ -153,7 +154,8 @@ class UpstreamCall:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing that the server may still send is of use, not even to keep the connection."""
+        """Whether the rest of the response can be dropped: it ended in an error, or so much follows its end that
+        keeping the connection is not worth it."""
         return self.handler.done and (self.handler.error is not None or self._surplus > _SURPLUS)
 
     def note_first_token(self) -> None:
@@ -214,7 +216,7 @@ class UpstreamCall:
         self._may_store = False
 
     async def _correct(self, response: Correctable) -> bool:
-        """Write the request again; False where nothing that the error says makes a difference to it."""
+        """Write the request again; False where no correction of the error changes it."""
         if any(correction.changes.repeats(self._own) for correction in response.corrections):
             self._may_store = False
         refused = plain = self._request

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
 FETCH_TIMEOUT = 5.0
-"""Seconds for a request beside a call, such as one that counts the tokens of a prompt."""
+"""Seconds for a request that is not a call, such as one that counts the tokens of a prompt."""
 
 _MAX_ERROR_BODY = 64 * 1024
 """Bytes of an error response that are read: vLLM repeats the whole input for each of its complaints, up to 100 MB."""
@@ -45,9 +45,9 @@ Headers = tuple[tuple[bytes, bytes | Secret], ...]
 
 @dataclass(frozen=True, slots=True)
 class Correctable:
-    """An upstream error that says what to change: with one of the `corrections` the request may be accepted.
+    """An upstream error that asks for a change: with one of the `corrections` the request may be accepted.
 
-    `prompt_count` is what it says about the size of this prompt.
+    `prompt_count` is the size of this prompt, as the error states it.
     """
 
     status: int
@@ -103,7 +103,8 @@ class Upstream:
         text = content.decode("utf-8", "replace")
         found = self._wire.read_corrections(response.status, text)
         if not found:
-            raise copy(error)  # the traceback of the original would hold this frame, and the frame it
+            # A copy: the traceback of the original would hold this frame, and with it the request.
+            raise copy(error)
         return Correctable(response.status, error, found, read_prompt_count(text))
 
     async def forward(
@@ -157,7 +158,8 @@ class Upstream:
     async def _open(
         self, method: str, url: httpx.URL, headers: RawHeaders, body: bytes, exchange: Exchange
     ) -> HTTPResponse:
-        """The response; if it refuses the credential, that to a second request with a new one, where there is one."""
+        """The response.  If the credential is refused and there is a new one, the response to a second request with
+        that."""
         timeouts = self._backend.timeouts
         plain = [*headers, *self._headers]
         response = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)

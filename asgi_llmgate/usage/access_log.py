@@ -44,8 +44,8 @@ class AccessLog:
     `llmgate.access`; while no handler would get them there, they go to standard output, unless `stdout` is False.
     """
 
-    # `stdout` is True by default: an access log that is lost because nobody called logging.basicConfig() is found
-    # missing on the day it is needed.  `logging` does the same for warnings (`logging.lastResort`, on stderr).
+    # `stdout` is True by default: an access log that is lost because the app never called logging.basicConfig() is
+    # found missing on the day it is needed.  `logging` does the same for warnings (`logging.lastResort`, on stderr).
     def __init__(
         self, format: Literal["json", "logfmt"] = "json", file: str | Path | None = None, *, stdout: bool = True
     ) -> None:

@@ -272,11 +272,11 @@ async def test_a_violation_shows_although_the_app_has_caught_it():
 @pytest.mark.parametrize(
     ("messages", "complaint"),
     [
-        pytest.param([], "without an answer", id="nothing"),
+        pytest.param([], "without a response", id="nothing"),
         pytest.param([START], "without completing", id="start alone"),
         pytest.param([START, body(more_body=True)], "without completing", id="open end"),
         pytest.param([LAST], "where http.response.start is due", id="body first"),
-        pytest.param([START, LAST, LAST], "after the answer was complete", id="after the end"),
+        pytest.param([START, LAST, LAST], "after the response was complete", id="after the end"),
         pytest.param([{**START, "reason": "OK"}], "has no reason", id="unknown key"),
         pytest.param([{"type": "websocket.accept"}], "websocket.accept", id="other protocol"),
         pytest.param([start(status=101)], "not a final", id="informational status"),

@@ -1,8 +1,7 @@
 """The macros over lists and maps: all, exists, exists_one, filter, map (langdef.md#macros).
 
 Over a map they visit its keys; over a string they are an error.  Before a macro starts, it spends the steps for all its
-members: their number times the steps of the body.  So a nest of macros over a large token ends early, before it blocks
-the event loop.
+members: their number times the steps of the body.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ def _members_of(over: Node, steps: int, place: Place) -> Members:
             kind = type_name(value)
             if kind not in ("list", "map"):
                 raise EvaluationError("type", "a macro needs a list or a map")
+            # Before the first member: nested macros over a large token then end before they block the event loop.
             spend(frame, len(value) * steps)
         except EvaluationError as error:
             raise error.at(place) from None
@@ -46,13 +46,15 @@ def _quantifier(members: Members, slot: int, body: Closure, decisive: bool, plac
             frame[slot] = member
             try:
                 value: Any = body(frame)
-            except BudgetExceeded:
+            except BudgetExceeded:  # never absorbed by another member, as other errors are
                 raise
             except EvaluationError as error:
                 spend(frame, ABSORBED_ERROR_STEPS)
+                # `unknown` takes precedence: the first decision, without a body, must not take it for an error.
                 if failure is None or error.kind == "unknown":
                     failure = error
                 continue
+            # `is`: 1 == True in Python, and an integer is an error here.
             if value is decisive:
                 return not neutral
             if value is not neutral:

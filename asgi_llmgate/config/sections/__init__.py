@@ -1,1 +1,1 @@
-"""The sections of the settings, a file for each: its structs, and what makes runtime objects of them."""
+"""The sections of the settings, one file each: the structs, and functions that make runtime objects from them."""

@@ -46,7 +46,7 @@ class KeySettings(Section, frozen=True):
 
 
 class IntrospectionSettings(OAuthClientSettings, frozen=True, kw_only=True):
-    """RFC 7662: where the provider is asked about tokens that only it can read; the secret as in `api_key`."""
+    """The introspection endpoint of a provider (RFC 7662); the secret as in `api_key`."""
 
     url: str
     tokens: Literal["opaque", "all"] = "opaque"
@@ -55,7 +55,7 @@ class IntrospectionSettings(OAuthClientSettings, frozen=True, kw_only=True):
 class ProviderSettings(Section, frozen=True):
     """One identity provider.  `issuer: X` is short for `issuers: [X]`; times are seconds.
 
-    What is left out is as the preset, or JWTProvider, has it.
+    The defaults are those of the preset, or of JWTProvider.
     """
 
     name: str | None = None
@@ -82,14 +82,14 @@ class ProviderSettings(Section, frozen=True):
 
 
 class ProtectedResourceSettings(Section, frozen=True):
-    """RFC 9728: the URL of the gateway as its callers write it, and a name for people."""
+    """RFC 9728: the URL of the gateway as its callers write it, and a name to display."""
 
     url: str
     name: str = ""
 
 
 class AuthSettings(Section, frozen=True):
-    """Who may call.  `cache_ttl`: seconds that a verified token is remembered at most; `max_token_size`: characters."""
+    """Who may call.  `cache_ttl`: maximum seconds for which a verification is cached; `max_token_size`: characters."""
 
     mode: Mode = "strict"
     providers: tuple[ProviderSettings, ...] = ()
@@ -142,7 +142,7 @@ def _make_provider(described: ProviderSettings, folder: Path) -> JWTProvider:
             client = make_oauth_client(introspection, folder)
             options["introspection"] = Introspection(introspection.url, client, introspection.tokens)
     for name in ("required_values", "required_scopes", "client_ids", "profile"):
-        options[name] = options[name] or None  # empty is as left out: the preset's value counts
+        options[name] = options[name] or None  # empty means not set: the preset's value is used
     return provider(options.pop("preset"), issuers=[issuer, *issuers] if issuer else issuers, **options)
 
 

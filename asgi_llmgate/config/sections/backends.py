@@ -1,4 +1,4 @@
-"""`backends`, `net` and `translation`: the model servers, the way to them, and how requests are translated for them."""
+"""`backends`, `net` and `translation`: the model servers, outgoing connections, and the translation of requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NetSettings(Section, frozen=True):
 
 
 class BackendSettings(Section, frozen=True):
-    """A model server.  `provider` is what records and rules call it; `api_key` names a secret, or is a mapping."""
+    """A model server.  `provider` is its name in records and rules; `api_key` names a secret, or is a mapping."""
 
     base_url: str
     dialect: str | dict[str, Any] = "openai"
@@ -101,7 +101,7 @@ def make_dialect(name: str, backend: BackendSettings) -> Dialect:
 
 
 def require_tokens(name: str, backend: Backend) -> None:
-    """Raises SettingsError for a credential that needs the caller's token: for settings where callers have none."""
+    """Raises SettingsError for a credential that needs the caller's token.  Called where callers have none."""
     if backend.api_key is not None and backend.api_key.needs_token:
         path = f"backends.{name}.api_key.token_exchange"
         raise SettingsError("auth.mode is off, so callers have no token to exchange", path=path)

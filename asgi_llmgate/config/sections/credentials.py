@@ -1,4 +1,4 @@
-"""`api_key` and `client_secret`: what the gateway shows model servers and identity providers."""
+"""`api_key` and `client_secret`: the gateway's credentials at model servers and identity providers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OAuthClientSettings(Section, frozen=True, kw_only=True):
 
 
 class ClientCredentialsSettings(OAuthClientSettings, frozen=True, kw_only=True):
-    """The gateway's own token, from an identity provider (RFC 6749 section 4.4)."""
+    """The gateway's own token from an identity provider (RFC 6749 section 4.4)."""
 
     token_url: str
     scope: str | None = None
@@ -38,7 +38,7 @@ class TokenExchangeSettings(ClientCredentialsSettings, frozen=True, kw_only=True
 
 
 class ApiKeySettings(Section, frozen=True):
-    """A credential that is no fixed secret: one of these.
+    """A credential that is no fixed secret: exactly one of these.
 
     `callable` is `package.module:name`: a function of the exchange, or a subclass of CredentialSource.
     """
@@ -49,7 +49,7 @@ class ApiKeySettings(Section, frozen=True):
 
 
 def make_credential(described: str | ApiKeySettings | None, http: HTTPClient, folder: Path) -> CredentialSource | None:
-    """What `api_key` describes; paths are relative to `folder`.  Raises SettingsError."""
+    """The credential that `api_key` describes; paths are relative to `folder`.  Raises SettingsError."""
     if described is None:
         return None
     if isinstance(described, str):

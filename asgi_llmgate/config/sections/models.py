@@ -1,4 +1,4 @@
-"""`models` and `routes`: which model answers under which name, and what each path is."""
+"""`models` and `routes`: the model behind each name, and the kind of each path."""
 
 from __future__ import annotations
 

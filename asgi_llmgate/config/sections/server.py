@@ -29,7 +29,7 @@ DESCRIPTORS_PER_STREAM = 4
 connections that wait in the pool, the access log, the ledger, and requests that are refused meanwhile."""
 
 COPIES_OF_BODY = 3
-"""Copies of a body in memory while it is read: as it came, unpacked in pieces, and in one piece."""
+"""Copies of a body in memory while it is read: as it was received, decompressed in pieces, and in one piece."""
 
 
 class DrainSettings(Section, frozen=True):
@@ -42,8 +42,9 @@ class DrainSettings(Section, frozen=True):
 class ServerSettings(Section, frozen=True):
     """Sizes are bytes, or text like `32MiB`; `body_min_rate` is per second.
 
-    `body_timeout` and `client_stall` are seconds that a client may take for the next piece of its body, and to read.
-    `answer_limit` bounds what is held of one response.  `streams`: how many a worker is expected to have open at once.
+    `body_timeout` and `client_stall` are seconds for which a client may send nothing, and read nothing.
+    `answer_limit`: bytes of one response that are kept in memory.  `streams`: the expected maximum of open streams per
+    worker.
     """
 
     body_limit: str | int = BODY_LIMIT
@@ -59,7 +60,7 @@ class ServerSettings(Section, frozen=True):
 
 
 def make_draining(drain: DrainSettings) -> Draining:
-    """What ends the open calls when the server stops."""
+    """The Draining that ends open calls when the server stops."""
     return Draining(after=drain.after, signal=drain.signal)
 
 
@@ -69,10 +70,10 @@ def make_resolve_layer(server: ServerSettings) -> Layer:
     rate = parse_size(server.body_min_rate, "server.body_min_rate")
     memory = parse_size(server.body_memory, "server.body_memory")
     if rate < 1:
-        raise SettingsError("at least 1 byte per second", path="server.body_min_rate")
+        raise SettingsError("the rate must be at least 1 byte per second", path="server.body_min_rate")
     if memory < COPIES_OF_BODY * limit:
         hint = f"at least {COPIES_OF_BODY * limit} bytes, or a smaller body_limit"
-        raise SettingsError("one body of body_limit would not fit", path="server.body_memory", hint=hint)
+        raise SettingsError("there is no room for one body of server.body_limit", path="server.body_memory", hint=hint)
     return partial(
         ResolveMiddleware,
         body_limit=limit,

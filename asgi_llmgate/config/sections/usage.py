@@ -1,4 +1,4 @@
-"""`usage`: what is written down about requests, and where."""
+"""`usage`: the records about requests, and where they are written."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class AccessLogSettings(Section, frozen=True):
 
 
 class SinkSettings(Section, frozen=True):
-    """A sink of the host's own.  `callable`, as `package.module:name`, makes it; it gets no arguments."""
+    """A sink of the host.  `callable`, as `package.module:name`, makes it; it is called without arguments."""
 
     callable: str
 
 
 class OtelSettings(Section, frozen=True):
-    """OpenTelemetry.  `labels` are names of `usage.fields` that the metrics get as labels."""
+    """OpenTelemetry.  `labels` are names of `usage.fields` that become labels of the metrics."""
 
     semconv: Semconv = "1.41"
     server_span: bool = True
@@ -54,7 +54,7 @@ class PrometheusSettings(Section, frozen=True):
 
 
 class LedgerSettings(Section, frozen=True):
-    """The database of records.  `url`: sqlite:///FILE or postgresql://...; `keep` like `400d`, null for ever."""
+    """The database of records.  `url`: sqlite:///FILE or postgresql://...; `keep` like `400d`, null for no limit."""
 
     url: str = "sqlite:///llmgate.db"
     journal: str = "llmgate-journal"
@@ -62,7 +62,7 @@ class LedgerSettings(Section, frozen=True):
 
 
 class UsageSettings(Section, frozen=True):
-    """What is written down.  `fields`: name in the record -> CEL text over jwt, request and llm."""
+    """The records.  `fields`: name in the record -> CEL expression over jwt, request and llm."""
 
     access_log: AccessLogSettings = AccessLogSettings()
     fields: dict[str, str] = {}
@@ -91,6 +91,7 @@ def make_usage_layer(
 
     `has_prices`: a row of the model table has prices.  Raises SettingsError.
     """
+    # Imported where they are used: prometheus-client and OpenTelemetry are extras.
     options: dict[str, Any] = {"fields": fields, "cost": _make_costs(usage, has_prices=has_prices)}
     sinks: list[Sink] = []
     if usage.prometheus:
@@ -114,6 +115,7 @@ def make_usage_layer(
     if not otel.server_span:
         return layer, sinks
 
+    # Gateway passes what layers share by the names of their parameters, so these two are written out.
     def layer_in_span(app: ASGIApp, *, sinks: Sequence[Sink], routes: Routes) -> ASGIApp:
         return ServerSpan(layer(app, sinks=sinks), routes=routes)
 
@@ -126,11 +128,11 @@ def make_access_log(access_log: AccessLogSettings, folder: Path) -> AccessLog:
 
 
 def make_sink(described: SinkSettings) -> Sink:
-    """A sink of the host's own.  Raises SettingsError."""
+    """A sink of the host.  Raises SettingsError."""
     sink: Sink = load_callable(described.callable)()
     if not callable(getattr(sink, "emit", None)):
         raise SettingsError(
-            f"{described.callable} made a {type(sink).__name__}, which has no method emit",
+            f"{described.callable} returned a {type(sink).__name__}, which has no method emit",
             path="callable",
             hint="name a class, or a function that returns a sink",
         )
@@ -152,7 +154,7 @@ def make_ledger(ledger: LedgerSettings, folder: Path) -> Ledger:
 
 
 def _make_costs(usage: UsageSettings, *, has_prices: bool) -> Cost | None:
-    """What calculates the cost of a call; None where nothing has a price."""
+    """The function that calculates the cost of a call; None where nothing has a price."""
     if usage.prices is not None:
         with error_path("usage.prices"):
             return Costs(genai_prices())

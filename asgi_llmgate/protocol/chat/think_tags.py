@@ -6,7 +6,7 @@ content is unescaped until the end tag has passed; from then on it is copied.
 
     phase       until                       what passes is
     ----------  --------------------------  --------------------------------
-    BEFORE      the tag, or anything else   white space, held back
+    BEFORE      the tag, or anything else   white space, buffered
     LEADING     anything but a line break   dropped: it is the template's
     INSIDE      the end tag                 thinking
     TRAILING    anything but a line break   dropped: it is the template's
@@ -23,7 +23,7 @@ from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 _OPEN, _CLOSE = "<think>", "</think>"
 
 _MAX_BLANK = 1024
-"""Characters of white space that are held back because a tag may follow."""
+"""Characters of white space that are buffered because a tag may follow."""
 
 
 class ThinkTags:
@@ -68,7 +68,7 @@ class ThinkTags:
             yield self.rest()
 
     def rest(self) -> Passage:
-        """What is held back, when nothing more can change what it is."""
+        """The buffered text, where nothing more can change its kind."""
         self.settled = True
         held, self._held = self._held, ""
         return ("thinking" if self._phase == "INSIDE" else "text"), escape(held)

@@ -29,7 +29,7 @@ class Block(msgspec.Struct, frozen=True, eq=False):
     """A content block.
 
     `call_id` is the id of a `tool_use`, or of the call that a `tool_result` belongs to.  `inner` are the blocks in a
-    tool's result.  `source` is the source of an image or a document, opened one level.
+    tool's result.  `source` is the source of an image or a document, decoded one level.
     """
 
     type: str
@@ -64,7 +64,7 @@ class BlockReader:
         self._nesting = 0
 
     def open_blocks(self, value: Raw, name: str) -> list[Fields]:
-        """A list of content blocks, each opened one level."""
+        """A list of content blocks, each decoded one level."""
         found = objects.require_objects(value, name)
         self._blocks += len(found)
         self.structure.check_size("blocks", range(self._blocks), "messages")

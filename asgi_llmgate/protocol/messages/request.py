@@ -25,7 +25,7 @@ from asgi_llmgate.protocol.token_estimate import Size, tokens
 class MessagesRequest:
     """A request whose required fields have been checked.  It is an `exchange.RequestFeatures` for rules and limits.
 
-    `opened` is the whole body, opened one level, and `fields` are its values.  Texts, schemas and tool inputs in them
+    `opened` is the whole body, decoded one level, and `fields` are its values.  Texts, schemas and tool inputs in them
     are views of the body's bytes, so the request keeps the body in memory as long as it lives.
     """
 

@@ -1,4 +1,4 @@
-"""A request body, opened one level and kept as the client's bytes.
+"""A request body, decoded one level and kept as the client's bytes.
 
 `open_body` checks what msgspec does not: UTF-8, repeated names, and, before anything is opened, how much there is to
 open (`structure`).  msgspec itself checks the grammar of the values that it skips (numbers, escapes, control
@@ -60,7 +60,7 @@ class OpenedBody(NamedTuple):
 
 
 def open_body(body: bytes, structure: Structure = STRUCTURE, *, numbers: bool = True) -> OpenedBody:
-    """Open a request body one level.  `numbers` as in `Structure.check`.
+    """Decode a request body one level.  `numbers` as in `Structure.check`.
 
     The body in the result differs from `body` only where that held half a surrogate pair, as clients send that cut a
     text in the middle of an emoji: U+FFFD takes its place, because no server accepts the half.

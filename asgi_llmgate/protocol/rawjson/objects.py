@@ -1,6 +1,6 @@
-"""Readers of JSON objects that have been opened one level.
+"""Readers of JSON objects that have been decoded one level.
 
-A request is opened one level at a time into names and `msgspec.Raw` values.  A `Raw` holds the bytes of a value as the
+A request is decoded one level at a time into names and `msgspec.Raw` values.  A `Raw` holds the bytes of a value as the
 client wrote it.  Most values mean the same on both wires (an Anthropic `text` and an OpenAI `content` are the same JSON
 string), so they are copied to the upstream request as those bytes and never parsed.
 
@@ -28,7 +28,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 
 Fields: TypeAlias = dict[str, Raw]
-"""A JSON object opened one level: its names, decoded, and its values, as bytes."""
+"""A JSON object decoded one level: its names, decoded, and its values, as bytes."""
 
 QUOTE, BRACE, BRACKET = b'"{['
 """First byte of a JSON string, object and array."""
@@ -93,7 +93,7 @@ def require_str(fields: Fields, name: str) -> str:
 
 
 def require_objects(value: Raw, name: str) -> list[Fields]:
-    """A list of objects, each opened one level.  `name` is what messages call the list."""
+    """A list of objects, each decoded one level.  `name` is what messages call the list."""
     try:
         return _decode_objects(value)
     except msgspec.ValidationError as error:
@@ -147,12 +147,12 @@ def read_str(value: Raw | None) -> str:
 
 
 def read_object(value: Raw | None) -> Fields | None:
-    """An object opened one level; None for anything else."""
+    """An object decoded one level; None for anything else."""
     return None if value is None or first_byte(value) != BRACE else _decode_fields(value)
 
 
 def read_objects(value: Raw | None) -> list[Fields]:
-    """A list that holds objects only, each opened one level; an empty list for anything else."""
+    """A list that holds objects only, each decoded one level; an empty list for anything else."""
     try:
         return [] if value is None else _decode_objects(value)
     except msgspec.ValidationError:
@@ -168,7 +168,7 @@ def read_elements(value: Raw | None, structure: Structure = STRUCTURE) -> list[R
 
 
 def find_objects(value: Raw | None, structure: Structure = STRUCTURE) -> list[Fields]:
-    """The objects in a list, each opened one level; other elements are skipped.  Raises StructureTooLarge."""
+    """The objects in a list, each decoded one level; other elements are skipped.  Raises StructureTooLarge."""
     # A list without a brace is not opened at all: token ids are sent as lists of a million numbers.
     if value is None or first_byte(value) != BRACKET or _BRACE.search(value) is None:
         return []

@@ -75,7 +75,7 @@ def may_come_from_request(phrases: Iterable[Phrase], request: bytes) -> bool:
     """Whether one of the phrases stands in a request body, or came to the server through it."""
     if len(request) > MAX_SEARCHED or request.count(b"\\u") + request.count(b"\\x") > _MAX_ESCAPES:
         return True
-    # Servers also repeat what an address in the request answers: "400, message='...'".
+    # Servers also repeat the response of an address in the request: "400, message='...'".
     if _FETCHED.search(request) is not None:
         return True
     normal = _normalize(request)

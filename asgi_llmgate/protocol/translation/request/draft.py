@@ -24,7 +24,7 @@ class TranslationOptions(msgspec.Struct, frozen=True, kw_only=True):
     unsupported_tools   a call whose only tools are ones that only Anthropic can run: the gateway responds with a text
                         (answer), or it is sent without the tools (drop), or refused (reject)
     repair_tool_pairs   calls and results that do not match are repaired instead of refused
-    tool_references     what the model is told of a tool that a search has loaded: its name, or its schema as well
+    tool_references     what the model reads about a tool that a search has loaded: its name, or its schema as well
     response_model      the model's name in the response: the upstream's, or the one that was requested
     strict              refuse a request from which something that matters would be left out
     user_id             whether a hash of `metadata.user_id` is sent as `user`

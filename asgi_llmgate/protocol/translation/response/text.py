@@ -60,7 +60,7 @@ class ResponseText:
         return pieces
 
     def rest(self) -> list[BlockText]:
-        """What was held back, when the text ends or something else begins."""
+        """The buffered text, when the text ends or something else begins."""
         if self._tags is None or self._tags.settled:
             return []
         return self.read([self._tags.rest()])

@@ -306,7 +306,7 @@ class Translator:
         self.done = True
 
     def _write_rest(self) -> None:
-        """Write what was held back and what waits; an empty response gets one empty block."""
+        """Write what was buffered and what waits; an empty response gets one empty block."""
         self._write_rest_of_text()
         while self._call is not None:
             cut = self._text.limited or finish_reasons.is_cut(self._metadata.finish_reason)

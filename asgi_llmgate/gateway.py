@@ -3,7 +3,7 @@
     Front -> usage -> auth -> policy, slots (by claims alone) -> resolve -> policy -> limits -> middleware -> endpoints
 
 `Gateway` decides nothing itself.  It builds the layers and passes on to them what they share, opens the exchange (a
-child of the host's, where the host runs layers of ours too), and closes at the end what they opened.
+child of the host's, where the host also runs layers of this package), and closes at the end what they opened.
 """
 
 from __future__ import annotations

@@ -33,6 +33,6 @@ def _format_value(name: str, value: Any) -> str:
         return "[" + ", ".join(_format_value(name, item) for item in value) + "]"
     if isinstance(value, str):
         if name in _SECRETS and not value.startswith(("env:", "file:")):
-            return "'...'"  # somebody has written the secret itself
+            return "'...'"  # probably the secret itself
         return repr(redact_url(value) if "//" in value else value)
     return repr(value)

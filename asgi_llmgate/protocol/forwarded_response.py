@@ -28,7 +28,7 @@ class Forwarder:
         self._out.append(b": ping\n\n")
 
     def fail(self, error: GateError) -> None:
-        """End the response with an error event that has our request id."""
+        """End the response with an error event with the gateway's request id."""
         if self.done:
             return
         self.done = True

@@ -1,7 +1,7 @@
-"""What handles the response to one call, whichever wires the client and the model server speak.
+"""The interface of response handlers, for every pair of wires of a client and a model server.
 
-A handler is fed what the model server sends, event by event or as one document, and gives the bytes that the client
-gets.  `wire_pairs` says which handler there is for which pair of wires.
+A handler gets the upstream response, event by event or as one document, and returns the bytes for the client.  The
+table in `wire_pairs` has the handler for each pair.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class ResponseHandler(Protocol):
     """Handles one response.  No method raises, except `take`.
 
     `started`: a content block has begun, so no other attempt can replace this one.  `done`: the response has ended;
-    every further call does nothing.  `error`: what it ended in, None for a complete response.  `usage` and `metadata`:
-    what is known so far.  `changed`: names what had to be changed in the response, for the record.
+    every further call does nothing.  `error`: the error that ended it, None for a complete response.  `usage` and
+    `metadata`: what is known so far.  `changed`: names of the changes that were made to the response, for the record.
     """
 
     @property

@@ -1,9 +1,9 @@
-"""A strict reader of Anthropic's event stream, for tests: whatever a client could stumble over is an error here.
+"""A strict reader of Anthropic's event stream, for tests: every deviation is an error.
 
-Clients forgive different things, so a stream that one of them takes proves little.  This reader forgives nothing: it
-wants each event exactly as https://platform.claude.com/docs/en/build-with-claude/streaming shows it, `event:` line
-included, in the order of the grammar (see `asgi_llmgate.protocol.messages.events`), with every delta of the kind of its
-block.  It shares no code with what it checks.
+Clients tolerate different deviations, so a stream that one client accepts may fail in another.  This reader tolerates
+none: it expects each event exactly as https://platform.claude.com/docs/en/build-with-claude/streaming shows it,
+`event:` line included, in the order of the grammar (see `asgi_llmgate.protocol.messages.events`), with every delta of
+the kind of its block.  It shares no code with what it checks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _USAGE = {"input_tokens", "output_tokens", "cache_creation_input_tokens", "cache
 
 
 class StreamViolation(AssertionError):
-    """The stream is not what it must be.  `event` counts from 0."""
+    """The stream is not valid.  `event` counts from 0."""
 
     def __init__(self, complaint: str, event: int) -> None:
         super().__init__(f"event {event}: {complaint}")
@@ -46,7 +46,7 @@ class FramingViolation(StreamViolation):
 
 
 class OrderViolation(StreamViolation):
-    """An event stands where it must not."""
+    """An event is not allowed at its place."""
 
 
 class ShapeViolation(StreamViolation):

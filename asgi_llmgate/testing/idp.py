@@ -1,4 +1,4 @@
-"""A mock identity provider: keys and tokens of your own, for tests and for trying things out.
+"""A mock identity provider: its own keys and tokens, for tests and trials.
 
     idp = MockIdP()
     app = JWTAuthMiddleware(app, providers=[idp.provider()])
@@ -62,13 +62,13 @@ class MockIdP:
         self.issuer = issuer
         self.audience = audience
         self.requests: list[str] = []
-        """Paths that were asked for, in order."""
+        """The paths of the requests, in order."""
         self._now = now
         self._keys = [key or _new_key(kid, algorithm)]
 
     @classmethod
     def in_folder(cls, folder: str | os.PathLike[str], **options: Any) -> Self:
-        """One that keeps its key: read from `folder`, or made and written there.
+        """A MockIdP that keeps its key: read from `folder`, or made and written there.
 
         The private key is readable by its owner alone; the public keys lie beside it, in `jwks.json`, for the settings
         to name.
@@ -97,7 +97,7 @@ class MockIdP:
 
     @property
     def discovery(self) -> dict[str, Any]:
-        """The discovery document, as far as a verifier reads it."""
+        """The members of the discovery document that a verifier reads."""
         base = self.issuer.removesuffix("/")
         return {
             "issuer": self.issuer,
@@ -116,7 +116,7 @@ class MockIdP:
         header: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> str:
-        """A signed token that is good for `ttl` seconds.
+        """A signed token that is valid for `ttl` seconds.
 
         `claims`, `more` of them and `header` are added to the usual ones; a value of None leaves one out.
         """
@@ -159,7 +159,7 @@ def _given(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Whole or not at all, and never for a moment readable by more than `mode` says."""
+    """Write the whole file or nothing, at no time with wider permissions than `mode`."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "w") as file:

@@ -1,4 +1,4 @@
-"""A real server for an ASGI app: uvicorn in a thread of its own, on a socket that is bound before the thread starts."""
+"""A real server for an ASGI app: uvicorn in its own thread, on a socket that is bound before the thread starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 @contextmanager
 def serving(app: Any, listener: socket.socket | None = None, **options: Any) -> Iterator[str]:
-    """Serve `app` while the block runs; gives its base URL.  `options` are uvicorn's, as for `uvicorn.Config`."""
+    """Serve `app` while the block runs; yields its base URL.  `options` are uvicorn's, as for `uvicorn.Config`."""
     listener = listener or bind()
     host, port = listener.getsockname()[:2]
     server = _prompt_server(app, {"log_config": None, "access_log": False, **options})

@@ -16,7 +16,8 @@ from asgi_llmgate.routing.routes import ROUTES, Routes
 
 
 class ModelSettings(Section, frozen=True):
-    """A row of the model table.  `use` is one target or a list in order; the first slash splits backend and model."""
+    """A row of the model table.  `use`: a target, or a list of them in order of preference; the first slash separates
+    backend and model."""
 
     match: str
     use: str | tuple[str, ...]
@@ -44,14 +45,14 @@ def make_table(
 ) -> ModelTable:
     """The model table.
 
-    `vendors` maps each backend to its vendor; `variables` are further rule variables that conditions may
-    read.  Raises SettingsError.
+    `vendors` maps each backend to its vendor; `variables` are further rule variables that conditions may read.  Raises
+    SettingsError.
     """
     return ModelTable([_make_row(row, f"models[{index}]", variables) for index, row in enumerate(rows)], vendors)
 
 
 def make_routes(routes: Mapping[str, str | PassthroughSettings], backends: Mapping[str, object]) -> Routes:
-    """The routes, over the default ones.  Raises SettingsError."""
+    """The routes, merged over the default ones.  Raises SettingsError."""
     return {**ROUTES, **{path: _make_route(path, kind, backends) for path, kind in routes.items()}}
 
 
@@ -62,7 +63,7 @@ def _make_row(row: ModelSettings, path: str, variables: Collection[str]) -> Mode
     for price in prices:
         if price.input is None and price.output is None and price.gpu_hour is None:
             hint = "input and output per million tokens, or gpu_hour"
-            raise SettingsError("no price", path=f"{path}.prices", hint=hint)
+            raise SettingsError("the row has no price", path=f"{path}.prices", hint=hint)
     return ModelRow(
         match=row.match,
         use=row.targets,

@@ -18,13 +18,13 @@ from asgi_llmgate.rule_variables import LIST_CLAIMS
 
 
 class DenySubjectsSettings(Section, frozen=True):
-    """A file of subjects who are refused whatever the rules say, one a line."""
+    """A file of subjects that are denied before any rule, one per line."""
 
     file: str
 
 
 class PolicySettings(Section, frozen=True):
-    """What callers may do.  A rule is a CEL text (an allow rule), or a mapping: name, action, when, reason, mode.
+    """What callers may do.  A rule is a CEL expression (an allow rule), or a mapping: name, action, when, reason, mode.
 
     `authorization` has further rules in agentgateway's form.
     """

@@ -1,11 +1,11 @@
-"""Responses of OpenAI's chat completions: chunks, complete completions, and what servers make of them.
+"""Responses of OpenAI's chat completions: chunks, complete completions, and the deviations of servers.
 
 https://platform.openai.com/docs/api-reference/chat-streaming and .../chat/object are the standard.  The deviations were
 found at vLLM, SGLang, Ollama, llama.cpp, DeepSeek, OpenRouter, Mistral, Moonshot and Azure.  A chunk and a completion
 have one shape: what a chunk calls `delta` a completion calls `message`.
 
-Every field may be missing or null, and a field of the wrong type counts as missing: a server that writes a float where
-a count belongs has still answered.  Values that are copied, or that come in several types, stay `msgspec.Raw`.
+Every field may be missing or null, and a field of the wrong type counts as missing: a response with a float in
+place of a count is still usable.  Values that are copied, or that come in several types, stay `msgspec.Raw`.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ _BY_ERROR_TYPE: Mapping[tuple[type[UpstreamError], str], type[UpstreamError]] = 
 def forwarded_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
     """The error of an error response, with Anthropic's own message, which the client knows.
 
-    The message is replaced where it is about our key or our account.  The parameters are those of
+    The message is replaced where it is about the gateway's key or account.  The parameters are those of
     `servers.upstream_errors.upstream_error`.
     """
     error = upstream_error(status, body, headers, now=now)

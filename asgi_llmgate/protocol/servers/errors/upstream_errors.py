@@ -102,19 +102,19 @@ def _make(
 
 
 def _without_text(text: str, client_message: str) -> str:
-    """`client_message` without the server's text, which stands at its end if it is there."""
+    """`client_message` without the server's text, which is at its end if it is there."""
     return client_message.removesuffix(f": {text}") if text else client_message
 
 
 def _messages(kind: type[UpstreamError], text: str) -> tuple[str, str]:
     """`message` and `client_message` of an error."""
-    ours = MESSAGES[kind]
+    own = MESSAGES[kind]
     if kind is UnknownModel:
         found = UNKNOWN_MODEL_NAME.search(text)
-        return ours, f"model: {found[1] or found[2] or found[3]}" if found else ours
+        return own, f"model: {found[1] or found[2] or found[3]}" if found else own
     if kind is RequestRejected and text:
         token = capability_token(text)
         # Claude Code reads the token and leaves the feature out.
         refused = f"capability_rejected: {token}" if token else ""
-        return refused or ours, f"{refused}: {text}" if refused else text
-    return ours, f"{ours}: {text}" if kind in _WITH_SERVER_TEXT and text else ours
+        return refused or own, f"{refused}: {text}" if refused else text
+    return own, f"{own}: {text}" if kind in _WITH_SERVER_TEXT and text else own

@@ -72,7 +72,7 @@ class Gateway:
     has an option named like something in this list gets the gateway's.
 
         resolve      reads calls and finds their targets
-        auth         who calls; None: anybody
+        auth         who calls; None: every caller is anonymous
         policy       what they may do; None: everything
         limits       how often; None: unlimited
         usage        writes the usage records; without it a UsageMiddleware, where there are sinks

@@ -41,12 +41,12 @@ Session = Callable[[Scope], Awaitable[Identity | None]]
 
 
 class JWTAuthMiddleware:
-    """Passes a request on to `app` if its bearer token is good, and sets `exchange.identity` and `exchange.token`.
+    """Passes a request on to `app` if its bearer token is valid, and sets `exchange.identity` and `exchange.token`.
 
     providers          the identity providers whose tokens are accepted
-    mode               strict: a request without a good token is a 401
-                       optional: a request without a token is anonymous, one with a bad token is a 401
-                       permissive: no request is refused; those without a good token are anonymous
+    mode               strict: a request without a valid token is a 401
+                       optional: a request without a token is anonymous, one with an invalid token is a 401
+                       permissive: no request is refused; those without a valid token are anonymous
                        off: no token is read, every request is anonymous
     token_sources      where a token may be: authorization, x-api-key, cookie:NAME, header:NAME
     cache_ttl          seconds that a verified token is cached at most

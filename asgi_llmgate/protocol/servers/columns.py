@@ -58,7 +58,7 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     reasoning_history: Literal["drop", "reasoning_content", "reasoning"] = "drop"
     """The field in which the thinking of an unfinished tool loop goes back to the server; `drop`: it does not."""
     prefill: dict[str, bool] = {}
-    """Fields that make the server continue a last assistant message instead of answering it."""
+    """Fields that make the server continue a last assistant message instead of starting a new one."""
     echoes_prefill: bool = False
     """Whether a response that is not streamed repeats that message before its continuation."""
 

@@ -1,7 +1,7 @@
 """Whether the words of an error are the server's own, or a quotation of the request.
 
 Servers repeat in their errors what they did not accept, and a caller can write the words of an error into a request.
-A correction that is kept for other calls must therefore not rest on words that stand in the request.  The search
+A correction that is kept for other calls must therefore not be based on words of the request.  The search
 compares words, because a quotation may be cut, in another case, escaped once more or once less, or a Python repr().
 
 A doubt counts as a quotation: the correction then serves the call that met the error, and no other.
@@ -47,11 +47,11 @@ _FETCHED = re.compile(rb'"url"\s*:\s*"(?!data:)')
 
 
 def telling_phrases(text: str, match: tuple[int, int], telling: tuple[int, int]) -> tuple[Phrase, ...]:
-    """Phrases of which at least one would stand in the request if an error had quoted a sentence from it.
+    """Phrases of which at least one would be in the request if an error had quoted a sentence from it.
 
-    `match` is the start and end of the sentence in `text`; `telling` those of the words without which it would say
-    nothing (the complaint, the number).  The phrases are: the whole sentence; the telling words with their neighbours,
-    in case only they are quoted; and everything that quotation marks enclose together with them.
+    `match` is the start and end of the sentence in `text`; `telling` is the start and end of its key words (the
+    complaint, the number).  The phrases are: the whole sentence; the key words with their neighbours, in case only
+    they are quoted; and everything that is in quotation marks together with them.
     """
     start, end = telling
     while start and text[start - 1].isalnum():
@@ -67,12 +67,12 @@ def telling_phrases(text: str, match: tuple[int, int], telling: tuple[int, int])
         found.add(words)
     # Every run of the words with two neighbours: both before, one on each side, both behind.
     found.update(line[at : at + length] for at in range(len(before) + 1) if at == 0 or at + length <= len(line))
-    # A phrase of numbers only stands in many requests by chance.
+    # A phrase of numbers alone is in many requests by chance.
     return tuple(phrase for phrase in found if b"".join(phrase).strip(b"0123456789"))
 
 
 def may_come_from_request(phrases: Iterable[Phrase], request: bytes) -> bool:
-    """Whether one of the phrases stands in a request body, or came to the server through it."""
+    """Whether one of the phrases is in a request body, or in something that the server fetches because of it."""
     if len(request) > MAX_SEARCHED or request.count(b"\\u") + request.count(b"\\x") > _MAX_ESCAPES:
         return True
     # Servers also repeat the response of an address in the request: "400, message='...'".

@@ -1,8 +1,8 @@
 """Tool calls and their results, paired.
 
-Anthropic wants each call answered in the next user message.  OpenAI wants the results directly after the assistant
-message, before any other message.  So a conversation is taken as turns: the assistant's messages, one or several, and
-all messages until the assistant's next one.  Results belong to the calls of their own turn.
+Anthropic requires the result of each call in the next user message.  OpenAI requires the results directly after the
+assistant message, before any other message.  So a conversation is taken as turns: the assistant's messages, one or
+several, and all messages until the assistant's next one.  Results belong to the calls of their own turn.
 
 The refusals have Anthropic's own wording: Claude Code knows it and repairs its history.
 """

@@ -189,7 +189,7 @@ async def test_each_ending_of_an_upload_gives_back_what_it_held_and_has_one_reco
             reply = (await client.read()).json()
             await client.finish()
             assert status == 200 or set(reply) == ({"error"} if path == CHAT else {"type", "error", "request_id"})
-    assert held[-1] == 0
+    assert held[-1:] in ([], [0])  # a body that ends before its first piece is kept never holds anything
     assert [record.status for record in records] == [status]
 
 

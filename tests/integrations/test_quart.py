@@ -203,5 +203,5 @@ async def test_a_view_knows_who_asks_behind_our_layer_alone(company: Company, id
 async def test_a_view_without_a_layer_gets_an_error_that_names_it() -> None:
     app = site()
     app.config["PROPAGATE_EXCEPTIONS"] = True
-    with pytest.raises(LookupError, match="put a layer of asgi_llmgate in front"):
+    with pytest.raises(LookupError, match="put a layer of asgi_llmgate before"):
         await app.test_client().get("/whoami")

@@ -241,7 +241,7 @@ async def test_without_a_layer_the_error_names_what_is_missing() -> None:
     async def page(request: Request) -> JSONResponse:
         return JSONResponse(identity(request).subject)
 
-    with pytest.raises(LookupError, match="put a layer of asgi_llmgate in front"):
+    with pytest.raises(LookupError, match="put a layer of asgi_llmgate before"):
         await call(Starlette(routes=[Route("/", page)]), "GET", "/")
 
 

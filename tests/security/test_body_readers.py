@@ -70,9 +70,9 @@ class Decided:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         found = Exchange.of(scope).call
         if found is not None:
-            asked = found.asked
-            model, names = found.candidates[0].model, frozenset(asked.tool_names)
-            self.decision = Decision(model, asked.stream, asked.max_tokens, names)
+            request = found.request
+            model, names = found.candidates[0].model, frozenset(request.tool_names)
+            self.decision = Decision(model, request.stream, request.max_tokens, names)
         await self.app(scope, receive, send)
 
 

@@ -120,9 +120,11 @@ def test_each_kind_starts(api_key: Any, mode: str, monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "acme_keys.py").write_text("def model_key(exchange):\n    return 'key-for-' + exchange.method\n")
+    (tmp_path / "keys_of_a_function.py").write_text(
+        "def model_key(exchange):\n    return 'key-for-' + exchange.method\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
-    source = make_credential(ApiKeySettings(callable="acme_keys:model_key"), HTTPClient(), tmp_path)
+    source = make_credential(ApiKeySettings(callable="keys_of_a_function:model_key"), HTTPClient(), tmp_path)
     assert source is not None
     assert (await source.get(Exchange(method="POST"))).reveal() == "key-for-POST"
 

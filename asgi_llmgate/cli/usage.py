@@ -16,7 +16,7 @@ import click
 from asgi_llmgate.cli.usage_text import as_json, as_text, format_number, format_table, group_cells
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.sections.usage import LedgerSettings, make_ledger
-from asgi_llmgate.config.units import parse_duration
+from asgi_llmgate.config.units import parse_time_span
 from asgi_llmgate.errors import SettingsError
 
 # SQLAlchemy is imported inside the commands: `llmgate usage --help` works without it.
@@ -70,7 +70,7 @@ def report(config: str, by: str, since: str, form: str) -> None:
     names = [name.strip() for name in by.split(",") if name.strip()]
     now = time.time()
     with _database(settings, config) as database, database.reading() as connection:
-        start = now - parse_duration(since, "--since")
+        start = now - parse_time_span(since, "--since")
         lines = summarise(connection, names, since=start, until=now, fields=settings.usage.fields)
     header = [*names, *MEASURES]
     if form == "json":
@@ -126,7 +126,7 @@ def prune(config: str, keep: str | None) -> None:
     keep = keep or _ledger_settings(settings).keep
     if keep is None:
         raise click.ClickException("usage.ledger.keep is null, so records are kept for ever: give an age with --keep")
-    seconds = parse_duration(keep, "--keep")
+    seconds = parse_time_span(keep, "--keep")
     with _database(settings, config) as database:
         deleted = database.prune(int(time.time() - seconds))
     click.echo(f"{deleted} {'record' if deleted == 1 else 'records'} older than {keep} deleted")

@@ -28,7 +28,7 @@ def parse_size(value: str | int, path: str) -> int:
     return int(found[1]) * _UNITS[found[2].lower()]
 
 
-def parse_duration(text: str, path: str) -> float:
+def parse_time_span(text: str, path: str) -> float:
     """Seconds of `90s`, `15m`, `12h`, `7d`, `4w`.  Raises SettingsError with `path`."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:

@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl, quote_plus
 
 import msgspec
 
-from asgi_llmgate.errors import SettingsError, UpstreamError
+from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.net.secrets import SecretSource
-from asgi_llmgate.net.urls import is_protected, redact_url
+from asgi_llmgate.net.urls import redact_url
 from asgi_llmgate.protocol.redaction import redacted
 from asgi_llmgate.secret_values import Secret
 
@@ -110,12 +110,6 @@ class OAuthClient:
 def encode_form(**members: str | Secret | None) -> Secret:
     """The members as application/x-www-form-urlencoded, without those that are None."""
     return _add_to_form(Secret(""), **members)
-
-
-def require_https(url: str, path: str) -> None:
-    """Raises SettingsError for a URL that secrets must not be sent to.  `path`: the place in the settings."""
-    if not is_protected(url):
-        raise SettingsError(f"an https URL is needed (http only on this machine), not {redact_url(url)!r}", path=path)
 
 
 def _add_to_form(form: Secret, **members: str | Secret | None) -> Secret:

@@ -6,16 +6,16 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from asgi_llmgate.errors import SettingsError
 
-def is_protected(url: str) -> bool:
-    """Whether the URL is https, or http to the loopback interface."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    if not parts.hostname:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
+
+def require_https(url: str, path: str = "") -> None:
+    """Raises SettingsError for a URL that is not protected: secrets are sent there, or keys of tokens come from there.
+
+    `path` is the place in the settings.
+    """
+    if not _is_protected(url):
+        raise SettingsError(f"an https URL is needed (http only on this machine), not {redact_url(url)!r}", path=path)
 
 
 _PLACE = re.compile(r"(?:\[[0-9a-f:.%]*\]|[^\s:@\[\]]*)(?::\d*)?", re.IGNORECASE)
@@ -37,6 +37,17 @@ def redact_url(url: str) -> str:
     if unclear or not _PLACE.fullmatch(place):
         return f"{scheme}{slashes}..."
     return f"{scheme}{slashes}{place}{slash}{path}" + ("?..." if query else "")
+
+
+def _is_protected(url: str) -> bool:
+    """Whether the URL is https, or http to the loopback interface."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if not parts.hostname:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""One limit for all that is kept of a response.
+"""Limits of what is kept of a response: one for all of it, and one for each part whose length the server decides.
 
 Most of a response goes out as it comes in.  Kept are the arguments of a tool call until they are complete, what waits
 for such a call, a document, and a Message that goes out as one document; each of them can be as long as the server
@@ -12,6 +12,18 @@ from asgi_llmgate.errors import ResponseTooLarge
 RESPONSE_LIMIT = 32 * 2**20
 """Bytes.  A response of 128,000 tokens has half a MiB of text; a larger one holds pictures, or comes from a server that
 repeats itself without end."""
+
+MAX_METADATA = 256
+"""Characters of a response's id, its model or its finish reason; a longer one is cut."""
+
+MAX_TOOL_CALLS = 1024
+"""Tool calls in one response."""
+
+MAX_TOOL_NAME = 256
+"""Characters of a tool's name.  Anthropic allows 128 in a request, OpenAI 64."""
+
+MAX_CALL_ID = 64 * 1024
+"""Characters of a tool call's id.  LiteLLM and agentgateway put Gemini's thought signatures into it: kilobytes."""
 
 
 class BufferLimit:

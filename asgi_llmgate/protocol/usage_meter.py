@@ -9,8 +9,8 @@ from msgspec import Raw, Struct
 
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
+from asgi_llmgate.protocol.buffer_limit import MAX_METADATA
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
-from asgi_llmgate.protocol.response_limits import MAX_METADATA
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type
 from asgi_llmgate.protocol.token_usage import read_usage
 

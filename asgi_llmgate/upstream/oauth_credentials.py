@@ -24,7 +24,8 @@ from asgi_llmgate.errors import AuthenticationFailed, CredentialRefused, GateErr
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import CredentialSource, HTTPClient, OAuthClient
 from asgi_llmgate.net.credentials import unavailable
-from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, require_https, reveal
+from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, reveal
+from asgi_llmgate.net.urls import require_https
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream.token_cache import TokenCache
 

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import Broken, GateError, ResponseTooLarge
-from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.buffer_limit import MAX_CALL_ID, MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME, BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.chat.tool_calls import CALL_SIZE
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS
 from asgi_llmgate.protocol.response_handler import ResponseHandler
-from asgi_llmgate.protocol.response_limits import MAX_CALL_ID, MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.translation.response.translator import MAX_BLOCKS, Translator
 from asgi_llmgate.protocol.usage_meter import UsageMeter

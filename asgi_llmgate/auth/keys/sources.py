@@ -18,7 +18,7 @@ import msgspec
 from asgi_llmgate.auth.keys.key_set import BadKeySet, Keys, read_keys
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.client import Fetch, Fetched
-from asgi_llmgate.net.urls import is_protected, redact_url
+from asgi_llmgate.net.urls import redact_url, require_https
 from asgi_llmgate.secret_values import Secret
 
 MAX_DOCUMENT = 1_000_000
@@ -87,12 +87,6 @@ class Discovery:
 
 
 KeySource = Inline | File | URL | Discovery
-
-
-def require_https(url: str) -> None:
-    """Raises SettingsError unless the URL is https, or http to the loopback interface."""
-    if not is_protected(url):
-        raise SettingsError(f"keys are fetched over https (http only on this machine), not from {redact_url(url)!r}")
 
 
 def discovery_url(issuer: str) -> str:

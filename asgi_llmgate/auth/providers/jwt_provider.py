@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from asgi_llmgate.auth.keys.key_set import ALGORITHMS
-from asgi_llmgate.auth.keys.sources import Discovery, Inline, KeySource, discovery_url, require_https
+from asgi_llmgate.auth.keys.sources import Discovery, Inline, KeySource, discovery_url
 from asgi_llmgate.auth.reasons import Check
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.oauth import OAuthClient
-from asgi_llmgate.net.urls import is_protected, redact_url
+from asgi_llmgate.net.urls import require_https
 
 Json = Mapping[str, Any]
 
@@ -67,10 +67,7 @@ class Introspection:
     tokens: Literal["opaque", "all"] = "opaque"
 
     def __post_init__(self) -> None:
-        if not is_protected(self.url):
-            raise SettingsError(
-                f"tokens are sent over https (http only on this machine), not to {redact_url(self.url)!r}", path="url"
-            )
+        require_https(self.url, "url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.config.callables import load_callable
 from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
-from asgi_llmgate.config.units import parse_duration, require_extra, require_writable, resolve_path
+from asgi_llmgate.config.units import parse_time_span, require_extra, require_writable, resolve_path
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.policy import field
 from asgi_llmgate.routing.routes import Routes
@@ -149,7 +149,7 @@ def make_ledger(ledger: LedgerSettings, folder: Path) -> Ledger:
     require_writable(journal, "usage.ledger.journal")
     if url.get_backend_name() == "sqlite":
         require_writable(Path(url.database or "").parent, "usage.ledger.url")
-    keep = None if ledger.keep is None else parse_duration(ledger.keep, "usage.ledger.keep")
+    keep = None if ledger.keep is None else parse_time_span(ledger.keep, "usage.ledger.keep")
     return Ledger(url, journal=journal, keep=keep)
 
 

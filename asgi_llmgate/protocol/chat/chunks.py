@@ -116,7 +116,7 @@ def read_chunk(data: bytes) -> Chunk:
 def _decode_large(data: bytes) -> Chunk:
     """Decode after a check that no list is too long."""
     choices = bytes(_outline_decoder.decode(data).choices)
-    for choice in arrays.read_elements(choices) if choices.startswith(b"[") else ():
+    for choice in arrays.decode_array(choices) if choices.startswith(b"[") else ():
         outline = _choice_decoder.decode(choice)
         for delta in (outline.delta, outline.message):
             if delta is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from asgi_llmgate.errors import Broken, GateError
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
+from asgi_llmgate.protocol.buffer_limit import MAX_METADATA, MAX_TOOL_NAME
 from asgi_llmgate.protocol.chat.chunks import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.chat.delta_content import read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
@@ -22,7 +23,6 @@ from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.rawjson.strings import raw_text
-from asgi_llmgate.protocol.response_limits import MAX_METADATA, MAX_TOOL_NAME
 from asgi_llmgate.protocol.servers.corrections import Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.sse import END, KEEPALIVES

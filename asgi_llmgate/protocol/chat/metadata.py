@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
+from asgi_llmgate.protocol.buffer_limit import MAX_METADATA
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, is_given
-from asgi_llmgate.protocol.response_limits import MAX_METADATA
 from asgi_llmgate.protocol.servers.errors.upstream_errors import reported_error
 from asgi_llmgate.protocol.token_usage import ChatCounts, chat_usage, estimate_output
 

@@ -14,10 +14,9 @@ arguments.  What servers do:
 from __future__ import annotations
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.buffer_limit import MAX_CALL_ID, MAX_TOOL_CALLS, MAX_TOOL_NAME, BufferLimit
 from asgi_llmgate.protocol.rawjson.brackets import BracketScanner
 from asgi_llmgate.protocol.rawjson.strings import embedded_object, unescape
-from asgi_llmgate.protocol.response_limits import MAX_CALL_ID, MAX_TOOL_CALLS, MAX_TOOL_NAME
 
 CALL_SIZE = 1024
 """Bytes that a call takes in memory beside its id and its arguments."""

@@ -26,11 +26,11 @@ from asgi_llmgate.errors import (
     UpstreamError,
 )
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
+from asgi_llmgate.protocol.buffer_limit import MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME
 from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.redaction import redacted
-from asgi_llmgate.protocol.response_limits import MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME
 from asgi_llmgate.protocol.servers.errors.upstream_errors import MESSAGES, reported_error, upstream_error
 from asgi_llmgate.protocol.token_usage import estimate_output, read_usage
 

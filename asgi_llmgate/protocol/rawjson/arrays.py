@@ -22,7 +22,7 @@ UNCHECKED_SIZE = 64 * 1024
 """Bytes.  A shorter list cannot have enough elements to matter."""
 
 
-def read_elements(array: bytes) -> list[Raw]:
+def decode_array(array: bytes) -> list[Raw]:
     """The elements of a JSON array.
 
     Raises errors.Broken for more than MAX_ELEMENTS, and msgspec.DecodeError for what is not an array.
@@ -42,7 +42,7 @@ def check_length(array: bytes) -> None:
     """
     if len(array) > UNCHECKED_SIZE:
         with suppress(msgspec.DecodeError):
-            read_elements(array)
+            decode_array(array)
 
 
 @cache

@@ -13,9 +13,9 @@ from asgi_llmgate.auth.keys.sources import (
     discovery_url,
     load_discovered,
     load_url,
-    require_https,
 )
 from asgi_llmgate.errors import SettingsError, Unreachable
+from asgi_llmgate.net.urls import require_https
 
 DOCUMENT_URL = "https://idp.test/.well-known/openid-configuration"
 JWKS_URL = "https://idp.test/jwks.json"
@@ -56,7 +56,7 @@ def test_keys_come_over_https_or_from_this_machine(url: str) -> None:
     ],
 )
 def test_and_from_nowhere_else(url: str) -> None:
-    with pytest.raises(SettingsError, match="over https"):
+    with pytest.raises(SettingsError, match="an https URL is needed"):
         require_https(url)
     with pytest.raises(SettingsError):
         URL(url)

@@ -82,8 +82,8 @@ MISTAKES = [
     (settings("hunter2"), "backends.o.api_key: a secret is named, not written here (env:NAME or file:PATH)"),
     (
         introspecting({**INTROSPECTION, "url": "http://idp.test/introspect"}),
-        "auth.providers[0].introspection.url: tokens are sent over https (http only on this machine), "
-        "not to 'http://idp.test/introspect'",
+        "auth.providers[0].introspection.url: an https URL is needed (http only on this machine), "
+        "not 'http://idp.test/introspect'",
     ),
     (
         introspecting({**INTROSPECTION, "client_secret": "env:NOT_SET"}),

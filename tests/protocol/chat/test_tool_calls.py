@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.buffer_limit import MAX_TOOL_CALLS, BufferLimit
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
-from asgi_llmgate.protocol.response_limits import MAX_TOOL_CALLS
 
 Piece = tuple[int | None, str, str, bytes]
 X, Y = rb"{\"x\":1}", rb"{\"y\":2}"

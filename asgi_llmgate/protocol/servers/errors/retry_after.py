@@ -28,10 +28,10 @@ def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | 
     `headers` have lower-case names; `text` is the error's message.  An HTTP date is read only with `now` (Unix
     seconds).  Of several `x-ratelimit-reset-*` the longest counts, among those whose limit is used up if there are any.
     """
-    if (milliseconds := parse_duration(headers.get("retry-after-ms", ""))) is not None:
+    if (milliseconds := parse_seconds(headers.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
     after = headers.get("retry-after", "")
-    if (seconds := parse_duration(after)) is not None:
+    if (seconds := parse_seconds(after)) is not None:
         return seconds
     if now is not None and (date := _parse_date(after)) is not None:
         return max(0.0, date - now)
@@ -40,10 +40,10 @@ def seconds_to_wait(headers: Mapping[str, str], text: str = "", *, now: float | 
     if resets:
         return max(used_up or resets.values())
     found = _IN_TEXT.search(text)
-    return parse_duration(found[1]) if found else None
+    return parse_seconds(found[1]) if found else None
 
 
-def parse_duration(text: str) -> float | None:
+def parse_seconds(text: str) -> float | None:
     """Seconds of a plain number or of a duration of Go (`1h2m3.5s`); None for anything else."""
     text = text.strip()
     if _DURATION.match(text):
@@ -63,5 +63,5 @@ def _parse_date(text: str) -> float | None:
 def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, float]]:
     """The name of each limit (`requests`, `tokens`) and the seconds until it is available again."""
     for name, value in headers.items():
-        if name.startswith(_RESET) and (wait := parse_duration(value)) is not None:
+        if name.startswith(_RESET) and (wait := parse_seconds(value)) is not None:
             yield name.removeprefix(_RESET), wait

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_llmgate.protocol.servers.errors.retry_after import parse_duration, seconds_to_wait
+from asgi_llmgate.protocol.servers.errors.retry_after import parse_seconds, seconds_to_wait
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 NOON = 1792567680.0  # that date, in Unix seconds
@@ -53,7 +53,7 @@ def test_a_date_in_the_past_is_now() -> None:
     ("text", "seconds"), [("2m59.56s", 179.56), ("1h", 3600.0), ("250ms", 0.25), ("9", 9.0), ("", None), ("1d", None)]
 )
 def test_gos_durations(text: str, seconds: float | None) -> None:
-    assert parse_duration(text) == (seconds if seconds is None else pytest.approx(seconds))
+    assert parse_seconds(text) == (seconds if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "9" * 400 + "s", "Wed, 21 Oct 99999 07:28:00 GMT"])

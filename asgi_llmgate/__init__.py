@@ -8,7 +8,7 @@ Public are the names here, and those that the subpackages `errors`, `auth`, `pol
 list.  Everything else is internal and may change in any release.
 
 Names are imported when they are first used: a host that only protects a view with JWTAuthMiddleware loads no
-translator.
+translator.  Names that need packages of an extra are not in `__all__`, so that `import *` works without the extra.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from typing import TYPE_CHECKING
 from asgi_llmgate._version import __version__
 
 if TYPE_CHECKING:
+    from asgi_llmgate import auth as auth
+    from asgi_llmgate import errors as errors
+    from asgi_llmgate import policy as policy
+    from asgi_llmgate import testing as testing
+    from asgi_llmgate import upstream as upstream
+    from asgi_llmgate import usage as usage
     from asgi_llmgate._types import ASGIApp, Layer, Message, Receive, Scope, Send
-    from asgi_llmgate.asgi import Draining, Health, Mountable, Mounted, mount, refuse
+    from asgi_llmgate.asgi import Close, Draining, Health, Mountable, Mounted, mount, refuse
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider, Session
     from asgi_llmgate.config.description import describe
     from asgi_llmgate.config.schema import Settings
     from asgi_llmgate.endpoints.app import TranslationApp
     from asgi_llmgate.errors import GateError, SettingsError
-    from asgi_llmgate.exchange import Exchange, Tracing
+    from asgi_llmgate.exchange import Exchange, Outcome, Tracing
     from asgi_llmgate.exchange_values import (
         Attempt,
         Call,
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
         ResponseMetadata,
         Target,
         Usage,
+        Wire,
     )
     from asgi_llmgate.gateway import Gateway
     from asgi_llmgate.limits import Admission, Claim, Limit, LimitMiddleware, Quota, Rate, Shortage, Store
@@ -53,21 +60,26 @@ if TYPE_CHECKING:
         parse_secret,
     )
     from asgi_llmgate.net.client import Fetch, Fetched
-    from asgi_llmgate.page import OneTimeLink, UsagePage
+    from asgi_llmgate.page import OneTimeLink as OneTimeLink
+    from asgi_llmgate.page import PageAuth as PageAuth
+    from asgi_llmgate.page import UsagePage as UsagePage
     from asgi_llmgate.policy import PolicyMiddleware, Rule, condition, field
     from asgi_llmgate.protocol.rawjson.structure import Structure
     from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-    from asgi_llmgate.protocol.translation.request.chat_request import Options
+    from asgi_llmgate.protocol.translation.request.draft import Options
     from asgi_llmgate.route import Route, RouteMatch
     from asgi_llmgate.routing import ModelRow, ModelTable, Price
     from asgi_llmgate.routing.resolve import ResolveMiddleware
-    from asgi_llmgate.routing.routes import Routes
+    from asgi_llmgate.routing.routes import ROUTES, Routes
+    from asgi_llmgate.routing.table import Condition
     from asgi_llmgate.rule_variables import RuleVariables, Variable
     from asgi_llmgate.running_state import RunningState
     from asgi_llmgate.secret_values import Secret
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
-    from asgi_llmgate.usage.ledger import Database, Ledger, LedgerState
+    from asgi_llmgate.usage.ledger import Database as Database
+    from asgi_llmgate.usage.ledger import Ledger as Ledger
+    from asgi_llmgate.usage.ledger import LedgerState as LedgerState
 
 _HOMES = {
     "ASGIApp": "_types",
@@ -79,9 +91,10 @@ _HOMES = {
     "CallableSource": "net",
     "Claim": "limits",
     "ClientCredentials": "upstream",
+    "Close": "asgi",
+    "Condition": "routing.table",
     "CredentialSource": "net",
     "DIALECTS": "protocol.servers.dialects",
-    "Database": "usage.ledger",
     "Decision": "exchange_values",
     "Dialect": "protocol.servers.dialects",
     "Draining": "asgi",
@@ -98,8 +111,6 @@ _HOMES = {
     "JWTAuthMiddleware": "auth",
     "JWTProvider": "auth",
     "Layer": "_types",
-    "Ledger": "usage.ledger",
-    "LedgerState": "usage.ledger",
     "Limit": "limits",
     "LimitMiddleware": "limits",
     "Message": "_types",
@@ -108,12 +119,13 @@ _HOMES = {
     "Mountable": "asgi",
     "Mounted": "asgi",
     "OAuthClient": "net",
-    "OneTimeLink": "page",
     "Options": "protocol.translation.request.draft",
+    "Outcome": "exchange",
     "Permits": "exchange_values",
     "PolicyMiddleware": "policy",
     "Price": "routing",
     "Quota": "limits",
+    "ROUTES": "routing.routes",
     "Rate": "limits",
     "Receive": "_types",
     "RequestFeatures": "exchange_values",
@@ -144,9 +156,9 @@ _HOMES = {
     "TranslationApp": "endpoints.app",
     "Usage": "exchange_values",
     "UsageMiddleware": "usage",
-    "UsagePage": "page",
     "UsageRecord": "usage",
     "Variable": "rule_variables",
+    "Wire": "exchange_values",
     "condition": "policy",
     "describe": "config.description",
     "field": "policy",
@@ -156,8 +168,21 @@ _HOMES = {
 }
 """The module that each name is imported from."""
 
+_EXTRAS = {
+    "Database": "usage.ledger",
+    "Ledger": "usage.ledger",
+    "LedgerState": "usage.ledger",
+    "OneTimeLink": "page",
+    "PageAuth": "page",
+    "UsagePage": "page",
+}
+"""The same for names that need an extra: `ledger` or `page`."""
+
+_SUBPACKAGES = ("auth", "errors", "policy", "testing", "upstream", "usage")
+
 __all__ = [
     "DIALECTS",
+    "ROUTES",
     "ASGIApp",
     "AccessLog",
     "Admission",
@@ -167,8 +192,9 @@ __all__ = [
     "CallableSource",
     "Claim",
     "ClientCredentials",
+    "Close",
+    "Condition",
     "CredentialSource",
-    "Database",
     "Decision",
     "Dialect",
     "Draining",
@@ -185,8 +211,6 @@ __all__ = [
     "JWTAuthMiddleware",
     "JWTProvider",
     "Layer",
-    "Ledger",
-    "LedgerState",
     "Limit",
     "LimitMiddleware",
     "Message",
@@ -195,8 +219,8 @@ __all__ = [
     "Mountable",
     "Mounted",
     "OAuthClient",
-    "OneTimeLink",
     "Options",
+    "Outcome",
     "Permits",
     "PolicyMiddleware",
     "Price",
@@ -231,9 +255,9 @@ __all__ = [
     "TranslationApp",
     "Usage",
     "UsageMiddleware",
-    "UsagePage",
     "UsageRecord",
     "Variable",
+    "Wire",
     "__version__",
     "condition",
     "describe",
@@ -244,14 +268,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """PEP 562."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+# Hidden from type checkers: for them any name would exist.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """PEP 562.  Raises ImportError, with the extra to install, for a name whose packages are missing."""
+        if name in _SUBPACKAGES:
+            return importlib.import_module(f"{__name__}.{name}")  # binds the name in this module
+        home = _HOMES.get(name) or _EXTRAS.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*globals(), *__all__, *_SUBPACKAGES})

@@ -58,6 +58,7 @@ KEY = "llmgate"
 """Where in the ASGI scope the exchange lives."""
 
 Outcome = Literal["", "ok", "refused", "upstream_error", "upstream_truncated", "client_disconnect", "shutdown", "error"]
+"""How an exchange ended, as in the usage record; the empty string before its end."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

@@ -1,7 +1,7 @@
 """Authentication: verifies the callers' bearer tokens, which identity providers have issued."""
 
 from asgi_llmgate.auth.explanation import explain as explain  # for the package itself, as is Verifier
-from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline
+from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline, KeySource
 from asgi_llmgate.auth.middleware import JWTAuthMiddleware, Session
 from asgi_llmgate.auth.providers.factories import (
     auth0,
@@ -32,6 +32,7 @@ __all__ = [
     "Introspection",
     "JWTAuthMiddleware",
     "JWTProvider",
+    "KeySource",
     "Session",
     "TokenRefused",
     "auth0",

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 logger = logging.getLogger("llmgate")
 
 Close = Callable[[], Awaitable[None] | None]
+"""Closes something, such as a method `aclose`.  May be asynchronous."""
 
 
 async def close_all(closing: Iterable[Close]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 try:
-    from asgi_llmgate.page.app import UsagePage
+    from asgi_llmgate.page.app import PageAuth, UsagePage
 except ModuleNotFoundError as error:
     needed = (error.name or "").partition(".")[0]
     if needed not in ("sqlalchemy", "jinja2"):
@@ -12,4 +12,4 @@ except ModuleNotFoundError as error:
 
 from asgi_llmgate.page.login_link import OneTimeLink
 
-__all__ = ["OneTimeLink", "UsagePage"]
+__all__ = ["OneTimeLink", "PageAuth", "UsagePage"]

@@ -4,6 +4,7 @@ dependency that is part of the API."""
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import sys
@@ -41,7 +42,9 @@ OWN = {
 
 
 def names_of(module: str) -> list[str]:
-    return [name for name in importlib.import_module(module).__all__ if name != "__version__"]
+    """Names that need an extra are public, and not in `__all__`."""
+    found = importlib.import_module(module)
+    return [name for name in (*found.__all__, *getattr(found, "_EXTRAS", ())) if name != "__version__"]
 
 
 PUBLIC = [(module, name) for module in MODULES for name in names_of(module)]
@@ -108,6 +111,58 @@ def is_foreign(found: type) -> bool:
     """A builtin, of the standard library, or of a named dependency."""
     package = found.__module__.partition(".")[0]
     return package in sys.stdlib_module_names or package in DEPENDENCIES
+
+
+def aliases_of(member: Any) -> Iterator[str]:
+    """Names in its annotations, as they are written, that a module of the package assigns: aliases of types."""
+    module = sys.modules[member.__module__]
+    for annotation in inspect.get_annotations(member).values():
+        for node in ast.walk(ast.parse(str(annotation), mode="eval")):
+            if isinstance(node, ast.Name) and node.id in assigned_names(module.__name__):
+                yield node.id
+
+
+@functools.cache
+def assigned_names(module: str) -> frozenset[str]:
+    """What a module assigns, and what it imports of the package that is assigned there."""
+    names = set()
+    for node in ast.walk(ast.parse(inspect.getsource(sys.modules[module]))):
+        if isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name) and node.col_offset == 0}
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("asgi_llmgate"):
+            home = importlib.import_module(str(node.module))
+            for each in node.names:
+                found = getattr(home, each.name, None)
+                if (not inspect.isclass(found) and not callable(found)) or typing.get_origin(found) is not None:
+                    names.add(each.name)
+    return frozenset(names)
+
+
+WRITTEN_OUT = {
+    *("Action", "Engine", "Method", "Mode", "Semconv", "Style"),  # literal texts
+    *("Content", "Headers", "Json", "RawHeaders", "Value", "_Amount"),  # of builtins: bytes, pairs, mappings, numbers
+    "Host",  # a type variable
+}
+"""Aliases of what a caller writes without a name for it."""
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC, ids=lambda each: each.removeprefix("asgi_llmgate."))
+def test_an_alias_in_a_signature_is_public(module: str, name: str) -> None:
+    found = getattr(importlib.import_module(module), name)
+    own = OWN.get(name, set())
+    public = {name for _, name in PUBLIC}
+    hidden = {
+        f"{name}.{member}: {alias}"
+        for member, function in members_of(found)
+        if member not in own and "*" not in own and is_ours(function)
+        for alias in aliases_of(function)
+        if alias not in public | WRITTEN_OUT
+    }
+    assert hidden == set()
+
+
+def is_ours(member: Any) -> bool:
+    return str(getattr(member, "__module__", "")).startswith("asgi_llmgate")
 
 
 def test_the_check_finds_what_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,7 @@ class Discovery:
 
 
 KeySource = Inline | File | URL | Discovery
+"""Where the public keys of an identity provider come from."""
 
 
 def discovery_url(issuer: str) -> str:

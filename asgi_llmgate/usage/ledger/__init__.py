@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+try:
+    import sqlalchemy  # noqa: F401
+except ModuleNotFoundError:
+    raise ImportError("the ledger needs sqlalchemy: pip install 'asgi-llmgate[ledger]'", name="sqlalchemy") from None
+
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.engines import parse_url
 from asgi_llmgate.usage.ledger.schema import NewerSchema

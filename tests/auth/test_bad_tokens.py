@@ -402,6 +402,9 @@ GOOD: dict[str, Make] = {
     "Keycloak's typ": lambda f: f.token(claims={"typ": "Bearer"}),
     "other people's letters": lambda f: f.token(claims={"name": "Zoë 😀", "x": "\x00"}),
     "nested as deeply as may be": lambda f: f.token(claims={"x": json.loads("[" * 31 + "]" * 31)}),
+    "nested as deeply as may be, beside many": lambda f: f.token(
+        claims={"x": json.loads("[" * 31 + "]" * 31), "y": [[]] * 99}
+    ),
     "many small objects": lambda f: f.token(claims={"x": [{}] * 500}),
     "no sub": lambda f: f.token(claims={"sub": ...}),
 }

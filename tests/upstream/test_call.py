@@ -66,3 +66,14 @@ async def test_a_server_that_reads_no_further_than_it_must_is_asked_for_less_and
             assert answer.status == 200
     await client.aclose()
     assert [request.body["max_tokens"] for request in server.requests] == asked
+
+
+async def test_a_ping_begins_the_stream_of_a_silent_server(serve: Callable[..., str]) -> None:
+    client = HTTPClient()
+    upstream = Upstream(Backend(base_url=serve(ModelServer([say("a")])) + "/v1"), client)
+    body = {"model": "m", "max_tokens": 5, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    target = Target("b", "openai", "gpt-4o-mini")
+    call = UpstreamCall(upstream, Exchange(), target, decode_messages(json.dumps(body).encode()), input_estimate=10)
+    call.ping()
+    assert b"event: ping" in call.handler.take()
+    await client.aclose()

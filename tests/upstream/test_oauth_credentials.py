@@ -29,6 +29,7 @@ from asgi_llmgate.net import CallableSource, HTTPClient, OAuthClient, StaticSecr
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange, Upstream
+from asgi_llmgate.upstream.oauth_credentials import _lifetime
 from tests.helpers.token_server import Asked, TokenServer
 
 OUR_SECRET = "our p+ss:word%"
@@ -455,3 +456,11 @@ async def test_a_function_may_refuse_in_words_of_its_own() -> None:
 def test_secrets_are_not_sent_in_the_clear(http: HTTPClient) -> None:
     with pytest.raises(SettingsError, match=re.escape("token_url: an https URL is needed")):
         ClientCredentials(token_url="http://idp.test/token", client=us(), http=http)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"),
+    [(1, 1.0), (0.5, 0.5), ("3600", 3600.0), (10**9 - 1, 10**9 - 1), (0, None), (-1, None), (10**9, None), ("x", None)],
+)
+def test_a_lifetime_is_a_number_of_seconds_that_can_be_true(expires_in: Any, seconds: float | None) -> None:
+    assert _lifetime({"expires_in": expires_in}) == seconds

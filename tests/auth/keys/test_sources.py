@@ -132,8 +132,9 @@ async def test_an_answer_that_is_no_key_set_is_a_failure(answer: Any, web: Any, 
     assert len(web.asked) <= 4
 
 
-async def test_a_redirect_within_the_origin_is_followed(web: Any, published: Any) -> None:
-    web.pages = {JWKS_URL: (308, {"location": "/v2/keys"}, b""), "https://idp.test/v2/keys": published}
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_within_the_origin_is_followed(status: int, web: Any, published: Any) -> None:
+    web.pages = {JWKS_URL: (status, {"location": "/v2/keys"}, b""), "https://idp.test/v2/keys": published}
     keys, _ = await load_url(URL(JWKS_URL), web.fetch)
     assert "rsa" in keys.by_kid
 

@@ -34,7 +34,8 @@ assert reply.status == 204, reply
 
 def modules_after(code: str) -> set[str]:
     code = f"import sys, json, asgi_llmgate\n{code}\nprint(json.dumps([*sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # isolated: the clock of `make test SHIFT=...` (tests/clock) brings modules of its own by PYTHONPATH
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 

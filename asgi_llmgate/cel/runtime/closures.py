@@ -5,7 +5,7 @@ A closure adds its place to an EvaluationError that has none yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from asgi_llmgate.cel.errors import BudgetExceeded, EvaluationError, Place, wrong_type
@@ -130,34 +130,36 @@ def unary_minus(operand: Closure, place: Place) -> Closure:
 
 
 def logical_chain(terms: Sequence[Closure], decisive: bool, place: Place) -> Closure:
-    """`||` (true decides) or `&&` (false decides) over any number of terms, left to right.
+    """`||` (true decides) or `&&` (false decides) over any number of terms, left to right."""
+    return lambda frame: decide(terms, frame, decisive, place)
+
+
+def decide(terms: Iterable[Closure], frame: Frame, decisive: bool, place: Place) -> bool:
+    """The value of `||` (true decides) or `&&` (false decides) over the terms, up to the first one that decides.
 
     An error of one term counts only when no other term decides (langdef.md#logical-operators).
     """
     neutral = not decisive
-
-    def run(frame: Frame) -> bool:
-        failure: EvaluationError | None = None
-        for term in terms:
-            try:
-                value = term(frame)
-            except BudgetExceeded:
-                raise
-            except EvaluationError as error:
-                spend(frame, ABSORBED_ERROR_STEPS)
-                # `unknown` is reported before other errors: with the variable, the term might decide.
-                if failure is None or error.kind == "unknown":
-                    failure = error
-                continue
-            if value is decisive:
-                return not neutral
-            if value is not neutral:
-                failure = failure or wrong_type().at(place)
-        if failure is not None:
-            raise failure
-        return neutral
-
-    return run
+    failure: EvaluationError | None = None
+    for term in terms:
+        try:
+            value: Any = term(frame)
+        except BudgetExceeded:  # never absorbed by another term, as other errors are
+            raise
+        except EvaluationError as error:
+            spend(frame, ABSORBED_ERROR_STEPS)
+            # `unknown` is reported before other errors: with the variable, the term might decide.
+            if failure is None or error.kind == "unknown":
+                failure = error
+            continue
+        # `is`: 1 == True in Python, and an integer is an error here.
+        if value is decisive:
+            return decisive
+        if value is not neutral:
+            failure = failure or wrong_type().at(place)
+    if failure is not None:
+        raise failure
+    return neutral
 
 
 def conditional(condition: Closure, then: Closure, otherwise: Closure, place: Place) -> Closure:

@@ -6,12 +6,13 @@ members: their number times the steps of the body.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from asgi_llmgate.cel.errors import BudgetExceeded, EvaluationError, Place, wrong_type
+from asgi_llmgate.cel.errors import EvaluationError, Place, wrong_type
 from asgi_llmgate.cel.nodes import Closure, Node
-from asgi_llmgate.cel.runtime.values import ABSORBED_ERROR_STEPS, Frame, spend, type_name
+from asgi_llmgate.cel.runtime.closures import decide
+from asgi_llmgate.cel.runtime.values import Frame, spend, type_name
 
 Members = Callable[[Frame], Sequence[Any]]
 """Returns the members of the list or map that a macro visits.  Raises EvaluationError."""
@@ -37,33 +38,19 @@ def _members_of(over: Node, steps: int, place: Place) -> Members:
 
 
 def _quantifier(members: Members, slot: int, body: Closure, decisive: bool, place: Place) -> Closure:
-    """`exists` (true decides) and `all` (false decides): like `||` and `&&` over the members."""
-    neutral = not decisive
+    """`exists` (true decides) and `all` (false decides): `||` and `&&` over the members."""
 
     def run(frame: Frame) -> bool:
-        failure: EvaluationError | None = None
-        for member in members(frame):
-            frame[slot] = member
-            try:
-                value: Any = body(frame)
-            except BudgetExceeded:  # never absorbed by another member, as other errors are
-                raise
-            except EvaluationError as error:
-                spend(frame, ABSORBED_ERROR_STEPS)
-                # `unknown` takes precedence: the first decision, without a body, must not take it for an error.
-                if failure is None or error.kind == "unknown":
-                    failure = error
-                continue
-            # `is`: 1 == True in Python, and an integer is an error here.
-            if value is decisive:
-                return not neutral
-            if value is not neutral:
-                failure = failure or wrong_type().at(place)
-        if failure is not None:
-            raise failure
-        return neutral
+        return decide(_body_per_member(members(frame), slot, body, frame), frame, decisive, place)
 
     return run
+
+
+def _body_per_member(members: Sequence[Any], slot: int, body: Closure, frame: Frame) -> Iterator[Closure]:
+    """The body once for each member, which is then the value of the macro's variable."""
+    for member in members:
+        frame[slot] = member
+        yield body
 
 
 def _evaluate_condition(body: Closure, frame: Frame, place: Place) -> bool:

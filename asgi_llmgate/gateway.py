@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,13 +297,21 @@ class _Shared:
         bound = getattr(make, "keywords", {})  # of a functools.partial
         options = {}
         with error_path(path):
-            for name in self._options.keys() & inspect.signature(make).parameters.keys():
+            for name in self._options.keys() & _parameters(make):
                 if name not in bound:
                     options[name] = self._options[name]
                 elif name not in self._may_differ:
                     hint = f"leave it out here: the layers share the gateway's {name}"
                     raise SettingsError("this option belongs to Gateway, not to a layer", path=name, hint=hint)
             return make(*arguments, **options)
+
+
+def _parameters(make: Callable[..., ASGIApp]) -> Set[str]:
+    """The names of its parameters; none where Python cannot tell, as for a class that Cython has compiled."""
+    try:
+        return inspect.signature(make).parameters.keys()
+    except ValueError:
+        return frozenset()
 
 
 def _methods(objects: Iterable[Any], name: str) -> list[Callable[..., Any]]:

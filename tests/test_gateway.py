@@ -397,6 +397,18 @@ async def test_middleware_stands_between_limits_and_endpoints_and_shares_what_th
     assert seen == ["outer", "inner", "app"] * 2
 
 
+class Compiled(BaseException):
+    """A layer whose parameters `inspect` cannot tell, as those of a class that Cython has compiled."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.args[0](scope, receive, send)
+
+
+async def test_a_layer_whose_parameters_python_cannot_tell_gets_only_the_app() -> None:
+    gateway = Gateway(models=[], middleware=[Compiled])
+    assert (await call(gateway, "GET", "/v1/models")).status == 200
+
+
 async def test_a_sink_of_the_gateways_is_asked_how_it_is_and_closed_and_none_has_to_have_that() -> None:
     class Sink(Kept):
         closed = 0

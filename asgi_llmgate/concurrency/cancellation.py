@@ -60,9 +60,14 @@ class CancelScope:
         `due` is asked now and when its time has come, and may then give a later time. So a deadline that moves often,
         as at each chunk of a stream, costs no timer each time. Leaving the block ends the waiting.
         """
+        self.stop_timer()
+        self._timer = asyncio.get_running_loop().call_at(due(), self._check, due, error)
+
+    def stop_timer(self) -> None:
+        """Undo `cancel_when`."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(due(), self._check, due, error)
+            self._timer = None
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -76,9 +81,7 @@ class CancelScope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.stop_timer()
         task, self._task = self._task, None
         make, self._error = self._error, None
         if make is None or task is None or not self._delivered:
@@ -108,12 +111,6 @@ class CancelScope:
             self.cancel(error)
         else:
             self._timer = loop.call_at(when, self._check, due, error)
-
-    def stop_timer(self) -> None:
-        """Undo `cancel_when`."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 async def cancel_and_wait(task: asyncio.Task[Any]) -> None:

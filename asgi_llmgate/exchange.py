@@ -14,7 +14,7 @@ Each field has one writer, or the few that `WRITERS` names. Tests check every as
     body                                         routing.resolve
     call                                         routing.resolve
     variables                                    rule_variables, for whichever layer needs them first
-    further_variables                            gateway, policy.middleware, limits.middleware
+    further_variables                            gateway; rule_variables, for a layer without a gateway
     identity                                     auth.middleware
     token                                        auth.middleware; upstream.call drops it
     decision, permits                            policy.middleware
@@ -231,7 +231,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "body": ("routing.resolve",),
         "call": ("routing.resolve",),
         "variables": ("rule_variables",),
-        "further_variables": ("gateway", "policy.middleware", "limits.middleware"),
+        "further_variables": ("gateway", "rule_variables"),
         "identity": ("auth.middleware",),
         "token": ("auth.middleware", "upstream.call"),
         **dict.fromkeys(("decision", "permits"), ("policy.middleware",)),

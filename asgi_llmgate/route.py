@@ -1,7 +1,7 @@
 """The kinds of requests: what a path under the mount can be.
 
-    type            methods    wire      what it is
-    ------------  ---------  --------  -----------------------------------------------------------------------
+    kind            methods    wire      what it is
+    --------------  ---------  --------  -----------------------------------------------------------------------
     messages        POST       messages  a call: Anthropic's Messages API
     count_tokens    POST       messages  the tokens of such a call
     models          GET, HEAD  messages  the models that the caller may use, and one of them at `<path>/{id}`

@@ -5,7 +5,7 @@
     request    method, path (under the mount), host, scheme, headers (lower-case names), query (the raw string),
                clientIp (the connection's, never a header's), time
     source     address: the same as request.clientIp
-    llm        what is asked: requestModel, streaming, maxTokens, toolNames, messageCount, hasImages,
+    llm        the call: requestModel, streaming, maxTokens, toolNames, messageCount, hasImages,
                inputTokensEstimate, sessionId, agentId, requestClass; and the candidate: model, provider, backend
     env        variables of the environment that the settings allow
 
@@ -57,7 +57,7 @@ _REQUEST: Mapping[str, Callable[[_RequestParts], Any]] = {
     "clientIp": lambda request: request.client,
     "time": lambda request: Timestamp(int(request.started_at * 1e9)),
 }
-_ASKED: Mapping[str, Callable[[Call], Any]] = {
+_CALL: Mapping[str, Callable[[Call], Any]] = {
     "requestModel": lambda call: call.request.model,
     "streaming": lambda call: call.request.stream,
     "maxTokens": lambda call: call.request.max_tokens,
@@ -96,7 +96,7 @@ def fields_of(env: Iterable[str] = (), *, candidate: bool = True, further: Itera
 
     `further` are the names of the host's own variables.  Raises SettingsError for one that cannot be used.
     """
-    llm = [*_ASKED, *_CANDIDATE] if candidate else [*_ASKED]
+    llm = [*_CALL, *_CANDIDATE] if candidate else [*_CALL]
     fields: dict[str, Mapping[str, Any] | None] = {
         "jwt": None,
         "identity": dict.fromkeys(("subject", "issuer", "provider")),
@@ -179,13 +179,13 @@ class _LLM(_Computed):
             if self._target is not None and (value := _CANDIDATE[name](self._target)):
                 return value  # a passthrough may have no model name
         elif self._call is not None:
-            return _ASKED[name](self._call)
+            return _CALL[name](self._call)
         elif name == "requestModel" and self._name:
             return self._name
         raise EvaluationError("unknown", f"llm.{name} is not known here", missing=f"llm.{name}")
 
     def __contains__(self, name: object) -> bool:
-        return name in _ASKED or name in _CANDIDATE
+        return name in _CALL or name in _CANDIDATE
 
 
 class RuleVariables(_Computed):
@@ -276,9 +276,18 @@ class RuleVariables(_Computed):
 
 
 def variables_of(
-    scope: Scope, exchange: Exchange, list_claims: Sequence[str] = LIST_CLAIMS, env: Mapping[str, str] = NO_ENV
+    scope: Scope,
+    exchange: Exchange,
+    list_claims: Sequence[str] = LIST_CLAIMS,
+    env: Mapping[str, str] = NO_ENV,
+    further: Mapping[str, Variable] = NO_VARIABLES,
 ) -> RuleVariables:
-    """The variables of a request for which no target is chosen yet: built once and shared by its layers."""
+    """The variables of a request for which no target is chosen yet: built once and shared by its layers.
+
+    `further` are those of the host, for a layer that has them from no gateway.
+    """
+    if further:
+        exchange.further_variables = further
     found = exchange.variables
     if not isinstance(found, RuleVariables) or not found.update_for(scope, exchange, list_claims, env):
         found = exchange.variables = RuleVariables(scope, exchange, list_claims, env)

@@ -122,13 +122,13 @@ class TranslationApp:
             raise MethodNotAllowed(route.methods)
         if call is None:
             return self._send_json(scope, exchange, send, self._list.body(scope, exchange, found.item))
-        asked, query = call.request, scope.get("query_string", b"").decode("latin-1")
-        assert isinstance(asked, (MessagesRequest, ForwardedRequest))
-        if isinstance(asked, ForwardedRequest) and route.kind == "passthrough":
-            return self._passthrough.respond(scope, exchange, asked, receive, send)
-        if isinstance(asked, MessagesRequest) and route.kind == "count_tokens":
-            return self._send_count(scope, exchange, asked, send, query)
-        return self._calls.respond(exchange, asked, receive, send, query=query)
+        request, query = call.request, scope.get("query_string", b"").decode("latin-1")
+        assert isinstance(request, (MessagesRequest, ForwardedRequest))
+        if isinstance(request, ForwardedRequest) and route.kind == "passthrough":
+            return self._passthrough.respond(scope, exchange, request, found.path, receive, send)
+        if isinstance(request, MessagesRequest) and route.kind == "count_tokens":
+            return self._send_count(scope, exchange, request, send, query)
+        return self._calls.respond(exchange, request, receive, send, query=query)
 
     async def _send_count(
         self, scope: Scope, exchange: Exchange, request: MessagesRequest, send: Send, query: str

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.asgi import ClientConnection, Draining, local_path
+from asgi_llmgate.asgi import ClientConnection, Draining
 from asgi_llmgate.asgi.client_connection import STALL
 from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
 from asgi_llmgate.exchange import Exchange
@@ -49,9 +49,12 @@ class Passthrough:
         self._draining = draining
 
     async def respond(
-        self, scope: Scope, exchange: Exchange, request: ForwardedRequest, receive: Receive, send: Send
+        self, scope: Scope, exchange: Exchange, request: ForwardedRequest, path: str, receive: Receive, send: Send
     ) -> None:
-        """Forward a request. Raises GateError before the response has begun; later only with the outcome settled."""
+        """Forward a request; `path` is that under the mount.
+
+        Raises GateError before the response has begun; later only with the outcome settled.
+        """
         assert exchange.call is not None
         target = exchange.target = exchange.call.candidates[0]
         upstream = self._upstreams[target.backend]
@@ -59,7 +62,7 @@ class Passthrough:
         if request.model:
             body = request.opened.replace_values({"model": to_json(target.model)})
         headers = [(b"accept", exchange.headers.get("accept", "*/*").encode("latin-1")), *([_JSON] if body else [])]
-        path, query = upstream_path(local_path(scope)), scope.get("query_string", b"").decode("latin-1")
+        path, query = upstream_path(path), scope.get("query_string", b"").decode("latin-1")
         if any(name == "model" for name, _ in parse_qsl(query, keep_blank_values=True)):
             raise InvalidRequest("model: belongs in the body, not in the query")
         attempt = Attempt(target, time.monotonic())

@@ -127,9 +127,7 @@ class LimitMiddleware:
             self._store.release(claims)
 
     def _claims(self, limits: Sequence[_Compiled], scope: Scope, exchange: Exchange) -> list[Claim]:
-        if self._variables:
-            exchange.further_variables = self._variables
-        variables = variables_of(scope, exchange, self._list_claims)
+        variables = variables_of(scope, exchange, self._list_claims, further=self._variables)
         if exchange.call is not None and exchange.call.candidates:
             variables = variables.about(exchange.call.candidates[0])
         found = (limit.claim(variables) for limit in limits)

@@ -107,9 +107,7 @@ class PolicyMiddleware:
 
     def variables(self, scope: Scope, exchange: Exchange) -> RuleVariables:
         """The variables that the rules read."""
-        if self._variables:
-            exchange.further_variables = self._variables
-        return variables_of(scope, exchange, self._list_claims, self._env)
+        return variables_of(scope, exchange, self._list_claims, self._env, self._variables)
 
     def decide_before_body(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
         """The error, if `decide` would return one with any values of `llm.*`; else None, and no decision is written."""

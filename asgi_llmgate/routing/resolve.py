@@ -78,16 +78,16 @@ class Resolver:
         if decode is None or not route.allows(scope["method"]):
             return
         headers = exchange.headers
-        asked = await _decode(partial(decode, structure=self._structure), await body.read())
+        request = await _decode(partial(decode, structure=self._structure), await body.read())
         call = exchange.call = Call(
-            request=asked,
+            request=request,
             candidates=(),
             session_id=headers.get("x-claude-code-session-id", ""),
             agent_id=headers.get("x-claude-code-agent-id", ""),
             request_class=headers.get("x-claude-code-request-class", ""),
             operation=route.operation(found.path),
         )
-        call.candidates = self._candidates(route, asked, scope, exchange)
+        call.candidates = self._candidates(route, request, scope, exchange)
 
     def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[RequestBody]:
         """The request's body: created by the first layer that needs it, and closed when that layer's block ends."""
@@ -104,18 +104,20 @@ class Resolver:
             exchange.body = None
             body.close()
 
-    def _candidates(self, route: Route, asked: RequestFeatures, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
+    def _candidates(
+        self, route: Route, request: RequestFeatures, scope: Scope, exchange: Exchange
+    ) -> tuple[Target, ...]:
         """The targets. Those of a passthrough are at its own backend; a model in its body has to be in the table."""
-        if route.backend and not asked.model:
+        if route.backend and not request.model:
             return (Target(route.backend, self._models.vendors[route.backend], ""),)
         known = variables_of(scope, exchange, self._list_claims) if self._models.conditional else None
-        found = self._models.resolve(asked.model, known)
+        found = self._models.resolve(request.model, known)
         if not route.backend:
             return found
         # A passthrough has one backend: other targets of the model's row cannot serve it.
         there = tuple(target for target in found if target.backend == route.backend)
         if not there:
-            raise NotFound(f"model: {asked.model[:128]}")
+            raise NotFound(f"model: {request.model[:128]}")
         return there
 
 

@@ -154,7 +154,7 @@ def decide(terms: Iterable[Closure], frame: Frame, decisive: bool, place: Place)
             continue
         # `is`: 1 == True in Python, and an integer is an error here.
         if value is decisive:
-            return decisive
+            return not neutral
         if value is not neutral:
             failure = failure or wrong_type().at(place)
     if failure is not None:

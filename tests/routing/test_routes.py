@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, SettingsError
+from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.route import Route
-from asgi_llmgate.routing.routes import ROUTES, find
+from asgi_llmgate.routing.routes import ROUTES, find, route_of
 from tests.helpers.counted_work import opcodes
 
 PATHS = {
@@ -49,6 +50,20 @@ def test_a_path_costs_the_same_however_many_slashes_it_has(path: str, piece: str
 def test_a_path_is_found_exactly_and_a_model_behind_its_list(path: str, kind: str | None, item: str) -> None:
     found = find(PATHS, path)
     assert (found and found.route.kind, found.item if found else "") == (kind, item)
+
+
+@pytest.mark.parametrize(
+    ("path", "wire"),
+    [("/v1/messages", "messages"), ("/v1/chat/completions", "chat"), ("/files", "chat"), ("/nowhere", "messages")],
+)
+def test_a_request_has_the_wire_of_its_route_and_is_looked_up_once(path: str, wire: str) -> None:
+    scope = {"type": "http", "path": path}
+    exchange = Exchange()
+    found = route_of(exchange, scope, PATHS)
+    assert (found and found.path, exchange.wire) == (path if path in PATHS else None, wire)
+    assert exchange.route is found
+    if found is not None:
+        assert route_of(exchange, scope, {}) is found
 
 
 @pytest.mark.parametrize(

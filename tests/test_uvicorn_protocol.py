@@ -308,11 +308,11 @@ def test_a_request_that_is_being_answered_is_not_cut_for_the_head_behind_it(serv
         head_seconds = 0.05
         expired = 0
 
-        def _give_head_up(self) -> None:
+        def _head_timed_out(self) -> None:
             type(self).expired += 1
             if self.expired == 3:
                 asked.set()
-            super()._give_head_up()
+            super()._head_timed_out()
 
     url = serve(app, http=Hasty, lifespan="off")
     answer = exchange(url, b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost")

@@ -168,7 +168,7 @@ async def test_a_token_that_another_thread_lets_go_while_it_is_being_held_is_giv
             clock.time += MIN_REFRESH_INTERVAL
             in_a_thread(lambda: tokens.forget(key), 0.05)
 
-    tokens._held = Interrupted()
+    tokens._tokens = Interrupted()
     assert (await tokens.get("k", Source(3600.0))).reveal() == "t1"
 
 

@@ -77,3 +77,27 @@ async def test_a_ping_begins_the_stream_of_a_silent_server(serve: Callable[..., 
     call.ping()
     assert b"event: ping" in call.handler.take()
     await client.aclose()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_response_is_read_as_events_or_as_one_document(serve: Callable[..., str], stream: bool) -> None:
+    client = HTTPClient()
+    upstream = Upstream(Backend(base_url=serve(ModelServer([say("one two")])) + "/v1"), client)
+    body = {"model": "m", "max_tokens": 5, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+    target = Target("b", "openai", "gpt-4o-mini")
+    call = UpstreamCall(upstream, Exchange(), target, decode_messages(json.dumps(body).encode()), input_estimate=10)
+    events = []
+    async with await call.open() as chunks:
+        async for chunk in chunks:
+            for event in call.events(chunk):
+                events.append(event)
+                call.handler.feed_event(event)
+    call.end()
+    assert (len(events) > 2) == stream
+    written = call.handler.take()
+    if stream:
+        assert written.startswith(b"event: message_start\n")
+        assert written.endswith(b'data: {"type":"message_stop"}\n\n')
+    else:
+        assert json.loads(written)["content"] == [{"type": "text", "text": "one two"}]
+    await client.aclose()

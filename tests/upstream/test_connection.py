@@ -57,6 +57,27 @@ async def test_a_question_beside_a_call_renews_a_refused_credential_once(status:
     assert shown == ["k1", "k2"][:asked]
 
 
+@pytest.mark.parametrize(
+    ("query", "at_root", "url"),
+    [
+        ("", False, "http://model.test/v1/tokenize"),
+        ("a=1&b=2", False, "http://model.test/v1/tokenize?a=1&b=2"),
+        ("", True, "http://model.test/tokenize"),
+        ("a=1", True, "http://model.test/tokenize?a=1"),
+    ],
+)
+async def test_a_small_request_goes_beside_v1_or_under_it_with_its_query(query: str, at_root: bool, url: str) -> None:
+    sent: list[str] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        sent.append(str(request.url))
+        return httpx.Response(200, json={})
+
+    upstream = Upstream(Backend(base_url="http://model.test/v1"), HTTPClient(transport=httpx.MockTransport(server)))
+    await upstream.fetch("/tokenize", b"{}", Exchange(), query=query, at_root=at_root)
+    assert sent == [url]
+
+
 async def test_a_question_is_not_asked_again_where_there_is_no_other_credential() -> None:
     shown: list[httpx.Request] = []
 

@@ -5,8 +5,8 @@ so corrects the request (`corrections`): it is written again as for a dialect wi
 to the client instead, the conversation would be over: Claude Code repeats the same request six times, and the image
 that it has read stays in every later request.
 
-Only a sentence about the model counts (`errors.patterns.MISSING_CAPABILITIES`), and only at the beginning of the error:
-behind it servers quote requests, and a request may contain any text.
+Only a sentence about the model counts (`wordings.capabilities`), and only at the beginning of the error: behind it
+servers quote requests, and a request may contain any text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from asgi_llmgate.protocol.servers.columns import Dialect
-from asgi_llmgate.protocol.servers.errors.patterns import MISSING_CAPABILITIES, Capability
+from asgi_llmgate.protocol.servers.wordings.capabilities import MISSING_CAPABILITIES, Capability
 
 _STATUSES = frozenset({400, 404, 422, 500})
 """404 is OpenRouter's, 500 llama.cpp's."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from asgi_llmgate.protocol.servers.errors.patterns import WINDOWS
+from asgi_llmgate.protocol.servers.wordings.overflow import WINDOWS
 
 ESTIMATE_MARGIN = 1.1
 """The prompt may be this many times as long as its estimate."""

@@ -1,9 +1,9 @@
 """Corrections: changes to the upstream request that an error of the server asks for.
 
 A 400 or 422 may say that the server does not accept a field, or state a limit that the settings do not have.  The
-request is then written again with that correction and sent again.  The wordings are in `errors.patterns`; one that is
-not listed there corrects nothing, and the caller gets the error.  Which corrections are kept for other calls is decided
-in upstream/call.py.
+request is then written again with that correction and sent again.  The texts are in `wordings`; one that is not listed
+there corrects nothing, and the caller gets the error.  Which corrections are kept for other calls is decided in
+upstream/call.py.
 """
 
 from __future__ import annotations
@@ -15,16 +15,10 @@ from dataclasses import dataclass, replace
 from asgi_llmgate.protocol.servers import context_window
 from asgi_llmgate.protocol.servers.capabilities import missing_capabilities
 from asgi_llmgate.protocol.servers.columns import EFFORTS, Effort
-from asgi_llmgate.protocol.servers.errors.patterns import (
-    IMAGE_LIMIT,
-    KNOWN_EFFORTS,
-    OTHER_MAX_TOKENS_FIELD,
-    OUTPUT_LIMIT,
-    REFUSED_FIELD,
-    REFUSED_FIELD_TEXTS,
-    Capability,
-)
 from asgi_llmgate.protocol.servers.errors.quotations import Phrase, telling_phrases
+from asgi_llmgate.protocol.servers.wordings.capabilities import Capability
+from asgi_llmgate.protocol.servers.wordings.fields import KNOWN_EFFORTS, REFUSED_FIELD, REFUSED_FIELD_TEXTS
+from asgi_llmgate.protocol.servers.wordings.output_limits import IMAGE_LIMIT, OTHER_MAX_TOKENS_FIELD, OUTPUT_LIMIT
 
 # No smaller limit is shared with other calls: no such model stands behind a coding agent, and a limit that was read
 # wrongly would make the model useless for everybody.

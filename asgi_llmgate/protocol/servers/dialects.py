@@ -1,6 +1,6 @@
 """The dialect table: what each kind of model server understands.
 
-A new vendor is one row here, and its error texts in `errors.patterns`.  Models of one vendor may differ as well, so a
+A new vendor is one row here, and its error texts in `wordings`.  Models of one vendor may differ as well, so a
 row may have families: the first family whose pattern fits the model's name replaces some columns.  An operator starts
 from a row and replaces columns in the settings: `dialect: {base: vllm, reasoning: template}`.
 

@@ -9,7 +9,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.servers.capabilities import missing_capabilities, without_capabilities
 from asgi_llmgate.protocol.servers.corrections import Corrections, find_corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.protocol.servers.errors.patterns import Capability
+from asgi_llmgate.protocol.servers.wordings.capabilities import Capability
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}

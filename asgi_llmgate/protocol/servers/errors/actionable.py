@@ -3,7 +3,7 @@
 Claude Code reads error texts: `prompt is too long: N tokens > M maximum` makes it compact the conversation, ``input
 length and `max_tokens` exceed context limit: A + B > C`` makes it ask for less output, and
 `capability_rejected: <token>` makes it leave a feature out and try again.  Model servers word these errors differently;
-`patterns` has their wordings.
+`wordings` has them all.
 """
 
 from __future__ import annotations
@@ -11,13 +11,8 @@ from __future__ import annotations
 import re
 
 from asgi_llmgate.protocol.servers import context_window
-from asgi_llmgate.protocol.servers.errors.patterns import (
-    CAPABILITY_TOKENS,
-    NOT_OVERFLOW,
-    OVERFLOW,
-    OVERFLOW_IN_PARTS,
-    OVERFLOWS,
-)
+from asgi_llmgate.protocol.servers.wordings.capability_tokens import CAPABILITY_TOKENS
+from asgi_llmgate.protocol.servers.wordings.overflow import NOT_OVERFLOW, OVERFLOW, OVERFLOW_IN_PARTS, OVERFLOWS
 
 _PART = re.compile(r"(\d+)([^\d,;]*)")
 _COMMA_IN_NUMBER = re.compile(r"(?<=\d),(?=\d{3}\b)")

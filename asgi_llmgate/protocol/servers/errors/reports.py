@@ -71,7 +71,7 @@ def _own_report(error: dict[str, Any]) -> ErrorReport:
     text = error.get("message")
     if not isinstance(text, str):
         text = _read_detail(error.get("detail"))
-    # llama.cpp has the numbers in fields of their own; `patterns.OVERFLOWS` finds them in a text.
+    # llama.cpp has the numbers in fields of their own; `wordings.overflow` finds them in a text.
     if isinstance(error.get("n_prompt_tokens"), int) and isinstance(error.get("n_ctx"), int):
         text += (
             f" request ({error['n_prompt_tokens']} tokens) exceeds the available context size ({error['n_ctx']} tokens)"

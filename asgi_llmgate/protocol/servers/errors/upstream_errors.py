@@ -1,6 +1,6 @@
 """The errors of model servers as errors of the gateway.
 
-`reports` reads the body; the status, the text (`patterns.ERROR_RULES`) and the codes (`codes`) decide
+`reports` reads the body; the status, the text (`wordings.statuses`) and the codes (`codes`) decide
 which class of `errors` it is.  How that looks to the caller is in `errors.TABLE` alone.
 
 An error has two messages.  `message` and `detail` go into logs and records: they are texts of the gateway with the
@@ -31,9 +31,9 @@ from asgi_llmgate.errors import (
 from asgi_llmgate.protocol.redaction import redacted
 from asgi_llmgate.protocol.servers.errors.actionable import capability_token, overflow_message
 from asgi_llmgate.protocol.servers.errors.codes import STATUS_ERRORS, known_codes, status_of
-from asgi_llmgate.protocol.servers.errors.patterns import ERROR_RULES, UNKNOWN_MODEL_NAME
 from asgi_llmgate.protocol.servers.errors.reports import ErrorReport, read_report
 from asgi_llmgate.protocol.servers.errors.retry_after import seconds_to_wait
+from asgi_llmgate.protocol.servers.wordings.statuses import ERROR_RULES, UNKNOWN_MODEL_NAME
 
 MESSAGES: Mapping[type[UpstreamError], str] = MappingProxyType(
     {

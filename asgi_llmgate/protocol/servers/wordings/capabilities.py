@@ -1,0 +1,47 @@
+"""The model does not have a capability: errors that correct the request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+Capability: TypeAlias = Literal["images", "documents", "mid_system", "same_role_twice", "json_schema"]
+
+MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
+    {
+        "images": re.compile(
+            r"image_url is only supported by certain models"  # OpenAI
+            r"|not a multimodal model|at most 0 image"  # vLLM
+            r"|image input is not supported"  # llama.cpp
+            r"|missing data required for image input"  # Ollama
+            r"|endpoints found that support image input"  # OpenRouter
+            r"|unknown variant `image_url`"  # DeepSeek
+            r"|does(?: not|n't) support (?:images?|vision|image inputs?|multimodal)\b",
+            re.IGNORECASE | re.ASCII,
+        ),
+        "documents": re.compile(
+            r"invalid value: 'file'"  # OpenAI
+            r"|unknown part type: file"  # vLLM
+            r"|unknown variant `file`"
+            r"|endpoints found that support (?:file|pdf)"
+            r"|does(?: not|n't) support (?:files?|pdfs?|documents?|file inputs?|file content types?|pdf inputs?)\b",
+            re.IGNORECASE | re.ASCII,
+        ),
+        "mid_system": re.compile(
+            r"system message must be (?:at the beginning|(?:the )?first)|only one system message"
+            r"|roles must alternate",
+            re.IGNORECASE | re.ASCII,
+        ),
+        "same_role_twice": re.compile(r"roles must alternate", re.IGNORECASE | re.ASCII),
+        "json_schema": re.compile(
+            r"'response_format' of type 'json_schema' is not supported"  # OpenAI
+            r"|this response_format type is unavailable"  # DeepSeek
+            r"|does(?: not|n't) support (?:json_schema|structured outputs?)\b",
+            re.IGNORECASE | re.ASCII,
+        ),
+    }
+)
+"""`capabilities`: the model does not have this at all.  Narrower than CAPABILITY_TOKENS, because a match changes the
+request: it must be a sentence about the model, not about this image or that schema."""

@@ -31,7 +31,8 @@ from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
-from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Correction, Corrections, find_corrections
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Correction, Corrections
+from asgi_llmgate.protocol.servers.corrections.table import find_corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
 from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat

@@ -1,6 +1,6 @@
 """One call at one target: the attempts until a response begins, and the response as it arrives.
 
-An upstream error may say what to change in the request (protocol/servers/corrections.py). The request is then written
+An upstream error may say what to change in the request (protocol/servers/corrections/). The request is then written
 again with one correction at a time, and sent again. A correction belongs to this call until the server has responded
 to the request that it led to; then it is stored for other calls, except in four cases:
 
@@ -28,7 +28,7 @@ from asgi_llmgate.net import HTTPResponse
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
-from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.errors.quotations import may_come_from_request
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, document, is_event_stream
 from asgi_llmgate.protocol.wire_pairs import PAIRS, UpstreamRequest, WriteContext

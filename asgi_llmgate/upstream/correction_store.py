@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.upstream.expiring_cache import ExpiringCache
 
 LIFETIME = 3600.0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.upstream.correction_store import LIFETIME, CorrectionStore
 from asgi_llmgate.upstream.expiring_cache import MAX_VALUES
 

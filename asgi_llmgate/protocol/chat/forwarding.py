@@ -23,7 +23,7 @@ from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.rawjson.strings import raw_text
-from asgi_llmgate.protocol.servers.corrections import Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 

@@ -44,15 +44,14 @@ class PromptCount(NamedTuple):
 NO_PROMPT_COUNT = PromptCount()
 
 
-def find_sentence(text: str) -> re.Match[str] | None:
-    """The sentence of an error text that states the window and the length of the prompt."""
-    return next((match for pattern in WINDOWS if (match := pattern.search(text)) is not None), None)
-
-
 def read_prompt_count(text: str) -> PromptCount:
     """The numbers of an error text; NO_PROMPT_COUNT for an error about something else."""
-    if (match := find_sentence(text)) is None:
-        return NO_PROMPT_COUNT
+    match = next((match for pattern in WINDOWS if (match := pattern.search(text)) is not None), None)
+    return NO_PROMPT_COUNT if match is None else prompt_count_of(match)
+
+
+def prompt_count_of(match: re.Match[str]) -> PromptCount:
+    """The numbers in a match of one of `wordings.overflow.WINDOWS`."""
     groups = match.groupdict()
     tokens, tools, window, output = (int(groups.get(name) or 0) for name in ("tokens", "tools", "window", "output"))
     least = window - output + 1

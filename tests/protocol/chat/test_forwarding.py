@@ -10,7 +10,7 @@ from asgi_llmgate.errors import Overloaded
 from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, forwarded_body
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
-from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from tests.protocol.responses import call, calls, chunk, counted
 

@@ -30,8 +30,7 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
             re.IGNORECASE | re.ASCII,
         ),
         "mid_system": re.compile(
-            r"system message must be (?:at the beginning|(?:the )?first)|only one system message"
-            r"|roles must alternate",
+            r"system message must be (?:at the beginning|(?:the )?first)|only one system message",
             re.IGNORECASE | re.ASCII,
         ),
         "same_role_twice": re.compile(r"roles must alternate", re.IGNORECASE | re.ASCII),

@@ -16,7 +16,7 @@ _COMPLAINT = (
 )
 
 REFUSED_FIELD = re.compile(
-    rf"{_FIELD}.{{0,60}}?(?P<after>{_COMPLAINT})|(?P<before>{_COMPLAINT}).{{0,60}}?{_FIELD}", FLAGS
+    rf"{_FIELD}.{{0,60}}?(?P<telling>{_COMPLAINT})|(?P<telling2>{_COMPLAINT}).{{0,60}}?{_FIELD}", FLAGS
 )
 """`corrections`: a field of the request is not accepted.  Field and complaint stand close together: servers also quote
 whole requests, which name every field, in errors about one of them."""

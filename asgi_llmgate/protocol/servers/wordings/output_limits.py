@@ -10,12 +10,15 @@ OTHER_MAX_TOKENS_FIELD = re.compile(r"use ['`]?(max_tokens|max_completion_tokens
 """`corrections`: the name of the limit.  OpenAI and Azure say so for reasoning models; Azure's deployments have names
 that do not tell the model."""
 
-OUTPUT_LIMIT = re.compile(
-    r"supports? at most (\d{1,9}) (?:completion|output) tokens"
-    r"|max_tokens: \d+ > (\d{1,9})"
-    r"|max_(?:completion_)?tokens\b.{0,60}?\[1, ?(\d{1,9})\]"
-    r"|max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?(\d{1,9})",
-    FLAGS,
+OUTPUT_LIMITS = tuple(
+    re.compile(pattern, FLAGS)
+    for pattern in (
+        r"supports? at most (?P<telling>\d{1,9}) (?:completion|output) tokens",
+        r"max_tokens: \d+ > (?P<telling>\d{1,9})",
+        r"max_(?:completion_)?tokens\b.{0,60}?\[1, ?(?P<telling>\d{1,9})\]",
+        r"max_(?:completion_)?tokens\b.{0,60}?(?:less than or equal to|<=|at most|cannot exceed) ?[`']?"
+        r"(?P<telling>\d{1,9})",
+    )
 )
 """`corrections`: the most output tokens of the model."""
 

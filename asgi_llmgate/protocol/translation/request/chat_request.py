@@ -28,7 +28,7 @@ from asgi_llmgate.protocol.rawjson.body import TOO_DEEP
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.capabilities import without_capabilities
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
-from asgi_llmgate.protocol.servers.corrections import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.request import parameters
 from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts

@@ -13,7 +13,7 @@ from msgspec import Raw
 from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.servers.context_window import PromptCount
-from asgi_llmgate.protocol.servers.corrections import Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from asgi_llmgate.protocol.servers.corrections import find_corrections
+from asgi_llmgate.protocol.servers.corrections.table import find_corrections
 from asgi_llmgate.protocol.servers.errors.quotations import MAX_SEARCHED, may_come_from_request, telling_phrases
 from tests.protocol.correcting_errors import REFUSALS
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.protocol.servers.corrections import Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 LINK = {"type": "image", "source": {"type": "url", "url": "https://img.example/a.png"}}

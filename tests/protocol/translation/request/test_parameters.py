@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.protocol.servers.context_window import PromptCount
-from asgi_llmgate.protocol.servers.corrections import Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.dialects import derive
 
 SCHEMA = {

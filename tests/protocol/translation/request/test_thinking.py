@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.protocol.servers.corrections import Corrections
+from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.dialects import derive
 
 A = {"name": "A", "input_schema": {"type": "object"}}

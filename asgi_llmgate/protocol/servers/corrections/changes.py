@@ -1,0 +1,90 @@
+"""What can be corrected in a request for one server and model, and how several corrections add up.
+
+How two values of a field are merged follows from their type, so that nothing else has to know the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from asgi_llmgate.protocol.servers.columns import Effort
+from asgi_llmgate.protocol.servers.errors.quotations import Phrase
+from asgi_llmgate.protocol.servers.wordings.capabilities import Capability
+
+_LEAST_SHARED = "least shared"
+
+
+def _shared_from(least: int) -> Mapping[str, int]:
+    """No smaller limit is shared with other calls: no such model stands behind a coding agent, and a limit that was
+    read wrongly would make the model useless for everybody."""
+    return {_LEAST_SHARED: least}
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """All corrections for one upstream and model; a None or an empty value corrects nothing.
+
+    `refused_fields` are fields of the chat request that the server does not accept.  `missing` are capabilities that
+    the model does not have.  `efforts` are the only values of `reasoning_effort` that it accepts.  `max_tokens_field`
+    is the field for the output limit, if it is not the dialect's.  `max_output_tokens`, `context_window` (tokens) and
+    `max_images` are limits for one request.
+    """
+
+    refused_fields: frozenset[str] = frozenset()
+    missing: frozenset[Capability] = frozenset()
+    efforts: tuple[Effort, ...] = ()
+    max_tokens_field: str = ""
+    max_output_tokens: int | None = field(default=None, metadata=_shared_from(1024))
+    context_window: int | None = field(default=None, metadata=_shared_from(4096))
+    max_images: int | None = None
+
+    def merge(self, more: Corrections) -> Corrections:
+        """Both together: all members of two sets, the smaller of two limits, and else the value of `more`."""
+        if more == NO_CORRECTIONS:
+            return self
+        return Corrections(**{name: _merge(getattr(self, name), getattr(more, name)) for name in _LEAST})
+
+    def repeats(self, earlier: Corrections) -> bool:
+        """Whether these name a member of a set, such as a field, that earlier ones have corrected already, in vain.
+
+        A limit is no such member: it comes down step by step."""
+        return any(
+            isinstance(value, frozenset) and not value.isdisjoint(getattr(earlier, name))
+            for name, value in self._values()
+        )
+
+    def shareable(self) -> Corrections:
+        """The part that may be kept for other calls."""
+        return Corrections(
+            **{name: value for name, value in self._values() if not isinstance(value, int) or value >= _LEAST[name]}
+        )
+
+    def _values(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in _LEAST]
+
+
+NO_CORRECTIONS = Corrections()
+
+_LEAST: Mapping[str, int] = {each.name: each.metadata.get(_LEAST_SHARED, 0) for each in fields(Corrections)}
+"""The fields, and the least value of each that is shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One correction that an error asks for.
+
+    If one of the `phrases` stands in the request, the server may only have quoted it (`quotations`).
+    """
+
+    changes: Corrections
+    phrases: tuple[Phrase, ...]
+
+
+def _merge(one: Any, more: Any) -> Any:
+    if isinstance(one, frozenset):
+        return one | more
+    if isinstance(one, int) and isinstance(more, int):
+        return min(one, more)
+    return more or one

@@ -278,12 +278,11 @@ class CredentialUnavailable(NotSent):
 
 
 class MaybeSent(UpstreamError):
-    """The connection broke before a response.  `reused`: it had served an earlier request, so the server may have
-    closed it before this one arrived."""
+    """The connection broke before a response.  `reused`: it had served an earlier request and no byte came, so the
+    server has probably closed it before this one arrived: then it is sent once more, on a new connection."""
 
     def __init__(self, message: str, *, detail: str = "", reused: bool = False) -> None:
         super().__init__(message, detail=detail)
-        # For the retry on a new connection, which is not built yet: it is safe only where the connection was reused.
         self.reused = reused
 
 

@@ -16,6 +16,7 @@ from asgi_llmgate.asgi.client_connection import STALL
 from asgi_llmgate.errors import ClientGone, GateError, InvalidRequest, ShuttingDown
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Attempt
+from asgi_llmgate.net import HTTPResponse, send_again_if_stale
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.rawjson.objects import to_json
@@ -65,15 +66,21 @@ class Passthrough:
         path, query = upstream_path(path), scope.get("query_string", b"").decode("latin-1")
         if any(name == "model" for name, _ in parse_qsl(query, keep_blank_values=True)):
             raise InvalidRequest("model: belongs in the body, not in the query")
-        attempt = Attempt(target, time.monotonic())
-        exchange.attempts.append(attempt)
+
+        async def forward(*, new_connection: bool) -> HTTPResponse:
+            attempt = Attempt(target, time.monotonic())
+            exchange.attempts.append(attempt)
+            with exchange.tracing.call(exchange, upstream.address) as traced, attempt:
+                more = [*headers, *traced]
+                opened = await upstream.forward(
+                    scope["method"], path, query, more, body, exchange, new_connection=new_connection
+                )
+            attempt.status = opened.status
+            return opened
+
         try:
             async with ClientConnection(receive, send, stall=self._client_stall) as client, self._draining.call():
-                with exchange.tracing.call(exchange, upstream.address) as traced, attempt:
-                    more = [*headers, *traced]
-                    opened = await upstream.forward(scope["method"], path, query, more, body, exchange)
-                attempt.status = opened.status
-                async with opened as response:
+                async with await send_again_if_stale(forward) as response:
                     content_type = response.headers.get("content-type", "")
                     meter = UsageMeter(content_type, limit=self._kept)
                     try:

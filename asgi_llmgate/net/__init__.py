@@ -2,7 +2,7 @@
 
 from asgi_llmgate.concurrency.per_loop import PerLoop
 from asgi_llmgate.concurrency.single_flight import SingleFlight
-from asgi_llmgate.net.client import Fetched, HTTPClient
+from asgi_llmgate.net.client import Fetched, HTTPClient, send_again_if_stale
 from asgi_llmgate.net.credentials import CallableSource, CredentialSource
 from asgi_llmgate.net.deadline import Timeouts
 from asgi_llmgate.net.headers import header_name, header_value
@@ -26,4 +26,5 @@ __all__ = [
     "header_name",
     "header_value",
     "parse_secret",
+    "send_again_if_stale",
 ]

@@ -14,11 +14,12 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from asgi_llmgate._version import __version__
 from asgi_llmgate.concurrency.per_loop import PerLoop
-from asgi_llmgate.errors import GateError
+from asgi_llmgate.errors import GateError, MaybeSent
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
 from asgi_llmgate.net.headers import NOT_A_HEADER_VALUE, is_header_value
@@ -67,6 +68,29 @@ class Fetch(Protocol):
     ) -> Fetched: ...
 
 
+T = TypeVar("T", covariant=True)
+
+
+class Send(Protocol[T]):
+    """One attempt; `new_connection` as in HTTPClient.open."""
+
+    async def __call__(self, *, new_connection: bool) -> T: ...
+
+
+async def send_again_if_stale(send: Send[T]) -> T:
+    """What `send` returns. It is called again for a new connection where the first one was of the pool and broke before
+    a byte came: servers close connections without notice, also such as they had announced to keep.
+
+    A request is not sent again that broke on a new connection: the server may have read it, and it costs money.
+    """
+    try:
+        return await send(new_connection=False)
+    except MaybeSent as error:
+        if not error.reused:
+            raise
+    return await send(new_connection=True)
+
+
 class HTTPClient:
     """Sends requests over one connection pool per event loop.
 
@@ -104,9 +128,19 @@ class HTTPClient:
             self._transports = PerLoop(transport, _close)
 
     async def open(
-        self, method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: RawHeaders,
+        content: Content,
+        timeouts: Timeouts,
+        *,
+        new_connection: bool = False,
     ) -> HTTPResponse:
         """Send a request and return the response when its head has arrived.  The response must be closed.
+
+        With `new_connection` the default transport uses no connection of its pool: for the second send of a request
+        after a MaybeSent that says `reused`.
 
         Raises ConnectionRefused, Unreachable, MaybeSent, TimedOut, Broken, and CredentialUnavailable for a Secret that
         a header cannot contain.  If it is cancelled, it closes the connection at once.
@@ -115,7 +149,9 @@ class HTTPClient:
         deadline = Deadline(timeouts)
         try:
             with deadline:
-                response = await transport.handle_async_request(_request(method, url, headers, content, timeouts))
+                response = await transport.handle_async_request(
+                    _request(method, url, headers, content, timeouts, new_connection)
+                )
         except Exception as error:
             deadline.close()
             from asgi_llmgate.net.errors import ERRORS, error_before_response
@@ -145,7 +181,8 @@ class HTTPClient:
     ) -> Fetched:
         """Send a request and read the whole response: at most `limit` bytes, within `timeout` seconds.
 
-        Of an error response, it returns the part of the body that has arrived.  Redirects are not followed.
+        Of an error response, it returns the part of the body that has arrived.  Redirects are not followed.  A request
+        that met a connection which the server had closed is sent again, on a new one.
 
         Raises what `open` raises, and nothing because of a status.
         """
@@ -158,7 +195,8 @@ class HTTPClient:
             from asgi_llmgate.net.errors import error_before_response
 
             raise error_before_response(error) from None
-        async with await self.open(method, target, headers, content, timeouts) as response:
+        send = partial(self.open, method, target, headers, content, timeouts)
+        async with await send_again_if_stale(send) as response:
             is_success = 200 <= response.status < 300
             body = await (response.read(limit) if is_success else response.prefix(min(limit, _MAX_ERROR_BODY)))
             return Fetched(response.status, response.headers, body)
@@ -190,7 +228,9 @@ async def _leave_open(transport: httpx.AsyncBaseTransport) -> None:
     """Does nothing: a borrowed transport is closed by its owner."""
 
 
-def _request(method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts) -> httpx.Request:
+def _request(
+    method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts, new_connection: bool
+) -> httpx.Request:
     """The request for the transport.  Only here secrets become plain text.  Raises CredentialUnavailable."""
     import httpx
 
@@ -199,7 +239,7 @@ def _request(method: str, url: httpx.URL, headers: RawHeaders, content: Content,
         url,
         headers=[*_DEFAULT_HEADERS, *((name, _reveal(value)) for name, value in headers)],
         content=content.reveal().encode() if isinstance(content, Secret) else content,
-        extensions=_extensions(timeouts),
+        extensions=_extensions(timeouts, new_connection),
     )
 
 
@@ -221,7 +261,12 @@ def _without_frames(error: Exception) -> Exception:
     return error.with_traceback(None)
 
 
-def _extensions(timeouts: Timeouts) -> dict[str, Any]:
+def _extensions(timeouts: Timeouts, new_connection: bool) -> dict[str, Any]:
     # httpx-aiohttp's `pool` bounds connecting too.  `read` and `write` are bounded by the Deadline.
     pool = None if timeouts.pool is None or timeouts.connect is None else timeouts.pool + timeouts.connect
-    return {"timeout": {"connect": timeouts.connect, "pool": pool, "read": None, "write": None}}
+    found: dict[str, Any] = {"timeout": {"connect": timeouts.connect, "pool": pool, "read": None, "write": None}}
+    if new_connection:
+        from asgi_llmgate.net.transport import NEW_CONNECTION
+
+        found[NEW_CONNECTION] = True
+    return found

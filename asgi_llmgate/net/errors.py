@@ -21,7 +21,7 @@ import httpx
 
 from asgi_llmgate.errors import Broken, ConnectionRefused, MaybeSent, Phase, Unreachable, UpstreamError
 from asgi_llmgate.net.deadline import timed_out
-from asgi_llmgate.net.transport import is_new_connection
+from asgi_llmgate.net.transport import has_begun, is_new_connection
 
 ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 """What a transport may raise for a failure of the network.  Anything else is a defect and is not caught."""
@@ -45,6 +45,9 @@ _NOT_SENT = (
 _SAFE_TO_QUOTE = (aiohttp.ClientConnectorError, httpx.ConnectError)
 """Exceptions with only a host, a port and the system's message in their text; others quote URLs or a proxy's text."""
 
+_TOO_LARGE = ("Got more than ", "Too many headers ")
+"""How aiohttp's parser begins its message about a header over MAX_HEADER, or more than MAX_HEADERS of them."""
+
 _UNREACHABLE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((aiohttp.ClientProxyConnectionError,), "the proxy cannot be reached"),
     ((aiohttp.ClientHttpProxyError, httpx.ProxyError), "the proxy refused to connect"),
@@ -64,8 +67,11 @@ def error_before_response(error: Exception) -> UpstreamError:
     if isinstance(cause, _NOT_SENT):
         return _not_sent(cause)
     if isinstance(cause, aiohttp.ClientResponseError):
+        if cause.message.startswith(_TOO_LARGE):
+            return Broken("the upstream's response has a head that is too large", detail=name)
         return Broken("the upstream's response is not HTTP", detail=name)
-    return MaybeSent("the upstream closed the connection without a response", detail=name, reused=dialled is False)
+    is_reused = dialled is False and not has_begun(cause)
+    return MaybeSent("the upstream closed the connection without a response", detail=name, reused=is_reused)
 
 
 def error_in_response(error: Exception) -> UpstreamError:

@@ -24,7 +24,7 @@ from asgi_llmgate.asgi import outcome_of
 from asgi_llmgate.errors import Broken, ClientGone, GateError, ShuttingDown
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Attempt, Target
-from asgi_llmgate.net import HTTPResponse
+from asgi_llmgate.net import HTTPResponse, send_again_if_stale
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
@@ -103,17 +103,11 @@ class UpstreamCall:
 
         Raises GateError.
         """
-        exchange, upstream = self.exchange, self._upstream
         for number in range(1, MAX_ATTEMPTS + 1):
-            attempt = Attempt(self._context.target, time.monotonic())
-            exchange.attempts.append(attempt)
-            with exchange.tracing.call(exchange, upstream.address) as headers, attempt:
-                response = await upstream.send(self._request, exchange, headers)
-            attempt.status = response.status
+            response = await send_again_if_stale(self._send)
             if isinstance(response, HTTPResponse):
                 self._content_type = response.headers.get("content-type", "")
                 return response
-            attempt.error = type(response.error).__name__
             if number == MAX_ATTEMPTS or not await self._correct(response):
                 # A copy: the traceback of the original would hold this frame, and with it the request.
                 raise copy(response.error)
@@ -195,6 +189,18 @@ class UpstreamCall:
         # The error that the handler keeps has a traceback, which leads to this object, the request and its body.
         del self.handler
         return isinstance(error, ClientGone)
+
+    async def _send(self, *, new_connection: bool) -> HTTPResponse | Correctable:
+        """One attempt."""
+        exchange, upstream = self.exchange, self._upstream
+        attempt = Attempt(self._context.target, time.monotonic())
+        exchange.attempts.append(attempt)
+        with exchange.tracing.call(exchange, upstream.address) as headers, attempt:
+            response = await upstream.send(self._request, exchange, headers, new_connection=new_connection)
+        attempt.status = response.status
+        if isinstance(response, Correctable):
+            attempt.error = type(response.error).__name__
+        return response
 
     def _begin(self, chunk: bytes) -> bytes:
         """The chunk without white space before the response, whose first byte helps to tell its format."""

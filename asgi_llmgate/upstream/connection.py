@@ -90,13 +90,17 @@ class Upstream:
         request: UpstreamRequest,
         exchange: Exchange,
         more_headers: Iterable[tuple[bytes, bytes]] = (),
+        *,
+        new_connection: bool = False,
     ) -> HTTPResponse | Correctable:
         """Send the request of a call. The response is a 200 whose body has not been read.
 
-        Raises UpstreamError for an error without corrections, and what the credential's source raises.
+        `new_connection` as in HTTPClient.open. Raises UpstreamError for an error without corrections, and what the
+        credential's source raises.
         """
         url = self._url(self.dialect.path, request.query)
-        response = await self._open("POST", url, (*request.headers, *_JSON, *more_headers), request.body, exchange)
+        headers = (*request.headers, *_JSON, *more_headers)
+        response = await self._open("POST", url, headers, request.body, exchange, new_connection)
         if response.status == 200:
             return response
         error, content = await self._read_error(response)
@@ -115,12 +119,14 @@ class Upstream:
         headers: Sequence[tuple[bytes, bytes | Secret]],
         body: bytes,
         exchange: Exchange,
+        *,
+        new_connection: bool = False,
     ) -> HTTPResponse:
         """Send a request of any kind to a path under `base_url`. The response is a 2xx.
 
-        Raises UpstreamError.
+        `new_connection` as in HTTPClient.open. Raises UpstreamError.
         """
-        response = await self._open(method, self._url(path, query), headers, body, exchange)
+        response = await self._open(method, self._url(path, query), headers, body, exchange, new_connection)
         if 200 <= response.status < 300:
             return response
         raise (await self._read_error(response))[0]
@@ -156,16 +162,27 @@ class Upstream:
         return fetched.body
 
     async def _open(
-        self, method: str, url: httpx.URL, headers: RawHeaders, body: bytes, exchange: Exchange
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: RawHeaders,
+        body: bytes,
+        exchange: Exchange,
+        new_connection: bool,
     ) -> HTTPResponse:
         """The response.  If the credential is refused and there is a new one, the response to a second request with
         that."""
-        timeouts = self._backend.timeouts
         plain = [*headers, *self._headers]
-        response = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
+
+        async def send() -> HTTPResponse:
+            sent = [*plain, *await self._credential(exchange)]
+            timeouts = self._backend.timeouts
+            return await self._client.open(method, url, sent, body, timeouts, new_connection=new_connection)
+
+        response = await send()
         if response.status in (401, 403) and self._can_renew(response.status, exchange):
             await response.aclose()
-            response = await self._client.open(method, url, [*plain, *await self._credential(exchange)], body, timeouts)
+            response = await send()
         return response
 
     def _can_renew(self, status: int, exchange: Exchange) -> bool:

@@ -39,13 +39,15 @@ class ToolCall(Struct, gc=False):
 class Delta(Struct, gc=False):
     """What one chunk adds, or the complete message.
 
-    `content` is a string or a list of parts.  Reasoning has three names (DeepSeek and SGLang; vLLM, Ollama and
-    OpenRouter; OpenRouter again), of which a server may fill two with the same text.
+    `content` is a string or a list of parts.  Reasoning has many names (DeepSeek and SGLang; vLLM, Ollama and
+    OpenRouter; GitHub Copilot; Ollama's own API; OpenRouter again), of which a server may fill two with the same text.
     """
 
     content: Raw = _ABSENT
     reasoning_content: Raw = _ABSENT
     reasoning: Raw = _ABSENT
+    reasoning_text: Raw = _ABSENT
+    thinking: Raw = _ABSENT
     reasoning_details: Raw = _ABSENT
     refusal: Raw = _ABSENT
     tool_calls: list[ToolCall] | None = None

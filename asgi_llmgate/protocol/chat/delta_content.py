@@ -1,4 +1,10 @@
-"""The text and the reasoning of a delta, in whichever of its fields a server put them."""
+"""The text and the reasoning of a delta, in whichever of its fields a server put them, and in whichever shape.
+
+The standard is a string, or a list of parts with a `type` and a `text`.  Servers write lists of strings, parts with
+other members (Mistral's `thinking`, Databricks' `reasoning` with a `summary`: litellm#9700, ellmer#822), an object in
+place of the string, and lists inside of parts.  So the text of a value is: the string; the texts of a list's elements,
+joined; of an object the first of some members that has a text.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +21,30 @@ Kind: TypeAlias = Literal["text", "thinking", "refusal"]
 Passage: TypeAlias = tuple[Kind, bytes]
 """A piece of text, of reasoning, or of the text with which a model refuses; in raw form (see `rawjson.strings`)."""
 
+_ABSENT = Raw(b"")
+
 
 class _Part(Struct, gc=False):
-    """A content part (OpenAI's `text` and `refusal`, Mistral's `thinking`) or one of OpenRouter's
-    `reasoning_details`; its text is in one of these fields."""
+    """A content part, or one of OpenRouter's `reasoning_details`."""
 
-    type: str = ""
-    text: Raw = Raw(b"")
-    thinking: Raw = Raw(b"")
-    refusal: Raw = Raw(b"")
-    summary: Raw = Raw(b"")
+    type: Raw = _ABSENT
+    text: Raw = _ABSENT
+    value: Raw = _ABSENT
+    content: Raw = _ABSENT
+    thinking: Raw = _ABSENT
+    reasoning: Raw = _ABSENT
+    summary: Raw = _ABSENT
+    refusal: Raw = _ABSENT
 
 
-_parts_decoder = msgspec.json.Decoder(list[_Part])
+_TEXTS = ("text", "value", "content")
+_REASONINGS = ("thinking", "reasoning", "summary")
+
+_MAX_DEPTH = 4
+"""Values inside of values: a list of parts, a part's list, its parts, their text."""
+
+_part_decoder = msgspec.json.Decoder(_Part)
+_list_decoder = msgspec.json.Decoder(list[Raw])
 
 
 def read_passages(delta: Delta) -> list[Passage]:
@@ -35,42 +52,68 @@ def read_passages(delta: Delta) -> list[Passage]:
     is too long."""
     passages: list[Passage] = []
     # A server that fills several of the fields repeats itself: the first one counts.
-    if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
-        reasoning = _text_of(delta.reasoning_content) or _text_of(delta.reasoning) or _join(delta.reasoning_details)
-        if reasoning:
-            passages.append(("thinking", reasoning))
+    if (
+        delta.reasoning_content or delta.reasoning or delta.reasoning_details or delta.reasoning_text or delta.thinking
+    ) and (reasoning := _read_reasoning(delta)):
+        passages.append(("thinking", reasoning))
     content = bytes(delta.content)
     if content.startswith(b'"'):
         passages.append(("text", content[1:-1]))
-    elif content.startswith(b"["):
-        passages += map(_read_part, _read_parts(content))
+    elif content.startswith((b"[", b"{")):
+        passages += _read_parts(content)
     if delta.refusal and (refusal := _text_of(delta.refusal)):
         passages.append(("refusal", refusal))
     return passages
 
 
-def _read_part(part: _Part) -> Passage:
-    if part.type == "thinking":
-        return "thinking", _text_of(part.thinking) or _join(part.thinking)
-    return "text", _text_of(part.text) or _text_of(part.refusal)
+def _read_reasoning(delta: Delta) -> bytes:
+    names = (
+        delta.reasoning_content, delta.reasoning, delta.reasoning_text, delta.thinking, delta.reasoning_details,
+    )  # fmt: skip
+    return next((text for name in names if name and (text := _text_of(name))), b"")
 
 
-def _text_of(value: Raw) -> bytes:
-    """The characters of a JSON string; nothing for any other value."""
+def _read_parts(content: bytes) -> list[Passage]:
+    """The passages of content that is a list, or one part without a list."""
+    parts = _elements(content) if content.startswith(b"[") else [content]
+    return [passage for part in parts if (passage := _read_part(bytes(part)))[1]]
+
+
+def _read_part(value: bytes) -> Passage:
+    part = _decode_part(value)
+    if part is None:
+        return "text", _text_of(value)
+    if reasoning := _first_text(part, _REASONINGS, 1):
+        return "thinking", reasoning
+    if refusal := _first_text(part, ("refusal",), 1):
+        return "refusal", refusal
+    kind: Kind = "thinking" if bytes(part.type).startswith((b'"reasoning', b'"thinking')) else "text"
+    return kind, _first_text(part, _TEXTS, 1)
+
+
+def _text_of(value: bytes | Raw, depth: int = 0) -> bytes:
+    """The text of a value, in raw form; nothing for a value that holds none."""
     text = bytes(value)
-    return text[1:-1] if text.startswith(b'"') else b""
+    if text.startswith(b'"'):
+        return text[1:-1]
+    if depth < _MAX_DEPTH and text.startswith(b"["):
+        return b"".join([_text_of(element, depth + 1) for element in _elements(text)])
+    part = _decode_part(text) if depth < _MAX_DEPTH else None
+    return b"" if part is None else _first_text(part, (*_TEXTS, *_REASONINGS), depth + 1)
 
 
-def _join(parts: Raw) -> bytes:
-    return b"".join([_text_of(part.text) or _text_of(part.summary) for part in _read_parts(bytes(parts))])
+def _first_text(part: _Part, names: tuple[str, ...], depth: int) -> bytes:
+    return next((text for name in names if (text := _text_of(getattr(part, name), depth))), b"")
 
 
-def _read_parts(value: bytes) -> list[_Part]:
-    """The parts of a list; none of a list of something else, or of what is not a list."""
-    if not value.startswith(b"["):
-        return []
-    arrays.check_length(value)
+def _decode_part(value: bytes) -> _Part | None:
+    """The part that a JSON object is; None for any other value."""
+    return _part_decoder.decode(value) if value.startswith(b"{") else None
+
+
+def _elements(array: bytes) -> list[Raw]:
+    arrays.check_length(array)
     try:
-        return _parts_decoder.decode(value)
+        return _list_decoder.decode(array)
     except DECODE_ERRORS:
         return []

@@ -23,16 +23,22 @@ def delta(**fields: Any) -> Delta:
         (None, []),
         (7, []),
         ([{"type": "text", "text": "a"}, {"type": "output_text", "text": "b"}], [("text", b"a"), ("text", b"b")]),
-        ([{"type": "image_url", "image_url": {}}], [("text", b"")]),
-        (["a"], []),
+        ([{"type": "image_url", "image_url": {}}], []),
+        (["a", None, 7, "b"], [("text", b"a"), ("text", b"b")]),
+        ({"type": "text", "text": "a"}, [("text", b"a")]),
+        ([{"type": "refusal", "refusal": "no"}], [("refusal", b"no")]),
+        ([[[[["a"]]]]], [("text", b"a")]),
+        ([[[[[["a"]]]]]], []),
     ],
-    ids=["string", "null", "number", "parts", "no words", "not parts"],
+    ids=[
+        *("string", "null", "number", "parts", "no words", "strings", "one part", "a refusal", "deep", "too deep"),
+    ],
 )
 def test_content_is_a_string_or_parts(content: Any, passages: list[Passage]) -> None:
     assert read_passages(delta(content=content)) == passages
 
 
-@pytest.mark.parametrize("reasoning", [None, "", {"text": "a"}, 7])
+@pytest.mark.parametrize("reasoning", [None, "", {"tokens": 7}, [], [None], 7])
 def test_reasoning_that_is_no_text_is_none(reasoning: Any) -> None:
     assert read_passages(delta(reasoning=reasoning)) == []
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from asgi_llmgate.protocol.chat.finish_reasons import ENDINGS, failure, is_cut, matched_stop
+from asgi_llmgate.protocol.chat.finish_reasons import ending, failure, is_cut, matched_stop
 
 
 def test_only_a_length_or_a_filter_cuts_the_model_off() -> None:
@@ -12,9 +12,9 @@ def test_only_a_length_or_a_filter_cuts_the_model_off() -> None:
 
 def test_an_end_is_no_failure() -> None:
     assert failure("stop") is None
-    assert "stop" in ENDINGS
+    assert ending("stop") == "stop"
     assert failure("error") is not None
-    assert "error" not in ENDINGS
+    assert ending("error") is None
 
 
 def test_only_the_clients_own_sequences_match() -> None:

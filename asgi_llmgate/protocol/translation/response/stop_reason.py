@@ -5,16 +5,16 @@ https://platform.claude.com/docs/en/api/handling-stop-reasons
 
 from __future__ import annotations
 
-from asgi_llmgate.protocol.chat.finish_reasons import ENDINGS
+from asgi_llmgate.protocol.chat.finish_reasons import ending
 
 
 def stop_reason(finish_reason: str, *, has_tool_calls: bool, refused: bool, stop_matched: bool) -> str:
     """`has_tool_calls`: the client was sent a tool call.  `refused`: the model wrote a `refusal`.  `stop_matched`: the
     server reports that a stop sequence of the client matched.  An unknown finish reason counts as `stop`."""
-    ending = ENDINGS.get(finish_reason, "stop")
-    if refused or ending == "refusal":
+    ended = ending(finish_reason)
+    if refused or ended == "refusal":
         return "refusal"
-    if ending == "length":
+    if ended == "length":
         return "max_tokens"
     # Ollama and others end tool calls with `stop`, and a client that reads `end_turn` after a tool call runs no tool.
     if has_tool_calls:

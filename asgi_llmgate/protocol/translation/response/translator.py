@@ -44,14 +44,16 @@ no failure can take anything away, and the response ends well.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from asgi_llmgate.errors import Broken, GateError
+from asgi_llmgate.errors import Broken, Failed, GateError
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat import finish_reasons
-from asgi_llmgate.protocol.chat.chunks import Chunk, Function, read_chunk
+from asgi_llmgate.protocol.chat.choices import ChoiceSelector
+from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, Function, read_chunk
 from asgi_llmgate.protocol.chat.delta_content import read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
 from asgi_llmgate.protocol.chat.tool_calls import AssembledCall, ToolCallAssembler
@@ -88,7 +90,7 @@ class Translator:
 
     __slots__ = (
         *("_assembler", "_begun", "_blocks", "_call", "_emitter", "_is_complete", "_is_local", "_metadata", "_plan"),
-        *("_queue", "_state", "_text", "_tools", "changed", "done", "error", "started"),
+        *("_choices", "_queue", "_state", "_text", "_tools", "changed", "done", "error", "started"),
         "take",
     )
 
@@ -101,6 +103,7 @@ class Translator:
         self._plan = plan
         self._emitter = emitter
         self._metadata = MetadataReader(plan.input_estimate, plan.stop_sequences)
+        self._choices = ChoiceSelector()
         self._text = ResponseText(plan)
         self._assembler = ToolCallAssembler(retained)
         self._tools = ToolUseWriter(emitter, names=plan.names, message_id=plan.message_id)
@@ -199,9 +202,10 @@ class Translator:
         metadata = self._metadata
         if not metadata.has_names or chunk.usage is not None or chunk.error or not chunk.choices:
             metadata.read_chunk(chunk, event)
-        for choice in chunk.choices or ():
-            if choice.index:
-                continue  # one choice is asked for; further ones of a server that sends more are ignored
+        choices: Iterable[Choice] = chunk.choices or ()
+        if chunk.choices and (len(chunk.choices) > 1 or chunk.choices[0].index != self._choices.index):
+            choices = self._select(chunk.choices)
+        for choice in choices:
             if not self._begun:
                 self._begin()
             delta = choice.delta or choice.message
@@ -218,6 +222,21 @@ class Translator:
             # Last, because an error in it must not discard the content of the same choice.
             if choice.finish_reason or choice.usage is not None or choice.error:
                 metadata.read_choice(choice)
+
+    def _select(self, choices: list[Choice]) -> Iterator[Choice]:
+        for choice in choices:
+            if choice.index == self._choices.index:
+                yield choice
+            else:
+                yield from self._choices.select(
+                    choice,
+                    several=len(choices) > 1,
+                    has_content=self._has_content(),
+                    has_ended=bool(self._metadata.finish_reason),
+                )
+
+    def _has_content(self) -> bool:
+        return self.started or self._call is not None or self._text.size > 0
 
     def _add_to_call(self, index: int | None, call_id: str | None, function: Function) -> None:
         arguments = raw_text(function.arguments)
@@ -286,14 +305,19 @@ class Translator:
     def _finish(self) -> None:
         """Write what is left, then the stop reason.  Raises errors.Broken where that would hide a loss."""
         metadata, text = self._metadata, self._text
-        if not metadata.finish_reason and not self._is_complete:
+        if waiting := self._choices.rest():
+            self._feed(Chunk(choices=waiting), b"")
+        if not metadata.finish_reason and (not self._is_complete or self._choices.ignored):
             raise Broken("the model server closed the stream before it finished")
-        if not (metadata.finish_reason or self.started or self._call or text.size):
+        has_content = self._has_content()
+        if not (metadata.finish_reason or has_content):
             raise Broken("the model server sent an empty response")
         self._write_rest()
         if self._state != "idle":
             self._emitter.close()
-        if metadata.finish_reason not in finish_reasons.ENDINGS:
+        if finish_reasons.ending(metadata.finish_reason) is None:
+            if metadata.finish_reason and not has_content:
+                raise Failed("the model server gave no content, and a reason that is not known")
             self.changed.append("finish_reason")
         reason = stop_reason(
             "length" if text.limited else metadata.finish_reason,

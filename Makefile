@@ -9,7 +9,7 @@ CONSTRAINTS := constraints.txt
 JOBS ?= $(shell "$(PYTHON)" -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))' 2> /dev/null || echo 2)
 SHIFT ?=
 
-HEAVY := servers or idp or real_upstream or browser or soak
+HEAVY := servers or idp or real_upstream or suites or browser or soak
 CLOCKLESS := protocol cel
 CLOCK = $(if $(SHIFT),CLOCK_SHIFT=$(SHIFT) PYTHONPATH="$(CURDIR)/tests/clock$${PYTHONPATH:+:$$PYTHONPATH}")
 

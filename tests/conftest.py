@@ -6,7 +6,6 @@ Where Claude Code cannot be had (no npm, no registry) its tests skip and say why
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from asgi_llmgate.testing.serving import serving
 from tests.helpers.exchange_writers import checked_writers, violations
-from tests.helpers.installation import npm, npm_packages
+from tests.helpers.installation import npm, npm_packages, npm_platform
 from tests.helpers.record_sink import RecordSink
 
 CLAUDE_CODE = "2.1.332"
@@ -68,16 +67,8 @@ def sink() -> RecordSink:
 @pytest.fixture(scope="session")
 def claude_binary() -> Path:
     """Claude Code's binary, installed into the cache unless it is there."""
-    package = _package()
+    package = f"@anthropic-ai/claude-code-{npm_platform()}"
     version = os.environ.get("CLAUDE_CODE_VERSION", CLAUDE_CODE)
     if version == "newest":
         version = npm("view", package, "version").strip()
     return npm_packages("claude-code", f"{package}@{version}") / package / "claude"
-
-
-def _package() -> str:
-    """The npm package that is the binary for this machine."""
-    system = platform.system().lower()
-    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    musl = "-musl" if system == "linux" and platform.libc_ver()[0] != "glibc" else ""
-    return f"@anthropic-ai/claude-code-{system}-{machine}{musl}"

@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from asgi_llmgate import Gateway, mount
+from asgi_llmgate.testing import small_model
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn
 from asgi_llmgate.testing.model_server import ModelServer
@@ -67,8 +68,8 @@ def idp() -> MockIdP:
 
 @pytest.fixture
 def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
-    """Starts a lab with a script for its model, and maybe a context window in tokens; `auth`, `backend` and
-    `settings` are merged over the lab's.
+    """Starts a lab with a script for its model, and maybe a context window in tokens, and what it says when
+    the script has no turn; `auth`, `backend` and `settings` are merged over the lab's.
 
     What the model server was asked is what the official SDK would send.
     """
@@ -81,11 +82,12 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             *,
             key: str = UPSTREAM_KEY,
             window: int | None = None,
+            otherwise: Callable[[ReceivedRequest], Turn] = small_model.respond,
             auth: Mapping[str, Any] | None = None,
             backend: Mapping[str, Any] | None = None,
             **settings: Any,
         ) -> Lab:
-            model = ModelServer(script, api_key=UPSTREAM_KEY, context_window=window)
+            model = ModelServer(script, api_key=UPSTREAM_KEY, context_window=window, otherwise=otherwise)
             log, key_file = tmp_path / "access.log", tmp_path / "upstream.key"
             key_file.write_text(key, "utf-8")
             provider = {"issuer": "claude-code-lab", "audiences": ["anthropic-api"], "jwks": {"inline": idp.jwks}}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,14 @@ def npm_packages(name: str, *packages: str) -> Path:
 
 def npm(*arguments: str) -> str:
     return run("npm", *arguments, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+
+
+def npm_platform() -> str:
+    """What npm packages that are a binary call this machine."""
+    system = platform.system().lower()
+    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    is_musl = system == "linux" and platform.libc_ver()[0] != "glibc"
+    return f"{system}-{machine}{'-musl' if is_musl else ''}"
 
 
 def python_environment(

@@ -11,7 +11,7 @@ from it, in the way of `asyncio.timeout`. So the app is straight-line code, and 
 
     async with ClientConnection(receive, send) as client:
         await client.start(200, headers)
-        async with Paced(partial(upstream.open, ...), every=12.0) as chunks:
+        async with Paced(partial(upstream.open, ...), every=12.0, heard=client.heard) as chunks:
             async for chunk in chunks:
                 await client.send(PING if chunk is None else translate(chunk))
         await client.end()
@@ -51,6 +51,7 @@ class ClientConnection:
         self._send = send
         self._stall = stall
         self._sending_since: float | None = None
+        self._last_sent: float | None = None
         self._scope = CancelScope()
         self._watcher: asyncio.Task[None] | None = None
 
@@ -71,6 +72,11 @@ class ClientConnection:
         """Send the last part. Settle the outcome before: `http.disconnect` also comes after a complete response."""
         self.ended = True
         return self._forward({"type": "http.response.body", "body": chunk, "more_body": False})
+
+    def heard(self) -> float | None:
+        """When the client was last sent something, in seconds of the event loop's clock: now, while a `send` waits for
+        it. None before anything was."""
+        return self._last_sent if self._sending_since is None else self._loop.time()
 
     def hurry(self, seconds: float = LAST_SECONDS) -> None:
         """Shorten `stall` for the next sends; a `send` that is waiting has as long from now."""
@@ -105,6 +111,7 @@ class ClientConnection:
             raise ClientGone from None
         finally:
             self._sending_since = None
+            self._last_sent = self._loop.time()
 
     async def _watch(self) -> None:
         try:

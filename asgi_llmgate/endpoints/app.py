@@ -17,7 +17,7 @@ import msgspec
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
 from asgi_llmgate.asgi.client_connection import STALL
-from asgi_llmgate.endpoints.calls import PING_INTERVAL, Calls
+from asgi_llmgate.endpoints.calls import GRACE, PING_INTERVAL, Calls
 from asgi_llmgate.endpoints.count_tokens import TokenCounter
 from asgi_llmgate.endpoints.models import ModelList
 from asgi_llmgate.endpoints.passthrough import Passthrough
@@ -42,10 +42,11 @@ class TranslationApp:
     """Serves Anthropic's Messages API with OpenAI-style model servers.
 
     `backends` are the model servers by name, `models` is the model table, `routes` says what each path is. `client` is
-    the HTTP client; without one the app makes its own, which `aclose` closes. Times are seconds. `answer_limit` is how
-    many bytes of one response may be kept in memory at a time. `draining` ends the calls that are open when the server
-    stops. With `debug` a response header names the dropped fields. `list_claims` as in PolicyMiddleware. `state` keeps
-    what is found out about model servers; without it the app keeps that.
+    the HTTP client; without one the app makes its own, which `aclose` closes. Times are seconds; `grace` is that for
+    the rest of a response whose stop reason has come. `answer_limit` is how many bytes of one response may be kept in
+    memory at a time. `draining` ends the calls that are open when the server stops. With `debug` a response header
+    names the dropped fields. `list_claims` as in PolicyMiddleware. `state` keeps what is found out about model servers;
+    without it the app keeps that.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class TranslationApp:
         routes: Routes = ROUTES,
         client: HTTPClient | None = None,
         ping_interval: float = PING_INTERVAL,
+        grace: float = GRACE,
         client_stall: float = STALL,
         answer_limit: int = RESPONSE_LIMIT,
         draining: Draining | None = None,
@@ -84,6 +86,7 @@ class TranslationApp:
             upstreams,
             estimator=estimator,
             ping_interval=ping_interval,
+            grace=grace,
             client_stall=client_stall,
             answer_limit=answer_limit,
             draining=self.draining,

@@ -1,10 +1,12 @@
 """A call carried to a model server, and the response carried back.
 
 Messages calls and chat completions calls take the same path; protocol/wire_pairs.py is the table of how each is written
-for a server and what handles the response. Three rules shape this module:
+for a server and what handles the response. Four rules shape this module:
 
-- The status of a stream waits for the upstream's first event, at most PEEK seconds: an upstream that fails at once
+- The status of a stream waits for the first event for the client, at most PEEK seconds: an upstream that fails at once
   gives an HTTP error, which a client retries in full. After that the stream opens, and silence is filled with pings.
+- A response that has said why it stopped is over GRACE seconds later, also where the server neither sends `[DONE]` nor
+  closes the connection. That is then closed: what else would come on it is unknown.
 - After the first message nothing is raised: a failure is an `event: error`, and the stream ends.
 - The outcome is settled before the last body message is sent, because the usage record is written when that passes.
 """
@@ -28,10 +30,13 @@ from asgi_llmgate.protocol.wire_pairs import can_serve
 from asgi_llmgate.upstream import Upstream, UpstreamCall
 
 PEEK = 10.0
-"""Seconds that the status of a stream waits for the upstream's first event."""
+"""Seconds that the status of a stream waits for the first event, unless pings come sooner."""
 
 PING_INTERVAL = 12.0
 """Seconds of silence after which a client gets a ping. Claude Code gives a stream up after 300 without a byte."""
+
+GRACE = 2.0
+"""Seconds for the rest of a response whose stop reason has come: the usage, and the end of the connection's use."""
 
 _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
@@ -40,9 +45,10 @@ _SSE = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")
 class Calls:
     """The endpoint for calls.
 
-    `upstreams` maps a backend's name to it. `estimator` learns from the counts of the model servers. Times are seconds.
-    `answer_limit` is how many bytes of one response may be kept in memory at a time. `draining` ends the calls that are
-    open when the server stops. With `debug` a response header names the dropped fields.
+    `upstreams` maps a backend's name to it. `estimator` learns from the counts of the model servers. Times are seconds;
+    `grace` is that for the rest of a response whose stop reason has come. `answer_limit` is how many bytes of one
+    response may be kept in memory at a time. `draining` ends the calls that are open when the server stops. With
+    `debug` a response header names the dropped fields.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Calls:
         *,
         estimator: Estimator,
         ping_interval: float = PING_INTERVAL,
+        grace: float = GRACE,
         client_stall: float = STALL,
         answer_limit: int = RESPONSE_LIMIT,
         draining: Draining,
@@ -58,7 +65,8 @@ class Calls:
     ) -> None:
         self._upstreams = upstreams
         self._estimator = estimator
-        self._silence = min(PEEK, ping_interval)
+        self._ping_interval = ping_interval
+        self._grace = grace
         self._client_stall = client_stall
         self._answer_limit = answer_limit
         self._draining = draining
@@ -107,14 +115,17 @@ class Calls:
 
     async def _send_document(self, call: UpstreamCall, client: ClientConnection) -> None:
         if not call.is_local:
-            async with self._draining.call(), await call.open() as chunks:
+            async with self._draining.call(), Paced(call.open) as chunks:
                 async for chunk in chunks:
+                    assert chunk is not None
                     for event in call.events(chunk):
                         call.handler.feed_event(event)
                     if call.exchange.first_token_at is None and call.handler.started:
                         call.note_first_token()
-                    if call.is_over:
-                        break
+                    if call.handler.stopped:
+                        if call.is_over:
+                            break
+                        chunks.end_after(self._grace)
             call.end()
         call.raise_failure()
         call.settle()
@@ -124,7 +135,9 @@ class Calls:
     async def _stream(self, call: UpstreamCall, client: ClientConnection) -> None:
         try:
             if not call.is_local:
-                async with self._draining.call(), Paced(call.open, every=self._silence) as chunks:
+                every = self._ping_interval
+                paced = Paced(call.open, every=every, first=min(PEEK, every), heard=client.heard)
+                async with self._draining.call(), paced as chunks:
                     async for chunk in chunks:
                         if chunk is None:
                             call.ping()
@@ -134,8 +147,10 @@ class Calls:
                             if call.exchange.first_token_at is None and call.handler.started:
                                 call.note_first_token()
                         await self._flush(call, client)
-                        if client.ended and (chunk is None or call.is_over):
-                            break
+                        if call.handler.stopped:
+                            if client.ended and call.is_over:
+                                break
+                            chunks.end_after(self._grace)
                 call.end()
         except ClientGone:
             raise

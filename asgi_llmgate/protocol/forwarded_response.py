@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from asgi_llmgate.errors import Broken, GateError
@@ -9,7 +10,7 @@ from asgi_llmgate.exchange_values import Wire
 from asgi_llmgate.protocol.error_bodies import error_event
 
 
-class Forwarder:
+class Forwarder(ABC):
     """The part of a ResponseHandler that does not depend on the wire.  `stream`: the client asked for events."""
 
     wire: ClassVar[Wire]
@@ -17,6 +18,7 @@ class Forwarder:
 
     def __init__(self, *, stream: bool, request_id: str) -> None:
         self.started = False
+        self.stopped = False
         self.done = False
         self.error: GateError | None = None
         self._stream = stream
@@ -28,12 +30,22 @@ class Forwarder:
         self._out.append(b": ping\n\n")
 
     def fail(self, error: GateError) -> None:
-        """End the response with an error event with the gateway's request id."""
+        """End the response with an error event with the gateway's request id.
+
+        After a stop reason the response ends well all the same: only its usage can be missing.
+        """
         if self.done:
             return
-        self.done = True
+        if self.stopped and self._stream:
+            self.end()
+            return
+        self.stopped = self.done = True
         self.error = error
         self._out.append(error_event(error, self._request_id, self.wire))
+
+    @abstractmethod
+    def end(self) -> None:
+        """The server's events have ended."""
 
     def take(self) -> bytes:
         """The bytes that are ready for the client, once."""
@@ -52,4 +64,4 @@ class Forwarder:
 
     def _forward_document(self, document: bytes) -> None:
         self._out.append(document)
-        self.started = self.done = True
+        self.started = self.stopped = self.done = True

@@ -16,13 +16,17 @@ from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 class ResponseHandler(Protocol):
     """Handles one response.  No method raises, except `take`.
 
-    `started`: a content block has begun, so no other attempt can replace this one.  `done`: the response has ended;
-    every further call does nothing.  `error`: the error that ended it, None for a complete response.  `usage` and
-    `metadata`: what is known so far.  `changed`: names of the changes that were made to the response, for the record.
+    `started`: a content block has begun, so no other attempt can replace this one.  `stopped`: the server has said why
+    the model stopped, or that the response is complete; only its usage may be missing, for which nobody waits long.
+    `done`: the response has ended, and has stopped; every further call does nothing.  `error`: the error that ended it,
+    None for a complete response.  `usage` and `metadata`: what is known so far.  `changed`: names of the changes that
+    were made to the response, for the record.
     """
 
     @property
     def started(self) -> bool: ...
+    @property
+    def stopped(self) -> bool: ...
     @property
     def done(self) -> bool: ...
     @property

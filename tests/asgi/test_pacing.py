@@ -40,11 +40,15 @@ class Source:
             yield item
 
 
-def paced(source: Source, every: float | None = 5.0) -> Paced:
+def paced(source: Source, every: float | None = 5.0, **options: Any) -> Paced:
     async def open_source() -> Any:
         return aclosing(aiter(source))
 
-    return Paced(open_source, every=every)
+    return Paced(open_source, every=every, **options)
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def turn() -> None:
@@ -87,13 +91,80 @@ async def test_silence_gives_none_and_takes_nothing_from_the_source() -> None:
         assert not source.cancelled
 
 
-async def test_the_time_between_two_reads_is_not_silence() -> None:
-    clock = asyncio.get_running_loop().time
-    async with paced(Source(), 0.02) as chunks:
-        await asyncio.sleep(0.035)
-        since = clock()
+async def test_a_client_that_is_being_sent_something_hears_it() -> None:
+    async with paced(Source(), 0.005, heard=clock) as chunks:
+        waiting = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+        waiting.cancel()
+
+
+@pytest.mark.parametrize("every", [0.005, 30.0])
+async def test_the_first_silence_has_a_length_of_its_own(every: float) -> None:
+    async with paced(Source(), every, first=0.005) as chunks:
         assert await anext(chunks) is None
-        assert clock() - since > 0.019
+
+
+async def test_what_the_client_has_not_heard_is_silence_whatever_the_source_sends() -> None:
+    """Hidden reasoning: a chunk each millisecond, and nothing for the client."""
+    source, heard = Source(), clock()
+    async with paced(source, 0.01, heard=lambda: heard) as chunks:
+        signals = 0
+        while signals < 3:
+            source.put(b"x")
+            chunk = await anext(chunks)
+            signals += chunk is None
+            await asyncio.sleep(0.001)
+        assert source.given > 3
+
+
+async def test_a_signal_takes_the_place_of_no_chunk() -> None:
+    source = Source(b"a")
+    async with paced(source, 0.001) as chunks:
+        await asyncio.sleep(0.01)
+        assert [await anext(chunks), await anext(chunks)] == [None, b"a"]
+
+
+async def test_a_stream_that_does_not_end_is_ended() -> None:
+    source = Source(b"a")
+    async with paced(source) as chunks:
+        assert await anext(chunks) == b"a"
+        chunks.end_after(0.005)
+        assert [chunk async for chunk in chunks] == []
+    assert source.cancelled
+
+
+async def test_a_stream_that_goes_on_is_ended_too_and_not_read_any_more() -> None:
+    source = Source()
+
+    async def beat() -> None:
+        while True:
+            source.put(b": keep-alive")
+            await asyncio.sleep(0)
+
+    beating = asyncio.ensure_future(beat())
+    async with paced(source, heard=lambda: None) as chunks:
+        await anext(chunks)
+        chunks.end_after(0.005)
+        async for chunk in chunks:
+            assert chunk is not None
+            chunks.end_after(0.005)  # without effect from the second time on
+        read = source.given
+        await turn()
+        assert source.given <= read + 1
+    beating.cancel()
+
+
+async def test_the_end_waits_for_as_long_as_the_client_hears_something() -> None:
+    heard = [clock()]
+    async with paced(Source(), 0.001, heard=lambda: heard[-1]) as chunks:
+        chunks.end_after(0.02)
+        ending = asyncio.ensure_future(anext(chunks, "the end"))
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            heard.append(clock())
+        assert await ending == "the end"  # and no signal before it
+        assert clock() >= heard[-1] + 0.02
 
 
 async def test_a_reader_that_is_busy_costs_no_more_than_a_look_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,8 +81,8 @@ class ChatForwarder(Forwarder):
                 return
             if chunk.choices:
                 self.started = True
-            elif chunk.usage is not None and not self._shows_usage:
-                return
+            elif self.stopped if chunk.usage is None else not self._shows_usage:
+                return  # what the client hears after the stop reason keeps the stream open
             self._forward_event(event)
 
     def feed_document(self, document: bytes) -> None:
@@ -110,7 +110,7 @@ class ChatForwarder(Forwarder):
         if not self._metadata.finish_reason and not self.started:
             self.fail(Broken("the model server sent an empty response"))
             return
-        self.done = True
+        self.stopped = self.done = True
         self._forward_event(END)
 
     def _read(self, chunk: Chunk, event: bytes) -> None:
@@ -118,6 +118,7 @@ class ChatForwarder(Forwarder):
         self._metadata.read_chunk(chunk, event)
         for choice in chunk.choices or ():
             self._metadata.read_choice(choice)
+            self.stopped = bool(self._metadata.finish_reason)
             delta = choice.delta or choice.message
             if delta is not None:
                 self._size += sum([len(raw) for _, raw in read_passages(delta)])

@@ -161,9 +161,12 @@ class MessagesForwarder(Forwarder):
         if found.type == "error":
             self.fail(reported_error(event))
             return
+        if self.stopped and found.type == "ping":
+            return  # what the client hears after the stop reason keeps the stream open
         self._read(found, event)
         self._forward_event(event, found.type)
-        self.done = found.type == "message_stop"
+        if found.type == "message_stop":
+            self.stopped = self.done = True
 
     def feed_document(self, document: bytes) -> None:
         blocks: list[_Block] = []
@@ -185,7 +188,13 @@ class MessagesForwarder(Forwarder):
         self._forward_document(document)
 
     def end(self) -> None:
-        if not self.done:
+        """After the stop reason only `message_stop` is missing, which says nothing more."""
+        if self.done:
+            return
+        if self._stop_reason:
+            self._forward_event(b'{"type":"message_stop"}', "message_stop")
+            self.stopped = self.done = True
+        else:
             self.fail(Broken("the model server closed the stream before it finished"))
 
     def _read(self, found: _Event, event: bytes) -> None:
@@ -200,6 +209,7 @@ class MessagesForwarder(Forwarder):
                 self._read_usage(found.message.usage, final=False)
             case "message_delta":
                 self._read_stop_reason(found.delta or _MessageHead())
+                self.stopped = bool(self._stop_reason)
                 self._read_usage(found.usage, final=True)
 
     def _read_tool_name(self, block: _Block) -> None:

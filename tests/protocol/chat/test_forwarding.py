@@ -186,3 +186,26 @@ def test_events_for_a_client_that_waits_for_a_document_are_a_failure() -> None:
     assert handler.done
     assert handler.error is not None
     assert handler.error.message == "the model server streamed a response that should be one JSON document"
+
+
+END = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize("failure", ['{"error":{"message":"x"}}', "garbage", '{"choices":[{"finish_reason":"error"}]}'])
+def test_after_the_finish_reason_nothing_can_be_lost(failure: str) -> None:
+    handler, data = answered([{"choices": [{"delta": {"content": "Hi"}}]}, END, failure])
+    assert (handler.error, handler.stopped) == (None, True)
+    assert data.endswith(b"data: [DONE]\n\n")
+    assert b"error" not in data
+
+
+def test_a_document_that_failed_after_its_finish_reason_has_failed() -> None:
+    handler = ChatForwarder(stream=False, request_id="req_1", input_estimate=9)
+    handler.feed_document(b'{"choices":[{"finish_reason":"stop"},{"finish_reason":"error"}]}')
+    assert handler.error is not None
+
+
+def test_a_chunk_that_says_nothing_is_forwarded_until_the_finish_reason() -> None:
+    nothing = '{"choices":[]}'
+    _, data = answered([nothing, {"choices": [{"delta": {"content": "Hi"}}]}, END, nothing])
+    assert data.decode().count(nothing) == 1

@@ -220,3 +220,26 @@ def test_events_for_a_client_that_waits_for_a_message_are_a_failure() -> None:
     handler.feed_event(b'{"type":"ping"}')
     assert handler.done
     assert row_for(handler.error).status == 502  # type: ignore[arg-type]
+
+
+def test_after_the_stop_reason_only_the_end_is_missing() -> None:
+    *events, end = EVENTS
+    handler = MessagesForwarder(stream=True, request_id="req_1", input_estimate=9)
+    states = []
+    for event in events:
+        states.append(handler.stopped)
+        handler.feed_event(json.dumps(event).encode())
+    assert (any(states), handler.stopped, handler.done) == (False, True, False)
+    handler.take()
+    handler.feed_event(b'{"type":"ping"}')  # keeps no stream open that is over
+    assert handler.take() == b""
+    handler.end()
+    assert (handler.take(), handler.done) == (b'event: message_stop\ndata: {"type":"message_stop"}\n\n', True)
+    assert json.loads(b'{"type":"message_stop"}') == end
+
+
+@pytest.mark.parametrize("failure", [b'{"type":"error","error":{"type":"api_error","message":"x"}}', b"garbage"])
+def test_after_the_stop_reason_nothing_can_be_lost(failure: bytes) -> None:
+    handler, data = answered([*EVENTS[:-1], failure])
+    assert handler.error is None
+    assert check_stream(data)["content"] == [{"type": "text", "text": "Hi there"}]

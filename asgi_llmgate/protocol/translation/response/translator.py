@@ -34,10 +34,11 @@ The end
 -------
 
 `finish_reason` is only remembered: the usage may follow it, and some servers repeat it.  The end is `[DONE]`, or the
-end of the bytes after a finish reason.  Then everything that waits is written, and `message_delta` has the stop reason
-and the final usage.  The end of the bytes without either is a broken response.  Claude Code can continue after one, but
-only if it sees that it is broken; so the open block stays open, and the last event is an error.  After a finish reason
-no failure can take anything away, and the response ends well.
+end of the bytes after a finish reason; `stopped` tells the reader of the bytes that it need not wait long for either.
+Then everything that waits is written, and `message_delta` has the stop reason and the final usage.  The end of the
+bytes without either is a broken response.  Claude Code can continue after one, but only if it sees that it is broken;
+so the open block stays open, and the last event is an error.  After a finish reason no failure can take anything away,
+and the response ends well.
 
 `feed_document` runs the same machine with one large delta.
 """
@@ -90,13 +91,14 @@ class Translator:
 
     __slots__ = (
         *("_assembler", "_begun", "_blocks", "_call", "_emitter", "_is_complete", "_is_local", "_metadata", "_plan"),
-        *("_choices", "_queue", "_state", "_text", "_tools", "changed", "done", "error", "started"),
+        *("_choices", "_queue", "_state", "_text", "_tools", "changed", "done", "error", "started", "stopped"),
         "take",
     )
 
     def __init__(self, plan: ResponsePlan, emitter: Emitter, retained: BufferLimit | None = None) -> None:
         retained = retained or BufferLimit()
         self.started = False
+        self.stopped = False
         self.done = False
         self.error: GateError | None = None
         self.take = emitter.take
@@ -161,7 +163,7 @@ class Translator:
             self._emitter.write_text(escape(text))
             self._emitter.close()
         self._emitter.finish("end_turn" if text else "max_tokens", None, self.usage)
-        self.done = True
+        self.stopped = self.done = True
 
     def ping(self) -> None:
         """A keep-alive; before it, the start of the response."""
@@ -193,7 +195,7 @@ class Translator:
         self._emitter.start(self._metadata.id or self._plan.message_id, model, self._plan.input_estimate)
 
     def _fail(self, error: GateError) -> None:
-        self.done = True
+        self.stopped = self.done = True
         self.error = error
         self._queue.clear()
         self._emitter.fail(error)
@@ -222,6 +224,7 @@ class Translator:
             # Last, because an error in it must not discard the content of the same choice.
             if choice.finish_reason or choice.usage is not None or choice.error:
                 metadata.read_choice(choice)
+                self.stopped = bool(metadata.finish_reason)
 
     def _select(self, choices: list[Choice]) -> Iterator[Choice]:
         for choice in choices:
@@ -327,7 +330,7 @@ class Translator:
         )
         stop_sequence = metadata.matched_stop if reason == "stop_sequence" else None
         self._emitter.finish(reason, stop_sequence, self.usage)
-        self.done = True
+        self.stopped = self.done = True
 
     def _write_rest(self) -> None:
         """Write what was buffered and what waits; an empty response gets one empty block."""

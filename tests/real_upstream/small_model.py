@@ -5,11 +5,12 @@ one alone, and the output matrix is a table of which token follows which.  So it
 has begun, thinks THINKS first where its template asks it to, and where a grammar forbids it to end after SAYS (a tool
 has to be called) it opens a tool call, whose rest is the grammar's.  Tokens are bytes and the template's own marks.
 
-Run by the Python of the side environment: it needs `gguf` and `numpy`.
+Run by the Python of the side environment, since it needs `gguf` and `numpy`: `python small_model.py MODEL.gguf`.
 """
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -147,3 +148,7 @@ def _byte_names() -> list[str]:
     plain = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = iter(range(256, 512))
     return [chr(byte) if byte in plain else chr(next(others)) for byte in range(256)]
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

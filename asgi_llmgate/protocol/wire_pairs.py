@@ -14,7 +14,7 @@ for each wire that its clients or servers can be paired with, and a row in `SERV
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Correction, Corrections
 from asgi_llmgate.protocol.servers.corrections.table import find_corrections
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
 from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
@@ -67,7 +68,8 @@ class UpstreamRequest:
     """What is sent to a model server, and what will handle its response.
 
     `make_handler` is called once per response.  With `is_local` nothing is sent: the handler holds the response
-    already.  `dropped` names the fields of the call that were left out or changed.
+    already.  `dropped` names the fields of the call that were left out or changed.  `tools` are the tools in the body,
+    as far as they can be corrected.
     """
 
     body: bytes
@@ -76,6 +78,7 @@ class UpstreamRequest:
     query: str = ""
     dropped: tuple[str, ...] = ()
     is_local: bool = False
+    tools: Sequence[SentTool] = ()
 
 
 def translate_messages_to_chat(context: WriteContext) -> UpstreamRequest:
@@ -94,7 +97,9 @@ def translate_messages_to_chat(context: WriteContext) -> UpstreamRequest:
         prompt_count=context.prompt_count,
     )
     make_handler = partial(_translator, chat, context.request_id, context.retained)
-    return UpstreamRequest(chat.body, make_handler, dropped=chat.dropped, is_local=chat.local_text is not None)
+    return UpstreamRequest(
+        chat.body, make_handler, dropped=chat.dropped, is_local=chat.local_text is not None, tools=chat.tools
+    )
 
 
 def _translator(chat: ChatRequest, request_id: str, retained: BufferLimit) -> Translator:

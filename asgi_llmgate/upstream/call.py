@@ -29,6 +29,7 @@ from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import next_steps
 from asgi_llmgate.protocol.servers.errors.quotations import may_come_from_request
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, document, is_event_stream
 from asgi_llmgate.protocol.wire_pairs import PAIRS, UpstreamRequest, WriteContext
@@ -223,13 +224,14 @@ class UpstreamCall:
 
     async def _correct(self, response: Correctable) -> bool:
         """Write the request again; False where no correction of the error changes it."""
-        if any(correction.changes.repeats(self._own) for correction in response.corrections):
-            self._may_store = False
         refused = plain = self._request
+        corrections = list(next_steps(response.corrections, refused.tools, self._known.merge(self._own)))
+        if any(correction.changes.repeats(self._own) for correction in corrections):
+            self._may_store = False
         if response.prompt_count.tokens:
             self._context = replace(self._context, prompt_count=response.prompt_count)
             plain = await self._rewrite(self._own)
-        for correction in response.corrections:
+        for correction in corrections:
             if self._rewrites >= MAX_REWRITES:
                 break
             own = self._own.merge(correction.changes)

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from asgi_llmgate.exchange_values import Wire
+from asgi_llmgate.protocol.servers.schemas.rewrites import NAMES, PROFILES
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """OpenAI's values of `reasoning_effort`, from least to most.  Anthropic has the last five: `low` to `max`."""
 
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
+
+SchemaRewrite = Annotated[str, msgspec.Meta(pattern=rf"^(?:-\$?[A-Za-z]{{1,40}}|{'|'.join([*NAMES, *PROFILES])})$")]
+"""The name of a rewrite or of a profile, or `-keyword`."""
 
 
 class Family(msgspec.Struct, frozen=True, eq=False):
@@ -82,8 +86,21 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """The most exact `response_format` that the server accepts; below `json_schema` the schema is put into words."""
     strict_tools: bool = False
     """Whether the server accepts `strict` in a function."""
-    tool_choice: Literal["named", "required", "none"] = "named"
-    """The most exact choice that the server accepts: one function (named), at least one call (required), or none."""
+    tool_schemas: frozenset[SchemaRewrite] = frozenset()
+    """How the schemas of tools are rewritten for the server: see `schemas.rewrites`."""
+    tool_names: Literal["any", "letter_first"] = "any"
+    """What the names of tools must begin with."""
+    max_tools: int | None = None
+    """How many tools the server accepts; None: any number."""
+    max_tool_description: int | None = None
+    """How many characters of a tool's description the server accepts; None: any number."""
+    tool_choice: Literal["named", "required", "auto", "none"] = "named"
+    """The most exact choice that the server accepts: one function (named), at least one call (required), whether there
+    may be calls (auto), or none."""
+    choice_while_thinking: bool = True
+    """Whether a call can be demanded while the model thinks."""
+    tools_for_history: bool = False
+    """Whether a conversation with calls in it needs declared tools."""
     parallel_tool_calls: bool = True
     """Whether the server accepts the parameter."""
     include_usage: bool = True

@@ -71,6 +71,8 @@ _OPENAI = Dialect(
     min_output_tokens=16,
     stop_max=4,
     strict_tools=True,
+    # https://platform.openai.com/docs/guides/function-calling, and what its refusals say
+    tool_schemas=frozenset({"array_items", "flat_root"}),
     prompt_cache_key=True,
     families=_OPENAI_FAMILIES,
 )
@@ -110,6 +112,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 sampling=frozenset({"temperature", "top_p", "top_k"}),
                 reasoning="template",
                 tool_choice="required",
+                tool_schemas=frozenset({"grammar"}),
             ),
             Dialect(
                 name="openrouter",

@@ -31,7 +31,7 @@ def test_only_what_becomes_tokens_is_asked_about() -> None:
     assert prompt(system="Be brief.", tools=[tool], temperature=1, new=2) == {
         "model": "qwen3",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}],
         "add_generation_prompt": True,
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from asgi_llmgate.protocol.servers.columns import Effort
 from asgi_llmgate.protocol.servers.errors.quotations import Phrase
@@ -22,6 +22,19 @@ def _shared_from(least: int) -> Mapping[str, int]:
     return {_LEAST_SHARED: least}
 
 
+class SchemaRewrite(NamedTuple):
+    """One rewrite (`schemas.rewrites`) of one tool's schema; `where` says which (`tool_schemas`)."""
+
+    where: str
+    name: str
+
+
+ToolHabit: TypeAlias = Literal[
+    "letter_first", "not_strict", "no_named_choice", "no_forced_choice", "no_choice_while_thinking", "tools_for_history"
+]
+"""What a server wants of tools and of the choice among them, as `wordings.tools` has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Corrections:
     """All corrections for one upstream and model; a None or an empty value corrects nothing.
@@ -29,7 +42,9 @@ class Corrections:
     `refused_fields` are fields of the chat request that the server does not accept.  `missing` are capabilities that
     the model does not have.  `efforts` are the only values of `reasoning_effort` that it accepts.  `max_tokens_field`
     is the field for the output limit, if it is not the dialect's.  `max_output_tokens`, `context_window` (tokens) and
-    `max_images` are limits for one request.
+    `max_images` are limits for one request.  `schemas` are rewrites of tools' schemas, `tool_habits` what else the
+    server wants of tools, `max_tools` how many of them it accepts, and `max_tool_description` how many characters of
+    each one's description.
     """
 
     refused_fields: frozenset[str] = frozenset()
@@ -39,6 +54,10 @@ class Corrections:
     max_output_tokens: int | None = field(default=None, metadata=_shared_from(1024))
     context_window: int | None = field(default=None, metadata=_shared_from(4096))
     max_images: int | None = None
+    schemas: frozenset[SchemaRewrite] = frozenset()
+    tool_habits: frozenset[ToolHabit] = frozenset()
+    max_tools: int | None = field(default=None, metadata=_shared_from(8))
+    max_tool_description: int | None = field(default=None, metadata=_shared_from(64))
 
     def merge(self, more: Corrections) -> Corrections:
         """Both together: all members of two sets, the smaller of two limits, and else the value of `more`."""

@@ -44,12 +44,29 @@ TYPE_OF_KEYWORD: Mapping[str, str] = MappingProxyType(
 ANNOTATIONS = frozenset({"title", "description", "default", "examples", "example", "$comment", "deprecated"})
 """Keywords that describe and do not restrict."""
 
-_IN_WORDS = frozenset(
-    {"pattern", "format", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
-    | {"multipleOf", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "enum", "const", "default"}
-    | {"anyOf"}
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "pattern": "matches the regular expression {}",
+        "format": "format: {}",
+        "minLength": "at least {} characters",
+        "maxLength": "at most {} characters",
+        "minimum": "at least {}",
+        "maximum": "at most {}",
+        "exclusiveMinimum": "more than {}",
+        "exclusiveMaximum": "less than {}",
+        "multipleOf": "a multiple of {}",
+        "minItems": "at least {} elements",
+        "maxItems": "at most {} elements",
+        "uniqueItems": "no element twice: {}",
+        "minProperties": "at least {} properties",
+        "maxProperties": "at most {} properties",
+        "enum": "one of {}",
+        "const": "always {}",
+        "default": "by default {}",
+        "anyOf": "one of {}",
+    }
 )
-"""Keywords that are put into words where they are removed: a model reads descriptions."""
+"""What is written into a description for a keyword that is removed: a model reads descriptions."""
 
 _LONGEST_WORDS = 300
 """Characters of one keyword in words."""
@@ -57,8 +74,8 @@ _LONGEST_WORDS = 300
 
 def note(node: Schema, keyword: str, value: object) -> None:
     """Put a removed keyword into the description of its schema, if it restricts and is short."""
-    if keyword in _IN_WORDS and value is not None and len(words := to_json(value)) <= _LONGEST_WORDS:
-        describe(node, f"({keyword}: {words.decode()})")
+    if keyword in _WORDS and value is not None and len(written := to_json(value)) <= _LONGEST_WORDS:
+        describe(node, f"({_WORDS[keyword].format(written.decode())})")
 
 
 def describe(node: Schema, words: str) -> None:

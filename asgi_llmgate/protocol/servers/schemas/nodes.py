@@ -11,7 +11,6 @@ from typing import Any
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.schemas.keywords import (
     TYPE_OF_KEYWORD,
-    TYPES,
     Schema,
     describe,
     implied_type,
@@ -29,10 +28,17 @@ _LARGEST_COUNT = 1_000
 
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems")
 
+_TYPES_ELSEWHERE = ("type", "anyOf", "oneOf", "allOf", "$ref")
+
 _property_name = re.compile(r"[a-zA-Z0-9_.-]{1,64}").fullmatch
 
-_ANY = [{"type": kind} for kind in ("string", "number", "boolean", "object")]
-_ANY.append({"type": "array", "items": {"type": "string"}})  # type: ignore[dict-item]
+_ANY_NAMES = {"any_name": {"type": "string", "description": "Any names and values are allowed here."}}
+
+_ANYTHING: tuple[Schema, ...] = (
+    *({"type": kind} for kind in ("string", "number", "boolean")),
+    {"type": "object", "properties": _ANY_NAMES},
+    {"type": "array", "items": {"type": "string"}},
+)
 
 
 def const_to_enum(node: Schema) -> None:
@@ -179,22 +185,25 @@ def property_names(node: Schema) -> None:
             node.pop(closing, None)
 
 
+def implied_types(node: Schema) -> None:
+    """The type of which the other keywords of the node speak."""
+    if not any(keyword in node for keyword in _TYPES_ELSEWHERE):
+        kind = implied_type(node)
+        if kind is not None and kind != "null":
+            node["type"] = kind
+
+
 def typed(node: Schema) -> None:
     """A type for every node; for a node that allows anything, all types as alternatives."""
-    if any(keyword in node for keyword in ("type", "anyOf", "oneOf", "allOf", "$ref")):
-        return
-    kind = implied_type(node)
-    if kind is not None and kind != "null":
-        node["type"] = kind
-    else:
-        node["anyOf"] = [dict(each) for each in _ANY]
-        node["nullable"] = True
+    implied_types(node)
+    if not any(keyword in node for keyword in _TYPES_ELSEWHERE):
+        node["anyOf"], node["nullable"] = list(_ANYTHING), True
 
 
 def filled_objects(node: Schema) -> None:
     """At least one property for every object: an optional one that says that any are allowed."""
     if node.get("type") == "object" and not node.get("properties"):
-        node["properties"] = {"any_name": {"type": "string", "description": "Any names and values are allowed here."}}
+        node["properties"] = _ANY_NAMES
 
 
 def known_formats(node: Schema) -> None:
@@ -226,8 +235,3 @@ def small_counts(node: Schema) -> None:
 def _types(node: Schema) -> list[Any]:
     types = node.get("type")
     return types if isinstance(types, list) else [types]
-
-
-def is_type(value: object) -> bool:
-    """Whether a value of `type` is one of JSON Schema."""
-    return isinstance(value, str) and value in TYPES

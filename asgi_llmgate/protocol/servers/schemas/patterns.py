@@ -1,8 +1,8 @@
 r"""Regular expressions as llama.cpp, and LM Studio with it, can make a grammar of them.
 
-Its converter (common/json-schema-to-grammar.cpp) takes a pattern only with `^` and `$` around it, and copies escapes and
-classes into a grammar that knows neither `\d` nor `\w` nor `\-` (ggml-org/llama.cpp#26930, #27580).  A pattern that can
-be written without them is; any other is not sent, because it would make the server refuse the whole request.
+Its converter (common/json-schema-to-grammar.cpp) takes a pattern only with `^` and `$` around it, and copies escapes
+and classes into a grammar that knows neither `\d` nor `\w` nor `\-` (ggml-org/llama.cpp#26930, #27580).  A pattern that
+can be written without them is; any other is not sent, because it would make the server refuse the whole request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CONTROL = {"t": r"\t", "r": r"\r", "n": r"\n"}
 
 _REPETITION = re.compile(r"\{\d{1,3}(?:,\d{0,3})?\}")
 
-_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*+\]|.", re.DOTALL)
+_PART = re.compile(r"\\.|\[(?:\\.|[^\]\\])*+\]|.", re.DOTALL)
 
 
 def for_grammar(pattern: str) -> str | None:
@@ -49,9 +49,9 @@ def for_grammar(pattern: str) -> str | None:
 def _has_alternatives(pattern: str) -> bool:
     """Whether a `|` stands outside of all groups and classes."""
     depth = 0
-    for token in _TOKEN.findall(pattern):
-        depth += (token == "(") - (token == ")")
-        if token == "|" and depth == 0:
+    for part in _PART.findall(pattern):
+        depth += (part == "(") - (part == ")")
+        if part == "|" and depth == 0:
             return True
     return False
 

@@ -58,7 +58,7 @@ class _Inliner:
                 continue
             if keyword in SCHEMA_MAPS and isinstance(part, dict):
                 part = {name: self.node(each, inside) for name, each in part.items()}
-            elif keyword in SCHEMA_LISTS and isinstance(part, list) or keyword in SCHEMAS and isinstance(part, list):
+            elif isinstance(part, list) and (keyword in SCHEMA_LISTS or keyword in SCHEMAS):
                 part = [self.node(each, inside) for each in part]
             elif keyword in SCHEMAS:
                 part = self.node(part, inside)

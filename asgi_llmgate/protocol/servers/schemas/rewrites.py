@@ -1,7 +1,7 @@
 """JSON schemas for servers that accept a part of JSON Schema only.
 
-A rewrite has a name, and a set of names says what a schema must become: `NAMES` are the rewrites, `PROFILES` are sets of
-them for one server's habits, and `-keyword` removes a keyword.  They are columns of the dialect table
+A rewrite has a name, and a set of names says what a schema must become: `NAMES` are the rewrites, `PROFILES` are sets
+of them for one server's habits, and `-keyword` removes a keyword.  They are a column of the dialect table
 (`Dialect.tool_schemas`) and corrections (`corrections.tool_schemas`).
 
 A rewritten schema allows at least what the original allows, as far as the server can be told it: the tool itself checks
@@ -38,6 +38,7 @@ _STEPS: Mapping[str, Callable[[Schema], None]] = MappingProxyType(
         "single_types": nodes.single_types,
         "string_enums": nodes.string_enums,
         "-anyOf": composition.collapse,
+        "implied_types": nodes.implied_types,
         "typed": nodes.typed,
         "own_keywords": nodes.own_keywords,
         "known_formats": nodes.known_formats,
@@ -92,14 +93,17 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             )
         ),
         # llama.cpp, LM Studio: common/json-schema-to-grammar.cpp
-        "grammar": Profile(frozenset({"references", "anchored_patterns", "small_counts", "boolean_schemas", "-not"})),
+        "grammar": Profile(
+            frozenset({"flat_root", "lone_any_of", "anchored_patterns", "small_counts", "boolean_schemas", "-not"})
+        ),
         # https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use, and Bedrock
         "anthropic": Profile(
             frozenset({"valid", "references", "flat_root", "property_names", "-patternProperties", "-$schema"})
         ),
         # What every server is known to accept.
         "plain": Profile(
-            frozenset({*NAMES, "-oneOf", "-allOf", "-anyOf", "-const", "-exclusiveMinimum"}) - {"filled_objects"},
+            frozenset({*NAMES, "-oneOf", "-allOf", "-anyOf", "-const", "-exclusiveMinimum"})
+            - {"filled_objects", "typed"},
             _PLAIN,
         ),
     }
@@ -117,7 +121,8 @@ _LONGEST_CACHED = 16 * 1024
 def rewrite(schema: bytes, rewrites: Rewrites) -> bytes:
     """The schema for a server that needs these rewrites; the root becomes an object with `properties`.
 
-    A schema that is no JSON object becomes NO_SCHEMA.  The same bytes come back where nothing is to be changed.
+    A schema that is no JSON object becomes NO_SCHEMA.  The same bytes come back where nothing is to be changed, and
+    none where the server wants no schema for a tool without parameters.
     """
     return _cached(schema, rewrites) if len(schema) <= _LONGEST_CACHED else _rewrite(schema, rewrites)
 
@@ -128,6 +133,8 @@ def _rewrite(schema: bytes, rewrites: Rewrites) -> bytes:
         return NO_SCHEMA
     before = objects.to_json(root)
     written = _Rewriter(rewrites).root(root)
+    if not written:
+        return b""
     after = objects.to_json(written)
     return schema if after == before else after
 
@@ -145,13 +152,15 @@ class _Rewriter:
         self._steps = list(dict.fromkeys(step for name, step in _STEPS.items() if self._is_asked(name)))
 
     def root(self, root: Schema) -> Schema:
-        """The whole schema."""
+        """The whole schema; empty for a tool without parameters where an object must not be empty."""
         if not self._names.isdisjoint(_REFERENCES):
             root = inline_references(root)
         if "flat_root" in self._names:
             root = composition.flat_root(root)
-        root = self._node(_as_object(root), 1)
-        return _as_object(root)
+        root = _as_object(root)
+        if "filled_objects" in self._names and not root["properties"] and not root.get("additionalProperties"):
+            return {}
+        return _as_object(self._node(root, 1))
 
     def _is_asked(self, name: str) -> bool:
         """Whether a step is asked for: by its name, or because its keyword is to be removed."""
@@ -164,7 +173,7 @@ class _Rewriter:
         if isinstance(value, dict):
             return self._node(value, depth)
         if isinstance(value, bool) and "boolean_schemas" in self._names:
-            return {}  # for `false`, too: it stands where nothing is expected
+            return self._node({}, depth)  # for `false`, too: it stands where nothing is expected
         return value
 
     def _node(self, value: Schema, depth: int) -> Schema:

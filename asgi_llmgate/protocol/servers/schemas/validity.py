@@ -11,8 +11,7 @@ from typing import Any
 from asgi_llmgate.protocol.servers.schemas.keywords import SCHEMA_LISTS, SCHEMA_MAPS, SCHEMAS, TYPES, Schema
 
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
-_COUNTS += ("minContains", "maxContains")
+_COUNTS = tuple(f"{bound}{what}" for bound in ("min", "max") for what in ("Length", "Items", "Properties", "Contains"))
 _TEXTS = ("$ref", "$id", "$schema", "$anchor", "$comment", "title", "description", "format", "pattern")
 _LISTS = ("required", "enum", "examples")
 _BOOLEANS = ("uniqueItems", "deprecated", "readOnly", "writeOnly")

@@ -3,7 +3,7 @@
 `to_chat` is the order of work; each step has a module of its own:
 
     conversation, content, tool_pairs   the messages
-    tools, tool_search, tool_names      the tools, and what they are called
+    tools, tool_schemas, tool_choice, tool_search, tool_names   the tools, and what they are called
     thinking, parameters                the other fields
     servers/                            what the model server accepts: known (dialects) and found out (corrections)
 
@@ -13,7 +13,7 @@ with a 400 that names the field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -29,11 +29,17 @@ from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.capabilities import without_capabilities
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.request import parameters
 from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
 from asgi_llmgate.protocol.translation.request.draft import Draft, Options
-from asgi_llmgate.protocol.translation.request.thinking import read_thinking, shows_thinking, write_thinking
+from asgi_llmgate.protocol.translation.request.thinking import (
+    read_thinking,
+    shows_thinking,
+    without_thinking,
+    write_thinking,
+)
 from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 from asgi_llmgate.protocol.translation.request.tools import unavailable_text, write_tools
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
@@ -54,7 +60,7 @@ _REFUSED: Mapping[str, type[InvalidRequest]] = MappingProxyType(
 _HARMLESS = frozenset(
     {"cache_control", "eager_input_streaming", "diagnostics", "service_tier", "speed", "tags", "context_management"}
     | {"betas", "caller", "citations", "stream_options", "prompt_cache_key", "user", "thinking", "redacted_thinking"}
-    | {"effort", "safeguards", "fallbacks", "compaction"}
+    | {"effort", "safeguards", "fallbacks", "compaction", "input_schema"}
 )
 """Fields and blocks that `strict` lets pass: without them the response may cost more or look different, but it says the
 same."""
@@ -66,6 +72,7 @@ class ChatRequest:
 
     `body` is the chat completion request.  Where `local_text` is not None nothing is sent and `body` is empty: the
     gateway itself responds with that text ("": an empty response).  `dropped` names what was left out or changed.
+    `tools` are the tools in the body.
     """
 
     body: bytes
@@ -73,6 +80,7 @@ class ChatRequest:
     dropped: tuple[str, ...] = ()
     local_text: str | None = None
     stream: bool = False
+    tools: Sequence[SentTool] = ()
 
 
 def to_chat(
@@ -107,7 +115,10 @@ def to_chat(
         corrections=corrections,
         input_estimate=request.input_tokens_estimate if input_estimate is None else input_estimate,
         prompt_count=prompt_count,
-        tool_names=ToolNames(request.toolset.declared),
+        tool_names=ToolNames(
+            request.toolset.declared,
+            letter_first=dialect.tool_names == "letter_first" or "letter_first" in corrections.tool_habits,
+        ),
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
     )
     try:
@@ -135,8 +146,10 @@ def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool
     # The order of these lines is the order of the fields; a stable order keeps the beginning of requests equal.
     draft.body["model"] = to_json(draft.target.model)
     draft.body["messages"] = _messages(draft)
-    with_tools = write_tools(draft)
-    write_thinking(draft, thinking, with_tools=with_tools)
+    tools, choice = write_tools(draft)
+    if choice.without_thinking:
+        thinking = without_thinking(draft, thinking)
+    write_thinking(draft, thinking, with_tools=bool(tools))
     parameters.write_sampling(draft)
     parameters.write_user(draft, session_id)
     parameters.write_stream(draft)
@@ -150,7 +163,7 @@ def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool
     body = parameters.serialize(draft)
     if draft.options.strict and not counting:
         _refuse_dropped(draft)
-    return ChatRequest(body, plan, draft.dropped.names, None, stream)
+    return ChatRequest(body, plan, draft.dropped.names, None, stream, tools)
 
 
 def _check_fields(draft: Draft) -> None:

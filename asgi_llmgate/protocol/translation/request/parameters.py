@@ -12,8 +12,8 @@ from msgspec import Raw
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
 from asgi_llmgate.protocol.servers import context_window
+from asgi_llmgate.protocol.servers.schemas.strict import allows_strict
 from asgi_llmgate.protocol.translation.request.draft import Draft
-from asgi_llmgate.protocol.translation.request.tools import allows_strict
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 _OUTPUT_CONFIG_FIELDS = frozenset({"effort", "format"})
@@ -82,7 +82,8 @@ def write_format(draft: Draft) -> bytes | None:
     if schema is None:
         return None
     if draft.dialect.response_format == "json_schema":
-        strict = b',"strict":true' if allows_strict(objects.read_value(schema)) else b""
+        may_be_strict = "not_strict" not in draft.corrections.tool_habits
+        strict = b',"strict":true' if may_be_strict and allows_strict(objects.read_value(schema)) else b""
         draft.body["response_format"] = b'{"type":"json_schema","json_schema":{"name":"answer","schema":%s%s}}' % (
             schema,
             strict,

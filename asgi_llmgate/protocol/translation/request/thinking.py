@@ -79,6 +79,13 @@ def _effort_of(draft: Draft, output_config: Raw | None) -> Effort | None:
     return None
 
 
+def without_thinking(draft: Draft, thinking: Thinking) -> Thinking:
+    """For a response in which the model must not think, because of the choice of a tool; reported if it was to."""
+    if thinking.mode not in ("", "disabled"):
+        draft.dropped.add("thinking")
+    return Thinking(mode="disabled")
+
+
 def write_thinking(draft: Draft, thinking: Thinking, *, with_tools: bool) -> None:
     """Write the fields of the dialect for it.  `with_tools`: the request has function tools."""
     dialect = draft.dialect

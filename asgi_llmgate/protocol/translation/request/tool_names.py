@@ -2,7 +2,7 @@
 
 OpenAI allows `[a-zA-Z0-9_-]{1,64}`; Anthropic allows 128 characters, and MCP servers use them.  A name that does not
 fit is cut and gets a hash of the whole name.  The result depends on the name only, so a tool has the same name in every
-turn, and prompt caches hold.
+turn, and prompt caches hold.  Moonshot and Gemini also want a letter first (MoonshotAI/kimi-cli#2531).
 """
 
 from __future__ import annotations
@@ -11,29 +11,38 @@ import re
 from collections.abc import Iterable
 from hashlib import sha256
 
-_fits = re.compile(r"[a-zA-Z0-9_-]{1,64}").fullmatch
+_FITS = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_FITS_LETTER_FIRST = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 _NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class ToolNames:
     """The names of one request.  `declared` are the client's tools; no other tool gets one of their names.
 
-    `back` maps a name that the server knows to the client's, where the two differ.
+    With `letter_first` every name begins with a letter.  `back` maps a name that the server knows to the client's,
+    where the two differ.
     """
 
-    def __init__(self, declared: Iterable[str]) -> None:
-        self._upstream = {name: name for name in declared if _fits(name)}
+    def __init__(self, declared: Iterable[str], *, letter_first: bool = False) -> None:
+        self._letter_first = letter_first
+        self._fits = (_FITS_LETTER_FIRST if letter_first else _FITS).fullmatch
+        self._upstream = {name: name for name in declared if self._fits(name)}
         self.back: dict[str, str] = {}
 
     def upstream(self, name: str) -> str:
         """The name to send for a client's name."""
         known = self._upstream.get(name)
         if known is None:
-            known = self._upstream[name] = name if _fits(name) and name not in self.back else self._shorten(name)
+            known = self._upstream[name] = name if self._fits(name) and name not in self.back else self._shorten(name)
         return known
 
     def _shorten(self, name: str) -> str:
-        digest, allowed = sha256(name.encode()).hexdigest(), _NOT_ALLOWED.sub("_", name[:64])
+        if self._letter_first and not (name[:1].isascii() and name[:1].isalpha()):
+            return self._unique(name, "t_" + name)
+        return self._unique(name, name)
+
+    def _unique(self, name: str, readable: str) -> str:
+        digest, allowed = sha256(name.encode()).hexdigest(), _NOT_ALLOWED.sub("_", readable[:64])
         # Eight digits of the hash; more only where another tool has that name already.
         candidates = (f"{allowed[: 63 - length]}_{digest[:length]}" for length in range(8, 63))
         short = next(short for short in candidates if short not in self.back and short not in self._upstream)

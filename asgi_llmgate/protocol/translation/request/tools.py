@@ -5,26 +5,27 @@ https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.tools import Tool
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
+from asgi_llmgate.protocol.servers.schemas.rewrites import NO_SCHEMA
 from asgi_llmgate.protocol.translation.request.draft import Draft
+from asgi_llmgate.protocol.translation.request.tool_choice import NO_CHOICE, Choice, read_choice, write_choice
+from asgi_llmgate.protocol.translation.request.tool_schemas import FunctionWriter
 from asgi_llmgate.protocol.translation.request.tool_search import report_unknown_tools
 
 _TOOL_FIELDS = frozenset({"type", "name", "description", "input_schema", "defer_loading", "strict"})
-_CHOICE_FIELDS = frozenset({"type", "name", "disable_parallel_tool_use"})
-_CHOICES = {"auto": b'"auto"', "any": b'"required"', "none": b'"none"'}
-"""OpenAI's word for each of Anthropic's."""
-
-_NO_SCHEMA = b'{"type":"object","properties":{}}'
 _MAX_SHOWN = 20
 """Names of tools in one message."""
 
-_NOT_SCHEMAS = frozenset({"properties", "required", "enum", "const", "default", "examples"})
-"""Keywords of JSON Schema whose value is not a schema, or is checked apart (`properties`)."""
+_MCP = "mcp__"
+"""The beginning of the names that Claude Code gives to tools of MCP servers."""
+
+_PAST_TOOL = "Was used earlier in this conversation, and is not available now."
 
 
 def unavailable_text(draft: Draft) -> str | None:
@@ -44,8 +45,8 @@ def unavailable_text(draft: Draft) -> str | None:
     return f"Tools {text}."
 
 
-def write_tools(draft: Draft) -> bool:
-    """Write the tools that the model may call now, and the choice among them.  Returns whether there are any."""
+def write_tools(draft: Draft) -> tuple[Sequence[SentTool], Choice]:
+    """Write the tools that the model may call now, and the choice among them; returns what was written."""
     toolset = draft.request.toolset
     for tool in draft.request.tools:
         if tool.kind == "function":
@@ -54,11 +55,16 @@ def write_tools(draft: Draft) -> bool:
             draft.dropped.add(f"tools[].{tool.name}")
     _report_unsupported(draft)
     report_unknown_tools(draft)
-    if not toolset.offered:
-        return False  # also no tool_choice: servers refuse one without tools
-    draft.body["tools"] = b"[%s]" % b",".join([_function(draft, tool) for tool in toolset.offered.values()])
-    _write_choice(draft)
-    return True
+    choice = read_choice(draft)
+    offered = [toolset.offered[choice.only]] if choice.only else _within_limit(draft, list(toolset.offered.values()))
+    writer = FunctionWriter(draft)
+    functions = [function for tool in offered if (function := writer.write(tool)) is not None]
+    if functions:
+        draft.body["tools"] = b"[%s]" % b",".join(functions)
+        write_choice(draft, choice)
+        return writer.sent, choice
+    _write_past_tools(draft)
+    return (), NO_CHOICE  # also no tool_choice: servers refuse one without tools
 
 
 def _report_unsupported(draft: Draft) -> None:
@@ -66,74 +72,34 @@ def _report_unsupported(draft: Draft) -> None:
         draft.dropped.add(f"tools[].{tool.name}")
 
 
-def _function(draft: Draft, tool: Tool) -> bytes:
-    description = objects.read_raw_str(tool.fields, "description")
-    # The schema's own bytes: order of names and spelling of numbers are part of the prompt.
-    schema = objects.get_raw(tool.fields, "input_schema") or _NO_SCHEMA
-    return b'{"type":"function","function":{"name":%s%s,"parameters":%s%s}}' % (
-        to_json(draft.tool_names.upstream(tool.name)),
-        b',"description":%s' % description if description is not None else b"",
-        schema,
-        b',"strict":true' if _is_strict(draft, tool) else b"",
-    )
+def _within_limit(draft: Draft, tools: list[Tool]) -> list[Tool]:
+    """As many tools as the server accepts, in their order.
 
-
-def _is_strict(draft: Draft, tool: Tool) -> bool:
-    if not objects.is_true(tool.fields.get("strict")):
-        return False
-    if draft.dialect.strict_tools and allows_strict(objects.read_value(tool.fields.get("input_schema"))):
-        return True
-    draft.dropped.add("tools[].strict")
-    return False
-
-
-def allows_strict(schema: Any) -> bool:
-    """Whether OpenAI accepts a schema with `strict: true`: every object closed, every property required.
-
-    https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
+    Tools of MCP servers are left out first, and of these the last ones; tools that a search has loaded are wanted most.
     """
-    if isinstance(schema, list):
-        return all(map(allows_strict, schema))
-    if not isinstance(schema, dict):
-        return True
-    if schema.get("type") == "object" or "properties" in schema:
-        properties, required = schema.get("properties"), schema.get("required")
-        if schema.get("additionalProperties") is not False or not isinstance(properties, dict):
-            return False
-        if not isinstance(required, list) or not properties.keys() <= {name for name in required if type(name) is str}:
-            return False
-        if not all(map(allows_strict, properties.values())):
-            return False
-    return all(allows_strict(value) for name, value in schema.items() if name not in _NOT_SCHEMAS)
+    limits = [limit for limit in (draft.dialect.max_tools, draft.corrections.max_tools) if limit is not None]
+    if not limits or len(tools) <= min(limits):
+        return tools
+    chosen = objects.read_object(objects.get_raw(draft.request.fields, "tool_choice")) or {}
+    name = objects.read_str(chosen.get("name"))
+    by_worth = sorted(tools, key=lambda tool: (tool.name != name, not tool.deferred, tool.name.startswith(_MCP)))
+    left_out = {tool.name for tool in by_worth[min(limits) :]}
+    for each in left_out:
+        draft.dropped.add(f"tools[].{each}")
+    return [tool for tool in tools if tool.name not in left_out]
 
 
-def _write_choice(draft: Draft) -> None:
-    choice = objects.read_object(objects.get_raw(draft.request.fields, "tool_choice"))
-    if choice is None:
+def _write_past_tools(draft: Draft) -> None:
+    """Declare the tools that the conversation has calls of, for a server that wants this of every conversation with
+    calls; the model may call none of them."""
+    if not (draft.dialect.tools_for_history or "tools_for_history" in draft.corrections.tool_habits):
         return
-    draft.dropped.add_unknown("tool_choice.", choice, _CHOICE_FIELDS)
-    written = _choice(draft, objects.read_str(choice.get("type")), objects.read_str(choice.get("name")))
-    if written is None:
-        draft.dropped.add("tool_choice")
-    else:
-        draft.body["tool_choice"] = written
-    if objects.is_true(choice.get("disable_parallel_tool_use")):
-        if draft.dialect.parallel_tool_calls:
-            draft.body["parallel_tool_calls"] = b"false"
-        else:
-            draft.dropped.add("tool_choice.disable_parallel_tool_use")
-
-
-def _choice(draft: Draft, kind: str, name: str) -> bytes | None:
-    """The choice, or the nearest one that the server accepts, as JSON; None where it accepts none."""
-    known = draft.dialect.tool_choice
-    if kind == "tool":
-        if name not in draft.request.toolset.offered:
-            return None
-        if known == "named":
-            return b'{"type":"function","function":{"name":%s}}' % to_json(draft.tool_names.upstream(name))
-        draft.dropped.add("tool_choice.name")
-        kind = "any"
-    if known == "none" and kind != "auto":
-        return None
-    return _CHOICES.get(kind)
+    calls = (block for message in draft.request.messages for block in message.content if block.type == "tool_use")
+    names = dict.fromkeys(draft.tool_names.upstream(objects.require_str(block.fields, "name")) for block in calls)
+    if names:
+        functions = [
+            b'{"type":"function","function":{"name":%s,"description":%s,"parameters":%s}}'
+            % (to_json(name), to_json(_PAST_TOOL), NO_SCHEMA)
+            for name in names
+        ]
+        draft.body["tools"], draft.body["tool_choice"] = b"[%s]" % b",".join(functions), b'"none"'

@@ -1,0 +1,83 @@
+"""Which tool a refusal of a schema is about, and what is tried when the first rewrite does not help.
+
+A refusal names a tool as the request that was refused had it: by its name, or by its place in `tools`.  A correction
+outlives that request, so it is kept for the schema itself, by its digest: a tool of the same name with another schema
+is another tool, and nobody's broken schema changes somebody else's.
+
+One tool must not make every request of a session fail.  So a tool that is refused again is rewritten further, step by
+step: what the words ask for, what every server accepts, no schema at all, and at last the tool is left out.  Where no
+tool is named, all tools of the request are taken as far as what every server accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import NamedTuple
+
+from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections, SchemaRewrite
+from asgi_llmgate.protocol.servers.schemas.rewrites import MINIMAL
+
+EVERY_TOOL = ""
+"""Where no tool is named."""
+
+LEFT_OUT = "left_out"
+"""The last step: the tool is not sent."""
+
+
+class SentTool(NamedTuple):
+    """A tool as it was sent: its name there, and its schema as the client wrote it."""
+
+    name: str
+    schema: bytes
+
+
+def by_name(name: str) -> str:
+    """The tool with this name in the refused request."""
+    return f"={name}"
+
+
+def by_index(index: int) -> str:
+    """The tool at this place in the refused request."""
+    return f"#{index}"
+
+
+def digest(schema: bytes) -> str:
+    """What a schema is kept under."""
+    return sha256(schema).hexdigest()[:24]
+
+
+def next_steps(
+    corrections: Iterable[Correction], tools: Sequence[SentTool], known: Corrections
+) -> Iterator[Correction]:
+    """The corrections of an error, with a further step for each refused schema that was rewritten already.
+
+    `tools` are those of the refused request, `known` the corrections that it was written with.
+    """
+    for correction in corrections:
+        if not correction.changes.schemas:
+            yield correction
+            continue
+        for schemas in _steps(correction.changes.schemas, tools):
+            if more := schemas - known.schemas:
+                yield replace(correction, changes=replace(correction.changes, schemas=more))
+
+
+def _steps(asked: frozenset[SchemaRewrite], tools: Sequence[SentTool]) -> Iterator[frozenset[SchemaRewrite]]:
+    found = {rewrite: _find(rewrite.where, tools) for rewrite in asked}
+    # A name that is not among the tools: the server has another one for it.
+    yield frozenset(
+        SchemaRewrite(where, rewrite.name) for rewrite, places in found.items() for where in places or [EVERY_TOOL]
+    )
+    named = {where for places in found.values() for where in places}
+    refused = named or {digest(tool.schema) for tool in tools}
+    yield frozenset(SchemaRewrite(where, "plain") for where in refused)
+    for step in (MINIMAL, LEFT_OUT) if named else ():
+        yield frozenset(SchemaRewrite(where, step) for where in named)
+
+
+def _find(where: str, tools: Sequence[SentTool]) -> list[str]:
+    if where.startswith("#"):
+        return [digest(tool.schema) for tool in tools[int(where[1:]) :][:1]]
+    return [digest(tool.schema) for tool in tools if where == by_name(tool.name)]

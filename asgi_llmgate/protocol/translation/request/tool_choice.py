@@ -39,7 +39,7 @@ NO_CHOICE = Choice()
 def read_choice(draft: Draft) -> Choice:
     """The choice of the request, or the nearest one that the server accepts."""
     fields = objects.read_object(objects.get_raw(draft.request.fields, "tool_choice"))
-    if fields is None or not draft.request.toolset.offered:
+    if fields is None:
         return NO_CHOICE
     draft.dropped.add_unknown("tool_choice.", fields, _CHOICE_FIELDS)
     kind, name = objects.read_str(fields.get("type")), objects.read_str(fields.get("name"))

@@ -55,6 +55,10 @@ def write_tools(draft: Draft) -> tuple[Sequence[SentTool], Choice]:
             draft.dropped.add(f"tools[].{tool.name}")
     _report_unsupported(draft)
     report_unknown_tools(draft)
+    if not toolset.offered:  # also no tool_choice: servers refuse one without tools
+        if draft.dialect.tools_for_history or "tools_for_history" in draft.corrections.tool_habits:
+            _write_past_tools(draft)
+        return (), NO_CHOICE
     choice = read_choice(draft)
     offered = [toolset.offered[choice.only]] if choice.only else _within_limit(draft, list(toolset.offered.values()))
     writer = FunctionWriter(draft)
@@ -62,9 +66,7 @@ def write_tools(draft: Draft) -> tuple[Sequence[SentTool], Choice]:
     if functions:
         draft.body["tools"] = b"[%s]" % b",".join(functions)
         write_choice(draft, choice)
-        return writer.sent, choice
-    _write_past_tools(draft)
-    return (), NO_CHOICE  # also no tool_choice: servers refuse one without tools
+    return writer.sent, choice if functions else NO_CHOICE
 
 
 def _report_unsupported(draft: Draft) -> None:
@@ -92,8 +94,6 @@ def _within_limit(draft: Draft, tools: list[Tool]) -> list[Tool]:
 def _write_past_tools(draft: Draft) -> None:
     """Declare the tools that the conversation has calls of, for a server that wants this of every conversation with
     calls; the model may call none of them."""
-    if not (draft.dialect.tools_for_history or "tools_for_history" in draft.corrections.tool_habits):
-        return
     calls = (block for message in draft.request.messages for block in message.content if block.type == "tool_use")
     names = dict.fromkeys(draft.tool_names.upstream(objects.require_str(block.fields, "name")) for block in calls)
     if names:

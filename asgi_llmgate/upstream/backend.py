@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net import CredentialSource, Timeouts, header_name, header_value
+from asgi_llmgate.net.base_url import parse_base_url
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.translation.request.chat_request import Options
 
@@ -16,9 +17,10 @@ from asgi_llmgate.protocol.translation.request.chat_request import Options
 class Backend:
     """The settings of a model server.
 
-    `base_url` is the part of its URLs before `/chat/completions`; it usually ends in `/v1`. `vendor` is
-    `llm.provider` in rules and `gen_ai.provider.name` in records. `api_key` is asked for each request, so that it can
-    rotate or depend on the caller. Raises SettingsError for a header that cannot be sent.
+    `base_url` is the part of its URLs before `/chat/completions`; it usually ends in `/v1` (net/base_url.py says what
+    may be written there). `vendor` is `llm.provider` in rules and `gen_ai.provider.name` in records. `api_key` is asked
+    for each request, so that it can rotate or depend on the caller. Raises SettingsError for a URL that cannot be used,
+    and for a header that cannot be sent.
     """
 
     base_url: str = field(repr=False)
@@ -34,6 +36,21 @@ class Backend:
         for name, value in self.extra_headers.items():
             _require("extra_headers", header_name, name)
             _require(f"extra_headers.{name}", header_value, value)
+        try:
+            base = parse_base_url(self.base_url, self.dialect.path)
+        except SettingsError as error:
+            raise SettingsError(error.message, path="base_url", hint=error.hint) from None
+        if base.authorization is not None and "authorization" in self._credential_headers():
+            hint = "leave out one of them"
+            message = "a user and password in the URL, and api_key or extra_headers: both are the authorization header"
+            raise SettingsError(message, path="base_url", hint=hint)
+
+    def _credential_headers(self) -> set[str]:
+        """The lower-case names of the headers that hold a credential, or may."""
+        names = {name.lower() for name in self.extra_headers}
+        if self.api_key is not None:
+            names.add((self.api_key.key_header or self.dialect.key_header).lower())
+        return names
 
 
 def _require(path: str, check: Callable[[str], bytes], text: str) -> None:

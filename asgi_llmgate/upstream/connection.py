@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from asgi_llmgate.errors import InvalidRequest, UpstreamError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import Fetched, HTTPClient, HTTPResponse, header_name
+from asgi_llmgate.net.base_url import parse_base_url
 from asgi_llmgate.net.client import RawHeaders
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections
@@ -36,7 +36,6 @@ _MAX_ERROR_BODY = 64 * 1024
 _MAX_FETCHED = 8 * 2**20
 """Bytes of the response to `fetch`: vLLM and llama.cpp send the number of each token, a million of them in 7 MB."""
 
-_PORTS = {"http": 80, "https": 443}
 _MAX_URLS = 64
 _JSON = ((b"content-type", b"application/json"),)
 
@@ -67,12 +66,13 @@ class Upstream:
         self.options = backend.options
         self._backend = backend
         self._client = client
-        self._base = backend.base_url.rstrip("/")
-        where = urlsplit(self._base)
-        self.address = (where.hostname or "", where.port or _PORTS.get(where.scheme, 0))
+        self._base = parse_base_url(backend.base_url, backend.dialect.path)
+        self.address = self._base.address
         key_header = backend.api_key.key_header if backend.api_key is not None else ""
         self._key_header = header_name(key_header or backend.dialect.key_header)
         self._headers = tuple((header_name(name), Secret(value)) for name, value in backend.extra_headers.items())
+        if self._base.authorization is not None:
+            self._headers += ((b"authorization", self._base.authorization),)
         self._wire = SERVER_WIRES[backend.dialect.wire]
         self._corrections = CorrectionStore() if corrections is None else corrections
         self._urls: dict[tuple[str, str], httpx.URL] = {}
@@ -145,8 +145,7 @@ class Upstream:
 
         With `at_root` the path is beside `/v1` and not under it. Raises UpstreamError.
         """
-        base = self._base.removesuffix("/v1") if at_root else self._base
-        url = base + path + (f"?{query}" if query else "")
+        url = self._base.join(path, query, at_root=at_root)
 
         async def send(credential: Headers) -> Fetched:
             sent = (*headers, *_JSON, *self._headers, *credential)
@@ -214,7 +213,7 @@ class Upstream:
             if len(self._urls) > _MAX_URLS:
                 self._urls.clear()
             try:
-                url = self._urls[path, query] = httpx.URL(self._base + path + (f"?{query}" if query else ""))
+                url = self._urls[path, query] = httpx.URL(self._base.join(path, query))
             except httpx.InvalidURL:
                 raise InvalidRequest("the query string cannot be forwarded: it is not valid in a URL") from None
         return url

@@ -8,7 +8,6 @@ from typing import Any
 from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.sections.credentials import ApiKeySettings, make_credential
-from asgi_llmgate.config.units import require_url
 from asgi_llmgate.endpoints.calls import PING_INTERVAL
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net import HTTPClient, Timeouts
@@ -71,8 +70,6 @@ def make_backend(
     """One model server; its credential is kept in `state`.  Raises SettingsError."""
     path = f"backends.{name}"
     dialect = make_dialect(name, backend)
-    with error_path(f"{path}.base_url"):
-        require_url(backend.base_url)
     with error_path(f"{path}.api_key"):
         api_key = state.keep(
             "credential",

@@ -25,6 +25,14 @@ SchemaRewrite = Annotated[str, msgspec.Meta(pattern=rf"^(?:-\$?[A-Za-z]{{1,40}}|
 """The name of a rewrite or of a profile, or `-keyword`."""
 
 
+LeakedCallFormat = Literal[
+    "all", "hermes", "qwen", "llama", "mistral", "kimi", "glm", "deepseek", "minimax", "harmony", "lmstudio", "json"
+]
+"""A syntax of tool calls; `json` is a response that is nothing but `{"name": ..., "arguments": {...}}`."""
+
+LEAKED_CALL_FORMATS: frozenset[LeakedCallFormat] = frozenset(get_args(LeakedCallFormat))
+
+
 class Family(msgspec.Struct, frozen=True, eq=False):
     """Models of one dialect that differ from its row.
 
@@ -103,6 +111,8 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Whether a conversation with calls in it needs declared tools."""
     parallel_tool_calls: bool = True
     """Whether the server accepts the parameter."""
+    leaked_calls: tuple[LeakedCallFormat, ...] = ()
+    """The syntaxes in which the server's parser is known to leave tool calls in the text; they become calls."""
     include_usage: bool = True
     """Whether the server accepts `stream_options: {include_usage: true}`."""
     user: bool = True

@@ -92,6 +92,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 # vLLM gives "none" to chat templates as `enable_thinking`.  Older versions refuse it: a correction.
                 reasoning="effort",
                 efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
+                leaked_calls=("all",),  # vllm#39056, #48931, #34955, #16214
                 families=(Family(("*gpt-oss*",), {"efforts": ("low", "medium", "high")}),),
             ),
             Dialect(
@@ -103,6 +104,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 efforts=("none", "low", "medium", "high"),
                 tool_choice="none",
                 parallel_tool_calls=False,
+                leaked_calls=("all",),  # ollama#12174, #13931; anomalyco/opencode#46625, #33959
             ),
             Dialect(
                 name="llamacpp",  # build 11549 ignores a named tool_choice and reports nothing
@@ -113,6 +115,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 reasoning="template",
                 tool_choice="required",
                 tool_schemas=frozenset({"grammar"}),
+                leaked_calls=("all",),  # llama.cpp#22581, #14697, #12279, #15181
             ),
             Dialect(
                 name="openrouter",
@@ -122,6 +125,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 sampling=frozenset({"temperature", "top_p", "top_k"}),
                 reasoning="openrouter",
                 efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
+                leaked_calls=("deepseek", "kimi", "minimax"),  # earendil-works/pi#368
             ),
             Dialect(
                 name="deepseek",
@@ -133,6 +137,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 response_format="json_object",
                 parallel_tool_calls=False,
                 user=False,
+                leaked_calls=("deepseek",),  # TokenRhythm/opensquilla#985
             ),
             Dialect(name="generic"),
             Dialect(name="anthropic", wire="messages", path="/messages", key_header="x-api-key"),

@@ -31,7 +31,7 @@ from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, Prompt
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
-from asgi_llmgate.protocol.translation.request import parameters
+from asgi_llmgate.protocol.translation.request import leaked_calls, parameters
 from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
 from asgi_llmgate.protocol.translation.request.draft import Draft, Options
 from asgi_llmgate.protocol.translation.request.thinking import (
@@ -157,6 +157,8 @@ def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool
         plan,
         thinking=shows_thinking(draft, thinking),
         prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
+        leaked_calls=leaked_calls.formats(draft),
+        tools=draft.body.get("tools", b""),
         stop_sequences=parameters.write_stops(draft),
         output_limit=parameters.write_max_tokens(draft),
     )

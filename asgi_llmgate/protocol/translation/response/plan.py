@@ -24,6 +24,8 @@ class ResponsePlan:
     `names`: tool names as the model server knows them -> the client's, where they differ.
     `stop_sequences`: the client's own, to recognise the one that matched.
     `prefill`: what the client wrote of the response, where the server repeats it.
+    `leaked_calls`: the syntaxes of tool calls that are looked for in the text; `tools`: what was declared to the model
+    server, as JSON, where there are any.
     `output_limit`: tokens that the client allows, where `max_tokens` had to be raised for the server.
     """
 
@@ -36,4 +38,6 @@ class ResponsePlan:
     names: Mapping[str, str] = field(default_factory=dict)
     stop_sequences: tuple[str, ...] = ()
     prefill: str = ""
+    leaked_calls: frozenset[str] = frozenset()
+    tools: bytes = b""
     output_limit: int | None = None

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 from asgi_llmgate.protocol.chat.delta_content import Passage
+from asgi_llmgate.protocol.chat.leaked_calls.found import LeakedCall
+from asgi_llmgate.protocol.chat.leaked_calls.scanner import LeakedCalls
 from asgi_llmgate.protocol.chat.think_tags import ThinkTags
 from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 from asgi_llmgate.protocol.token_usage import BYTES_PER_OUTPUT_TOKEN
@@ -24,11 +26,14 @@ class ResponseText:
     - A client that allows fewer tokens than the server's minimum gets no more than it allows (`plan.output_limit`);
       `/model` in Claude Code asks for one token.
 
+    - Tool calls in the text are kept back for the end, where the server's parser may have missed them
+      (`plan.leaked_calls`).
+
     `size` is the bytes of all that the model wrote, also of what is not passed on; `limited`: the client's limit was
     reached; `refused`: the model wrote a refusal.
     """
 
-    __slots__ = ("_prefill", "_room", "_tags", "_thinking", "limited", "refused", "size")
+    __slots__ = ("_leaked", "_prefill", "_room", "_tags", "_thinking", "limited", "refused", "size")
 
     def __init__(self, plan: ResponsePlan) -> None:
         self.size = 0
@@ -37,6 +42,7 @@ class ResponseText:
         self._prefill = plan.prefill
         self._thinking = plan.thinking
         self._tags = ThinkTags() if plan.think_tags else None
+        self._leaked = LeakedCalls(plan.tools, plan.leaked_calls) if plan.leaked_calls else None
         # Characters that may still be passed on.  There is no tokenizer here, so the limit holds only roughly.
         self._room = None if plan.output_limit is None else plan.output_limit * BYTES_PER_OUTPUT_TOKEN
 
@@ -44,6 +50,8 @@ class ResponseText:
         """What the passages of one delta become."""
         if self._tags is not None and not self._tags.settled:
             passages = self._split(passages, self._tags)
+        if self._leaked is not None:
+            passages = self._leaked.read(passages)
         pieces: list[BlockText] = []
         for kind, raw in passages:
             if kind != "thinking" and self._prefill:
@@ -59,8 +67,29 @@ class ResponseText:
                 pieces.append(("thinking" if kind == "thinking" else "text", raw))
         return pieces
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model has written nothing so far."""
+        return not self.size and not (self._leaked is not None and self._leaked.holds)
+
     def rest(self) -> list[BlockText]:
-        """The buffered text, when the text ends or something else begins."""
+        """The buffered text, when the text ends or something else begins.  Calls are no longer looked for."""
+        pieces = self._rest_of_tags()
+        if self._leaked is not None:
+            leaked, self._leaked = self._leaked, None
+            pieces += self.read(leaked.release())
+        return pieces
+
+    def end(self, *, cut: bool) -> tuple[list[BlockText], list[LeakedCall] | None]:
+        """The buffered text, at the end of the response, and what was kept back of the text as tool calls: none where
+        that was only end tokens, None where nothing was.  `cut`: the server stopped the model."""
+        pieces = self._rest_of_tags()
+        calls = self._leaked.end() if self._leaked is not None and not cut else None
+        if calls is not None:
+            self._leaked = None
+        return pieces + self.rest(), calls
+
+    def _rest_of_tags(self) -> list[BlockText]:
         if self._tags is None or self._tags.settled:
             return []
         return self.read([self._tags.rest()])

@@ -49,6 +49,8 @@ from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from msgspec import Raw
+
 from asgi_llmgate.errors import Broken, Failed, GateError
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
@@ -239,7 +241,7 @@ class Translator:
                 )
 
     def _has_content(self) -> bool:
-        return self.started or self._call is not None or self._text.size > 0
+        return self.started or self._call is not None or not self._text.is_empty
 
     def _add_to_call(self, index: int | None, call_id: str | None, function: Function) -> None:
         arguments = raw_text(function.arguments)
@@ -290,6 +292,15 @@ class Translator:
         for kind, raw in self._text.rest():
             self._write(kind, raw)
 
+    def _write_end_of_text(self, *, cut: bool) -> None:
+        pieces, leaked = self._text.end(cut=cut)
+        for kind, raw in pieces:
+            self._write(kind, raw)
+        if leaked is not None:
+            self.changed.append("tool_calls.rescued" if leaked else "content.end_tokens")
+            for index, call in enumerate(leaked):
+                self._add_to_call(index, call.id, Function(call.name, Raw(call.arguments)))
+
     def _move_up(self) -> None:
         """Write what waits, up to the first call that is not complete."""
         while self._queue:
@@ -334,9 +345,10 @@ class Translator:
 
     def _write_rest(self) -> None:
         """Write what was buffered and what waits; an empty response gets one empty block."""
-        self._write_rest_of_text()
+        cut = finish_reasons.is_cut(self._metadata.finish_reason)
+        self._write_end_of_text(cut=cut)
+        cut = cut or self._text.limited
         while self._call is not None:
-            cut = self._text.limited or finish_reasons.is_cut(self._metadata.finish_reason)
             self._tools.end(self._call, cut=cut)
             if self._call.started:
                 self.started = True

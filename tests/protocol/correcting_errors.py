@@ -145,4 +145,18 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "Go": Refusal('json: unknown field "stream_options"', body='{"error":"json: unknown field \\"stream_options\\""}'),
     "Together": Refusal("Model does not support images. Use a vision model instead."),
+    "Mistral, order": Refusal("Unexpected role 'user' after role 'tool'", "generic"),
+    "Gemma's template": Refusal("System role not supported", "generic"),
+    "llama.cpp, Devstral": Refusal(
+        "After the optional system message, conversation roles must alternate user and assistant roles except for tool "
+        "calls and results.",
+        "llamacpp",
+        500,
+    ),
+    "LM Studio, null": Refusal("Invalid 'content': 'content' field must be a string or an array of objects."),
+    "Bedrock, empty": Refusal("messages: text content blocks must be non-empty"),
+    "Groq, a list as content": Refusal(
+        "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content' : value must be a "
+        "string)]"
+    ),
 }

@@ -58,7 +58,13 @@ def asked(text: str = "", place: str = "prompt", *, disguise: bool = False) -> b
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": said["prompt"]}, IMAGE, IMAGE, PDF]},
             {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "Read", "input": {}}]},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": said["tool result"]}]},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "t1", "content": said["tool result"]},
+                    {"type": "text", "text": "Well?"},
+                ],
+            },
             {"role": "system", "content": "Mind the gap."},
             {"role": "user", "content": [{"type": "text", "text": block} for block in blocks]},
             {"role": "user", "content": "Go on."},

@@ -45,6 +45,8 @@ to_json = msgspec.json.Encoder().encode
 # Two patterns of one byte each: `re` finds a single byte ten times as fast as a set of two.
 _BRACE, _BRACKET = re.compile(rb"\{"), re.compile(rb"\[")
 
+_BLANK = re.compile(rb'"(?: |\\[nrtf]|\\u(?:00[aA]0|3000)|\xc2\xa0|\xe3\x80\x80)*+"')
+
 _ELEMENT = re.compile(r"`\$\[(\d+)\]")
 """The index in msgspec's message about an element of a wrong type."""
 
@@ -65,6 +67,11 @@ def is_true(value: Raw | None) -> bool:
 def is_empty_str(string: bytes) -> bool:
     """Whether a JSON string, with its quotes, is empty."""
     return len(string) == 2
+
+
+def is_blank_str(string: bytes) -> bool:
+    """Whether a JSON string, with its quotes, has nothing but white space in it."""
+    return _BLANK.fullmatch(string) is not None
 
 
 def is_flat(array: Raw) -> bool:

@@ -1,4 +1,4 @@
-"""Capabilities that a model turns out not to have: images, documents, a system message in the middle, JSON schemas.
+"""Capabilities that a model turns out not to have: images, JSON schemas, some orders of roles, some forms of content.
 
 A dialect describes a kind of server; the models behind it differ.  For a model without a capability the request is
 written as for a dialect without it.  Which errors say so is in `corrections.capabilities`.
@@ -20,12 +20,20 @@ _WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
     {
         "images": {"images": "none"},
         "documents": {"pdf": "none"},
+        "json_schema": {"response_format": "none"},
+        "system": {"system_role": "user", "mid_system": "user"},
         "mid_system": {"mid_system": "user"},
         "same_role_twice": {"alternate_roles": True},
-        "json_schema": {"response_format": "none"},
+        "user_after_tool": {"user_after_tool": False},
+        "calls_at_once": {"calls_at_once": False},
+        "null_content": {"empty_content": "string"},
+        "empty_content": {"empty_content": "absent"},
+        "content_parts": {"content_parts": False},
+        "plain_prefill": {"last_assistant": "prefix"},
+        "prefill": {"last_assistant": "user"},
     }
 )
-"""The columns of a dialect for a model without a capability."""
+"""The columns of a dialect for a model without a capability.  A later line counts more than an earlier one."""
 
 
 def without_capabilities(dialect: Dialect, missing: frozenset[Capability]) -> Dialect:
@@ -35,5 +43,10 @@ def without_capabilities(dialect: Dialect, missing: frozenset[Capability]) -> Di
 
 @lru_cache(maxsize=1024)
 def _without_capabilities(dialect: Dialect, missing: frozenset[Capability]) -> Dialect:
-    columns = {column: value for capability in missing for column, value in _WITHOUT[capability].items()}
+    columns = {
+        column: value
+        for capability, without in _WITHOUT.items()
+        if capability in missing
+        for column, value in without.items()
+    }
     return msgspec.structs.replace(dialect, **columns)

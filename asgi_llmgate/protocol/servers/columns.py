@@ -58,11 +58,21 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """How the server counts tokens: `/tokenize` takes the conversation (messages), or `/apply-template` renders it to
     text and `/tokenize` takes that (template), or there is no way."""
 
-    system_role: Literal["system", "developer"] = "system"
+    system_role: Literal["system", "developer", "user"] = "system"
+    """Who the system text is from; `user`: it stands at the beginning of the first user message, for chat templates
+    that know no system message."""
     mid_system: Literal["inplace", "user"] = "user"
     """A system message after the first: left where it is, or sent as a user message, for templates that refuse it."""
     alternate_roles: bool = False
     """Whether the chat template refuses two user messages in a row; they are merged then."""
+    user_after_tool: bool = True
+    """Whether a user message may follow a tool's result directly, without a message of the assistant between them."""
+    calls_at_once: bool = True
+    """Whether one message of the assistant may have several tool calls; else each has a message of its own."""
+    empty_content: Literal["none", "string", "absent"] = "none"
+    """The `content` beside tool calls without a text: null (none), "" (string), or no such field (absent)."""
+    content_parts: bool = True
+    """Whether `content` may be a list of parts; else it is one text, and images and documents are described."""
     images: Literal["all", "data", "none"] = "all"
     """Image parts by URL and by value, by value only, or not at all."""
     pdf: Literal["file", "none"] = "none"
@@ -71,6 +81,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """The field in which the thinking of an unfinished tool loop goes back to the server; `drop`: it does not."""
     prefill: dict[str, bool] = {}
     """Fields that make the server continue a last assistant message instead of starting a new one."""
+    last_assistant: Literal["plain", "prefix", "user"] = "plain"
+    """A last message of the assistant: sent as it is, with `prefix: true`, or followed by a user message that asks to
+    continue it, for servers that accept no such end."""
     echoes_prefill: bool = False
     """Whether a response that is not streamed repeats that message before its continuation."""
 

@@ -1,4 +1,4 @@
-"""Rows about what a model does not have at all: images, documents, a system message in the middle, JSON schemas.
+"""Rows about what a model does not have at all: images, documents, JSON schemas.
 
 A dialect describes a kind of server; the models behind it differ, and the settings may not say how.  If such an error
 went to the client, the conversation would be over: Claude Code repeats the same request six times, and the image that
@@ -20,7 +20,8 @@ _row = partial(Row, statuses=frozenset({400, 404, 422, 500}), searched=400)
 """404 is OpenRouter's, 500 llama.cpp's."""
 
 
-def _missing(*capabilities: Capability) -> Corrections:
+def missing(*capabilities: Capability) -> Corrections:
+    """The model does not have these."""
     return Corrections(missing=frozenset(capabilities))
 
 
@@ -28,31 +29,19 @@ ROWS: tuple[Row, ...] = (
     _row(
         topic="images",
         patterns=(MISSING_CAPABILITIES["images"],),
-        change=_missing("images"),
+        change=missing("images"),
         keeps="images where only one is refused: its format, its size",
     ),
     _row(
         topic="documents",
         patterns=(MISSING_CAPABILITIES["documents"],),
-        change=_missing("documents"),
+        change=missing("documents"),
         keeps="images",
-    ),
-    _row(
-        topic="roles",
-        patterns=(MISSING_CAPABILITIES["same_role_twice"],),
-        change=_missing("mid_system", "same_role_twice"),
-        keeps="the first system message",
-    ),
-    _row(
-        topic="system messages",
-        patterns=(MISSING_CAPABILITIES["mid_system"],),
-        change=_missing("mid_system"),
-        keeps="the first system message",
     ),
     _row(
         topic="response_format",
         patterns=(MISSING_CAPABILITIES["json_schema"],),
-        change=_missing("json_schema"),
+        change=missing("json_schema"),
         keeps="the format where only this schema is refused",
     ),
 )

@@ -7,7 +7,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-Capability: TypeAlias = Literal["images", "documents", "mid_system", "same_role_twice", "json_schema"]
+Capability: TypeAlias = Literal[
+    "images",
+    "documents",
+    "json_schema",
+    # what `wordings.conversation` is about
+    "system",
+    "mid_system",
+    "same_role_twice",
+    "user_after_tool",
+    "calls_at_once",
+    "null_content",
+    "empty_content",
+    "content_parts",
+    "plain_prefill",
+    "prefill",
+]
 
 MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
     {
@@ -29,11 +44,6 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
             r"|does(?: not|n't) support (?:files?|pdfs?|documents?|file inputs?|file content types?|pdf inputs?)\b",
             re.IGNORECASE | re.ASCII,
         ),
-        "mid_system": re.compile(
-            r"system message must be (?:at the beginning|(?:the )?first)|only one system message",
-            re.IGNORECASE | re.ASCII,
-        ),
-        "same_role_twice": re.compile(r"roles must alternate", re.IGNORECASE | re.ASCII),
         "json_schema": re.compile(
             r"'response_format' of type 'json_schema' is not supported"  # OpenAI
             r"|this response_format type is unavailable"  # DeepSeek

@@ -31,7 +31,7 @@ from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, Prompt
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
-from asgi_llmgate.protocol.translation.request import leaked_calls, parameters
+from asgi_llmgate.protocol.translation.request import leaked_calls, parameters, roles
 from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
 from asgi_llmgate.protocol.translation.request.draft import Draft, Options
 from asgi_llmgate.protocol.translation.request.thinking import (
@@ -195,10 +195,12 @@ def _messages(draft: Draft) -> bytes:
     writer.write(messages)
     if not writer.written:
         raise InvalidRequest("messages: at least one message with content is required")
-    last = writer.written[-1]
-    if last.startswith(b'{"role":"assistant"'):
-        draft.prefill = objects.read_str((objects.read_object(Raw(last)) or {}).get("content"))
-        draft.body.update((name, to_json(value)) for name, value in draft.dialect.prefill.items())
+    if roles.is_assistant(writer.written):
+        last = Raw(writer.written[-1])
+        draft.prefill = objects.read_str((objects.read_object(last) or {}).get("content"))
+        roles.end_with_assistant(writer.written, draft.dialect.last_assistant)
+        if roles.is_assistant(writer.written):
+            draft.body.update((name, to_json(value)) for name, value in draft.dialect.prefill.items())
     return b"[%s]" % b",".join(writer.written)
 
 

@@ -75,7 +75,7 @@ def content_parts(draft: Draft, block: Block) -> list[bytes]:
     match block.type:
         case "text":
             text = block.fields["text"]
-            return [] if objects.is_empty_str(text) else [text]
+            return [] if objects.is_blank_str(text) else [text]
         case "image":
             return [_image(draft, block)]
         case "document":
@@ -122,6 +122,8 @@ def _image(draft: Draft, block: Block) -> bytes:
         # The oldest images are left out: a client cannot take back an image that it has sent.
         draft.excess_images -= 1
         kind = ""
+    if not draft.dialect.content_parts:
+        kind = ""
     if kind == "base64" and draft.dialect.images != "none":
         return b'{"type":"image_url","image_url":{"url":%s}}' % _data_url(source)
     if kind == "url" and draft.dialect.images == "all":
@@ -147,7 +149,7 @@ def _document(draft: Draft, block: Block) -> list[bytes]:
             return [_with_title(block, texts), *(part for part in inner if not is_text(part))]
         case "file":
             raise _file_error()
-        case "base64" if draft.dialect.pdf == "file":
+        case "base64" if draft.dialect.pdf == "file" and draft.dialect.content_parts:
             name = objects.read_str(block.fields.get("title")) or "document.pdf"
             return [b'{"type":"file","file":{"filename":%s,"file_data":%s}}' % (to_json(name), _data_url(source))]
     draft.dropped.add(PLACE + "document")

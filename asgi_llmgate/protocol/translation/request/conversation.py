@@ -14,7 +14,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.translation.request import content
+from asgi_llmgate.protocol.translation.request import content, roles
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
 from asgi_llmgate.protocol.translation.request.tool_pairs import Turn, split_turns
 from asgi_llmgate.protocol.translation.request.tool_search import TOOL_CHANGES
@@ -42,7 +42,7 @@ def _texts_of(draft: Draft, blocks: Sequence[Block], place: str) -> list[bytes]:
             continue
         draft.dropped.add_unknown(place, block.fields, _TEXT_FIELDS)
         text = bytes(block.fields["text"])
-        if not text.startswith(BILLING_HEADER) and not objects.is_empty_str(text):
+        if not text.startswith(BILLING_HEADER) and not objects.is_blank_str(text):
             texts.append(text)
     return texts
 
@@ -58,6 +58,8 @@ class MessageWriter:
         self._role = draft.dialect.system_role.encode()
         # Parts of the next user message.  They wait for more where the server accepts no two user messages in a row.
         self._user_parts: list[bytes] = []
+        # Calls of the last message of the assistant that get messages of their own, behind the results before them.
+        self._later_calls: list[bytes] = []
         self.written: list[bytes] = []
 
     def write(self, messages: Sequence[Message]) -> None:
@@ -79,7 +81,9 @@ class MessageWriter:
 
     def write_system(self, texts: list[bytes]) -> None:
         """Write a system message of some texts, unless there are none."""
-        if texts:
+        if texts and self._role == b"user":
+            self._user_parts.append(objects.join_strs(texts, _BLANK_LINE))
+        elif texts:
             self.written.append(b'{"role":"%s","content":%s}' % (self._role, objects.join_strs(texts, _BLANK_LINE)))
 
     def _add_to_user(self, parts: list[bytes]) -> None:
@@ -89,6 +93,10 @@ class MessageWriter:
 
     def _flush_user(self) -> None:
         parts, self._user_parts = self._user_parts, []
+        if not self._draft.dialect.user_after_tool:
+            parts = roles.separate_from_results(self.written, parts)
+        if not self._draft.dialect.content_parts and parts:
+            parts = [objects.join_strs(parts, rb"\n")]
         if len(parts) == 1 and content.is_text(parts[0]):
             self.written.append(b'{"role":"user","content":%s}' % parts[0])
         elif parts:
@@ -104,7 +112,10 @@ class MessageWriter:
         """A user message without the results of this turn's calls, which have been written already."""
         self._draft.dropped.add_unknown("messages[].", message.fields, _MESSAGE_FIELDS)
         own = [block for block in message.content if not turn.is_result(block)]
-        self._add_to_user([part for block in own for part in self._parts_of(turn, block)])
+        parts = [part for block in own for part in self._parts_of(turn, block)]
+        if not parts and not self._user_parts and roles.is_assistant(self.written):
+            parts = [roles.NO_CONTENT]  # without a message of the user the model would continue its own one
+        self._add_to_user(parts)
 
     def _add_system(self, message: Message, *, is_latest: bool) -> None:
         """A system message in the conversation.  `is_latest`: no user message with content of its own follows it."""
@@ -123,7 +134,6 @@ class MessageWriter:
 
     def _write_assistant(self, turn: Turn, *, with_thinking: bool) -> None:
         """The assistant's messages of a turn, as one message."""
-        self._flush_user()
         texts: list[bytes] = []
         thoughts: list[bytes] = []
         calls: list[bytes] = []
@@ -137,10 +147,17 @@ class MessageWriter:
                     thoughts += self._thought(block)
                 else:
                     texts += self._only_texts(self._parts_of(turn, block))
-        # An empty message at the end of the conversation is left out: there is nothing in it to continue.
-        if texts or calls or turn.following:
+        # A message without text and calls is left out: servers refuse it, and the model does not miss it.
+        if texts or calls:
+            self._flush_user()
             thinking = self._thinking_field(thoughts) if with_thinking else b""
-            self.written.append(_assistant_message(texts, calls, thinking))
+            self._later_calls = [] if self._draft.dialect.calls_at_once else calls[1:]
+            self.written.append(self._assistant_message(texts, calls[: -len(self._later_calls) or None], thinking))
+
+    def _assistant_message(self, texts: list[bytes], calls: list[bytes], thinking: bytes) -> bytes:
+        text = objects.join_strs(texts, rb"\n") if texts else roles.EMPTY_CONTENT[self._draft.dialect.empty_content]
+        tools = b',"tool_calls":[%s]' % b",".join(calls) if calls else b""
+        return b'{"role":"assistant"%s%s%s}' % (b',"content":%s' % text if text else b"", thinking, tools)
 
     def _tool_call(self, block: Block) -> bytes:
         content.report_unknown_fields(self._draft, block)
@@ -174,7 +191,9 @@ class MessageWriter:
     def _write_results(self, turn: Turn) -> None:
         """The `tool` messages of a turn, in the order of the calls; then, as the user's, what they cannot hold."""
         attached: list[bytes] = []
-        for call_id, call in turn.calls.items():
+        for number, (call_id, call) in enumerate(turn.calls.items()):
+            if number and self._later_calls:
+                self.written.append(self._assistant_message([], [self._later_calls[number - 1]], b""))
             result = turn.results.get(call_id)
             text = b'"(no result)"' if result is None else self._result(turn, result, attached)
             self.written.append(b'{"role":"tool","tool_call_id":%s,"content":%s}' % (call.fields["id"], text))
@@ -200,12 +219,6 @@ class MessageWriter:
                 lines.append(to_json(f"see {name}"))
                 attached += [to_json(f"{name}: the output of a tool, not the user's words"), part]
         return bytes(objects.join_strs(lines, rb"\n")) if lines else b'"(no output)"'
-
-
-def _assistant_message(texts: list[bytes], calls: list[bytes], thinking: bytes) -> bytes:
-    text = objects.join_strs(texts, rb"\n") if texts else b"null" if calls else b'""'
-    tools = b',"tool_calls":[%s]' % b",".join(calls) if calls else b""
-    return b'{"role":"assistant","content":%s%s%s}' % (text, thinking, tools)
 
 
 def _is_from_user(message: Message) -> bool:

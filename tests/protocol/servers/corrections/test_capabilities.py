@@ -26,7 +26,7 @@ from asgi_llmgate.protocol.servers.wordings.capabilities import Capability
         (
             400,
             "After the optional system message, conversation roles must alternate user/assistant/user/...",
-            {"mid_system", "same_role_twice"},
+            {"mid_system", "same_role_twice", "user_after_tool"},
         ),
         (
             400,

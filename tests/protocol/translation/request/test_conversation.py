@@ -158,9 +158,8 @@ def test_texts_of_a_result_are_lines(translate: Any) -> None:
         ([call()], {"content": None, "tool_calls": ["{}"]}),
         ([call(x=1), text("after")], {"content": "after", "tool_calls": ['{"x":1}']}),
         ([text("a"), text("b")], {"content": "a\nb"}),
-        ([], {"content": ""}),
     ],
-    ids=["text and call", "call alone", "text after the call", "two texts", "nothing"],
+    ids=["text and call", "call alone", "text after the call", "two texts"],
 )
 def test_what_the_assistant_said_is_one_message(translate: Any, blocks: Any, sent: Any) -> None:
     results = [result(block["id"]) for block in blocks if block["type"] == "tool_use"]
@@ -220,8 +219,10 @@ def test_case_49_thinking_history_goes_back_for_the_current_tool_loop_where_it_i
     assert "messages[].content[].redacted_thinking" in told.dropped
 
 
-def test_an_answer_of_thoughts_alone_is_an_empty_text(translate: Any) -> None:
-    assert translate(messages=[HI, says(THOUGHT), BYE]).messages[1] == {"role": "assistant", "content": ""}
+@pytest.mark.parametrize("dialect", ["openai", "llamacpp"])
+@pytest.mark.parametrize("blocks", [[THOUGHT], [text("")], []], ids=["a thought", "an empty text", "nothing"])
+def test_an_answer_without_text_and_calls_is_left_out(translate: Any, dialect: str, blocks: Any) -> None:
+    assert translate(dialect=dialect, messages=[HI, says(*blocks), BYE]).messages == [HI, BYE]
 
 
 MID = [HI, {"role": "system", "content": "mind the gap"}, says(text("ok")), BYE]

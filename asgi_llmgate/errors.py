@@ -33,6 +33,7 @@
       |   |   + PromptTooLong        the conversation does not fit
       |   |   + TooLarge             the body is over the server's limit
       |   |   + UnknownModel
+      |   + Blocked                  something in front of the model server responded in its place
       |   + CredentialRefused        the gateway's own key is not accepted; never the caller's 401
       |   + QuotaExhausted           the gateway's account has no money left
       |   + Throttled                429
@@ -61,6 +62,7 @@ __all__ = [
     "REASONS",
     "TABLE",
     "AuthenticationFailed",
+    "Blocked",
     "BodyTooLarge",
     "BodyTooSlow",
     "Broken",
@@ -324,6 +326,13 @@ class UnknownModel(RequestRejected):
     pass
 
 
+class Blocked(UpstreamError):
+    """Something in front of the model server responded in its place: a firewall, a proxy, a sign-in page, a redirect.
+    It will respond so again."""
+
+    should_retry = False
+
+
 class CredentialRefused(UpstreamError):
     should_retry = False
 
@@ -385,6 +394,7 @@ TABLE: dict[type[GateError], Row] = {
     RequestRejected: Row(400, "invalid_request_error", "invalid_request_error", "UpstreamFailure"),
     TooLarge: Row(413, "request_too_large", "invalid_request_error", "UpstreamFailure"),
     UnknownModel: Row(404, "not_found_error", "invalid_request_error", "UpstreamFailure"),
+    Blocked: Row(502, "api_error", "server_error", "UpstreamFailure"),
     CredentialRefused: Row(502, "api_error", "server_error", "UpstreamFailure"),
     QuotaExhausted: Row(402, "billing_error", "insufficient_quota", "UpstreamFailure"),
     Throttled: Row(429, "rate_limit_error", "rate_limit_error", "UpstreamFailure"),

@@ -1,12 +1,15 @@
 """Server-sent events: chunks of bytes in, the data of complete events out.
 
 The grammar is https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream.  An OpenAI stream
-uses only `data:`, so names, ids, retry times and comments are skipped.  Lines may end in LF, CRLF or CR; the space
-after the colon is optional; a byte order mark may come first.  Three things differ from the standard:
+uses only `data:`, so other names, ids, retry times and comments are skipped.  Lines may end in LF, CRLF or CR; the
+space after the colon is optional; a byte order mark may come first.  What else is read, or differs from the standard:
 
 - An event that has no blank line after it because the stream ends counts if it is complete, since some servers leave
   the last blank line out.  An incomplete one is dropped; the response handler then finds that the end is missing.
 - llama.cpp once sent lines like `error: {...}`; they are read as `data: {"error": {...}}`.
+- DashScope names an event `error` and writes only `{"code": ..., "message": ...}` into it, with the status in a comment
+  `:HTTP_STATUS/400`; it is read as `data: {"status": 400, "error": {...}}`.
+- A line that is a JSON object counts as `data:`: proxies write an error into a stream as it is.
 - An event has at most `max_event` bytes.
 
 Many servers do not declare a stream: they call it `application/json` (Foundry), `application/x-ndjson` (LitServe), or
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
+from asgi_llmgate.protocol.rawjson.strings import escape
 
 END = b"[DONE]"
 """The data of the event that ends an OpenAI stream."""
@@ -61,7 +65,10 @@ class SSEReader:
     an oversized one still arrive: then the next call raises.
     """
 
-    __slots__ = ("_begun", "_data", "_ends_in_cr", "_error", "_max", "_more", "_pending", "_retained", "_size")
+    __slots__ = (
+        *("_begun", "_data", "_ends_in_cr", "_error", "_is_error", "_max", "_more", "_pending", "_retained", "_size"),
+        "_status",
+    )
 
     def __init__(self, *, max_event: int = MAX_EVENT, retained: BufferLimit | None = None) -> None:
         self._max = max_event
@@ -71,6 +78,8 @@ class SSEReader:
         self._data: bytes | None = None  # the first data line of an incomplete event
         self._more = bytearray()  # its further data lines
         self._size = 0  # bytes of all its lines
+        self._is_error = False  # it is named `error`
+        self._status = b""  # of DashScope's comment
         self._ends_in_cr = False
         self._begun = False
         self._error: Broken | None = None
@@ -99,8 +108,10 @@ class SSEReader:
                     else:
                         self._read_line(line)
                 elif self._data is not None:
-                    events.append(self._data + self._take_more() if self._more else self._data)
+                    events.append(self._take_event() if self._more or self._is_error else self._data)
                     self._data = None
+                else:
+                    self._is_error = False
             if rest:
                 self._check(len(self._pending) + len(rest))
                 self._pending += rest
@@ -117,7 +128,7 @@ class SSEReader:
         if self._pending:
             self._read_line(self._take_pending())
         if self._data is not None:
-            event, self._data = self._data + self._take_more(), None
+            event, self._data = self._take_event(), None
             if event.endswith(b"}") or event == END:
                 return [event]
         return []
@@ -132,7 +143,10 @@ class SSEReader:
             value = line[6:] if line.startswith(b"data: ") else line[5:]
         elif line.startswith(b"error:"):
             value = b'{"error":%b}' % line[6:].strip()
+        elif line.startswith(b"{") and line.endswith(b"}"):
+            value = line
         else:
+            self._read_name(line)
             return
         if self._data is not None:
             self._size += len(line)  # an empty data line counts too: it becomes a byte of the event
@@ -142,6 +156,12 @@ class SSEReader:
         elif value:
             self._size = len(line)
             self._data = value
+
+    def _read_name(self, line: bytes) -> None:
+        if line.startswith(b"event:"):
+            self._is_error = line[6:].strip() == b"error"
+        elif line.startswith(b":HTTP_STATUS/"):
+            self._status = line[13:].strip()
 
     def _check(self, size: int) -> None:
         if size > self._max:
@@ -153,7 +173,22 @@ class SSEReader:
         self._pending.clear()
         return line
 
+    def _take_event(self) -> bytes:
+        assert self._data is not None
+        event = self._data + self._take_more()
+        if self._is_error:
+            event, self._is_error = _as_error(event, self._status), False
+        return event
+
     def _take_more(self) -> bytes:
         more = bytes(self._more)
         self._more.clear()
         return more
+
+
+def _as_error(data: bytes, status: bytes) -> bytes:
+    """The data of an event named `error`, with the error in a field `error` as nearly every server writes it."""
+    if b'"error"' in data:
+        return data
+    error = data if data.startswith(b"{") else b'"%b"' % escape(data.decode("utf-8", "replace"))
+    return b'{"status":%b,"error":%b}' % (status if status.isdigit() and len(status) == 3 else b"0", error)

@@ -310,7 +310,7 @@ async def test_a_passthrough_takes_any_method_and_no_body(gate: Any, method: str
     reply = await call(app, method, "/files")
     assert (upstream.scope["method"], upstream.scope["path"]) == (method, "/v1/files")
     assert reply.status == 502
-    assert reply.json()["error"]["message"] == "the model server did not respond as a chat completions server does"
+    assert "did not respond as a chat completions server does" in reply.json()["error"]["message"]
 
 
 async def test_a_passthrough_names_its_model_where_it_is_decided_on(gate: Any) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS, is_utf8, parse_or_none, repair
+from asgi_llmgate.protocol.servers.errors.upstream_errors import unreadable_response
 from asgi_llmgate.protocol.token_usage import ChatCounts
 
 _ABSENT = Raw(b"")
@@ -76,6 +76,8 @@ class Chunk(Struct, gc=False):
     choices: list[Choice] | None = None
     usage: ChatCounts | None = None
     error: Raw = _ABSENT
+    base_resp: Raw = _ABSENT
+    """MiniMax: the status, also of a success."""
 
 
 class _DeltaOutline(Struct, gc=False):
@@ -105,7 +107,7 @@ _PATH_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
 def read_chunk(data: bytes) -> Chunk:
-    """A chunk or a completion.  Raises `errors.Broken` for what is not one."""
+    """A chunk or a completion.  Raises an UpstreamError for what is not one: the error that it says, or Broken."""
     # msgspec does not check UTF-8 in the values that it skips, and these are copied to the client.
     if not data.isascii() and not is_utf8(data):
         data = repair(data)
@@ -132,7 +134,7 @@ def _decode_mistyped(data: bytes) -> Chunk:
         try:
             return _decode_large(data)
         except DECODE_ERRORS:
-            raise _not_a_completion() from None
+            raise unreadable_response(data) from None
     value = parse_or_none(data)
     if isinstance(value, dict):
         for _ in range(min(_MAX_MISTYPED, 2 + _MAX_CORRECTED // len(data))):
@@ -142,11 +144,7 @@ def _decode_mistyped(data: bytes) -> Chunk:
                 _remove(value, str(error))
             except DECODE_ERRORS:
                 break
-    raise _not_a_completion()
-
-
-def _not_a_completion() -> Broken:
-    return Broken("the model server sent something that is not a chat completion")
+    raise unreadable_response(data)
 
 
 def _remove(value: Any, message: str) -> None:

@@ -9,7 +9,7 @@ from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import MAX_METADATA
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, is_given
-from asgi_llmgate.protocol.servers.errors.upstream_errors import reported_error
+from asgi_llmgate.protocol.servers.errors.upstream_errors import reported_error, unnamed_error
 from asgi_llmgate.protocol.token_usage import ChatCounts, chat_usage, estimate_output
 
 
@@ -45,6 +45,10 @@ class MetadataReader:
         """Read what stands beside the choices; `event` is the chunk's JSON.  Raises the UpstreamError in it."""
         if (chunk.error and is_given(chunk.error)) or (chunk.object == "error" and not chunk.choices):
             raise reported_error(event)
+        # Every server says what a chunk is, except in the errors of some of them, which have no field `error`.
+        is_odd = not chunk.choices and (chunk.choices is None or not chunk.object or chunk.base_resp)
+        if is_odd and (error := unnamed_error(event)) is not None:
+            raise error
         if not self.has_names:
             self.id = self.id or (chunk.id or "")[:MAX_METADATA]
             self.model = self.model or (chunk.model or "")[:MAX_METADATA]

@@ -12,7 +12,13 @@ import re
 
 from asgi_llmgate.protocol.servers import context_window
 from asgi_llmgate.protocol.servers.wordings.capability_tokens import CAPABILITY_TOKENS
-from asgi_llmgate.protocol.servers.wordings.overflow import NOT_OVERFLOW, OVERFLOW, OVERFLOW_IN_PARTS, OVERFLOWS
+from asgi_llmgate.protocol.servers.wordings.overflow import (
+    NOT_OVERFLOW,
+    OVER_RATE,
+    OVERFLOW,
+    OVERFLOW_IN_PARTS,
+    OVERFLOWS,
+)
 
 _PART = re.compile(r"(\d+)([^\d,;]*)")
 _COMMA_IN_NUMBER = re.compile(r"(?<=\d),(?=\d{3}\b)")
@@ -23,26 +29,47 @@ def overflow_message(text: str, codes: str = "") -> str | None:
 
     `text` is the server's message; `codes` are its error codes, separated by spaces.
     """
-    lowered = _COMMA_IN_NUMBER.sub("", f"{text} {codes}".lower())
+    lowered = _normalize(f"{text} {codes}")
+    if NOT_OVERFLOW.search(lowered):
+        return None
     numbers = _find_numbers(lowered)
     if numbers is not None:
         prompt, output, limit = numbers
         if prompt > limit:
-            return f"prompt is too long: {prompt} tokens > {limit} maximum"
+            return _too_long(prompt, limit)
         # The client cannot usefully ask for less output than this, so it must shorten the prompt.
         if 0 < output <= context_window.MIN_OUTPUT_TOKENS:
-            return f"prompt is too long: {prompt} tokens > {limit - output} maximum"
+            return _too_long(prompt, limit - output)
         if output:
             return f"input length and `max_tokens` exceed context limit: {prompt} + {output} > {limit}"
-    elif not OVERFLOW.search(lowered) or NOT_OVERFLOW.search(lowered):
+    elif not OVERFLOW.search(lowered):
         return None
     return f"prompt is too long (capability_rejected: prompt_too_long): {text}"
+
+
+def over_rate_message(text: str) -> str | None:
+    """The message for one request with more tokens than the account may use in a minute; None for any other limit.
+
+    No wait helps: the client must make the conversation shorter.
+    """
+    found = OVER_RATE.search(_normalize(text))
+    if found is None or int(found["prompt"]) <= int(found["limit"]):
+        return None
+    return _too_long(int(found["prompt"]), int(found["limit"]))
 
 
 def capability_token(text: str) -> str | None:
     """Claude Code's token for the feature that an error text refuses; None where it refuses none."""
     lowered = text.lower()
     return next((token for pattern, token in CAPABILITY_TOKENS if pattern.search(lowered)), None)
+
+
+def _normalize(text: str) -> str:
+    return _COMMA_IN_NUMBER.sub("", text.lower())
+
+
+def _too_long(prompt: int, limit: int) -> str:
+    return f"prompt is too long: {prompt} tokens > {limit} maximum"
 
 
 def _find_numbers(text: str) -> tuple[int, int, int] | None:

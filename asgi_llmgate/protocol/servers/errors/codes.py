@@ -49,12 +49,16 @@ _CODE_STATUSES: Mapping[str, int] = MappingProxyType(
     {
         "insufficient_quota": 402,
         "billing_error": 402,
+        "arrearage": 402,
         "rate_limit": 429,
         "too_many_requests": 429,
         "toomanyrequests": 429,
         "resource_exhausted": 429,
+        "throttling": 429,
+        "servicequotaexceeded": 429,
         "overloaded": 529,
         "unavailable": 503,
+        "modelnotready": 503,
         "timeout": 504,
         "deadline_exceeded": 504,
         "context_length_exceeded": 400,
@@ -63,14 +67,44 @@ _CODE_STATUSES: Mapping[str, int] = MappingProxyType(
         "not_found": 404,
         "notfound": 404,
         "invalid_api_key": 401,
+        "invalidapikey": 401,
         "authentication": 401,
+        "unrecognizedclient": 401,
+        "expiredtoken": 401,
+        "accessdenied": 403,
         "permission": 403,
         "invalid": 400,
         "badrequest": 400,
+        "validation": 400,
+        "datainspection": 400,
     }
 )
 """The status that a code stands for.  A code that contains one of these counts as it; the first in this order counts,
 so a broad one (`invalid`) stands behind the narrow ones."""
+
+_NUMBERS: Mapping[str, int] = MappingProxyType(
+    {
+        # Zhipu: https://docs.z.ai/api-reference/api-code
+        **dict.fromkeys(("1000", "1001", "1002", "1003", "1004", "1110", "1111", "1112", "1121"), 401),
+        **dict.fromkeys(("1113", "1309"), 402),
+        **dict.fromkeys(("1210", "1212", "1213", "1214", "1215", "1261", "1301"), 400),
+        "1211": 404,
+        **dict.fromkeys(("1220", "1311"), 403),
+        **dict.fromkeys(("1302", "1303", "1304", "1305", "1308", "1310", "1312"), 429),
+        # MiniMax: https://platform.minimax.io/docs/api-reference/errorcode
+        "base_resp_1001": 504,
+        **dict.fromkeys(("base_resp_1002", "base_resp_1039", "base_resp_2056"), 429),
+        **dict.fromkeys(("base_resp_1004", "base_resp_2049"), 401),
+        **dict.fromkeys(("base_resp_1008", "base_resp_2061"), 402),
+        **dict.fromkeys(("base_resp_1026", "base_resp_1027", "base_resp_1042", "base_resp_2013"), 400),
+        # SiliconFlow
+        "20012": 404,
+        "20015": 400,
+        "30001": 402,
+        "50505": 503,
+    }
+)
+"""The status that a number stands for."""
 
 _KNOWN = re.compile(
     # Anthropic
@@ -109,5 +143,8 @@ def known_codes(codes: str) -> str:
 
 
 def status_of(codes: str) -> int:
-    """The status that codes stand for, for an error that comes without one; 500 for unknown ones."""
-    return next((status for code, status in _CODE_STATUSES.items() if code in codes), 500)
+    """The status that codes stand for, for an error that comes without one; 0 for unknown ones."""
+    for code in codes.split():
+        if code in _NUMBERS:
+            return _NUMBERS[code]
+    return next((status for code, status in _CODE_STATUSES.items() if code in codes), 0)

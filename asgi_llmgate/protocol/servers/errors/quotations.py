@@ -46,6 +46,20 @@ _FETCHED = re.compile(rb'"url"\s*:\s*"(?!data:)')
 """An address whose content the server fetches itself."""
 
 
+_QUOTED_VALUE = re.compile(r"[{,]\s*['\"]input['\"]\s*:|\binput(?:_value)?=|\braw=")
+"""Where pydantic, vLLM and Ollama begin to quote a value of the request or of the model's response."""
+
+_OWN_WORDS = 1000
+"""Characters at the beginning of an error that count as the server's own."""
+
+
+def own_words(text: str) -> str:
+    """The beginning of an error text, before it quotes the request."""
+    start = text[:_OWN_WORDS]
+    found = _QUOTED_VALUE.search(start)
+    return start[: found.start()] if found else start
+
+
 def telling_phrases(text: str, match: tuple[int, int], telling: tuple[int, int]) -> tuple[Phrase, ...]:
     """Phrases of which at least one would be in the request if an error had quoted a sentence from it.
 

@@ -1,49 +1,82 @@
 """The error in a response body, whatever its shape.
 
 OpenAI, Azure, OpenRouter and llama.cpp send `{"error": {"message", "type", "code"}}`, Ollama `{"error": "text"}`, vLLM
-either that or the inner object alone, FastAPI `{"detail": ...}`, Gemini a list, proxies a JSON text inside a JSON text,
-and load balancers HTML.
+either that or the inner object alone, FastAPI `{"detail": ...}`, Gemini a list, Cloudflare `{"errors": [...]}`, Mistral
+a list of complaints inside `message`, AWS `{"__type", "Message"}`, MiniMax `base_resp`, Zhipu and SiliconFlow
+`{"code", "msg"}`, Baidu `{"error_code", "error_msg"}`, Apigee `fault`, .NET `{"title", "status", "errors"}` (RFC 9457),
+and proxies a JSON text inside a JSON text.
+
+Some of them come with the status 200, and some in the middle of a stream; `find_report` tells them from chunks that
+have nothing to say.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from asgi_llmgate.protocol.rawjson import truncated
 from asgi_llmgate.protocol.rawjson.strings import parse_or_none, repair
+from asgi_llmgate.protocol.servers.errors.report_fields import (
+    CODES,
+    LONGEST_CODE,
+    MOST,
+    NO_REPORT,
+    TEXTS,
+    ErrorReport,
+    read_fields,
+)
+
+_LONGEST_BODY = 64 * 1024
+"""Bytes of a body that are read."""
 
 _LONGEST_TEXT = 4000
 """Characters of an error's text."""
 
-_LONGEST_CODE = 64
-"""Characters of one code."""
+_DEPTH = 6
+"""How many errors inside one another are opened: a proxy behind a proxy, with a list inside."""
 
-_DEPTH = 3
-"""How many errors inside one another are opened: a proxy behind a proxy."""
+_INSIDE = ("error", "errors", "metadata", "raw", "message", "detail", "fault", "base_resp", "details")
+"""Where another error may stand; the first one that has a text counts."""
 
+_NO_ERRORS = frozenset(
+    {
+        *("", "0", "200", "ok", "success", "succeeded", "completed", "info", "message", "status", "progress", "ping"),
+        *("heartbeat", "keepalive", "queued", "pending", "processing", "in_progress", "running", "loading"),
+    }
+)
+"""Codes of a body that reports no error."""
 
-class ErrorReport(NamedTuple):
-    """What a server reports.
-
-    `text` is its message.  `codes` are every `code`, `type` and `status`, in lower case, separated by spaces.  `status`
-    is the first of them that is an HTTP status of an error, or 0.
-    """
-
-    text: str = ""
-    codes: str = ""
-    status: int = 0
+_BESIDE = frozenset({*TEXTS, "request_id", "requestId", "id", "trace_id", "timestamp", "path"})
+"""What may stand beside the text of an error that has no code."""
 
 
 def read_report(body: bytes) -> ErrorReport | None:
     """The error in a body, or in the beginning of one; None for a body that is not a JSON object."""
-    value = _parse(repair(body))
+    value = _load(body)
+    return None if value is None else _report(value)
+
+
+def find_report(body: bytes) -> ErrorReport | None:
+    """The error in a body without choices whose status was 200; None where it reports none.
+
+    A text alone is an error only where nothing else stands beside it: some servers write notes between chunks.
+    """
+    value = _load(body)
+    if value is None or not _reports_error(value):
+        return None
+    return _report(value)
+
+
+def cut(text: str) -> str:
+    """The beginning of a text, as valid UTF-8: a cut may leave half a surrogate pair."""
+    return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
+
+
+def _load(body: bytes) -> dict[str, Any] | None:
+    value = _parse(repair(body[:_LONGEST_BODY]))
     if isinstance(value, list) and value:
         value = value[0]
-    if not isinstance(value, dict):
-        return None
-    report = _innermost(value, _DEPTH)
-    # A cut may leave half a surrogate pair, which cannot be encoded as UTF-8.
-    return report._replace(text=report.text[:_LONGEST_TEXT].encode("utf-8", "replace").decode())
+    return value if isinstance(value, dict) else None
 
 
 def _parse(text: bytes) -> object:
@@ -51,45 +84,86 @@ def _parse(text: bytes) -> object:
     return truncated.parse_truncated(text.decode()) if value is None else value
 
 
-def _innermost(error: dict[str, Any], depth: int) -> ErrorReport:
+def _report(value: dict[str, Any]) -> ErrorReport:
+    found = _read_object(value, _DEPTH)
+    return found._replace(text=cut(found.text))
+
+
+def _reports_error(value: dict[str, Any]) -> bool:
+    base = value.get("base_resp")
+    if isinstance(base, dict):
+        return base.get("status_code") not in (0, None)
+    if value.get("success") is False or value.get("object") == "error":
+        return True
+    if any(value.get(name) for name in ("error", "errors", "fault")):
+        return True
+    if not any(isinstance(value.get(name), str) and value[name] for name in TEXTS):
+        return False
+    codes = (str(value.get(name) or "")[:LONGEST_CODE].lower() for name in CODES)
+    return any(code not in _NO_ERRORS for code in codes) or value.keys() <= _BESIDE
+
+
+def _read(value: object, depth: int) -> ErrorReport:
+    if not depth:
+        return NO_REPORT
+    if isinstance(value, str):
+        inner = _parse(value.encode("utf-8", "replace")) if value.lstrip()[:1] in ("{", "[") else None
+        return ErrorReport(value) if inner is None else _read(inner, depth - 1)
+    if isinstance(value, list):
+        return _read_list(value[:MOST], depth)
+    return _read_object(value, depth) if isinstance(value, dict) else NO_REPORT
+
+
+def _read_list(items: list[Any], depth: int) -> ErrorReport:
+    """FastAPI's complaints, `{"loc": [...], "msg": "..."}`, together; of errors the text of the first one."""
+    complaints = [item for item in items if isinstance(item, dict) and "loc" in item]
+    if complaints:
+        texts = (f"{_format_place(item['loc'])}: {_str_or_empty(item.get('msg'))}" for item in complaints)
+        return ErrorReport("; ".join(texts))
+    found = NO_REPORT
+    for item in items:
+        found = _join(found, _read(item, depth - 1), found.text)
+    return found
+
+
+def _read_object(error: dict[str, Any], depth: int) -> ErrorReport:
     """The innermost error that has a text, with the codes of all errors around it."""
-    inner: Any = error.get("error")
-    if not isinstance(inner, (dict, str)):
-        # OpenRouter: the error of the server behind it.
-        inner = error.get("metadata")
-        inner = inner.get("raw") if isinstance(inner, dict) else None
-    if isinstance(inner, str) and inner.lstrip().startswith("{"):
-        inner = _parse(inner.encode("utf-8", "replace"))
-    own = _own_report(error)
-    if not isinstance(inner, dict) or not depth:
-        return own._replace(text=inner) if isinstance(inner, str) and not own.text else own
-    found = _innermost(inner, depth - 1)
-    return ErrorReport(found.text or own.text, f"{own.codes} {found.codes}".strip(), own.status or found.status)
+    own = read_fields(error)
+    for name in _INSIDE:
+        value = error.get(name)
+        found = _read(value, depth - 1)
+        if isinstance(value, str) and found.text == value:
+            # Beside a text, `error` is a code: `{"error": "invalid_request", "error_description": "..."}`.
+            own = own._replace(text=own.text or value)
+        elif name in ("errors", "details"):
+            # They belong to the text before them, if there is one.
+            own = _join(own, found, _append(own.text, found.text or _flatten(value), name))
+        else:
+            inner = found.text or (_flatten(value) if name in ("message", "detail") and not own.text else "")
+            own = _join(own, found, inner)
+            if inner:
+                break
+    return own
 
 
-def _own_report(error: dict[str, Any]) -> ErrorReport:
-    text = error.get("message")
-    if not isinstance(text, str):
-        text = _read_detail(error.get("detail"))
-    # llama.cpp has the numbers in fields of their own; `wordings.overflow` finds them in a text.
-    if isinstance(error.get("n_prompt_tokens"), int) and isinstance(error.get("n_ctx"), int):
-        text += (
-            f" request ({error['n_prompt_tokens']} tokens) exceeds the available context size ({error['n_ctx']} tokens)"
-        )
-    given = (error.get(name) for name in ("code", "type", "status"))
-    codes = [str(code)[:_LONGEST_CODE] for code in given if isinstance(code, (int, str)) and code]
-    statuses = [int(code) for code in codes if code.isascii() and code.isdigit() and 400 <= int(code) < 600]
-    return ErrorReport(text, " ".join(codes).lower(), statuses[0] if statuses else 0)
+def _join(one: ErrorReport, other: ErrorReport, text: str) -> ErrorReport:
+    codes = " ".join(f"{one.codes} {other.codes}".split()[:MOST])
+    return ErrorReport(text or one.text or other.text, codes, one.status or other.status, one.headers + other.headers)
 
 
-def _read_detail(detail: object) -> str:
-    """FastAPI's `detail`: a text, or a list of `{"loc": [...], "msg": "..."}`."""
-    if isinstance(detail, str):
-        return detail
-    if not isinstance(detail, list):
+def _append(text: str, more: str, name: str) -> str:
+    if name == "details" or more in text:
+        return text
+    return f"{text}: {more}" if text else more
+
+
+def _flatten(value: object) -> str:
+    """`messages: too short` of `{"messages": ["too short"]}`."""
+    if not isinstance(value, dict):
         return ""
-    complaints = [item for item in detail if isinstance(item, dict)]
-    return "; ".join(f"{_format_place(item.get('loc'))}: {_str_or_empty(item.get('msg'))}" for item in complaints)
+    pairs = ((name, each[0] if isinstance(each, list) and each else each) for name, each in value.items())
+    texts = [f"{name}: {each}" for name, each in pairs if isinstance(each, str) and name not in CODES]
+    return "; ".join(texts[:MOST])
 
 
 def _format_place(loc: object) -> str:

@@ -1,7 +1,7 @@
 """The errors of model servers as errors of the gateway.
 
-`reports` reads the body; the status, the text (`wordings.statuses`) and the codes (`codes`) decide
-which class of `errors` it is.  How that looks to the caller is in `errors.TABLE` alone.
+`reports` reads the body (`pages`, if it is not JSON), and `classes` decides which class of `errors` it is.  How that
+looks to the caller is in `errors.TABLE` alone.
 
 An error has two messages.  `message` and `detail` go into logs and records: they are texts of the gateway with the
 status and known codes.  `client_message` goes to the caller only.  It may hold the server's text, because clients act
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from asgi_llmgate.errors import (
+    Blocked,
     Broken,
     CredentialRefused,
     Failed,
@@ -29,20 +30,29 @@ from asgi_llmgate.errors import (
     UpstreamError,
 )
 from asgi_llmgate.protocol.redaction import redacted
-from asgi_llmgate.protocol.servers.errors.actionable import capability_token, overflow_message
-from asgi_llmgate.protocol.servers.errors.codes import STATUS_ERRORS, known_codes, status_of
-from asgi_llmgate.protocol.servers.errors.reports import ErrorReport, read_report
+from asgi_llmgate.protocol.servers.errors.actionable import capability_token, over_rate_message, overflow_message
+from asgi_llmgate.protocol.servers.errors.classes import Verdict, classify, find_status, longer_wait
+from asgi_llmgate.protocol.servers.errors.codes import STATUS_ERRORS, known_codes
+from asgi_llmgate.protocol.servers.errors.pages import read_page
+from asgi_llmgate.protocol.servers.errors.report_fields import NO_REPORT, ErrorReport
+from asgi_llmgate.protocol.servers.errors.reports import find_report, read_report
 from asgi_llmgate.protocol.servers.errors.retry_after import seconds_to_wait
-from asgi_llmgate.protocol.servers.wordings.statuses import ERROR_RULES, UNKNOWN_MODEL_NAME
+from asgi_llmgate.protocol.servers.wordings.statuses import UNKNOWN_MODEL_NAME
 
 MESSAGES: Mapping[type[UpstreamError], str] = MappingProxyType(
     {
-        CredentialRefused: "the gateway's own credential was refused by the model server",
-        QuotaExhausted: "the gateway's upstream account has no quota",
+        Blocked: "something in front of the model server refused the request; tell the operator of the gateway",
+        CredentialRefused: (
+            "the gateway's own credential was refused by the model server; tell the operator of the gateway"
+        ),
+        QuotaExhausted: "the gateway's upstream account has no quota; tell the operator of the gateway",
         UnknownModel: "model: not known to the model server",
         TooLarge: "the model server does not accept a request of this size",
         TimedOut: "the model server timed out",
-        Broken: "the model server did not respond as a chat completions server does",
+        Broken: (
+            "the model server did not respond as a chat completions server does; the operator of the gateway should "
+            "check its `base_url`"
+        ),
         Throttled: "the model server limits requests",
         Overloaded: "the model server is overloaded or not ready",
         Failed: "the model server failed",
@@ -54,51 +64,84 @@ MESSAGES: Mapping[type[UpstreamError], str] = MappingProxyType(
 _WITH_SERVER_TEXT = frozenset({Throttled, Overloaded, Failed})
 """Errors whose `client_message` has the server's text behind the gateway's own."""
 
+_MAY_BE_OVERFLOW = frozenset({RequestRejected, TooLarge, Failed, Overloaded})
+"""Errors that may say that the prompt is too long: proxies turn the 400 of a server into a 500 or 503."""
+
 
 def upstream_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
     """The error in a response that is not a completion.
 
-    `headers` have lower-case names.  `now` is Unix seconds; it is needed only for a `retry-after` that is a date.  Any
+    `headers` have lower-case names.  `now` is Unix seconds; it is needed only for a wait that is stated as a date.  Any
     status is possible, also 200: a JSON body with an `error` in it, or HTML of a login page.
     """
     report = read_report(body)
+    if report is None or 300 <= status < 400:
+        kind, message, report = read_page(status, body)
+        if kind is not None:
+            return _make(Verdict(kind, message), status, NO_REPORT, headers, now)
     if report is None:
-        # Not JSON: a proxy in front of the model server.  Its body is a page, its meaning is in the status.
-        return _make(STATUS_ERRORS.get(status, Broken), status, ErrorReport(), headers, now)
+        # Nothing that can be read: the meaning is in the status.
+        return _make(Verdict(STATUS_ERRORS.get(status, Broken)), status, NO_REPORT, headers, now)
     if status < 400:
-        return _make(Broken, status, report, headers, now) if status >= 300 else reported_error(body)
-    return _make(_classify(status, report), status, report, headers, now)
+        return _reported(report)
+    if aws_code := headers.get("x-amzn-errortype", ""):
+        report = report._replace(codes=f"{report.codes} {aws_code.partition(':')[0][:64].lower()}".strip())
+    return _classified(status, report, headers, now)
 
 
 def reported_error(event: bytes) -> UpstreamError:
     """The error in an event of a stream, or in a document, of a response whose status was 200."""
-    report = read_report(event) or ErrorReport()
-    status = report.status or status_of(report.codes)
-    return _make(_classify(status, report), status, report, {}, None)
+    return _reported(read_report(event) or NO_REPORT)
 
 
-def _classify(status: int, report: ErrorReport) -> type[UpstreamError]:
-    text = f"{report.text} {report.codes}".lower()
-    for statuses, pattern, error in ERROR_RULES:
-        if status in statuses and pattern.search(text):
-            return error
-    return STATUS_ERRORS.get(status) or (RequestRejected if status < 500 else Failed)
+def unnamed_error(event: bytes) -> UpstreamError | None:
+    """The error in such an event that is not in a field `error`; None where it has none."""
+    report = find_report(event)
+    return None if report is None else _reported(report)
+
+
+def unreadable_response(data: bytes) -> UpstreamError:
+    """The error for an event or a document that is not a chat completion."""
+    if (error := unnamed_error(data)) is not None:
+        return error
+    kind, message, _ = read_page(200, data)
+    if kind is not None:
+        return kind(message, detail="upstream 200", status=200)
+    return Broken("the model server sent something that is not a chat completion")
+
+
+def _reported(report: ErrorReport) -> UpstreamError:
+    return _classified(find_status(report), report, {}, None)
+
+
+def _classified(status: int, report: ErrorReport, headers: Mapping[str, str], now: float | None) -> UpstreamError:
+    stated = seconds_to_wait(dict(report.headers), report.text, now=now)
+    return _make(classify(status, report, stated), status, report, headers, now)
 
 
 def _make(
-    kind: type[UpstreamError], status: int, report: ErrorReport, headers: Mapping[str, str], now: float | None
+    verdict: Verdict, status: int, report: ErrorReport, headers: Mapping[str, str], now: float | None
 ) -> UpstreamError:
+    kind, own = verdict
     text = redacted(report.text)
     detail = f"upstream {status} {known_codes(report.codes)}".rstrip()
-    wait = seconds_to_wait(headers, report.text, now=now)
-    if kind in (RequestRejected, TooLarge, Failed) and (too_long := overflow_message(text, report.codes)) is not None:
+    if not own and (too_long := _too_long(kind, text, report.codes)) is not None:
         return PromptTooLong(_without_text(text, too_long), client_message=too_long, detail=detail, status=status)
     if kind is TimedOut:
         error: UpstreamError = TimedOut(MESSAGES[TimedOut], phase="first_byte", detail=detail)
         error.status = status
         return error
-    message, client_message = _messages(kind, text)
+    wait = seconds_to_wait({**dict(report.headers), **headers}, report.text, now=now, limited=kind is Throttled)
+    if kind is Throttled:
+        wait = longer_wait(report, wait)
+    message, client_message = _messages(kind, own or MESSAGES[kind], text)
     return kind(message, client_message=client_message, detail=detail, status=status, retry_after=wait)
+
+
+def _too_long(kind: type[UpstreamError], text: str, codes: str) -> str | None:
+    if kind in (Throttled, TooLarge) and (message := over_rate_message(text)) is not None:
+        return message
+    return overflow_message(text, codes) if kind in _MAY_BE_OVERFLOW else None
 
 
 def _without_text(text: str, client_message: str) -> str:
@@ -106,9 +149,8 @@ def _without_text(text: str, client_message: str) -> str:
     return client_message.removesuffix(f": {text}") if text else client_message
 
 
-def _messages(kind: type[UpstreamError], text: str) -> tuple[str, str]:
-    """`message` and `client_message` of an error."""
-    own = MESSAGES[kind]
+def _messages(kind: type[UpstreamError], own: str, text: str) -> tuple[str, str]:
+    """`message` and `client_message` of an error; `own` is the gateway's text."""
     if kind is UnknownModel:
         found = UNKNOWN_MODEL_NAME.search(text)
         return own, f"model: {found[1] or found[2] or found[3]}" if found else own

@@ -1,45 +1,71 @@
-"""Errors that mean something else than their status: billing, credentials, unknown models."""
+"""Errors that mean something else than their status: credentials, unknown models, firewalls, loading models."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-from asgi_llmgate.errors import (
-    CredentialRefused,
-    Overloaded,
-    QuotaExhausted,
-    RequestRejected,
-    UnknownModel,
-    UpstreamError,
+from asgi_llmgate.errors import Blocked, CredentialRefused, Overloaded, RequestRejected, UnknownModel, UpstreamError
+
+_FIREWALL_MESSAGE = (
+    "a firewall in front of the model server refused the request; the operator of the gateway can have it allowed"
+)
+_REGION_MESSAGE = (
+    "the model server does not serve the country or region that the gateway's requests come from; tell the operator of "
+    "the gateway"
 )
 
-ERROR_RULES: tuple[tuple[frozenset[int], re.Pattern[str], type[UpstreamError]], ...] = tuple(
-    (frozenset(statuses), re.compile(pattern, re.DOTALL), error)
-    for statuses, pattern, error in (
-        (
-            (400, 403, 429),
-            r"insufficient_quota|billing_(?:hard_limit|not_active)|exceeded your current quota|insufficient balance"
-            r"|insufficient credits|credit balance|key limit exceeded|arrearage",
-            QuotaExhausted,
-        ),
-        ((403,), r"moderation|flagged|content[_ ]?(?:filter|policy)", RequestRejected),
-        # LiteLLM 1.108.7 looks up an unknown key in a database, and says so where it has none.
-        ((400,), r"invalid_api_key|api key not valid|incorrect api key|no_db_connection", CredentialRefused),
-        ((404,), r"no endpoints found that support", RequestRejected),
-        (
-            (400, 404, 422),
-            r"model_not_found|deploymentnotfound|not a valid model|no such model|invalid model\b|no endpoints found for"
-            r"|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
-            r"(?:was |is |does )?not (?:found|exist|available)",
-            UnknownModel,
-        ),
-        ((400, 500), r"loading model|model is (?:still |currently )?loading", Overloaded),
-        # llama.cpp: its chat template refuses the messages.
-        ((500,), r"mmproj|system message must be|roles must alternate", RequestRejected),
+
+class Rule(NamedTuple):
+    """What a text with one of some statuses means.  `message` is the gateway's own text, if not the one of `error`."""
+
+    statuses: frozenset[int]
+    pattern: re.Pattern[str]
+    error: type[UpstreamError]
+    message: str = ""
+
+
+def _rule(statuses: tuple[int, ...], pattern: str, error: type[UpstreamError], message: str = "") -> Rule:
+    return Rule(frozenset(statuses), re.compile(pattern, re.DOTALL), error, message)
+
+
+ERROR_RULES = (
+    _rule((403,), r"moderation|flagged|content[_ ]?(?:filter|policy)|data_?inspection", RequestRejected),
+    _rule((403,), r"unsupported_country|country, region|user location is not supported", Blocked, _REGION_MESSAGE),
+    _rule((403,), r"error 10\d\d: |you have been blocked|request blocked|firewall", Blocked, _FIREWALL_MESSAGE),
+    _rule((403,), r"model_not_found|not have access to (?:the )?model|model access is denied", UnknownModel),
+    # LiteLLM 1.108.7 looks up an unknown key in a database, and says so where it has none.
+    _rule(
+        (400,),
+        r"invalid_api_key|api_key_invalid|api key (?:not valid|expired)|(?:incorrect|invalid) api[ -]?key|invalidapikey"
+        r"|no_db_connection|unrecognizedclientexception|expiredtokenexception"
+        r"|security token .{0,60}?(?:invalid|expired)",
+        CredentialRefused,
+    ),
+    _rule((404,), r"no endpoints found that support", RequestRejected),
+    _rule(
+        (400, 404, 422),
+        r"model_not_found|deploymentnotfound|not a valid model|no such model|invalid model\b|no endpoints found for"
+        r"|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
+        r"(?:was |is |does )?not (?:found|exist|available)",
+        UnknownModel,
+    ),
+    _rule((400, 500), r"loading model|model is (?:still |currently )?loading", Overloaded),
+    # llama.cpp: its chat template refuses the messages.
+    _rule((500,), r"mmproj|system message must be|roles must alternate", RequestRejected),
+)
+"""`errors.classes`: what a text with one of these statuses means, where the status alone would mean something else.
+Text and codes in lower case."""
+
+TEXT_STATUSES = tuple(
+    (re.compile(pattern), status)
+    for pattern, status in (
+        (r"rate.?limit|too many requests|limit reached|\bqps\b", 429),
+        (r"overloaded|\bbusy\b|at capacity|try again later", 529),
+        (r"api.?key|access token|credential|unauthori[sz]ed|authenticat", 401),
     )
 )
-"""`errors.upstream_errors`: what a text with one of these statuses means, where the status alone would mean something
-else.  Text and codes in lower case."""
+"""`errors.classes`: the status of an error inside a 200 that has no code which says so (Baidu).  In lower case."""
 
 UNKNOWN_MODEL_NAME = re.compile(
     r"(?:model|deployment)\b[^`'\"]{0,40}[`'\"]([^`'\"\s]{1,200})[`'\"]|(\S{1,200}) is not a valid model"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from asgi_llmgate.errors import (
     TABLE,
+    Blocked,
     Broken,
     CredentialRefused,
     Failed,
@@ -83,11 +84,11 @@ HTML = b"<html><body><h1>nginx at 10.0.0.7</h1></body></html>"
         pytest.param(504, HTML, TimedOut, id="504"),
         pytest.param(529, error(), Overloaded, id="529"),
         pytest.param(400, HTML, Broken, id="400, html"),
-        pytest.param(200, HTML, Broken, id="200, html"),
+        pytest.param(200, HTML, Blocked, id="200, html"),
         pytest.param(500, b"", Broken, id="500, nothing"),
         pytest.param(200, error("slow", code=429), Throttled, id="200 with an error"),
-        pytest.param(302, b"", Broken, id="redirect"),
-        pytest.param(307, error(), Broken, id="redirect with JSON"),
+        pytest.param(302, b"", Blocked, id="redirect"),
+        pytest.param(307, error(), Blocked, id="redirect with JSON"),
     ],
 )
 def test_case_59_error_matrix(status: int, body: Any, kind: type[UpstreamError]) -> None:
@@ -176,8 +177,11 @@ def test_an_error_inside_an_answer_is_known_by_its_code_or_type(
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (of(401, error("bad key")), "the gateway's own credential was refused by the model server"),
-        (of(402, error("pay")), "the gateway's upstream account has no quota"),
+        (
+            of(401, error("bad key")),
+            "the gateway's own credential was refused by the model server; tell the operator of the gateway",
+        ),
+        (of(402, error("pay")), "the gateway's upstream account has no quota; tell the operator of the gateway"),
         (of(404, error("The model `x/y` does not exist.")), "model: x/y"),
         (of(400, error("x/y is not a valid model ID")), "model: x/y"),
         (of(400, error("Invalid model name passed in model=qwen-3.5. Call `/v1/models` to view")), "model: qwen-3.5"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.errors import Broken, Failed, Overloaded, RequestRejected, Throttled, TimedOut, row_for
+from asgi_llmgate.errors import Blocked, Broken, Failed, Overloaded, RequestRejected, Throttled, TimedOut, row_for
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
@@ -293,7 +293,7 @@ def test_a_server_that_names_nothing_gets_the_plans_names() -> None:
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        (b"<html>", Broken),
+        (b"<html>", Blocked),
         (b"{}", Broken),
         (b'{"choices":[]}', Broken),
         (b'{"object":"error","message":"no","code":400}', RequestRejected),

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.messages.client_tools import as_function
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
@@ -21,9 +22,9 @@ Kind = Literal["function", "search", "unsupported"]
 class Tool(msgspec.Struct, frozen=True, eq=False):
     """One tool.
 
-    `kind` is "function" for a tool with a schema that the client runs, "search" for Anthropic's tool search, and
-    "unsupported" for a tool whose schema only Anthropic knows (`web_search_*` and so on).  `deferred`: the model may
-    call it only after a search has loaded it (`tool_search`).
+    `kind` is "function" for a tool that the client runs, "search" for Anthropic's tool search, and "unsupported" for a
+    tool that only Anthropic can run (`web_search_*` and so on).  `deferred`: the model may call it only after a search
+    has loaded it (`tool_search`).
     """
 
     name: str
@@ -54,5 +55,9 @@ def read_tool(fields: Fields) -> Tool:
         return Tool(kind, "search", False, fields)
     # A type that is unknown here but brings its schema can be sent like any function.
     if kind != "custom" and "input_schema" not in fields:
+        function = as_function(kind, fields)
+        if function is not None:
+            name = objects.require_str(function, "name")
+            return Tool(name, "function", objects.is_true(fields.get("defer_loading")), function)
         return Tool(objects.read_str(fields.get("name")) or kind, "unsupported", False, fields)
     return Tool(objects.require_str(fields, "name"), "function", objects.is_true(fields.get("defer_loading")), fields)

@@ -156,7 +156,7 @@ def test_case_53_server_tools_alone_are_refused_where_the_settings_say_so(transl
 @pytest.mark.parametrize("setting", ["answer", "drop", "reject"])
 def test_case_53_server_tools_among_others_are_left_out(translate: Any, setting: str) -> None:
     told = translate(
-        tools=[SEARCH, A, {"type": "computer_20251124", "name": "computer"}], options={"unsupported_tools": setting}
+        tools=[SEARCH, A, {"type": "computer_20271231", "name": "computer"}], options={"unsupported_tools": setting}
     )
     assert [function["name"] for function in told.functions] == ["A"]
     assert told.dropped == {"tools[].web_search", "tools[].computer"}

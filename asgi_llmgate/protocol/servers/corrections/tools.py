@@ -50,6 +50,7 @@ ROWS: tuple[Row, ...] = (
         patterns=(wordings.STRICT_SCHEMA,),
         change=_habit("not_strict"),
         keeps="the schema, which is only a hint then",
+        final=True,
     ),
     Row(
         topic="Gemini's schemas",
@@ -104,6 +105,12 @@ ROWS: tuple[Row, ...] = (
         patterns=(wordings.NO_CHOICE_WHILE_THINKING,),
         change=_habit("no_choice_while_thinking"),
         keeps="thinking where nothing is demanded",
+    ),
+    Row(
+        topic="a model that thinks always",
+        patterns=(wordings.NO_CHOICE_WHILE_THINKING,),
+        change=_habit("no_forced_choice"),
+        keeps="the tools",
         final=True,
     ),
     Row(

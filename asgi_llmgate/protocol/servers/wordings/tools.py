@@ -76,7 +76,7 @@ REFUSED_SCHEMAS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             ("object_properties", "known_required"),
         ),
         (
-            r"(?P<telling>invalid json schema for tool (?P<tool>[\w-]{1,128}))(?!.{0,300}?additionalproperties:false)",
+            r"(?P<telling>invalid json schema for tool (?P<tool>[\w-]{1,128}))",
             ("valid", "references", "known_required"),
         ),
         (r"(?P<telling>schema is not valid json schema)", ("valid", "references")),
@@ -141,7 +141,7 @@ STRICT_SCHEMA = _pattern(
     r"invalid schema for (?:function|response_format|text\.format) '[^']{1,128}': .{0,400}?(?P<telling>is not permitted"
     r"|'additionalproperties' is required|'required' is required|exceeds limit of|must not share identical first keys"
     r"|additionalproperties' must be)"
-    r"|(?P<telling2>additionalproperties:false must be set)"
+    r"|invalid json schema for tool .{0,300}?(?P<telling2>additionalproperties:false must be set)"  # Groq
     r"|(?P<telling3>`?strict`? mode on function call is currently not supported)"
     r"|(?P<telling4>invalid schema for response[_ ]format)"
 )
@@ -152,8 +152,8 @@ MAX_TOOLS = _pattern(
     r"|'tools' ?: maximum number of items is (?P<telling2>\d{1,4})"  # Groq
     r"|at most (?P<telling3>\d{1,4}) (?:tools|functions?(?: declarations)?)\b"  # Gemini
     r"|number of (?:tools|functions) (?:exceeds|must not exceed|cannot exceed|is limited to) (?P<telling4>\d{1,4})"
-    r"|(?:maximum|max|limit) (?:of |number of tools (?:is |allowed is )?)(?P<telling5>\d{1,4})(?: tools| functions)?\b"
-    r"(?=.{0,40}\btools?\b)"
+    r"|(?:maximum|max\.?|limit)(?: number)? of tools(?: allowed)?(?: is|:) ?(?P<telling5>\d{1,4})"
+    r"|(?:maximum|max\.?|limit|up to)(?: of)? (?P<telling6>\d{1,4}) (?:tools|functions)\b"
 )
 """`corrections`: how many tools one request may have."""
 

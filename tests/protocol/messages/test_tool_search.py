@@ -119,10 +119,10 @@ def test_a_name_that_nobody_declared_is_reported(translate: Any, messages: Any) 
 
 
 def test_a_definition_that_only_anthropic_can_run_is_left_out_and_reported(translate: Any) -> None:
-    by_value = {"type": "tool_definition", "definition": {"type": "bash_20250124", "name": "bash"}}
+    by_value = {"type": "tool_definition", "definition": {"type": "web_fetch_20250910", "name": "web_fetch"}}
     told = translate(tools=TOOLS, messages=[HI, change("tool_addition", by_value)])
-    assert "tools[].bash" in told.dropped
-    assert "bash" not in {function["name"] for function in told.functions}
+    assert "tools[].web_fetch" in told.dropped
+    assert "web_fetch" not in {function["name"] for function in told.functions}
 
 
 def test_a_definition_without_a_name_is_refused_with_its_place(decode: Any) -> None:

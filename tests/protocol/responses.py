@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.sse import SSEReader
+from asgi_llmgate.protocol.translation.call_ids import read_call_id
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
 from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.grammar import check_stream
@@ -61,8 +62,20 @@ class Told:
 
     @property
     def content(self) -> list[dict[str, Any]]:
-        """The blocks, without what is the same in all of them."""
-        return [{key: value for key, value in block.items() if key != "signature"} for block in self.message["content"]]
+        """The blocks, without what is the same in all of them, and with the server's ids of calls in place of the
+        client's, which hold them."""
+        blocks = [
+            {key: value for key, value in block.items() if key != "signature"} for block in self.message["content"]
+        ]
+        for block in blocks:
+            if "id" in block:
+                block["id"] = read_call_id(block["id"], block["name"]) or block["id"]
+        return blocks
+
+    @property
+    def call_ids(self) -> list[str]:
+        """The ids of calls as the client gets them."""
+        return [block["id"] for block in self.message["content"] if block["type"] == "tool_use"]
 
     @property
     def error(self) -> dict[str, str]:

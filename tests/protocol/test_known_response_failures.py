@@ -11,6 +11,7 @@ import pytest
 from asgi_llmgate.errors import Broken, ClientGone, Throttled
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import SSEEmitter
+from asgi_llmgate.protocol.translation.call_ids import make_call_id
 from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.grammar import check_stream
 from tests.protocol.responses import (
@@ -95,7 +96,7 @@ def test_case_08_same_index_new_id() -> None:
 
 def test_case_09_no_id_at_all() -> None:
     told = streamed(sse(calls(call(0, name="A", args="{}"), call(1, name="A", args="{}"), finish="tool_calls")))
-    assert [block["id"] for block in told.content] == ["toolu_req_1_1", "toolu_req_1_2"]
+    assert told.call_ids == [make_call_id("msg_req_1", number) for number in (1, 2)]
 
 
 @pytest.mark.parametrize("args", ["", None, "null", " "], ids=["empty", "missing", "null", "blank"])
@@ -286,7 +287,7 @@ def test_case_33_json_reply_to_a_stream_request() -> None:
     translator.feed_document(
         json.dumps(completion("tool_calls", counted(), content="Hi", tool_calls=[call(**A)])).encode()
     )
-    assert check_stream(translator.take())["content"] == [text("Hi"), BOTH[0]]
+    assert Told(check_stream(translator.take()), translator).content == [text("Hi"), BOTH[0]]
 
 
 def test_stream_reply_to_a_request_that_asked_for_none() -> None:
@@ -356,7 +357,7 @@ def test_case_38_legacy_function_call() -> None:
             chunk(finish="function_call"),
         )
     )
-    assert told.content == [tool("toolu_req_1_1", "A", x=1)]
+    assert told.content == [tool(make_call_id("msg_req_1", 1), "A", x=1)]
     assert told.message["stop_reason"] == "tool_use"
     assert (
         whole(completion("function_call", function_call={"name": "A", "arguments": '{"x":1}'})).content == told.content

@@ -24,6 +24,10 @@ EFFORTS: tuple[Effort, ...] = get_args(Effort)
 SchemaRewrite = Annotated[str, msgspec.Meta(pattern=rf"^(?:-\$?[A-Za-z]{{1,40}}|{'|'.join([*NAMES, *PROFILES])})$")]
 """The name of a rewrite or of a profile, or `-keyword`."""
 
+CallIds = Literal["any", "nine", "up_to_40", "up_to_64"]
+"""Ids of tool calls that a server accepts: nine letters and digits (Mistral), up to 40 characters (OpenAI), or up to 64
+letters, digits, `_` and `-` (Anthropic, and what has Anthropic or Bedrock behind it)."""
+
 
 LeakedCallFormat = Literal[
     "all", "hermes", "qwen", "llama", "mistral", "kimi", "glm", "deepseek", "minimax", "harmony", "lmstudio", "json"
@@ -122,6 +126,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Whether a call can be demanded while the model thinks."""
     tools_for_history: bool = False
     """Whether a conversation with calls in it needs declared tools."""
+
+    call_ids: CallIds = "any"
+    """The ids of tool calls that the server accepts; others are replaced by a hash of that shape."""
     parallel_tool_calls: bool = True
     """Whether the server accepts the parameter."""
     leaked_calls: tuple[LeakedCallFormat, ...] = ()

@@ -73,6 +73,7 @@ _OPENAI = Dialect(
     strict_tools=True,
     # https://platform.openai.com/docs/guides/function-calling, and what its refusals say
     tool_schemas=frozenset({"array_items", "flat_root"}),
+    call_ids="up_to_40",  # vercel/ai#5171; longer ones come from other servers
     prompt_cache_key=True,
     families=_OPENAI_FAMILIES,
 )

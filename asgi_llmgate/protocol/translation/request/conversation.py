@@ -8,12 +8,13 @@ that is over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
+from asgi_llmgate.protocol.translation.call_ids import upstream_ids
 from asgi_llmgate.protocol.translation.request import content, roles
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
 from asgi_llmgate.protocol.translation.request.tool_pairs import Turn, split_turns
@@ -70,8 +71,9 @@ class MessageWriter:
         finished = max((number for number, turn in enumerate(turns) if turn.following and not turn.results), default=-1)
         for number, turn in enumerate(turns):
             if turn.assistant:
-                self._write_assistant(turn, with_thinking=number > finished)
-                self._write_results(turn)
+                ids = self._ids_of(turn)
+                self._write_assistant(turn, ids, with_thinking=number > finished)
+                self._write_results(turn, ids)
             for index, message in turn.following:
                 if message.role == "user":
                     self._add_user(turn, message)
@@ -132,7 +134,16 @@ class MessageWriter:
             text = objects.join_strs(texts, _BLANK_LINE)
             self._add_to_user([b'"<system-reminder>\\n%s\\n</system-reminder>"' % bytes(text)[1:-1]])
 
-    def _write_assistant(self, turn: Turn, *, with_thinking: bool) -> None:
+    def _ids_of(self, turn: Turn) -> dict[str, bytes]:
+        """The server's ids of a turn's calls, as JSON, by the client's."""
+        names = ((call_id, self._name_of(call)) for call_id, call in turn.calls.items())
+        ids = upstream_ids(names, self._draft.dialect.call_ids)
+        return {call_id: to_json(upstream_id) for call_id, upstream_id in ids.items()}
+
+    def _name_of(self, call: Block) -> str:
+        return self._draft.tool_names.upstream(objects.require_str(call.fields, "name"))
+
+    def _write_assistant(self, turn: Turn, ids: Mapping[str, bytes], *, with_thinking: bool) -> None:
         """The assistant's messages of a turn, as one message."""
         texts: list[bytes] = []
         thoughts: list[bytes] = []
@@ -142,7 +153,7 @@ class MessageWriter:
             for block in message.content:
                 if block.type == "tool_use":
                     if turn.calls[block.call_id] is block:  # of two calls with one id the first counts
-                        calls.append(self._tool_call(block))
+                        calls.append(self._tool_call(block, ids[block.call_id]))
                 elif block.type == "thinking":
                     thoughts += self._thought(block)
                 else:
@@ -159,12 +170,12 @@ class MessageWriter:
         tools = b',"tool_calls":[%s]' % b",".join(calls) if calls else b""
         return b'{"role":"assistant"%s%s%s}' % (b',"content":%s' % text if text else b"", thinking, tools)
 
-    def _tool_call(self, block: Block) -> bytes:
+    def _tool_call(self, block: Block, call_id: bytes) -> bytes:
         content.report_unknown_fields(self._draft, block)
         arguments = objects.get_raw(block.fields, "input")
         return b'{"id":%s,"type":"function","function":{"name":%s,"arguments":%s}}' % (
-            block.fields["id"],
-            to_json(self._draft.tool_names.upstream(objects.require_str(block.fields, "name"))),
+            call_id,
+            to_json(self._name_of(block)),
             b'"{}"' if arguments is None else to_json(objects.compact(arguments).decode()),
         )
 
@@ -188,15 +199,15 @@ class MessageWriter:
             self._draft.dropped.add(content.PLACE + "image")
         return texts
 
-    def _write_results(self, turn: Turn) -> None:
+    def _write_results(self, turn: Turn, ids: Mapping[str, bytes]) -> None:
         """The `tool` messages of a turn, in the order of the calls; then, as the user's, what they cannot hold."""
         attached: list[bytes] = []
-        for number, (call_id, call) in enumerate(turn.calls.items()):
+        for number, call_id in enumerate(turn.calls):
             if number and self._later_calls:
                 self.written.append(self._assistant_message([], [self._later_calls[number - 1]], b""))
             result = turn.results.get(call_id)
             text = b'"(no result)"' if result is None else self._result(turn, result, attached)
-            self.written.append(b'{"role":"tool","tool_call_id":%s,"content":%s}' % (call.fields["id"], text))
+            self.written.append(b'{"role":"tool","tool_call_id":%s,"content":%s}' % (ids[call_id], text))
         self._add_to_user(attached)
 
     def _result(self, turn: Turn, result: Block, attached: list[bytes]) -> bytes:

@@ -78,7 +78,6 @@ class _Pairer:
     def __init__(self, dropped: Dropped, repair: bool) -> None:
         self._dropped = dropped
         self._repair = repair
-        self._ids: set[str] = set()  # of all turns: ids must be unique in the conversation
 
     def pair(self, turn: Turn) -> None:
         """Fill `calls` and `results` of a turn."""
@@ -101,10 +100,10 @@ class _Pairer:
             )
 
     def _add_call(self, turn: Turn, block: Block) -> None:
-        if block.call_id in self._ids:
+        # Anthropic refuses an id that an earlier turn has too.  Here results belong to their own turn, and a history
+        # may come from a server that begins again in each turn.
+        if turn.calls.setdefault(block.call_id, block) is not block:
             self._report("tool_use", (turn, block), "`tool_use` ids must be unique")
-        self._ids.add(block.call_id)
-        turn.calls.setdefault(block.call_id, block)
 
     def _add_result(self, turn: Turn, block: Block) -> None:
         call = block.call_id

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 class ResponsePlan:
     """How one response is translated.
 
-    `message_id`: the id of a response without one, or of a stream that begins before the upstream response.
+    `message_id`: the id of the response, and what the ids of its calls are made from.  It is no other response's.
     `model`: the model's name for a response that names none; with `echo_model` the name in every response, because it
     is the one that the client asked for.
     `input_estimate`: tokens, for `message_start`, which comes before the server's own count.

@@ -8,14 +8,15 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.chat.tool_calls import AssembledCall
 from asgi_llmgate.protocol.messages.events import Emitter
 from asgi_llmgate.protocol.rawjson.strings import escape
+from asgi_llmgate.protocol.translation.call_ids import make_call_id
 
 
 class ToolUseWriter:
     """Writes the calls of one response, one block at a time.
 
-    `names` maps the model server's tool names to the client's, where they differ.  `message_id` is the start of ids
-    that are made here.  `tool_names` are the client's names of the calls that were written, `changed` names what had
-    to be changed in them.
+    `names` maps the model server's tool names to the client's, where they differ.  `message_id` is the response's, and
+    the ids of its calls are made from it (`call_ids`).  `tool_names` are the client's names of the calls that were
+    written, `changed` names what had to be changed in them.
     """
 
     __slots__ = ("_emitter", "_ids", "_message_id", "_names", "changed", "tool_names")
@@ -36,7 +37,7 @@ class ToolUseWriter:
             call.started = True
             name = self._names.get(call.name, call.name)
             self.tool_names.append(name)
-            self._emitter.open_tool(self._unique_id(call), name)
+            self._emitter.open_tool(self._make_id(call), name)
         if arguments := call.take():
             self._emitter.write_input(arguments)
 
@@ -62,13 +63,11 @@ class ToolUseWriter:
         else:
             raise Broken("the model called a tool with arguments that are not a JSON object")
 
-    def _unique_id(self, call: AssembledCall) -> str:
-        """The call's id; a new one if it has none, or if another call of this response has the same."""
-        call_id = call.id
-        if not call_id or call_id in self._ids:
-            call_id = f"toolu_{self._message_id.removeprefix('msg_')}_{call.number}"
-        self._ids.add(call_id)
-        return call_id
+    def _make_id(self, call: AssembledCall) -> str:
+        """The client's id of a call.  It holds the server's, unless another call of this response has the same."""
+        upstream_id = "" if call.id in self._ids else call.id
+        self._ids.add(upstream_id)
+        return make_call_id(self._message_id, call.number, upstream_id, call.name)
 
 
 def _as_text(call: AssembledCall) -> bytes:

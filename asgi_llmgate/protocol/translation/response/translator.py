@@ -189,12 +189,13 @@ class Translator:
             self._fail(error)
 
     def _begin(self) -> None:
-        """Start the response, with the plan's id and model where the server has not named its own."""
+        """Start the response, with the plan's id, and its model where the server has not named one."""
         if self._begun:
             return
         self._begun = True
         model = self._plan.model if self._plan.echo_model else self._metadata.model or self._plan.model
-        self._emitter.start(self._metadata.id or self._plan.message_id, model, self._plan.input_estimate)
+        # Servers repeat their ids (Ollama makes 999 of them), and Claude Code joins messages of one id.
+        self._emitter.start(self._plan.message_id, model, self._plan.input_estimate)
 
     def _fail(self, error: GateError) -> None:
         self.stopped = self.done = True

@@ -9,6 +9,7 @@ from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.translation.call_ids import make_call_id
 from asgi_llmgate.protocol.translation.response.tool_use_blocks import ToolUseWriter
 
 X = rb"{\"x\":1}"
@@ -50,7 +51,7 @@ def test_a_missing_or_repeated_id_is_replaced(call_id: str) -> None:
         tools.end(call, cut=False)
     emitter.finish("tool_use", None, Usage())
     ids = [block["id"] for block in json.loads(emitter.take())["content"]]
-    assert ids == [call_id or "toolu_1_1", "toolu_1_2"]
+    assert ids == [make_call_id("msg_1", 1, call_id), make_call_id("msg_1", 2)]
 
 
 def test_incomplete_arguments_become_text_only_where_the_call_has_not_been_sent() -> None:

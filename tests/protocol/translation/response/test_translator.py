@@ -9,6 +9,7 @@ import pytest
 from asgi_llmgate.errors import Blocked, Broken, Failed, Overloaded, RequestRejected, Throttled, TimedOut, row_for
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
+from asgi_llmgate.protocol.translation.call_ids import read_call_id
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
 from asgi_llmgate.protocol.translation.response.translator import TRANSITIONS, Translator
 from asgi_llmgate.testing.grammar import check_stream
@@ -115,7 +116,7 @@ def test_names_go_back_to_what_the_client_calls_them() -> None:
 
 
 @pytest.mark.parametrize("id", ["call_abc|weird.id", 'quote"\\', "é"])
-def test_ids_go_through_as_they_are(id: str) -> None:
+def test_ids_hold_the_servers_own(id: str) -> None:
     assert streamed(sse(calls(call(0, id=id, name="A", args="{}")), chunk(finish="stop"))).content[0]["id"] == id
 
 
@@ -125,7 +126,7 @@ def test_an_id_that_comes_twice_is_replaced() -> None:
         streamed(sse(calls(*entries), chunk(finish="stop"))),
         whole(completion(tool_calls=[{**entry, "index": None} for entry in entries])),
     ):
-        assert [block["id"] for block in told.content] == ["a", "toolu_req_1_2"]
+        assert [read_call_id(call_id) for call_id in told.call_ids] == ["a", None]
 
 
 NO_OBJECT = calls(call(0, id="a", name="A", args="[1]"))
@@ -250,7 +251,7 @@ def test_a_completion_shaped_like_a_chunk_is_heard() -> None:
 def test_azures_first_chunk_says_nothing_yet() -> None:
     first = {"id": "", "model": "", "object": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
     told = streamed(sse(first, chunk(content="Hi"), chunk(finish="stop")))
-    assert (told.message["id"], told.message["model"]) == ("chatcmpl-1", "gpt-x")
+    assert (told.translator.metadata.id, told.message["model"]) == ("chatcmpl-1", "gpt-x")
 
 
 def test_thinking_that_nobody_asked_for_is_left_out_but_counted() -> None:
@@ -280,7 +281,7 @@ def test_an_answer_of_nothing_is_one_empty_block() -> None:
 def test_the_model_in_the_answer(plan: ResponsePlan, model: str) -> None:
     told = streamed(sse({"id": "", "model": "", "choices": []}, chunk(content="Hi"), chunk(finish="stop")), plan)
     assert told.message["model"] == model
-    assert told.message["id"] == "chatcmpl-1"
+    assert told.message["id"] == "msg_req_1"
     assert told.translator.metadata.model == "gpt-x"
 
 

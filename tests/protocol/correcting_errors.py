@@ -159,4 +159,18 @@ REFUSALS: dict[str, Refusal] = {
         "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content' : value must be a "
         "string)]"
     ),
+    "Moonshot, temperature": Refusal("invalid temperature: only 0.6 is allowed for this model", "generic"),
+    "MiniMax, temperature": Refusal("invalid params, temperature: must be in (0.6, 1.0]", "generic"),
+    "xAI, stop": Refusal("Argument not supported on this model: stop", "generic"),
+    "pydantic, a word": Refusal(
+        "extra_forbidden body stop Extra inputs are not permitted", status=422, body=_pydantic("stop")
+    ),
+    "Bedrock, output": Refusal("The maximum tokens you requested exceeds the model limit of 5120.", "generic"),
+    "Vertex, output": Refusal(
+        "Unable to submit request because it has a maxOutputTokens value of 32000 but the supported range is from 1 "
+        "(inclusive) to 8193 (exclusive).",
+        "generic",
+    ),
+    "Claude, one of two": Refusal("`temperature` and `top_p` cannot both be specified for this model.", "generic"),
+    "NIM, images": Refusal("Received multimodal data but multimodal processing is not enabled.", "generic", 500),
 }

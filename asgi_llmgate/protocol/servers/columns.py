@@ -100,6 +100,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """The sampling parameters that the server accepts."""
     reasoning: Literal["none", "effort", "openrouter", "template", "toggle"] = "none"
     """How thinking is asked for: see `thinking_switches`."""
+    unstreamed_thinking: bool = True
+    """Whether the model may think in a response that is not streamed; else it gets `enable_thinking: false` (Qwen at
+    DashScope)."""
     efforts: tuple[Effort, ...] = ("low", "medium", "high")
     """The efforts that the model accepts, from least to most."""
     tools_effort: Effort | None = None

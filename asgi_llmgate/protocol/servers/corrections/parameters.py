@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 
 from asgi_llmgate.protocol.servers.columns import EFFORTS
+from asgi_llmgate.protocol.servers.corrections.capabilities import missing
 from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.corrections.rows import Row
-from asgi_llmgate.protocol.servers.wordings.fields import KNOWN_EFFORTS, REFUSED_FIELD, REFUSED_FIELD_TEXTS
+from asgi_llmgate.protocol.servers.wordings import fields
 from asgi_llmgate.protocol.servers.wordings.flags import FLAGS
-from asgi_llmgate.protocol.servers.wordings.output_limits import OTHER_MAX_TOKENS_FIELD
+from asgi_llmgate.protocol.servers.wordings.output_limits import NO_MAX_COMPLETION_TOKENS, OTHER_MAX_TOKENS_FIELD
+
+_LEAST_ABOVE = 0.01
+"""How far above an excluded number the lowest temperature is."""
+_HIGHEST = 2.0
+"""The highest temperature of any server."""
 
 
 def refuse(*names: str) -> Corrections:
@@ -18,32 +24,82 @@ def refuse(*names: str) -> Corrections:
 
 
 def _efforts(match: re.Match[str]) -> Corrections:
-    return Corrections(efforts=tuple(effort for effort in EFFORTS if re.search(rf"\b{effort}\b", match["telling"])))
+    said = tuple(effort for effort in EFFORTS if re.search(rf"\b{effort}\b", match["telling"]))
+    # Groq has "none" and "default": the default is no field.
+    return refuse("reasoning_effort") if said == ("none",) else Corrections(efforts=said)
+
+
+def _temperatures(match: re.Match[str]) -> Corrections:
+    groups = match.groupdict()
+    low, high = float(groups.get("low") or 0), float(groups.get("high") or _HIGHEST)
+    return Corrections(temperatures=(low + _LEAST_ABOVE if (groups.get("open") or "[") != "[" else low, high))
 
 
 def _field(match: re.Match[str]) -> Corrections:
-    return refuse(next(group for group in match.group(1, 2, 5, 6) if group).lower())
+    name = next(filter(None, match.group(*fields.FIELD_GROUPS))).lower()
+    return refuse(fields.OTHER_NAMES.get(name, name))
 
 
 ROWS: tuple[Row, ...] = (
     Row(
         topic="max_tokens",
-        patterns=(OTHER_MAX_TOKENS_FIELD,),
-        change=lambda match: Corrections(max_tokens_field=match[1].lower()),
+        patterns=OTHER_MAX_TOKENS_FIELD,
+        change=lambda match: Corrections(max_tokens_field=match["telling"].lower()),
+        keeps="the limit itself, which goes into the other field",
+    ),
+    Row(
+        topic="max_completion_tokens",
+        patterns=NO_MAX_COMPLETION_TOKENS,
+        change=Corrections(max_tokens_field="max_tokens"),
         keeps="the limit itself, which goes into the other field",
     ),
     Row(
         topic="reasoning_effort",
-        patterns=(KNOWN_EFFORTS,),
+        patterns=fields.KNOWN_EFFORTS,
         change=_efforts,
         keeps="the field: the nearest value that is accepted is sent",
         final=True,
     ),
     Row(
+        topic="enable_thinking",
+        patterns=fields.UNSTREAMED_THINKING,
+        change=missing("unstreamed_thinking"),
+        keeps="streams",
+        final=True,
+    ),
+    Row(
+        topic="temperature and top_p",
+        patterns=fields.ONE_OF_TWO,
+        change=refuse("top_p"),
+        keeps="temperature",
+        final=True,
+    ),
+    Row(
+        topic="temperature",
+        patterns=fields.TEMPERATURES,
+        change=_temperatures,
+        keeps="the temperature: the nearest one that is accepted is sent",
+        final=True,
+    ),
+    Row(
+        topic="one temperature",
+        patterns=fields.ONE_TEMPERATURE,
+        change=refuse("temperature"),
+        keeps="other fields",
+        final=True,
+    ),
+    Row(
+        topic="stop",
+        patterns=fields.STOP_LIMITS,
+        change=lambda match: Corrections(max_stops=int(match["telling"])),
+        keeps="the first stop sequences, as many as are accepted; the gateway itself ends the response at the others",
+        final=True,
+    ),
+    Row(
         topic="a field",
-        patterns=(REFUSED_FIELD,),
+        patterns=(fields.REFUSED_FIELD,),
         change=_field,
-        keeps="fields that a quoted request names beside the refused one",
+        keeps="fields that a quoted request or a list of expected fields names beside the refused one",
     ),
     *(
         Row(
@@ -52,6 +108,6 @@ ROWS: tuple[Row, ...] = (
             change=refuse(field),
             keeps="fields that other servers have for the same",
         )
-        for wording, field in REFUSED_FIELD_TEXTS
+        for wording, field in fields.REFUSED_FIELD_TEXTS
     ),
 )

@@ -11,6 +11,7 @@ Capability: TypeAlias = Literal[
     "images",
     "documents",
     "json_schema",
+    "unstreamed_thinking",
     # what `wordings.conversation` is about
     "system",
     "mid_system",
@@ -29,11 +30,19 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
         "images": re.compile(
             r"image_url is only supported by certain models"  # OpenAI
             r"|not a multimodal model|at most 0 image"  # vLLM
-            r"|image input is not supported"  # llama.cpp
+            r"|image inputs? (?:is |are )?not (?:supported|enabled|available)"  # llama.cpp, Mistral, Moonshot, xAI
+            r"|images? (?:content|parts?|understanding) (?:is|are) not (?:supported|enabled)"
+            r"|images are not (?:supported|enabled|allowed)"
+            r"|multimodal (?:processing|data|inputs?) (?:is|are) not (?:supported|enabled)"  # TensorRT-LLM, NIM
+            r"|not compiled for multimodal"  # llama.cpp before 2025, llamafile
             r"|missing data required for image input"  # Ollama
             r"|endpoints found that support image input"  # OpenRouter
+            r"|contain image_url, which this model cannot process"  # DashScope
             r"|unknown variant `image_url`"  # DeepSeek
-            r"|does(?: not|n't) support (?:images?|vision|image inputs?|multimodal)\b",
+            r"|(?:unsupported|unknown|invalid) content (?:part )?type:? [^.]{0,40}\bimage_url\b"
+            r"|content type ['`\"\\]{0,3}image_url['`\"\\]{0,3} is not supported"
+            r"|messages\.content\.type.{0,40}\['text'\]"  # Zhipu
+            r"|does(?: not|n't) support (?:the )?(?:images?|vision|image (?:inputs?|content)|multimodal)\b",
             re.IGNORECASE | re.ASCII,
         ),
         "documents": re.compile(

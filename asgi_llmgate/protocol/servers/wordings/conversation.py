@@ -69,7 +69,7 @@ CONTENT_PARTS = _compile(
     r"content\W{1,6}invalid type: sequence, expected a string|content\W{1,6}expected string, received array",
     r"content\W{1,12}(?:\w+\W{1,12}){0,4}(?:input should be a valid string|str type expected)",  # pydantic
     r"content' key, expected 'String' type",  # Swift
-    r"cannot unmarshal array into Go \S{1,40} \S{1,80}content of type string",
+    r"cannot unmarshal array into Go (?:struct field )?\S{1,80}content of type string",
     r"unsupported content\[\]\.type",  # llama.cpp, older
     r"can only concatenate str \(not \\*\"list\\*\"\) to str",  # Python, and chat templates
 )

@@ -32,6 +32,8 @@ WINDOWS = tuple(
         # Cloudflare, SiliconFlow: a sum without its parts
         r"input and maximum output tokens \(\d{1,9}\) exceeded this model context window limit \((?P<window>\d{1,9})",
         r"max_total_tokens \(\d{1,9}\) must be less than or equal to max_seq_len \((?P<window>\d{1,9})",
+        # Anthropic
+        r"exceed context limit: (?P<tokens>\d{1,9}) \+ (?P<output>\d{1,9}) > (?P<window>\d{1,9})",
     )
 )
 """`context_window`: prompt and output do not fit together, but the prompt may fit alone."""

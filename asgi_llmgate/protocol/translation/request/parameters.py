@@ -30,6 +30,7 @@ def write_max_tokens(draft: Draft) -> int | None:
         draft.target.max_output_tokens,
         draft.options.max_output_tokens,
         draft.corrections.max_output_tokens,
+        None if draft.request.stream else draft.corrections.max_unstreamed_output,
         _window_limit(draft),
     ]
     asked = draft.request.max_tokens
@@ -53,7 +54,8 @@ def write_stops(draft: Draft) -> tuple[str, ...]:
             draft.dropped.add("stop_sequences")
         return ()
     stops = tuple(stop for stop in asked if stop.strip())  # Anthropic refuses blank ones
-    sent = stops[: draft.dialect.stop_max]
+    limits = [limit for limit in (draft.dialect.stop_max, draft.corrections.max_stops) if limit is not None]
+    sent = stops[: min(limits, default=None)]
     if len(sent) < len(stops):
         draft.dropped.add("stop_sequences")
     if sent:
@@ -67,8 +69,14 @@ def write_sampling(draft: Draft) -> None:
         value = objects.get_raw(draft.request.fields, name)
         if value is None:
             continue
-        if name in draft.dialect.sampling and type(objects.read_value(value)) in (int, float):
+        number = objects.read_value(value)
+        if name in draft.dialect.sampling and type(number) in (int, float):
             draft.body[name] = bytes(value)
+            if name == "temperature" and draft.corrections.temperatures:
+                low, high = draft.corrections.temperatures
+                if not low <= number <= high:
+                    draft.body[name] = to_json(min(max(number, low), high))
+                    draft.dropped.add(name)
         else:
             draft.dropped.add(name)
 
@@ -133,6 +141,8 @@ def write_stream(draft: Draft) -> None:
         draft.body["stream"] = b"true"
         if draft.dialect.include_usage:
             draft.body["stream_options"] = b'{"include_usage":true}'
+    elif not draft.dialect.unstreamed_thinking:
+        draft.body["enable_thinking"] = b"false"
 
 
 def serialize(draft: Draft) -> bytes:

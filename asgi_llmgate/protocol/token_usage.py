@@ -8,9 +8,16 @@
 
 https://platform.openai.com/docs/api-reference/chat/object, https://platform.openai.com/docs/api-reference/responses/object,
 https://platform.claude.com/docs/en/api/messages
+
+All three include reasoning in the output.  Servers that count it on top of `completion_tokens` show that in
+`total_tokens`: xAI names it, Google's OpenAI endpoint does not (router-for-me/CLIProxyAPI#5733,
+envoyproxy/ai-gateway#1438, Clarifai/clarifai-python#978).
 """
 
 from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -29,73 +36,56 @@ _MAX_COUNT = 2**53
 """A larger count is a mistake of the server."""
 
 
-class PromptDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_creation_tokens: int | None = None
+Count: TypeAlias = Any
+"""A number of tokens, which some servers send as a float or a string.  What is none of the three is 0."""
+
+_NUMBER = re.compile(r"\s*(\d{1,16})(?:\.\d{0,16})?\s*")
 
 
-class CompletionDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
+class InputDetails(Struct, gc=False):
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+    cache_creation_tokens: Count = None
 
 
-class ChatCounts(Struct, gc=False):
-    """`usage` of chat completions.  Cached tokens are in the details (OpenAI), beside them (DeepSeek, Moonshot), or
-    under Anthropic's names."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+class OutputDetails(Struct, gc=False):
+    reasoning_tokens: Count = None
+    thinking_tokens: Count = None
 
 
-class _InputDetails(Struct, gc=False):
-    cached_tokens: int | None = None
+class Counts(Struct, gc=False):
+    """`usage` in any of the three shapes.
+
+    Cached tokens are in the details (OpenAI), beside them (DeepSeek, Moonshot), or under Anthropic's names.
+    """
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: Count = None
+    cached_tokens: Count = None
+    cache_read_input_tokens: Count = None
+    cache_creation_input_tokens: Count = None
+    reasoning_tokens: Count = None
+    input_tokens: Count = None
+    output_tokens: Count = None
+    input_tokens_details: InputDetails | None = None
+    output_tokens_details: OutputDetails | None = None
 
 
-class _OutputDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
-    thinking_tokens: int | None = None
+_counts_decoder = msgspec.json.Decoder(Counts)
+_NO_INPUT_DETAILS = InputDetails()
+_NO_OUTPUT_DETAILS = OutputDetails()
 
 
-class _Counts(ChatCounts, gc=False):
-    """`usage` in any of the three shapes."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-_counts_decoder = msgspec.json.Decoder(_Counts)
-
-
-def chat_usage(counts: ChatCounts) -> Usage | None:
+def chat_usage(counts: Counts) -> Usage | None:
     """The usage of a chat completion; counts that are negative or absurd are 0.
 
     None where both sides are 0: some servers write zeros until they have counted.
     """
-    details = counts.prompt_tokens_details or PromptDetails()
-    usage = Usage(
-        input=_first_count(counts.prompt_tokens),
-        output=_first_count(counts.completion_tokens),
-        cache_read=_first_count(
-            details.cached_tokens,
-            counts.prompt_cache_hit_tokens,
-            counts.cached_tokens,
-            counts.cache_read_input_tokens,
-        ),
-        cache_creation=_first_count(
-            details.cache_write_tokens,
-            details.cache_creation_tokens,
-            counts.cache_creation_input_tokens,
-        ),
-        reasoning=_first_count((counts.completion_tokens_details or CompletionDetails()).reasoning_tokens),
-    )
+    usage = _usage(counts)
     return usage if usage.input or usage.output else None
 
 
@@ -105,20 +95,44 @@ def read_usage(raw: bytes) -> Usage | None:
         counts = _counts_decoder.decode(raw)
     except DECODE_ERRORS:
         return None
-    if counts.input_tokens is None and counts.output_tokens is None:
-        return chat_usage(counts)
-    input_details = counts.input_tokens_details or _InputDetails()
-    output_details = counts.output_tokens_details or _OutputDetails()
-    # Anthropic's `input_tokens` leaves cached tokens out; OpenAI's Responses have no such fields beside it.
-    read = _at_least_zero(counts.cache_read_input_tokens)
-    created = _at_least_zero(counts.cache_creation_input_tokens)
-    return Usage(
-        input=_at_least_zero(counts.input_tokens) + read + created,
-        output=_at_least_zero(counts.output_tokens),
-        cache_read=read or _at_least_zero(input_details.cached_tokens),
-        cache_creation=created,
-        reasoning=_at_least_zero(output_details.reasoning_tokens or output_details.thinking_tokens),
+    usage = _usage(counts)
+    is_counted = isinstance(counts.input_tokens, int) or isinstance(counts.output_tokens, int)
+    return usage if is_counted or usage.input or usage.output else None
+
+
+def _usage(counts: Counts) -> Usage:
+    inputs = counts.prompt_tokens_details or counts.input_tokens_details or _NO_INPUT_DETAILS
+    outputs = counts.completion_tokens_details or counts.output_tokens_details or _NO_OUTPUT_DETAILS
+    tokens = _first_count(counts.prompt_tokens, counts.input_tokens)
+    output = _first_count(counts.completion_tokens, counts.output_tokens)
+    read = _first_count(
+        inputs.cached_tokens,
+        counts.prompt_cache_hit_tokens,
+        counts.cached_tokens,
+        counts.cache_read_input_tokens,
     )
+    created = _first_count(inputs.cache_write_tokens, inputs.cache_creation_tokens, counts.cache_creation_input_tokens)
+    reasoning = _first_count(outputs.reasoning_tokens, outputs.thinking_tokens, counts.reasoning_tokens)
+    # Anthropic's `input_tokens` leaves cached tokens out; OpenAI's Responses have no such fields beside it.
+    if counts.prompt_tokens is None and (counts.cache_read_input_tokens or counts.cache_creation_input_tokens):
+        tokens += read + created
+    unexplained = _first_count(counts.total_tokens) - tokens - output
+    if read + created > tokens:
+        tokens, read, created = _with_cached(tokens, read, created, unexplained)
+    elif unexplained > 0 and (reasoning in (0, unexplained)):
+        # Reasoning on top of `completion_tokens` (xAI), also where it is named nowhere (Gemini).
+        return Usage(tokens, output + unexplained, read, created, reasoning=unexplained)
+    elif reasoning > output and counts.total_tokens is None:
+        output += reasoning  # it cannot be a part of them
+    return Usage(tokens, output, read, created, reasoning=min(reasoning, output))
+
+
+def _with_cached(tokens: int, read: int, created: int, unexplained: int) -> tuple[int, int, int]:
+    """Input tokens of which more than all are cached: the total says whether those come on top of them, or not."""
+    if unexplained >= read + created:
+        return tokens + read + created, read, created
+    read = min(read, tokens)
+    return tokens, read, min(created, tokens - read)
 
 
 def estimate_output(size: int) -> int:
@@ -126,12 +140,15 @@ def estimate_output(size: int) -> int:
     return -(-size // BYTES_PER_OUTPUT_TOKEN)
 
 
-def _first_count(*candidates: int | None) -> int:
+def read_number(value: Count) -> int | None:
+    """The number in a count, without its fraction; None for what is no number."""
+    if isinstance(value, str) and (found := _NUMBER.fullmatch(value[:64])):
+        return int(found[1])
+    return int(value) if type(value) in (int, float) and abs(value) < _MAX_COUNT else None
+
+
+def _first_count(*candidates: Count) -> int:
     for count in candidates:
-        if count and 0 < count < _MAX_COUNT:
-            return count
+        if count and (number := read_number(count)) and number > 0:
+            return number
     return 0
-
-
-def _at_least_zero(count: int | None) -> int:
-    return max(0, count or 0)

@@ -4,8 +4,8 @@ https://platform.openai.com/docs/api-reference/chat-streaming and .../chat/objec
 found at vLLM, SGLang, Ollama, llama.cpp, DeepSeek, OpenRouter, Mistral, Moonshot and Azure.  A chunk and a completion
 have one shape: what a chunk calls `delta` a completion calls `message`.
 
-Every field may be missing or null, and a field of the wrong type counts as missing: a response with a float in
-place of a count is still usable.  Values that are copied, or that come in several types, stay `msgspec.Raw`.
+Every field may be missing or null, and a field of the wrong type counts as missing: a response with a list in
+place of a name is still usable.  Values that are copied, or that come in several types, stay `msgspec.Raw`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS, is_utf8, parse_or_none, repair
 from asgi_llmgate.protocol.servers.errors.upstream_errors import unreadable_response
-from asgi_llmgate.protocol.token_usage import ChatCounts
+from asgi_llmgate.protocol.token_usage import Counts
 
 _ABSENT = Raw(b"")
 
@@ -63,10 +63,14 @@ class Choice(Struct, gc=False):
     """vLLM: the stop sequence that matched, or the id of a token."""
     matched_stop: Any = None
     """SGLang's name for it."""
-    usage: ChatCounts | None = None
+    usage: Counts | None = None
     """Moonshot counts here."""
     error: Raw = _ABSENT
     """OpenRouter, with `finish_reason: error`."""
+
+
+class _XGroq(Struct, gc=False):
+    usage: Counts | None = None
 
 
 class Chunk(Struct, gc=False):
@@ -74,7 +78,9 @@ class Chunk(Struct, gc=False):
     model: str | None = None
     object: str | None = None
     choices: list[Choice] | None = None
-    usage: ChatCounts | None = None
+    usage: Counts | None = None
+    x_groq: _XGroq | None = None
+    """Groq counts here, in the last chunk, where the usage was not asked for."""
     error: Raw = _ABSENT
     base_resp: Raw = _ABSENT
     """MiniMax: the status, also of a success."""

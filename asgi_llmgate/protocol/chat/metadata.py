@@ -10,7 +10,7 @@ from asgi_llmgate.protocol.buffer_limit import MAX_METADATA
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, is_given
 from asgi_llmgate.protocol.servers.errors.upstream_errors import reported_error, unnamed_error
-from asgi_llmgate.protocol.token_usage import ChatCounts, chat_usage, estimate_output
+from asgi_llmgate.protocol.token_usage import Counts, chat_usage, estimate_output
 
 
 class MetadataReader:
@@ -53,6 +53,8 @@ class MetadataReader:
             self.id = self.id or (chunk.id or "")[:MAX_METADATA]
             self.model = self.model or (chunk.model or "")[:MAX_METADATA]
             self.has_names = bool(self.id and self.model)
+        if chunk.x_groq is not None and chunk.x_groq.usage is not None:
+            self._read_usage(chunk.x_groq.usage)
         if chunk.usage is not None:
             self._read_usage(chunk.usage)
 
@@ -82,5 +84,5 @@ class MetadataReader:
             estimated=True,
         )
 
-    def _read_usage(self, counts: ChatCounts) -> None:
+    def _read_usage(self, counts: Counts) -> None:
         self._usage = chat_usage(counts) or self._usage

@@ -7,6 +7,8 @@ https://platform.claude.com/docs/en/api/messages-count-tokens.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -14,6 +16,7 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
+from asgi_llmgate.protocol.token_usage import read_number
 
 _PROMPT_FIELDS = ("model", "messages", "tools", "chat_template_kwargs")
 """The fields of a chat completions request that become tokens."""
@@ -23,8 +26,8 @@ _MAX_DECODED = 2**20
 
 
 class _Count(Struct, gc=False):
-    count: int | None = None
-    input_tokens: int | None = None
+    count: Any = None
+    input_tokens: Any = None
     tokens: Raw = Raw(b"")
 
 
@@ -55,7 +58,7 @@ def read_count(response: bytes) -> int:
         found = _count_decoder.decode(response)
     except DECODE_ERRORS:
         found = _Count()
-    count = found.count if found.count is not None else found.input_tokens
+    count = read_number(found.input_tokens if found.count is None else found.count)
     if found.count is None and (tokens := bytes(found.tokens)).startswith(b"["):
         count = _length(tokens)
     if count is None or count < 0:

@@ -205,7 +205,8 @@ class Translator:
 
     def _feed(self, chunk: Chunk, event: bytes) -> None:
         metadata = self._metadata
-        if not metadata.has_names or chunk.usage is not None or chunk.error or not chunk.choices:
+        is_new = not metadata.has_names or chunk.usage is not None or chunk.x_groq is not None
+        if is_new or chunk.error or not chunk.choices:
             metadata.read_chunk(chunk, event)
         choices: Iterable[Choice] = chunk.choices or ()
         if chunk.choices and (len(chunk.choices) > 1 or chunk.choices[0].index != self._choices.index):

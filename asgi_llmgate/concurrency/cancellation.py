@@ -81,7 +81,8 @@ class CancelScope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop_timer()
+        if self._timer is not None:
+            self.stop_timer()
         task, self._task = self._task, None
         make, self._error = self._error, None
         if make is None or task is None or not self._delivered:

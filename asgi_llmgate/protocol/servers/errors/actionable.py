@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 
 from asgi_llmgate.protocol.servers import context_window
-from asgi_llmgate.protocol.servers.wordings.capability_tokens import CAPABILITY_TOKENS
+from asgi_llmgate.protocol.servers.errors.quotations import own_words
+from asgi_llmgate.protocol.servers.wordings.capability_tokens import CAPABILITY_TOKENS, NO_CAPABILITY
 from asgi_llmgate.protocol.servers.wordings.overflow import (
     NOT_OVERFLOW,
     OVER_RATE,
@@ -21,6 +22,9 @@ from asgi_llmgate.protocol.servers.wordings.overflow import (
 )
 
 _PART = re.compile(r"(\d+)([^\d,;]*)")
+_SEARCHED = 400
+"""Characters at the beginning of an error in which a feature is named."""
+
 _COMMA_IN_NUMBER = re.compile(r"(?<=\d),(?=\d{3}\b)")
 
 
@@ -59,8 +63,13 @@ def over_rate_message(text: str) -> str | None:
 
 
 def capability_token(text: str) -> str | None:
-    """Claude Code's token for the feature that an error text refuses; None where it refuses none."""
-    lowered = text.lower()
+    """Claude Code's token for the feature that an error text refuses; None where it refuses none.
+
+    Only the beginning counts, and only the server's own words: behind them it may quote the request.
+    """
+    lowered = own_words(text[:_SEARCHED]).lower()
+    if NO_CAPABILITY.search(lowered):
+        return None
     return next((token for pattern, token in CAPABILITY_TOKENS if pattern.search(lowered)), None)
 
 

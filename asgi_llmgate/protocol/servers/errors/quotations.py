@@ -46,7 +46,7 @@ _FETCHED = re.compile(rb'"url"\s*:\s*"(?!data:)')
 """An address whose content the server fetches itself."""
 
 
-_QUOTED_VALUE = re.compile(r"[{,]\s*['\"]input['\"]\s*:|\binput(?:_value)?=|\braw=")
+_QUOTED_VALUE = re.compile(r"[{,]\s*['\"]input['\"]\s*:|\binput(?:_value)?=|\braw=|```")
 """Where pydantic, vLLM and Ollama begin to quote a value of the request or of the model's response."""
 
 _OWN_WORDS = 1000

@@ -85,6 +85,29 @@ REFUSALS: dict[str, Refusal] = {
         "32768 tokens.",
         "vllm",
     ),
+    "SGLang, window": Refusal(
+        "Requested token count exceeds the model's maximum context length of 32768 tokens. You requested a total of "
+        "129000 tokens: 1000 tokens from the input messages and 128000 tokens for the completion.",
+    ),
+    "TGI, window": Refusal(
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 32768. Given: 1000 `inputs` tokens and "
+        "128000 `max_new_tokens`",
+        status=422,
+    ),
+    "Cloudflare, window": Refusal(
+        "AiError: The estimated number of input and maximum output tokens (129000) exceeded this model context window "
+        "limit (32000)."
+    ),
+    "Groq, tokens of a minute": Refusal(
+        "Request too large for model `llama-3.3-70b-versatile` on tokens per minute (TPM): Limit 30000, Requested "
+        "129000, please reduce your message size and try again.",
+        status=413,
+    ),
+    "OpenAI, tokens of a minute": Refusal(
+        "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 129000. The input or output "
+        "tokens must be reduced in order to run successfully.",
+        status=429,
+    ),
     "DeepInfra, window": Refusal(
         "max_tokens=128000 cannot be greater than max_model_len=max_total_tokens=28672. Please request fewer output "
         "tokens. (parameter=max_tokens, value=128000)"

@@ -263,6 +263,28 @@ async def test_a_limit_that_no_model_has_is_for_the_call_that_met_it(said: str) 
     assert corrected < 2048
 
 
+async def test_what_the_account_can_afford_now_is_for_the_call_that_met_it() -> None:
+    side = Side(REFUSALS["OpenAI, top_p"])
+    text = (
+        "This request requires more credits, or fewer max_tokens. You requested up to 128000 tokens, but can only "
+        "afford {}. To increase, visit https://openrouter.ai/settings/credits"
+    )
+    assert await side.call(asked(), (402, envelope(text.format(27342)))) == 2
+    assert await side.call(asked()) == 1
+    assert [json.loads(body)["max_tokens"] for body in side.server.bodies] == [128000, 27342, 128000]
+    # So little is no response worth paying for: the client is told that the account is empty.
+    assert await side.call(asked(), (402, envelope(text.format(222)))) == 1
+
+
+async def test_a_request_over_the_tokens_of_a_minute_asks_for_less_but_one_that_is_too_early_waits() -> None:
+    side = Side(REFUSALS["OpenAI, top_p"])
+    early = "Rate limit reached for m on tokens per min (TPM): Limit 30000, Used 29000, Requested 9000. Try again in 5s"
+    assert await side.call(asked(), (429, envelope(early))) == 1
+    large = "Request too large for m on tokens per min (TPM): Limit 30000, Requested 129000."
+    assert await side.call(asked(), (429, envelope(large))) == 2
+    assert json.loads(side.server.bodies[-1])["max_tokens"] < 30000
+
+
 async def test_what_an_address_in_the_request_answers_is_not_the_servers_own_word() -> None:
     source = {"type": "url", "url": "https://caller.test/image.png"}
     body = {

@@ -14,6 +14,8 @@ from asgi_llmgate.protocol.servers.errors.quotations import Phrase
 from asgi_llmgate.protocol.servers.wordings.capabilities import Capability
 
 _LEAST_SHARED = "least shared"
+_NEVER = 10**9
+"""More than a number of an error's text can be: numbers there have at most nine digits."""
 
 
 def _shared_from(least: int) -> Mapping[str, int]:
@@ -42,10 +44,11 @@ class Corrections:
     `refused_fields` are fields of the chat request that the server does not accept.  `missing` are capabilities that
     the model does not have.  `efforts` are the only values of `reasoning_effort` that it accepts.  `max_tokens_field`
     is the field for the output limit, if it is not the dialect's.  `max_output_tokens`, `context_window` (tokens) and
-    `max_images` are limits for one request, `max_unstreamed_output` is one for a response that is not streamed.
-    `max_stops` is how many stop sequences are accepted, `temperatures` the lowest and the highest temperature.
-    `schemas` are rewrites of tools' schemas, `tool_habits` what else the server wants of tools, `max_tools` how many of
-    them it accepts, and `max_tool_description` how many characters of each one's description.
+    `max_images` are limits for one request, `max_unstreamed_output` is one for a response that is not streamed, and
+    `affordable_tokens` are the output tokens that the account has credit for now.  `max_stops` is how many stop
+    sequences are accepted, `temperatures` the lowest and the highest temperature.  `schemas` are rewrites of tools'
+    schemas, `tool_habits` what else the server wants of tools, `max_tools` how many of them it accepts, and
+    `max_tool_description` how many characters of each one's description.
     """
 
     refused_fields: frozenset[str] = frozenset()
@@ -55,6 +58,7 @@ class Corrections:
     max_output_tokens: int | None = field(default=None, metadata=_shared_from(1024))
     context_window: int | None = field(default=None, metadata=_shared_from(4096))
     max_unstreamed_output: int | None = field(default=None, metadata=_shared_from(1024))
+    affordable_tokens: int | None = field(default=None, metadata=_shared_from(_NEVER))
     max_images: int | None = None
     max_stops: int | None = None
     temperatures: tuple[float, ...] = ()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from asgi_llmgate.protocol.servers.corrections import capabilities, conversation, limits, parameters, tools
+from asgi_llmgate.protocol.servers.corrections import accounts, capabilities, conversation, limits, parameters, tools
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections
 from asgi_llmgate.protocol.servers.corrections.rows import Row, Sentence, Span, overlaps
 from asgi_llmgate.protocol.servers.errors.quotations import telling_phrases
 
-ROWS: tuple[Row, ...] = (*capabilities.ROWS, *conversation.ROWS, *parameters.ROWS, *limits.ROWS, *tools.ROWS)
+ROWS: tuple[Row, ...] = (
+    *capabilities.ROWS,
+    *conversation.ROWS,
+    *parameters.ROWS,
+    *limits.ROWS,
+    *accounts.ROWS,
+    *tools.ROWS,
+)
 """All rows.  The order counts for two rows that read the same words: the first one is tried first."""
 
 

@@ -12,10 +12,10 @@ import re
 
 from asgi_llmgate.protocol.servers import context_window
 from asgi_llmgate.protocol.servers.errors.quotations import own_words
+from asgi_llmgate.protocol.servers.wordings.accounts import OVER_RATE
 from asgi_llmgate.protocol.servers.wordings.capability_tokens import CAPABILITY_TOKENS, NO_CAPABILITY
 from asgi_llmgate.protocol.servers.wordings.overflow import (
     NOT_OVERFLOW,
-    OVER_RATE,
     OVERFLOW,
     OVERFLOW_IN_PARTS,
     OVERFLOWS,

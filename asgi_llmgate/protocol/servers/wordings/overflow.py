@@ -134,7 +134,3 @@ NOT_OVERFLOW = re.compile(
     r"|rate.?limit|too many requests|throttl|\bper (?:min|day|hour)"
 )
 """What OVERFLOW matches but means something else."""
-
-OVER_RATE = re.compile(r"tokens per min(?:ute)? \(tpm\): limit (?P<limit>\d{1,9}), requested (?P<prompt>\d{1,9})")
-"""`errors.actionable`: one request has more tokens, those of `max_tokens` counted, than the account may use in a minute
-(OpenAI, Groq): it is refused however long the client waits.  In lower case."""

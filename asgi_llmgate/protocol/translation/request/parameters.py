@@ -31,6 +31,7 @@ def write_max_tokens(draft: Draft) -> int | None:
         draft.options.max_output_tokens,
         draft.corrections.max_output_tokens,
         None if draft.request.stream else draft.corrections.max_unstreamed_output,
+        draft.corrections.affordable_tokens,
         _window_limit(draft),
     ]
     asked = draft.request.max_tokens

@@ -32,7 +32,7 @@ def test_the_tokens_of_a_minute_limit_prompt_and_output(status: int) -> None:
     ("status", "text"),
     [
         (402, CREDIT.format(4096, 222)),
-        (400, CREDIT.format(32000, 27342)),
+        (403, CREDIT.format(32000, 27342)),
         (429, MINUTE.format(30000, 29000)),
         (400, MINUTE.format(30000, 45000)),
         (429, "Rate limit reached on tokens per minute (TPM): Limit 6000, Used 5034, Requested 1443."),

@@ -22,6 +22,7 @@ _WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
         "documents": {"pdf": "none"},
         "json_schema": {"response_format": "none"},
         "unstreamed_thinking": {"unstreamed_thinking": False},
+        "developer": {"system_role": "system"},
         "system": {"system_role": "user", "mid_system": "user"},
         "mid_system": {"mid_system": "user"},
         "same_role_twice": {"alternate_roles": True},

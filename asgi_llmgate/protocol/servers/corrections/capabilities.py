@@ -14,7 +14,7 @@ from functools import partial
 
 from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.corrections.rows import Row
-from asgi_llmgate.protocol.servers.wordings.capabilities import MISSING_CAPABILITIES, Capability
+from asgi_llmgate.protocol.servers.wordings.capabilities import IMAGE_FORMAT, MISSING_CAPABILITIES, Capability
 
 _row = partial(Row, statuses=frozenset({400, 404, 422, 500}), searched=400)
 """404 is OpenRouter's, 500 llama.cpp's."""
@@ -31,6 +31,7 @@ ROWS: tuple[Row, ...] = (
         patterns=(MISSING_CAPABILITIES["images"],),
         change=missing("images"),
         keeps="images where only one is refused: its format, its size",
+        unless=IMAGE_FORMAT,
     ),
     _row(
         topic="documents",

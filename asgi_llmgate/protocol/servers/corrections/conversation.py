@@ -25,6 +25,12 @@ ROWS: tuple[Row, ...] = (
         keeps="the first system message",
     ),
     _row(
+        topic="developer",
+        patterns=wordings.NO_DEVELOPER,
+        change=missing("developer"),
+        keeps="the text, which the system says",
+    ),
+    _row(
         topic="system message",
         patterns=wordings.NO_SYSTEM,
         change=missing("system"),

@@ -13,6 +13,7 @@ Capability: TypeAlias = Literal[
     "json_schema",
     "unstreamed_thinking",
     # what `wordings.conversation` is about
+    "developer",
     "system",
     "mid_system",
     "same_role_twice",
@@ -31,9 +32,12 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
             r"image_url is only supported by certain models"  # OpenAI
             r"|not a multimodal model|at most 0 image"  # vLLM
             r"|image inputs? (?:is |are )?not (?:supported|enabled|available)"  # llama.cpp, Mistral, Moonshot, xAI
-            r"|images? (?:content|parts?|understanding) (?:is|are) not (?:supported|enabled)"
+            r"|images? (?:content|parts?|understanding|input modality) (?:is|are) not (?:supported|enabled)"  # Gemini
+            r"|not supported for vision"  # GitHub Copilot
+            r"|(?:cannot|can't|unable to) (?:process|see|read|handle|accept) images\b"
+            r"|input should be 'text'.{0,120}image_url"  # pydantic
             r"|images are not (?:supported|enabled|allowed)"
-            r"|multimodal (?:processing|data|inputs?) (?:is|are) not (?:supported|enabled)"  # TensorRT-LLM, NIM
+            r"|multi-?modal (?:processing|data|inputs?) (?:is|are) not (?:supported|enabled)"  # TensorRT-LLM, NIM
             r"|not compiled for multimodal"  # llama.cpp before 2025, llamafile
             r"|missing data required for image input"  # Ollama
             r"|endpoints found that support image input"  # OpenRouter
@@ -63,3 +67,8 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
 )
 """`capabilities`: the model does not have this at all.  Narrower than CAPABILITY_TOKENS, because a match changes the
 request: it must be a sentence about the model, not about this image or that schema."""
+
+IMAGE_FORMAT = re.compile(
+    r"(?:type|format)s?:? [`'\"\\]{0,3}image/|\bimage/(?:tiff|bmp|heic|avif|svg)", re.IGNORECASE | re.ASCII
+)
+"""The error is about the format of one image."""

@@ -54,13 +54,16 @@ REFUSED_FIELD_TEXTS = (
 )
 """`corrections`: the same without the field's name; the field is beside the text."""
 
-_VALUE = r"\\{0,2}['\"`]?\w{1,12}\\{0,2}['\"`]?"
+_QUOTE = r"\\{0,2}['\"`]?"
+_VALUE = rf"{_QUOTE}\w{{1,12}}{_QUOTE}"
 _VALUES = rf"{_VALUE}(?:(?:, (?:and |or )?| and | or ){_VALUE}){{0,8}}"
 
 KNOWN_EFFORTS = _compile(
     # OpenAI; vLLM and other users of pydantic; Groq
     rf"reasoning_?effort\b.{{0,80}}?(?P<telling>(?:supported values are:?|input should be|must be one of:?"
-    rf"|expected one of:?|allowed values are:?) {_VALUES})",
+    rf"|expected one of:?|allowed values are:?) \[?{_VALUES})",
+    rf"invalid value: {_QUOTE}(?:none|minimal|low|medium|high|xhigh|max){_QUOTE}\."
+    rf" (?P<telling>supported values are:? {_VALUES})",
     rf"invalid reasoning value: .{{0,40}}?(?P<telling>\(must be {_VALUES})",  # Ollama
 )
 """`corrections`: the values of `reasoning_effort` that the model accepts."""
@@ -72,6 +75,7 @@ ONE_TEMPERATURE = _compile(
     r"\btemperature\b\W{0,4}(?:must be |should be )?(?P<telling>only (?:the default )?\(?[\d.]{1,6}\)?"
     r" (?:is|can be|value))",  # Moonshot
     r"\btemperature\b\W{0,4}(?P<telling>is (?:deprecated|not supported|not allowed|fixed|unsupported))",  # Anthropic
+    r"(?P<telling>only temperature ?= ?[\d.]{1,6} is supported)",  # LiteLLM
     r"\btemperature\b\W{0,4}(?P<telling>must be (?:set to )?(?:exactly )?[\d.]{1,6} (?:for|when|with))",
 )
 """`corrections`: the model has one temperature, which it uses without the field."""
@@ -79,7 +83,7 @@ ONE_TEMPERATURE = _compile(
 _NUMBER = r"\d(?:\.\d{1,3})?"
 TEMPERATURES = _compile(
     # MiniMax
-    rf"temperature\b.{{0,60}}?(?P<telling>(?P<open>[\[(]) ?(?P<low>{_NUMBER}) ?, ?(?P<high>{_NUMBER}) ?[\])])",
+    rf"temperature\b.{{0,90}}?(?P<telling>(?P<open>[\[(]) ?(?P<low>{_NUMBER}) ?, ?(?P<high>{_NUMBER}) ?[\])])",
     rf"temperature\b.{{0,60}}?(?P<telling>between (?P<low>{_NUMBER}) and (?P<high>{_NUMBER}))",
     r"temperature\b.{0,40}?(?P<telling>(?P<open>strictly positive|greater than 0\b|> ?0\b))",  # TGI
 )

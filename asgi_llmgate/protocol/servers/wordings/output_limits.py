@@ -25,6 +25,7 @@ NO_MAX_COMPLETION_TOKENS = _compile(
 
 _NAME = r"\bmax_?(?:completion_?|output_?|new_?)?tokens\b"
 _COUNT = r"(?P<telling>\d{1,9})"
+_NEAR = r"(?:(?!context|window|input|prompt|rate).){0,60}?"
 _OUTPUT = r"(?:completion|output|new|generated)"
 
 OUTPUT_LIMITS = _compile(
@@ -34,8 +35,8 @@ OUTPUT_LIMITS = _compile(
     rf"{_NAME}.{{0,60}}?between \d{{1,4}} and {_COUNT}\b",
     rf"{_NAME}.{{0,60}}?(?:less than or equal to|<=|at most|(?:cannot|can't|must not|may not|should not) "
     rf"(?:exceed|be (?:greater|larger|more|higher) than)|no (?:greater|larger|more) than|up to) ?[`']?{_COUNT}",
-    rf"{_NAME}[^.]{{0,30}}? exceeds? (?:the )?(?:model'?s )?(?:maximum|max|limit)(?: allowed| number of)?"
-    rf"(?: {_OUTPUT})?(?: tokens)?(?: limit)?(?: of)?[ :(]{{1,3}}{_COUNT}",  # Ollama's cloud
+    rf"{_NAME}{_NEAR}(?:exceeds?|less than or equal to)\b{_NEAR}"
+    rf"\b(?:limit|maximum|max|length|tokens)\b(?: of| is|:| =)? ?\(?{_COUNT}",  # Ollama's cloud, MiniMax
     rf"max(?:imum)? tokens must be less than or equal to {_COUNT}",  # Cohere
     rf"{_NAME}.{{0,100}}?expected a value <= {_COUNT}",  # Volcengine
     rf"maximum tokens you requested exceeds the model limit of {_COUNT}",  # Bedrock

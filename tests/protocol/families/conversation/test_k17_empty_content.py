@@ -101,10 +101,20 @@ def test_blanks_inside_of_a_text_stay(translate: Any) -> None:
         ("messages.1.content: expected string, received null", 400),
         ("Failed to deserialize the JSON body: messages[1].content: invalid type: null, expected a string", 422),
         ('[{"type":"string_type","loc":["body","messages",1,"content"],"msg":"Input should be a valid string"}]', 422),
+        ('[{"loc":["body","messages",1,"content"],"msg":"Input should be a valid string","input":null}]', 422),
         ("messages.1.content cannot be null", 400),
         ('Error: can only concatenate str (not "NoneType") to str', 500),
     ],
-    ids=["LM Studio", "Ollama", "zod", "serde", "pydantic", "a validator", "a chat template"],
+    ids=[
+        "LM Studio",
+        "Ollama",
+        "zod",
+        "serde",
+        "pydantic",
+        "pydantic, with its input",
+        "a validator",
+        "a chat template",
+    ],
 )
 def test_null_beside_calls_becomes_an_empty_text_where_it_is_refused(translate: Any, error: str, status: int) -> None:
     bodies = [translate(messages=LOOP).messages[1]]
@@ -135,3 +145,18 @@ def test_no_content_is_sent_beside_calls_where_none_may_be_empty(translate: Any,
         assert "content" not in sent.messages[1]
         assert sent.messages[1]["tool_calls"]
         assert sent.messages[3]["content"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        ('"input":null', ["null_content"]),
+        ('"input":[{"type":"text"}]', ["content_parts"]),
+        ('"ctx":{}', ["content_parts", "null_content"]),
+    ],
+)
+def test_a_list_and_null_are_told_apart_where_the_error_shows_the_value(said: str, change: list[str]) -> None:
+    error = f'[{{"loc":["body","messages",1,"content"],"msg":"Input should be a valid string",{said}}}]'
+    for body in (error, json.dumps({"error": {"message": error}})):
+        found = [correction.changes for correction in find_corrections(422, body)]
+        assert found == [Corrections(missing=frozenset({each})) for each in change]

@@ -70,6 +70,7 @@ AFTER_TOOL: dict[str, tuple[Any, int]] = {
         },
         400,
     ),
+    "in other words": ("invalid message order: role 'tool' must be followed by role 'assistant'", 400),
     "an older Mistral": ("Expected last role... Unexpected role user after role tool", 422),
 }
 ALTERNATION: dict[str, tuple[Any, int]] = {
@@ -174,6 +175,7 @@ def test_the_user_and_the_assistant_take_turns(correct: Callable[..., Any], serv
         ("Only one system message is allowed", 422),
         ({"object": "error", "message": "Unexpected role 'system' after role 'user'", "code": "3230"}, 400),
         ("Multiple system messages are not supported", 400),
+        ('messages with role "system" must be at the start of the conversation', 400),
     ],
 )
 def test_a_system_message_in_the_middle_becomes_the_users(correct: Callable[..., Any], error: Any, status: int) -> None:
@@ -190,6 +192,8 @@ def test_a_system_message_in_the_middle_becomes_the_users(correct: Callable[...,
         (jinja("System role not supported"), 500),
         ("system messages are not supported by this model", 422),
         ("This model does not support system messages", 400),
+        ("'system' role is not supported. Use 'developer' instead", 400),
+        ("Unsupported value: 'messages[0].role' does not support 'system' with this model.", 400),
         ("Developer instruction is not enabled for models/gemma-3-27b-it", 400),
     ],
 )
@@ -203,6 +207,33 @@ def test_a_system_text_becomes_the_beginning_of_the_first_user_message(
     first = sent.messages[0]["content"]
     assert [part["text"] for part in first] == ["Be brief.", "hi"]
     assert "Mind the gap." in str(sent.messages[2:])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ("Unsupported value: 'messages[0].role' does not support 'developer' with this model.", 400),
+        ({"object": "error", "message": "Unexpected role 'developer'", "code": "3230"}, 400),
+        ("Failed to deserialize: messages[0].role: unknown variant `developer`, expected one of `system`, `user`", 422),
+        (
+            {
+                "detail": [
+                    {
+                        "loc": ["body", "messages", 0, "role"],
+                        "msg": "Input should be 'system', 'user', 'assistant' or 'tool'",
+                        "input": "developer",
+                    }
+                ]
+            },
+            422,
+        ),
+        ("The developer role is not supported by this model", 400),
+    ],
+)
+def test_the_system_speaks_where_no_developer_is_known(correct: Callable[..., Any], error: Any, status: int) -> None:
+    request = {"dialect": derive("generic", {"system_role": "developer"}), "system": "Be brief.", "messages": [HI]}
+    assert roles(correct("No.", **request)) == ["developer", "user"]
+    assert roles(correct(error, status, **request)) == ["system", "user"]
 
 
 def test_a_system_text_before_the_assistants_first_message_is_a_user_message(translate: Any) -> None:

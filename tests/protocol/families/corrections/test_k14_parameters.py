@@ -64,6 +64,12 @@ REFUSALS: list[tuple[Any, int, str]] = [
     ("`temperature` may only be set to 1 when thinking is enabled.", 400, "temperature"),
     ({"code": "invalid-argument", "error": "Model grok-5 does not support parameter temperature."}, 400, "temperature"),
     ("temperature is not supported by this model", 422, "temperature"),
+    (
+        "litellm.UnsupportedParamsError: O-series models don't support temperature=0.2. Only "
+        "temperature=1 is supported.",
+        400,
+        "temperature",
+    ),
     ("Malformed input request: #: extraneous key [temperature] is not permitted, please reformat", 400, "temperature"),
     # top_p, top_k
     ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", 400, "top_p"),
@@ -198,6 +204,13 @@ def test_the_first_stop_sequences_are_sent_and_all_end_the_response(
         ("`temperature` must be strictly positive", 0.0, 0.01),
         ("temperature must be greater than 0", 0, 0.01),
         ("temperature should be in [0.1, 0.9]", 1, 0.9),
+        (
+            "The parameter `temperature` specified in the request is not valid: expected a value in "
+            "range (0, 1], but got 0",
+            0,
+            0.01,
+        ),
+        ("temperature \u53c2\u6570\u975e\u6cd5\u3002\u53d6\u503c\u8303\u56f4[0,0.9]", 1, 0.9),
         ("temperature must be between 0.5 and 1", 0.2, 0.5),
     ],
 )
@@ -219,6 +232,8 @@ def test_the_nearest_temperature_is_sent(
         ),
         ("`reasoning_effort` must be one of `low`, `medium`, or `none`", "medium"),
         ("reasoning_effort: Input should be 'none' or 'low'", "low"),
+        ("Invalid value: 'high'. Supported values are: 'low' and 'medium'.", "medium"),
+        ("Value error, reasoning_effort='high' is not supported. Supported values are: ['none', 'low']", "low"),
         ("Invalid reasoning_effort. Expected one of: none, minimal, low", "low"),
         ('invalid reasoning value: "high" (must be "medium", "low", or "none")', "medium"),
     ],

@@ -46,6 +46,17 @@ NO_IMAGES: list[tuple[Any, int]] = [
     ("image input is not supported - hint: if this is unexpected, you may need to provide the mmproj", 500),
     ("The server was not compiled for multimodal or the model projector can't be loaded.", 500),
     ("No endpoints found that support image input", 404),
+    ({"error": {"message": 'model "gpt-5" not supported for vision', "code": ""}}, 400),
+    ("Image input modality is not enabled for models/gemma-3-1b-it", 400),
+    ("Multi-modal inputs are not supported by this model", 400),
+    ("this model cannot process images", 400),
+    (
+        {
+            "detail": "Input should be 'text' [type=literal_error, loc=messages.0.content.list.1.type, "
+            "input='image_url']"
+        },
+        422,
+    ),
     ("Failed to deserialize the JSON body: messages[0]: unknown variant `image_url`, expected `text`", 422),
     ("Unsupported content part type for text-only server: image_url", 400),
     ("Content type 'image_url' is not supported by model llama-4", 400),
@@ -116,6 +127,7 @@ def test_a_dialect_without_parts_has_no_images_and_documents(translate: Any) -> 
     "error",
     [
         "Unsupported image format: image/tiff",
+        "This model does not support image inputs of type image/heic",
         "The image is larger than 20 MB",
         "You uploaded an unsupported image. Please make sure your image is valid.",
         "Image size is not supported: 9000 x 9000",

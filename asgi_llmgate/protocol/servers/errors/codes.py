@@ -17,6 +17,7 @@ from asgi_llmgate.errors import (
     Throttled,
     TimedOut,
     TooLarge,
+    UnknownModel,
     UpstreamError,
 )
 
@@ -29,6 +30,7 @@ STATUS_ERRORS: Mapping[int, type[UpstreamError]] = MappingProxyType(
         405: Broken,
         408: TimedOut,
         409: Overloaded,
+        410: UnknownModel,  # NVIDIA: the model has been removed
         413: TooLarge,
         425: Overloaded,
         429: Throttled,

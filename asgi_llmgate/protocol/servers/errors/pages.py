@@ -21,8 +21,8 @@ FIREWALL_MESSAGE = (
     "the operator of the gateway can have it allowed"
 )
 _PROXY_MESSAGE = (
-    "a proxy in front of the model server refused the request, and not the model server itself; tell the operator of "
-    "the gateway"
+    "a proxy in front of the model server refused the request, or the server itself without a reason; tell the "
+    "operator of the gateway"
 )
 _PROXY_CREDENTIAL_MESSAGE = (
     "a proxy between the gateway and the model server wants a credential; the operator of the gateway must set one"
@@ -59,6 +59,8 @@ def read_page(status: int, body: bytes) -> Page:
         return Page(Blocked, FIREWALL_MESSAGE)
     if HTML.search(lowered):
         return _read_html(status, lowered)
+    if status == 403 and not text.startswith("<"):
+        return Page(Blocked, _PROXY_MESSAGE)
     if status == 200 or not text or "\ufffd" in text:
         return Page()
     return Page(report=_read_xml(text) if text.startswith("<") else ErrorReport(cut(text)))

@@ -17,7 +17,18 @@ TEXTS = (
 """Where a text stands; the first one counts."""
 
 CODES = (
-    *("code", "type", "status", "http_code", "error_code", "error_type", "errorCode", "status_code", "statusCode"),
+    *(
+        "code",
+        "type",
+        "status",
+        "http_code",
+        "error_code",
+        "error_type",
+        "errorType",
+        "errorCode",
+        "status_code",
+        "statusCode",
+    ),
     *("reason", "__type", "quotaId"),
 )
 """Where codes stand."""
@@ -28,6 +39,7 @@ _WAITS = {
     "retryAfter": "retry-after",
     "retry_after_seconds": "retry-after",
     "retry_after_ms": "retry-after-ms",
+    "estimated_time": "retry-after",  # Hugging Face: until the model is loaded
 }
 """Fields that state a wait, and the header that says the same."""
 

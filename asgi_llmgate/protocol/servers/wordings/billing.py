@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 EXHAUSTED = re.compile(
-    # OpenAI, DeepSeek, OpenRouter, xAI, Together, Fireworks, Hugging Face
+    # OpenAI, DeepSeek, OpenRouter, xAI, Together, Fireworks, Hugging Face, LiteLLM, Ollama
     r"insufficient[_ ](?:account )?(?:balance|credits?|funds)|balance is insufficient|credit balance"
+    r"|budget has been exceeded|budget_exceeded|run out of credits|have any credits|requires a subscription"
     r"|requires more credits|(?:out of|no|purchase) credits|all available credits|monthly included credits"
     r"|(?:credit|spend(?:ing)?)[_ ]limit|billing[_ ](?:hard[_ ]limit|not[_ ]active|disabled)|key limit exceeded"
     r"|arrearage|in arrears|exceeded_current_quota|payment required|please recharge|balance_depleted"

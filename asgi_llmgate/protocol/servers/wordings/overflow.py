@@ -29,7 +29,8 @@ WINDOWS = tuple(
         # TGI, Together
         r"`max_new_tokens` must be <= (?P<window>\d{1,9})\. given: (?P<tokens>\d{1,9}) `inputs`? tokens and"
         r" (?P<output>\d{1,9})",
-        # Cloudflare, SiliconFlow: a sum without its parts
+        # Cloudflare, SiliconFlow, Cerebras: a sum without its parts
+        r"current length is \d{1,9} while limit is (?P<window>\d{1,9})",
         r"input and maximum output tokens \(\d{1,9}\) exceeded this model context window limit \((?P<window>\d{1,9})",
         r"max_total_tokens \(\d{1,9}\) must be less than or equal to max_seq_len \((?P<window>\d{1,9})",
         # Anthropic
@@ -95,7 +96,8 @@ OVERFLOWS = tuple(
         r"input length (?P<prompt>\d+) exceeds (?:the )?(?:(?:maximum|allowed|input|context) )+length (?:of )?"
         r"(?P<limit>\d+)",
         r"prompt_tokens \((?P<prompt>\d+)\) must be less than max_seq_len \((?P<limit>\d+)",
-        # Cloudflare, SiliconFlow: with the output
+        # Cloudflare, SiliconFlow, Cerebras: with the output
+        r"current length is (?P<prompt>\d+) while limit is (?P<limit>\d+)",
         r"tokens \((?P<prompt>\d+)\) exceeded this model context window limit \((?P<limit>\d+)",
         r"max_total_tokens \((?P<prompt>\d+)\) must be less than or equal to max_seq_len \((?P<limit>\d+)",
         # Foundry Local (onnxruntime-genai)

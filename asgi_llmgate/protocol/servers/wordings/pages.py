@@ -8,8 +8,9 @@ FIREWALL = re.compile(
     r"attention required! \| cloudflare|you have been blocked|just a moment\.\.\.|error (?:code:? )?10(?:0|1|2)\d\b"
     r"|used cloudflare to restrict access|cf-error-details|request blocked|incapsula incident|_incapsula_resource"
     r"|the requested url was rejected|web application firewall|aws waf|modsecurity|mod_security|akamaighost"
-    r"|errors\.edgesuite\.net|access denied[^.]{0,200}reference #|sucuri website firewall|fortiweb|barracuda"
-    r"|the request could not be satisfied"
+    r"|errors\.edgesuite\.net|access denied.{0,300}?reference #|sucuri website firewall|fortiweb|barracuda"
+    r"|the request could not be satisfied",
+    re.DOTALL,
 )
 """`errors.pages`: a firewall refuses the request (Cloudflare, AWS, Akamai, Imperva, F5, ModSecurity).  In lower
 case."""

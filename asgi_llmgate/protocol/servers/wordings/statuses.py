@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from asgi_llmgate.errors import Blocked, CredentialRefused, Overloaded, RequestRejected, UnknownModel, UpstreamError
+from asgi_llmgate.errors import (
+    Blocked,
+    CredentialRefused,
+    Overloaded,
+    RequestRejected,
+    TooLarge,
+    UnknownModel,
+    UpstreamError,
+)
 
 _FIREWALL_MESSAGE = (
     "a firewall in front of the model server refused the request; the operator of the gateway can have it allowed"
@@ -13,6 +21,11 @@ _FIREWALL_MESSAGE = (
 _REGION_MESSAGE = (
     "the model server does not serve the country or region that the gateway's requests come from; tell the operator of "
     "the gateway"
+)
+
+
+_POLICY_MESSAGE = (
+    "the privacy settings of the gateway's account exclude every server of this model; tell the operator of the gateway"
 )
 
 
@@ -31,9 +44,17 @@ def _rule(statuses: tuple[int, ...], pattern: str, error: type[UpstreamError], m
 
 ERROR_RULES = (
     _rule((403,), r"moderation|flagged|content[_ ]?(?:filter|policy)|data_?inspection", RequestRejected),
-    _rule((403,), r"unsupported_country|country, region|user location is not supported", Blocked, _REGION_MESSAGE),
+    _rule((400, 403), r"unsupported_country|country, region|user location is not supported", Blocked, _REGION_MESSAGE),
+    _rule(
+        (404,), r"guardrail restrictions|your data policy|no allowed providers", Blocked, _POLICY_MESSAGE
+    ),  # OpenRouter
     _rule((403,), r"error 10\d\d: |you have been blocked|request blocked|firewall", Blocked, _FIREWALL_MESSAGE),
-    _rule((403,), r"model_not_found|not have access to (?:the )?model|model access is denied", UnknownModel),
+    _rule(
+        (400, 401, 403),
+        r"model_not_found|not have access to (?:the )?model|model access is denied|(?:key|team)_model_access_denied"
+        r"|not allowed to (?:access model|use publisher model)",  # LiteLLM, Vertex
+        UnknownModel,
+    ),
     # LiteLLM 1.108.7 looks up an unknown key in a database, and says so where it has none.
     _rule(
         (400,),
@@ -43,10 +64,12 @@ ERROR_RULES = (
         CredentialRefused,
     ),
     _rule((404,), r"no endpoints found that support", RequestRejected),
+    _rule((400,), r"'body' failed to satisfy constraint: member must have length", TooLarge),  # Bedrock
+    _rule((400,), r"degraded function cannot be invoked", Overloaded),  # NVIDIA's hosted NIM
     _rule(
         (400, 404, 422),
         r"model_not_found|deploymentnotfound|not a valid model|no such model|invalid model\b|no endpoints found for"
-        r"|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
+        r"|not found for account|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
         r"(?:was |is |does )?not (?:found|exist|available)",
         UnknownModel,
     ),

@@ -102,6 +102,10 @@ WITH_NUMBERS = {
         "limit (8000).",
         (9000, 8000),
     ),
+    "Cerebras": (
+        "Please reduce the length of the messages or completion. Current length is 42328 while limit is 40000",
+        (42328, 40000),
+    ),
     "llama-cpp-python": ("Requested tokens (5001) exceed context window of 4096", (5001, 4096)),
     "ds4": ("Prompt has 5,958,968 tokens, but the configured context size is 256,000 tokens", (5958968, 256000)),
     "Foundry Local": (

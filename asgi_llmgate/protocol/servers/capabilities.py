@@ -33,6 +33,14 @@ _WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
         "content_parts": {"content_parts": False},
         "plain_prefill": {"last_assistant": "prefix"},
         "prefill": {"last_assistant": "user"},
+        "long_ids": {"call_ids": "up_to_64"},
+        "ids_over_40": {"call_ids": "up_to_40"},
+        "repeated_ids": {"call_ids": "unique"},
+        "free_ids": {"call_ids": "nine"},
+        "unsigned_calls": {"call_signatures": "google"},
+        "calls_without_details": {"call_signatures": "openrouter"},
+        "calls_without_reasoning": {"reasoning_scope": "calls"},
+        "reasoning_in_history": {"reasoning_history": "drop", "reasoning_scope": "tool_loop"},
     }
 )
 """The columns of a dialect for a model without a capability.  A later line counts more than an earlier one."""

@@ -24,9 +24,9 @@ EFFORTS: tuple[Effort, ...] = get_args(Effort)
 SchemaRewrite = Annotated[str, msgspec.Meta(pattern=rf"^(?:-\$?[A-Za-z]{{1,40}}|{'|'.join([*NAMES, *PROFILES])})$")]
 """The name of a rewrite or of a profile, or `-keyword`."""
 
-CallIds = Literal["any", "nine", "up_to_40", "up_to_64"]
+CallIds = Literal["any", "nine", "up_to_40", "up_to_64", "unique"]
 """Ids of tool calls that a server accepts: nine letters and digits (Mistral), up to 40 characters (OpenAI), or up to 64
-letters, digits, `_` and `-` (Anthropic, and what has Anthropic or Bedrock behind it)."""
+letters, digits, `_` and `-` (Bedrock), and each in one place of a conversation only (Anthropic)."""
 
 
 LeakedCallFormat = Literal[
@@ -83,6 +83,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Whether a `file` content part is understood."""
     reasoning_history: Literal["drop", "reasoning_content", "reasoning"] = "drop"
     """The field in which the thinking of an unfinished tool loop goes back to the server; `drop`: it does not."""
+    reasoning_scope: Literal["tool_loop", "calls"] = "tool_loop"
+    """Which thinking goes back: that of the unfinished tool loop; or that of the whole conversation, where each message
+    with calls must have some, and gets a placeholder for what is not known."""
     prefill: dict[str, bool] = {}
     """Fields that make the server continue a last assistant message instead of starting a new one."""
     last_assistant: Literal["plain", "prefix", "user"] = "plain"
@@ -132,6 +135,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     call_ids: CallIds = "any"
     """The ids of tool calls that the server accepts; others are replaced by a hash of that shape."""
+    call_signatures: Literal["optional", "google", "openrouter"] = "optional"
+    """Whether calls must come back with the signature that came with them: if it is not known they get the placeholder
+    that Gemini accepts, in Google's form or in OpenRouter's."""
     parallel_tool_calls: bool = True
     """Whether the server accepts the parameter."""
     leaked_calls: tuple[LeakedCallFormat, ...] = ()
@@ -146,6 +152,13 @@ class Dialect(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Where the server runs; a request with that `inference_geo` is let through.  Empty: not stated."""
 
     families: tuple[Family, ...] = ()
+
+    @property
+    def reasoning_field(self) -> str:
+        """The field for the thinking in the conversation; "" for none."""
+        if self.reasoning_history == "drop":
+            return "reasoning_content" if self.reasoning_scope == "calls" else ""
+        return self.reasoning_history
 
     def for_model(self, model: str) -> Dialect:
         """The row for a model: with the columns of the first family whose pattern fits its name."""

@@ -133,6 +133,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 mid_system="inplace",
                 images="none",
                 reasoning_history="reasoning_content",
+                reasoning_scope="calls",  # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls
                 stop_max=16,
                 reasoning="toggle",
                 response_format="json_object",

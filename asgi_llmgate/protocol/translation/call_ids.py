@@ -20,6 +20,7 @@ import string
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from itertools import count
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -87,29 +88,41 @@ _SHAPES: Mapping[CallIds, _Shape] = MappingProxyType(
         "nine": _Shape(re.compile(r"[A-Za-z0-9]{9}"), "", 9),
         "up_to_40": _Shape(re.compile(r".{1,40}", re.DOTALL), "call_", 24),
         "up_to_64": _Shape(re.compile(r"[A-Za-z0-9_-]{1,64}"), "call_", 24),
+        "unique": _Shape(re.compile(r"[A-Za-z0-9_-]{1,64}"), "call_", 24),
     }
 )
 
 
-def upstream_ids(calls: Iterable[tuple[str, str]], shape: CallIds) -> dict[str, str]:
-    """The server's ids of the calls of one turn, by the client's ids.
+class UpstreamIds:
+    """The server's ids of the calls of one conversation; `shape` is what the server accepts."""
 
-    `calls` are the client's ids, each with the tool's name as the server knows it; `shape` is what the server accepts.
-    An id of another shape is replaced by a hash of the client's.  It does not depend on any other turn, so a
-    conversation gets the same ids in each request.
-    """
-    pattern, prefix, length = _SHAPES[shape]
-    ids: dict[str, str] = {}
-    used = {""}
-    for call_id, name in calls:
-        # Two responses that a client has joined may have used the same id.
-        candidates = (read_call_id(call_id, name) or call_id, call_id)
-        ids[call_id] = next(
-            (found for found in candidates if found not in used and pattern.fullmatch(found)),
-            prefix + _letters(call_id, length),
-        )
-        used.add(ids[call_id])
-    return ids
+    def __init__(self, shape: CallIds) -> None:
+        self._pattern, self._prefix, self._length = _SHAPES[shape]
+        self._unique = shape == "unique"
+        self._used = {""}  # in this turn, or in the conversation
+
+    def of_turn(self, calls: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """The ids of the calls of the next turn, by the client's ids.
+
+        `calls` are the client's ids, each with the tool's name as the server knows it.  An id of another shape is
+        replaced by a hash of the client's.  No id depends on a later turn, so a conversation gets the same ids in each
+        request.
+        """
+        if not self._unique:
+            self._used = {""}
+        ids = {}
+        for call_id, name in calls:
+            ids[call_id] = next(found for found in self._candidates(call_id, name) if found not in self._used)
+            self._used.add(ids[call_id])
+        return ids
+
+    def _candidates(self, call_id: str, name: str) -> Iterator[str]:
+        # Two responses that a client has joined may have used the same id, and a history may repeat ids.
+        for found in (read_call_id(call_id, name), call_id):
+            if found is not None and self._pattern.fullmatch(found):
+                yield found
+        for number in count():
+            yield self._prefix + _letters(f"{call_id} {number}", self._length)
 
 
 def _letters(text: str, length: int) -> str:

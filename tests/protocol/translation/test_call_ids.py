@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llmgate.protocol.servers.columns import CallIds
-from asgi_llmgate.protocol.translation.call_ids import MAX_LENGTH, make_call_id, read_call_id, upstream_ids
+from asgi_llmgate.protocol.translation.call_ids import MAX_LENGTH, UpstreamIds, make_call_id, read_call_id
 
 KIMI = "functions.mcp__playwright__browser_take_screenshot:12"
 SHAPES: dict[CallIds, str] = {
@@ -15,6 +15,7 @@ SHAPES: dict[CallIds, str] = {
     "nine": r"[A-Za-z0-9]{9}",
     "up_to_40": r".{1,40}",
     "up_to_64": r"[A-Za-z0-9_-]{1,64}",
+    "unique": r"[A-Za-z0-9_-]{1,64}",
 }
 
 
@@ -77,7 +78,7 @@ def test_other_ids_are_not_read(call_id: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("call_id", ["a", "toolu_01A09q90qw90lq917835lq9", "call_a|b:c", "x" * 70, "D681PevKs"])
 def test_ids_get_the_shape_that_the_server_accepts(shape: CallIds, call_id: str) -> None:
-    ids = upstream_ids([(call_id, "Bash"), (call_id + "2", "Bash")], shape)
+    ids = UpstreamIds(shape).of_turn([(call_id, "Bash"), (call_id + "2", "Bash")])
     assert all(re.fullmatch(SHAPES[shape], found) for found in ids.values())
     assert len(set(ids.values())) == 2
     if re.fullmatch(SHAPES[shape], call_id):
@@ -86,10 +87,20 @@ def test_ids_get_the_shape_that_the_server_accepts(shape: CallIds, call_id: str)
 
 def test_two_calls_of_one_turn_do_not_get_one_id() -> None:
     first, second = (make_call_id(f"msg_{response}", 1, "Bash:0") for response in range(2))
-    assert upstream_ids([(first, "Bash"), (second, "Bash")], "any") == {first: "Bash:0", second: second}
-    nine = upstream_ids([(first, "Bash"), (second, "Bash")], "nine")
+    assert UpstreamIds("any").of_turn([(first, "Bash"), (second, "Bash")]) == {first: "Bash:0", second: second}
+    nine = UpstreamIds("nine").of_turn([(first, "Bash"), (second, "Bash")])
     assert len(set(nine.values())) == 2
 
 
 def test_an_empty_id_is_replaced_too() -> None:
-    assert re.fullmatch(r"call_[A-Za-z0-9]{24}", upstream_ids([("", "Bash")], "any")[""])
+    assert re.fullmatch(r"call_[A-Za-z0-9]{24}", UpstreamIds("any").of_turn([("", "Bash")])[""])
+
+
+def test_a_server_that_wants_each_id_once_gets_it_once() -> None:
+    ids = UpstreamIds("unique")
+    made = [make_call_id(f"msg_{response}", 1, "Bash_0") for response in range(2)]
+    sent = [ids.of_turn([(call_id, "Bash")])[call_id] for call_id in (*made, "a", "a", "a")]
+    assert sent[:3] == ["Bash_0", made[1], "a"]
+    assert len(set(sent)) == 5
+    repeated = UpstreamIds("any")
+    assert [repeated.of_turn([("a", "Bash")])["a"] for _ in range(2)] == ["a", "a"]

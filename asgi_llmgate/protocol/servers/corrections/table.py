@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from asgi_llmgate.protocol.servers.corrections import accounts, capabilities, conversation, limits, parameters, tools
+from asgi_llmgate.protocol.servers.corrections import (
+    accounts,
+    capabilities,
+    conversation,
+    history,
+    limits,
+    parameters,
+    tools,
+)
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections
 from asgi_llmgate.protocol.servers.corrections.rows import Row, Sentence, Span, overlaps
 from asgi_llmgate.protocol.servers.errors.quotations import telling_phrases
@@ -10,6 +18,7 @@ from asgi_llmgate.protocol.servers.errors.quotations import telling_phrases
 ROWS: tuple[Row, ...] = (
     *capabilities.ROWS,
     *conversation.ROWS,
+    *history.ROWS,
     *parameters.ROWS,
     *limits.ROWS,
     *accounts.ROWS,

@@ -24,6 +24,15 @@ Capability: TypeAlias = Literal[
     "content_parts",
     "plain_prefill",
     "prefill",
+    # what `wordings.history` is about
+    "long_ids",
+    "ids_over_40",
+    "free_ids",
+    "repeated_ids",
+    "unsigned_calls",
+    "calls_without_details",
+    "calls_without_reasoning",
+    "reasoning_in_history",
 ]
 
 MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(

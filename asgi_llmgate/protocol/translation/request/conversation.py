@@ -14,7 +14,7 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.translation.call_ids import upstream_ids
+from asgi_llmgate.protocol.translation.call_ids import UpstreamIds
 from asgi_llmgate.protocol.translation.request import content, roles
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
 from asgi_llmgate.protocol.translation.request.tool_pairs import Turn, split_turns
@@ -25,6 +25,16 @@ BILLING_HEADER = b'"x-anthropic-billing-header:'
 prompt caches, and it means nothing to other servers."""
 
 _BLANK_LINE = rb"\n\n"
+
+_GOOGLES_PLACEHOLDER = b',"extra_content":{"google":{"thought_signature":"skip_thought_signature_validator"}}'
+"""In place of the signature of a call, for Gemini: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs."""
+
+_OPENROUTERS_PLACEHOLDER = (
+    b'{"type":"reasoning.encrypted","data":"skip_thought_signature_validator","id":%s,"format":"google-gemini-v1",'
+    b'"index":0}'
+)
+"""The same for OpenRouter, with the id of the call."""
+
 _TEXT_FIELDS = frozenset({"type", "text"})
 _MESSAGE_FIELDS = frozenset({"role", "content"})
 _SYSTEM_MESSAGE_FIELDS = frozenset({"role", "content", "clear_at", "output_config"})
@@ -57,6 +67,7 @@ class MessageWriter:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         self._role = draft.dialect.system_role.encode()
+        self._ids = UpstreamIds(draft.dialect.call_ids)
         # Parts of the next user message.  They wait for more where the server accepts no two user messages in a row.
         self._user_parts: list[bytes] = []
         # Calls of the last message of the assistant that get messages of their own, behind the results before them.
@@ -69,6 +80,8 @@ class MessageWriter:
         last_user = max((index for index, message in enumerate(messages) if _is_from_user(message)), default=-1)
         # The last turn that ended without a tool's result: behind it lies the tool loop that is not finished.
         finished = max((number for number, turn in enumerate(turns) if turn.following and not turn.results), default=-1)
+        if self._draft.dialect.reasoning_scope == "calls":
+            finished = -1
         for number, turn in enumerate(turns):
             if turn.assistant:
                 ids = self._ids_of(turn)
@@ -136,8 +149,7 @@ class MessageWriter:
 
     def _ids_of(self, turn: Turn) -> dict[str, bytes]:
         """The server's ids of a turn's calls, as JSON, by the client's."""
-        names = ((call_id, self._name_of(call)) for call_id, call in turn.calls.items())
-        ids = upstream_ids(names, self._draft.dialect.call_ids)
+        ids = self._ids.of_turn((call_id, self._name_of(call)) for call_id, call in turn.calls.items())
         return {call_id: to_json(upstream_id) for call_id, upstream_id in ids.items()}
 
     def _name_of(self, call: Block) -> str:
@@ -161,7 +173,11 @@ class MessageWriter:
         # A message without text and calls is left out: servers refuse it, and the model does not miss it.
         if texts or calls:
             self._flush_user()
-            thinking = self._thinking_field(thoughts) if with_thinking else b""
+            thinking = self._thinking_field(thoughts, with_calls=bool(calls)) if with_thinking else b""
+            if calls and self._draft.dialect.call_signatures == "openrouter":
+                thinking += b',"reasoning_details":[%s]' % b",".join(
+                    _OPENROUTERS_PLACEHOLDER % each for each in ids.values()
+                )
             self._later_calls = [] if self._draft.dialect.calls_at_once else calls[1:]
             self.written.append(self._assistant_message(texts, calls[: -len(self._later_calls) or None], thinking))
 
@@ -173,24 +189,29 @@ class MessageWriter:
     def _tool_call(self, block: Block, call_id: bytes) -> bytes:
         content.report_unknown_fields(self._draft, block)
         arguments = objects.get_raw(block.fields, "input")
-        return b'{"id":%s,"type":"function","function":{"name":%s,"arguments":%s}}' % (
+        return b'{"id":%s,"type":"function","function":{"name":%s,"arguments":%s}%s}' % (
             call_id,
             to_json(self._name_of(block)),
             b'"{}"' if arguments is None else to_json(objects.compact(arguments).decode()),
+            _GOOGLES_PLACEHOLDER if self._draft.dialect.call_signatures == "google" else b"",
         )
 
     def _thought(self, block: Block) -> list[bytes]:
         content.report_unknown_fields(self._draft, block)
-        if self._draft.dialect.reasoning_history == "drop":
+        if not self._draft.dialect.reasoning_field:
             self._draft.dropped.add(content.PLACE + "thinking")
         return [to_json(thought)] if (thought := objects.read_str(block.fields.get("thinking"))) else []
 
-    def _thinking_field(self, thoughts: list[bytes]) -> bytes:
-        """The field for the server's own reasoning of this tool loop, with a comma before it; nothing for none."""
-        name = self._draft.dialect.reasoning_history
-        if not thoughts or name == "drop":
+    def _thinking_field(self, thoughts: list[bytes], *, with_calls: bool) -> bytes:
+        """The field for the server's own reasoning of a turn, with a comma before it; nothing for none."""
+        dialect = self._draft.dialect
+        if not thoughts and with_calls and dialect.reasoning_scope == "calls":
+            # The client did not ask for thinking, or another model wrote the history.  Moonshot takes an empty text for
+            # none (earendil-works/pi#4179).
+            thoughts = [b'" "']
+        if not thoughts or not dialect.reasoning_field:
             return b""
-        return b',"%s":%s' % (name.encode(), objects.join_strs(thoughts, rb"\n"))
+        return b',"%s":%s' % (dialect.reasoning_field.encode(), objects.join_strs(thoughts, rb"\n"))
 
     def _only_texts(self, parts: list[bytes]) -> list[bytes]:
         """The texts among some parts: an assistant message of chat completions holds no images."""
@@ -204,7 +225,8 @@ class MessageWriter:
         attached: list[bytes] = []
         for number, call_id in enumerate(turn.calls):
             if number and self._later_calls:
-                self.written.append(self._assistant_message([], [self._later_calls[number - 1]], b""))
+                thinking = self._thinking_field([], with_calls=True)
+                self.written.append(self._assistant_message([], [self._later_calls[number - 1]], thinking))
             result = turn.results.get(call_id)
             text = b'"(no result)"' if result is None else self._result(turn, result, attached)
             self.written.append(b'{"role":"tool","tool_call_id":%s,"content":%s}' % (ids[call_id], text))

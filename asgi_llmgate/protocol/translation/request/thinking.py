@@ -126,4 +126,4 @@ def shows_thinking(draft: Draft, thinking: Thinking) -> bool:
     wanted = thinking.mode not in ("", "disabled")
     # With `display: omitted` the client wants thinking but not its text.  Where the server needs a turn's reasoning
     # back, the client gets the text all the same: between two requests of a tool loop only the client can keep it.
-    return wanted and (thinking.display != "omitted" or draft.dialect.reasoning_history != "drop")
+    return wanted and (thinking.display != "omitted" or bool(draft.dialect.reasoning_field))

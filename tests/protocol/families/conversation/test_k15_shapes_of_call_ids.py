@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 
+from asgi_llmgate.protocol.servers.corrections.table import find_corrections
 from asgi_llmgate.protocol.servers.dialects import derive
 
 SHAPES = {"nine": r"[A-Za-z0-9]{9}", "up_to_40": r".{1,40}", "up_to_64": r"[A-Za-z0-9_-]{1,64}"}
@@ -50,3 +52,78 @@ def test_ids_from_elsewhere_get_the_servers_shape(translate: Any, shape: str) ->
 def test_openai_gets_at_most_40_characters(translate: Any, dialect: str) -> None:
     told = translate(messages=[{"role": "user", "content": "go"}, *turn(*FOREIGN)], dialect=dialect)
     assert max(len(call["id"]) for call in told.messages[1]["tool_calls"]) <= 40
+
+
+LONG = (
+    "Invalid 'messages[1].tool_calls[0].id': string too long. Expected a string with maximum length %d, but got more."
+)
+REFUSALS: dict[str, tuple[Any, str]] = {
+    "Mistral": (
+        {"object": "error", "message": "Tool call id was x but must be a-z, A-Z, 0-9, with a length of 9."},
+        SHAPES["nine"],
+    ),
+    "vLLM with Mistral's tokenizer": (
+        "Tool call id was toolu_1 but must be a-z, A-Z, 0-9, with a length of 9.",
+        SHAPES["nine"],
+    ),
+    "OpenAI": (LONG % 40, SHAPES["up_to_40"]),
+    "Azure, of a result": (
+        "Invalid 'messages[2].tool_call_id': string too long. Expected a string with maximum length 40, but got a "
+        "string with length 55 instead.",
+        SHAPES["up_to_40"],
+    ),
+    "64": (LONG % 64, SHAPES["up_to_64"]),
+    "less than 40": (LONG % 32, r".{1,32}"),
+    "Bedrock, characters": (
+        "1 validation error detected: Value 'Bash:0' at 'messages.2.member.content.1.member.toolUse.toolUseId'"
+        " failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+",
+        SHAPES["up_to_64"],
+    ),
+    "Bedrock, length": (
+        "Value 'x' at 'messages.2.member.content.1.member.toolUse.toolUseId' failed to satisfy constraint: Member must "
+        "have length less than or equal to 64",
+        SHAPES["up_to_64"],
+    ),
+    "Anthropic behind a gateway": (
+        "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+        SHAPES["up_to_64"],
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def corrected(translate: Any) -> Any:
+    def corrected(error: Any, **request: Any) -> Any:
+        body = {"error": {"message": error}} if isinstance(error, str) else error
+        found = find_corrections(400, json.dumps(body))
+        assert found
+        return translate(more={"corrections": found[0].changes}, **request)
+
+    return corrected
+
+
+@pytest.mark.parametrize("server", REFUSALS)
+def test_a_refusal_says_which_ids_are_accepted(corrected: Any, server: str) -> None:
+    error, shape = REFUSALS[server]
+    told = corrected(error, messages=[{"role": "user", "content": "go"}, *turn(*FOREIGN)], dialect="generic")
+    sent = [call["id"] for call in told.messages[1]["tool_calls"]]
+    assert all(re.fullmatch(shape, each) for each in sent)
+    assert [message["tool_call_id"] for message in told.messages[2:]] == sent
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "messages.3.content.0: `tool_use` ids must be unique",
+        "Duplicate value for 'tool_call_id' of 'Bash:0' in message[3]",
+        "Invalid request: tool_call_id Bash:0 is duplicated",
+    ],
+)
+def test_a_server_that_wants_each_id_once(corrected: Any, error: str) -> None:
+    messages = [{"role": "user", "content": "go"}, *turn("Bash:0"), *turn("Bash:0"), *turn("b")]
+    told = corrected(error, messages=messages, dialect="generic")
+    sent = [message["tool_calls"][0]["id"] for message in told.messages[1::2]]
+    assert len(set(sent)) == 3
+    assert sent[2] == "b"
+    assert [message["tool_call_id"] for message in told.messages[2::2]] == sent
+    assert corrected(error, messages=messages[:3], dialect="generic").messages == told.messages[:3]

@@ -203,7 +203,6 @@ LOOP = [
         ("vllm", "reasoning", False),
         ("ollama", "reasoning", False),
         ("llamacpp", "reasoning_content", False),
-        ("deepseek", "reasoning_content", False),
         ("openrouter", "reasoning", False),
     ],
 )
@@ -217,6 +216,12 @@ def test_case_49_thinking_history_goes_back_for_the_current_tool_loop_where_it_i
     assert b"llmgate.v1" not in told.chat.body
     assert ("messages[].content[].thinking" in told.dropped) is reported
     assert "messages[].content[].redacted_thinking" in told.dropped
+
+
+def test_case_49_deepseek_gets_the_thinking_of_the_whole_conversation(translate: Any) -> None:
+    told = translate(dialect="deepseek", messages=LOOP)
+    said = [message["reasoning_content"] for message in told.messages if message["role"] == "assistant"]
+    assert said == ["hm", "old", "hm\nyes", " "]
 
 
 @pytest.mark.parametrize("dialect", ["openai", "llamacpp"])

@@ -17,10 +17,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llmgate.errors import (
+    Blocked,
     Broken,
     CredentialRefused,
     Failed,
     Overloaded,
+    PromptTooLong,
     QuotaExhausted,
     UnknownModel,
     UpstreamError,
@@ -31,7 +33,12 @@ from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 from asgi_llmgate.protocol.redaction import redacted
-from asgi_llmgate.protocol.servers.errors.upstream_errors import MESSAGES, reported_error, upstream_error
+from asgi_llmgate.protocol.servers.errors.upstream_errors import (
+    MESSAGES,
+    reported_error,
+    unreadable_response,
+    upstream_error,
+)
 from asgi_llmgate.protocol.token_usage import estimate_output, read_usage
 
 VERSION = (b"anthropic-version", b"2023-06-01")
@@ -87,11 +94,12 @@ _BY_ERROR_TYPE: Mapping[tuple[type[UpstreamError], str], type[UpstreamError]] = 
 def forwarded_error(status: int, body: bytes, headers: Mapping[str, str], *, now: float | None = None) -> UpstreamError:
     """The error of an error response, with Anthropic's own message, which the client knows.
 
-    The message is replaced where it is about the gateway's key or account.  The parameters are those of
-    `servers.upstream_errors.upstream_error`.
+    The message is replaced where it is about the gateway's key or account, and where another server of this wire has
+    its own words for a conversation that is too long.  The parameters are those of
+    `servers.errors.upstream_errors.upstream_error`.
     """
     error = upstream_error(status, body, headers, now=now)
-    if isinstance(error, (CredentialRefused, QuotaExhausted)):
+    if isinstance(error, (Blocked, CredentialRefused, QuotaExhausted)):
         return error
     try:
         details = _error_decoder.decode(body).error
@@ -99,7 +107,8 @@ def forwarded_error(status: int, body: bytes, headers: Mapping[str, str], *, now
         return error
     if kind := UnknownModel if status == 404 else _BY_ERROR_TYPE.get((type(error), details.type)):
         error = kind(MESSAGES[kind], detail=error.detail, status=status)
-    error.client_message = redacted(details.message) or error.client_message
+    if not isinstance(error, PromptTooLong):
+        error.client_message = redacted(details.message) or error.client_message
     if (retry := headers.get("x-should-retry")) is not None:
         error.should_retry = retry == "true"
     return error
@@ -156,7 +165,7 @@ class MessagesForwarder(Forwarder):
         except DECODE_ERRORS:
             found = _Event("")
         if not found.type.isidentifier():  # the type becomes a line of the stream: it must not hold a line break
-            self.fail(Broken("the model server sent something that is not an event of Anthropic's"))
+            self.fail(unreadable_response(event, "the model server sent something that is not an event of Anthropic's"))
             return
         if found.type == "error":
             self.fail(reported_error(event))
@@ -178,7 +187,7 @@ class MessagesForwarder(Forwarder):
         except (*DECODE_ERRORS, Broken):
             message = _Message()
         if message.type != "message" or self._stream:
-            self.fail(Broken("the model server's response is not what was asked for"))
+            self.fail(unreadable_response(document, "the model server's response is not what was asked for"))
             return
         self._read_head(message)
         self._read_stop_reason(message)

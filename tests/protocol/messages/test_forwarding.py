@@ -202,6 +202,31 @@ def test_an_error_of_somebody_in_front_is_as_everywhere() -> None:
     assert row_for(forwarded_error(502, b"<html>Bad Gateway</html>", {})).status == 529
 
 
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (b'{"status":429,"error":{"code":"Throttling","message":"slow"}}', Throttled),
+        (b'{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}', QuotaExhausted),
+        (b'{"code":401,"msg":"Credential expired","success":false}', CredentialRefused),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"busy"}}', Overloaded),
+    ],
+)
+def test_an_error_in_another_shape_is_told_as_what_it_is(event: bytes, error: type[Exception]) -> None:
+    assert type(answered([*EVENTS[:2], event])[0].error) is error
+    handler = MessagesForwarder(stream=False, request_id="req_1", input_estimate=9)
+    handler.feed_document(event)
+    assert type(handler.error) is error
+
+
+def test_a_conversation_that_is_too_long_is_told_in_the_words_that_the_client_knows() -> None:
+    body = b'{"type":"error","error":{"message":"Input is too long for requested model."}}'
+    assert forwarded_error(400, body, {}).client_message == (
+        "prompt is too long (capability_rejected: prompt_too_long): Input is too long for requested model."
+    )
+    body = b'{"error":{"message":"Input length 5001 exceeds the maximum length 4096"}}'
+    assert forwarded_error(400, body, {}).client_message == "prompt is too long: 5001 tokens > 4096 maximum"
+
+
 def test_an_error_is_redacted() -> None:
     body = b'{"type":"error","error":{"type":"invalid_request_error","message":"key sk-ant-api03-abcdefgh is odd"}}'
     assert "abcdefgh" not in forwarded_error(400, body, {}).client_message

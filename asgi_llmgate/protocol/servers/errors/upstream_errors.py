@@ -100,14 +100,16 @@ def unnamed_error(event: bytes) -> UpstreamError | None:
     return None if report is None else _reported(report)
 
 
-def unreadable_response(data: bytes) -> UpstreamError:
-    """The error for an event or a document that is not a chat completion."""
+def unreadable_response(
+    data: bytes, message: str = "the model server sent something that is not a chat completion"
+) -> UpstreamError:
+    """The error for an event or a document that is not what its wire has: what it says, or Broken with `message`."""
     if (error := unnamed_error(data)) is not None:
         return error
-    kind, message, _ = read_page(200, data)
-    if kind is not None:
-        return kind(message, detail="upstream 200", status=200)
-    return Broken("the model server sent something that is not a chat completion")
+    page = read_page(200, data)
+    if page.kind is not None:
+        return page.kind(page.message, detail="upstream 200", status=200)
+    return Broken(message)
 
 
 def _reported(report: ErrorReport) -> UpstreamError:

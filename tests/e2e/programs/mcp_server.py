@@ -1,13 +1,14 @@
 """A Model Context Protocol server with one tool, over standard input and output (modelcontextprotocol.io, 2025-06-18).
 
-Its name is its first argument, and it says what it is given backwards.
+Its name is its first argument, and it says what it is given backwards.  A second is more of its schema's properties.
 """
 
 import json
 import sys
 
 NAME = sys.argv[1]
-SCHEMA = {"type": "object", "properties": {"words": {"type": "string"}}, "required": ["words"]}
+MORE = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+SCHEMA = {"type": "object", "properties": {"words": {"type": "string"}, **MORE}, "required": ["words"]}
 
 
 def answer(method, params):

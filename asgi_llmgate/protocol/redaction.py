@@ -18,12 +18,13 @@ _SECRET = re.compile(
     r"""
       \bBearer\s+\S+
     | \beyJ[\w-]{8,}\.[\w.-]+                                       # a JWT
-    | \b(?:sk|pk|rk|gsk|xai|hf|nvapi|tgp|pplx|csk|r8|ghp)[-_][\w.*-]{6,}
+    | \b(?:sk|pk|rk|ak|gsk|xai|hf|nvapi|tgp|pplx|csk|r8|ghp)[-_][\w.*-]{6,}
     | \bkey[-_][A-Za-z0-9]{16,}
     | \b(?:AIza[\w-]{12,}|AKIA[0-9A-Z]{12,})
     | (?<![\w-])[\w-]*\*{3,}[\w-]*                                  # masked by the server, with the ends still visible
     | \b(?:org|proj)[-_][A-Za-z0-9]{6,}
     | \b(?:user|acct|account|team|sub|cus|project|organization)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{8,}
+    | (?<=\byou[ ]\()[^\s()]{1,64}(?=\))                           # Ollama: "you (name) have reached"
     | \barn:[\w-]+:\S+
     | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b      # a UUID: a subscription, a deployment
     | \b[0-9a-fA-F]{32,}\b

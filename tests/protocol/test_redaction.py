@@ -10,6 +10,8 @@ from asgi_llmgate.protocol.redaction import MAX_LENGTH, redacted
     [
         ("sk-proj-abc", "Incorrect API key provided: sk-proj-abc123DEF456. You can find"),
         ("3xYz", "Incorrect API key provided: sk-ab***********************3xYz."),
+        ("ak-f8", "Your account <ak-f817m9q3k3wi11gjwbgi> request reached max organization concurrency"),
+        ("some.body", "you (some.body) have reached your weekly usage limit"),
         ("gsk_Zz", "key gsk_ZzAbCdEf0123456789 is invalid"),
         ("AIzaSy", "API key AIzaSyD-1234567890abcdef not valid"),
         ("secretvalue", "header Authorization: Bearer secretvalue was refused"),

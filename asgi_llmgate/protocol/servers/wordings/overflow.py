@@ -118,7 +118,7 @@ OVERFLOW = re.compile(
     r"context_length_exceeded|exceed_context_size_error|model_max_prompt_tokens_exceeded|contextwindowexceedederror"
     r"|model_context_window_exceeded|tokens_limit_reached|tokens_too_long"
     r"|maximum context length|maximum prompt length|maximum model length|maximum context limit"
-    r"|exceed\w*[^.]{0,40}context (?:size|window|length|limit)"
+    r"|exceed\w{0,6}[^.]{0,40}context (?:size|window|length|limit)"
     r"|context (?:size|window|length|limit) (?:has been |was |is )?exceed|longer than the model"
     r"|greater than the context length|exceeds maximum (?:sequence|input) length"
     r"|prompt (?:is )?too long|input (?:is|token length|length) too long(?! for (?:the )?(?:field|parameter))"

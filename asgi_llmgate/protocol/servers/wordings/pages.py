@@ -23,6 +23,6 @@ SIGN_IN = re.compile(
 HTML = re.compile(r"<!doctype html|<html[\s>]|<head[\s>]|<body[\s>]")
 """`errors.pages`: a web page."""
 
-XML_CODE = re.compile(r"<code>\s*([^<]{1,64})</", re.IGNORECASE)
-XML_MESSAGE = re.compile(r"<(?:message|msg|error_message|faultstring)>\s*([^<]{1,2000})</", re.IGNORECASE)
+XML_CODE = re.compile(r"<code>\s*+([^<]{1,64}+)</", re.IGNORECASE)
+XML_MESSAGE = re.compile(r"<(?:message|msg|error_message|faultstring)>\s*+([^<]{1,2000}+)</", re.IGNORECASE)
 """`errors.pages`: the fields of an error in XML (AWS, Azure)."""

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from asgi_llmgate.errors import (
     Broken,
     CredentialRefused,
+    Failed,
     Overloaded,
     QuotaExhausted,
     Throttled,
@@ -32,17 +33,22 @@ STATUS_ERRORS: Mapping[int, type[UpstreamError]] = MappingProxyType(
         409: Overloaded,
         410: UnknownModel,  # NVIDIA: the model has been removed
         413: TooLarge,
+        424: Failed,  # TGI: the generation failed
         425: Overloaded,
         429: Throttled,
+        498: Overloaded,  # Groq: the capacity of its flex tier
+        499: Overloaded,  # nginx: the connection between a proxy and the server was closed
         502: Overloaded,
         503: Overloaded,
         504: TimedOut,
-        # 520 to 524 are Cloudflare's.
+        # 520 to 530 are Cloudflare's.
         520: Overloaded,
         521: Overloaded,
         522: TimedOut,
+        523: Overloaded,
         524: TimedOut,
         529: Overloaded,  # Anthropic
+        530: Overloaded,
     }
 )
 """The error that a status means by itself.  Any other 4xx is RequestRejected, any other 5xx Failed."""

@@ -24,6 +24,9 @@ _PROXY_MESSAGE = (
     "a proxy in front of the model server refused the request, or the server itself without a reason; tell the "
     "operator of the gateway"
 )
+_CREDENTIAL_MESSAGE = (
+    "the model server, or a proxy in front of it, wants another credential; the operator of the gateway must check it"
+)
 _PROXY_CREDENTIAL_MESSAGE = (
     "a proxy between the gateway and the model server wants a credential; the operator of the gateway must set one"
 )
@@ -71,7 +74,9 @@ def _read_html(status: int, lowered: str) -> Page:
         return Page(Blocked, _SIGN_IN_MESSAGE)
     if status == 200:
         return Page(Blocked, _PAGE_MESSAGE)
-    return Page(Blocked, _PROXY_MESSAGE) if status in (401, 403) else Page()
+    if status == 401:
+        return Page(Blocked, _CREDENTIAL_MESSAGE)
+    return Page(Blocked, _PROXY_MESSAGE) if status == 403 else Page()
 
 
 def _read_xml(text: str) -> ErrorReport | None:

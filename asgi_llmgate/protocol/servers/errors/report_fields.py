@@ -17,19 +17,8 @@ TEXTS = (
 """Where a text stands; the first one counts."""
 
 CODES = (
-    *(
-        "code",
-        "type",
-        "status",
-        "http_code",
-        "error_code",
-        "error_type",
-        "errorType",
-        "errorCode",
-        "status_code",
-        "statusCode",
-    ),
-    *("reason", "__type", "quotaId"),
+    *("code", "Code", "type", "status", "http_code", "error_code", "error_type", "errorType", "errorCode"),
+    *("status_code", "statusCode", "reason", "__type", "quotaId"),
 )
 """Where codes stand."""
 

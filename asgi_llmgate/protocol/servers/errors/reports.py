@@ -35,7 +35,9 @@ _LONGEST_TEXT = 4000
 _DEPTH = 6
 """How many errors inside one another are opened: a proxy behind a proxy, with a list inside."""
 
-_INSIDE = ("error", "errors", "metadata", "raw", "message", "detail", "fault", "base_resp", "details")
+_INSIDE = (
+    *("error", "Error", "errors", "Response", "metadata", "raw", "message", "detail", "fault", "base_resp", "details"),
+)
 """Where another error may stand; the first one that has a text counts."""
 
 _NO_ERRORS = frozenset(
@@ -95,7 +97,7 @@ def _reports_error(value: dict[str, Any]) -> bool:
         return base.get("status_code") not in (0, None)
     if value.get("success") is False or value.get("object") == "error":
         return True
-    if any(value.get(name) for name in ("error", "errors", "fault")):
+    if any(value.get(name) for name in ("error", "errors", "fault", "Error", "Response")):
         return True
     if not any(isinstance(value.get(name), str) and value[name] for name in TEXTS):
         return False

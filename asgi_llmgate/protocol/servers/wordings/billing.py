@@ -10,6 +10,7 @@ EXHAUSTED = re.compile(
     r"|budget has been exceeded|budget_exceeded|run out of credits|have any credits|requires a subscription"
     r"|requires more credits|(?:out of|no|purchase) credits|all available credits|monthly included credits"
     r"|(?:credit|spend(?:ing)?)[_ ]limit|billing[_ ](?:hard[_ ]limit|not[_ ]active|disabled)|key limit exceeded"
+    r"|overdue|set inference limit"  # Volcengine
     r"|arrearage|in arrears|exceeded_current_quota|payment required|please recharge|balance_depleted"
     r"|quota exceeded for metric[^;]{0,200}?limit: 0\b"  # Gemini: this account must not use this model at all
     r"|(?:daily|monthly) free allocation|freetieronly|free (?:tier|quota)[^.]{0,40}exhausted"  # Cloudflare, DashScope

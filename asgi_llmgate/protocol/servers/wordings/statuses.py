@@ -48,11 +48,17 @@ ERROR_RULES = (
     _rule(
         (404,), r"guardrail restrictions|your data policy|no allowed providers", Blocked, _POLICY_MESSAGE
     ),  # OpenRouter
-    _rule((403,), r"error 10\d\d: |you have been blocked|request blocked|firewall", Blocked, _FIREWALL_MESSAGE),
+    _rule(
+        (403,),
+        r"error 10\d\d: |you have been blocked|request blocked|firewall|check your network settings",
+        Blocked,
+        _FIREWALL_MESSAGE,
+    ),
     _rule(
         (400, 401, 403),
-        r"model_not_found|not have access to (?:the )?model|model access is denied|(?:key|team)_model_access_denied"
-        r"|not allowed to (?:access model|use publisher model)",  # LiteLLM, Vertex
+        r"model_not_found|(?:not have|no) access to (?:the )?model|model access is denied"
+        r"|(?:key|team)_model_access_denied|not allowed to (?:access model|use publisher model)"  # LiteLLM, Vertex
+        r"|(?:requested )?model is not supported(?! when)|model_not_supported",  # Copilot
         UnknownModel,
     ),
     # LiteLLM 1.108.7 looks up an unknown key in a database, and says so where it has none.
@@ -60,7 +66,7 @@ ERROR_RULES = (
         (400,),
         r"invalid_api_key|api_key_invalid|api key (?:not valid|expired)|(?:incorrect|invalid) api[ -]?key|invalidapikey"
         r"|no_db_connection|unrecognizedclientexception|expiredtokenexception"
-        r"|security token .{0,60}?(?:invalid|expired)",
+        r"|security token .{0,60}?(?:invalid|expired)|iam_permission_denied",
         CredentialRefused,
     ),
     _rule((404,), r"no endpoints found that support", RequestRejected),
@@ -69,7 +75,8 @@ ERROR_RULES = (
     _rule(
         (400, 404, 422),
         r"model_not_found|deploymentnotfound|not a valid model|no such model|invalid model\b|no endpoints found for"
-        r"|not found for account|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
+        r"|not found for account|has not activated the model|modelnotopen|model or endpoint \S{1,200} does not exist"
+        r"|(?:model|deployment)\b:? ?(?:[`'\"][^`'\"]{1,200}[`'\"]|\S{1,200})? ?"
         r"(?:was |is |does )?not (?:found|exist|available)",
         UnknownModel,
     ),

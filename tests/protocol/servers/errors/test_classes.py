@@ -8,7 +8,9 @@ import pytest
 from asgi_llmgate.errors import (
     Blocked,
     CredentialRefused,
+    Failed,
     Overloaded,
+    PromptTooLong,
     QuotaExhausted,
     RequestRejected,
     Throttled,
@@ -72,12 +74,31 @@ def openai(message: str, **more: Any) -> dict[str, Any]:
         ),
         (400, openai("API key expired. Please renew the API key.", status="INVALID_ARGUMENT"), CredentialRefused),
         (503, {"error": "Model x is currently loading", "estimated_time": 20.0}, Overloaded),
+        (400, openai("The requested model is not supported.", code="model_not_supported"), UnknownModel),
+        (403, openai("No access to model: openai/gpt-9", code="no_access"), UnknownModel),
+        (404, openai("Your account 21 has not activated the model doubao.", code="ModelNotOpen"), UnknownModel),
+        (404, openai("The model or endpoint x does not exist or you do not have access to it."), UnknownModel),
+        (403, openai("your account has an overdue balance", code="AccountOverdueError"), QuotaExhausted),
+        (429, openai("Your account [1] has reached the set inference limit for the [x] model"), QuotaExhausted),
+        (403, openai("Access denied. Please check your network settings."), Blocked),
+        (400, openai("Permission denied", details=[{"reason": "IAM_PERMISSION_DENIED"}]), CredentialRefused),
+        (498, openai("flex tier capacity exceeded"), Overloaded),
+        (424, {"error": "Request failed during generation", "error_type": "generation"}, Failed),
+        (499, {"message": "client closed request"}, Overloaded),
+        (530, b"error code: 1016", Overloaded),
+        (401, {"Response": {"Error": {"Code": "AuthFailure", "Message": "The token is invalid"}}}, CredentialRefused),
+        (
+            400,
+            {"error_code": "BAD_REQUEST", "message": '{"message":"Input is too long for requested model."}'},
+            PromptTooLong,
+        ),
+        (429, {"statusCode": 429, "message": "Rate limit is exceeded. Try again in 34 seconds."}, Throttled),
     ],
 )
 def test_what_an_error_means_where_its_status_says_something_else(
     status: int, body: Any, kind: type[UpstreamError]
 ) -> None:
-    found = upstream_error(status, json.dumps(body).encode(), {})
+    found = upstream_error(status, body if isinstance(body, bytes) else json.dumps(body).encode(), {})
     assert type(found) is kind
     assert found.status == status
 
@@ -108,7 +129,7 @@ def test_what_an_error_means_where_its_status_says_something_else(
         (403, b"error code: 1010", Blocked, "firewall"),
         (503, b"<html><title>Just a moment...</title></html>", Blocked, "firewall"),
         (403, b"<html><center><h1>403 Forbidden</h1></center><hr>nginx</html>", Blocked, "proxy"),
-        (401, b"<html><h1>401 Authorization Required</h1>nginx</html>", Blocked, "proxy"),
+        (401, b"<html><h1>401 Authorization Required</h1>nginx</html>", Blocked, "another credential"),
         (403, b"RBAC: access denied", Blocked, "proxy"),
         (403, b"", Blocked, "proxy"),
         (407, b"", Blocked, "credential"),

@@ -5,12 +5,13 @@ https://platform.claude.com/docs/en/api/models-list, https://platform.openai.com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.errors import NotFound
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
@@ -27,29 +28,40 @@ class ModelList:
         self._list_claims = tuple(list_claims)
 
     def body(self, scope: Scope, exchange: Exchange, name: str = "") -> bytes:
-        """The list, or one of its models, as JSON of the exchange's wire. Raises NotFound for an unlisted name."""
-        shown = _SHAPES[exchange.wire]
+        """The list, or one model, as JSON of the exchange's wire.
+
+        A single model need not be in the list: a pattern may fit its name. Raises NotFound for a name that no call of
+        this caller may have.
+        """
+        one, many = _SHAPES[exchange.wire]
         if not name:
-            return to_json(shown[1]([shown[0](listed, text) for listed, text in self._listed(scope, exchange)]))
-        for listed, text in self._listed(scope, exchange):
-            if listed == name:
-                return to_json(shown[0](listed, text))
+            listed = ((name, text, self._targets(scope, exchange, name)) for name, text in self._models.listed())
+            return to_json(many([one(name, text, targets) for name, text, targets in listed if targets]))
+        if targets := self._targets(scope, exchange, name):
+            return to_json(one(name, dict(self._models.listed()).get(name, name), targets))
         raise NotFound(f"model: {name[:100]}")
 
-    def _listed(self, scope: Scope, exchange: Exchange) -> Iterator[tuple[str, str]]:
-        return ((name, text) for name, text in self._models.listed() if self._is_permitted(scope, exchange, name))
-
-    def _is_permitted(self, scope: Scope, exchange: Exchange, name: str) -> bool:
-        """Whether a call of this caller for this name could have a target that the rules permit."""
+    def _targets(self, scope: Scope, exchange: Exchange, name: str) -> list[Target]:
+        """The targets that a call of this caller for this name could have, and that the rules permit."""
         known = None
         if self._models.conditional:
             known = variables_of(scope, exchange, self._list_claims).about(None, name=name)
         targets = self._models.possible(name, known)
-        return any(exchange.permits is None or exchange.permits(target, name) for target in targets)
+        return [target for target in targets if exchange.permits is None or exchange.permits(target, name)]
 
 
-def _anthropic(name: str, text: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": text, "created_at": _EPOCH}
+def _anthropic(name: str, text: str, targets: Sequence[Target]) -> dict[str, Any]:
+    shown = {"type": "model", "id": name, "display_name": text, "created_at": _EPOCH, "lifecycle": "active"}
+    limits = {
+        "max_input_tokens": _smallest(target.context_window for target in targets),
+        "max_tokens": _smallest(target.max_output_tokens for target in targets),
+    }
+    return {**shown, **{name: limit for name, limit in limits.items() if limit}}
+
+
+def _smallest(limits: Iterable[int | None]) -> int | None:
+    """What holds whichever target serves the call; None where the settings state nothing."""
+    return min((limit for limit in limits if limit), default=None)
 
 
 def _anthropic_list(models: list[dict[str, Any]]) -> dict[str, Any]:
@@ -57,7 +69,7 @@ def _anthropic_list(models: list[dict[str, Any]]) -> dict[str, Any]:
     return {"data": models, "has_more": False, "first_id": ids[0], "last_id": ids[-1]}
 
 
-def _openai(name: str, text: str) -> dict[str, Any]:
+def _openai(name: str, text: str, targets: Sequence[Target]) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "gateway"}
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from anthropic.types import ModelInfo
 
 from asgi_llmgate import Backend, Exchange, Identity, ModelRow, ModelTable, ResolveMiddleware, TranslationApp
 from asgi_llmgate.policy import condition
@@ -72,6 +73,46 @@ async def test_models_are_listed_in_anthropics_shape(app: Any) -> None:
     ]
     assert (page["has_more"], page["first_id"], page["last_id"]) == (False, "qwen3-coder", "claude-opus-5")
     assert (await call(app, "GET", "/v1/models/qwen3-coder")).json() == page["data"][0]
+
+
+async def test_a_model_whose_name_a_pattern_fits_is_there_though_it_is_not_listed(app: Any) -> None:
+    """Claude Code and the SDKs ask for the name that they were given."""
+    row = {"type": "model", "id": "claude-x[1m]", "display_name": "claude-x[1m]", "lifecycle": "active"}
+    reply = await call(app, "GET", "/v1/models/claude-x[1m]")
+    assert reply.json() == {**row, "created_at": "1970-01-01T00:00:00Z"}
+    assert ModelInfo.model_validate(reply.json()).id == "claude-x[1m]"
+
+
+@pytest.mark.parametrize(
+    ("rows", "window", "output"),
+    [
+        ([ModelRow("m", ("vllm",), context_window=32_000, max_output_tokens=4000)], 32_000, 4000),
+        ([ModelRow("m", ("vllm",), context_window=32_000)], 32_000, None),
+        ([ModelRow("m", ("vllm",))], None, None),
+        (
+            [ModelRow("x*", ("vllm",), context_window=1), ModelRow("*", ("vllm",), listed=("m",), context_window=2)],
+            2,
+            None,
+        ),
+        (
+            [
+                ModelRow("m", ("vllm",), when=condition("llm.maxTokens <= 64"), context_window=8000),
+                ModelRow("m", ("vllm",), context_window=64_000, max_output_tokens=9),
+            ],
+            8000,
+            9,
+        ),
+    ],
+    ids=["both", "a window", "neither", "the row that fits", "the smaller of two"],
+)
+async def test_the_limits_that_the_settings_state_are_shown(
+    rows: list[ModelRow], window: int | None, output: int | None
+) -> None:
+    app = TranslationApp({"vllm": Backend(base_url="http://127.0.0.1:9/v1")}, models=ModelTable(rows, {"vllm": "vllm"}))
+    page, one = [(await call(app, "GET", path)).json() for path in ("/v1/models", "/v1/models/m")]
+    assert page["data"] == [one]
+    info = ModelInfo.model_validate(one)
+    assert (info.max_input_tokens, info.max_tokens) == (window, output)
 
 
 async def test_only_models_that_the_rules_permit_are_listed(app: Any) -> None:

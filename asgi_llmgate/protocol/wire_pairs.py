@@ -45,8 +45,9 @@ class WriteContext:
     """One call and one target, as the writer of the upstream request needs them.
 
     `corrections` are the changes that earlier upstream errors asked for.  `session_id` is the client's conversation,
-    `client_headers` and `query` are the client's own.  `input_estimate` is the tokens of the prompt, `prompt_count`
-    what the server said about them in an upstream error.  `retained` limits how much of the response is kept in memory.
+    `caller` who asks (empty where that is not known), `client_headers` and `query` are the client's own.
+    `input_estimate` is the tokens of the prompt, `prompt_count` what the server said about them in an upstream error.
+    `retained` limits how much of the response is kept in memory.
     """
 
     request: MessagesRequest | ForwardedRequest
@@ -59,6 +60,7 @@ class WriteContext:
     corrections: Corrections = NO_CORRECTIONS
     prompt_count: PromptCount = NO_PROMPT_COUNT
     session_id: str = ""
+    caller: tuple[str, ...] = ()
     client_headers: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
 
@@ -93,6 +95,7 @@ def translate_messages_to_chat(context: WriteContext) -> UpstreamRequest:
         corrections=context.corrections,
         request_id=context.request_id,
         session_id=context.session_id,
+        caller=context.caller,
         input_estimate=context.input_estimate,
         prompt_count=context.prompt_count,
     )

@@ -81,6 +81,7 @@ class UpstreamCall:
             input_estimate=input_estimate,
             retained=self._retained,
             session_id=exchange.call.session_id if exchange.call else "",
+            caller=exchange.identity.key if exchange.identity.subject else (),
             client_headers=exchange.headers,
             query=query,
         )

@@ -445,3 +445,21 @@ async def test_what_the_gateway_has_estimated_itself_is_no_measurement(serve: Se
     await room_of("bob")
     assert await room_of("carol") == await room_of("bob") < unmeasured
     await app.aclose()
+
+
+async def test_the_model_server_is_told_which_callers_are_the_same(gate: Any) -> None:
+    app, server = gate(say("Hi."), say("Hi."), say("Hi."), say("Hi."))
+
+    async def user(subject: str, **body: Any) -> Any:
+        async def identified(scope: Any, receive: Any, send: Any) -> None:
+            scope, exchange = Exchange.enter(scope)
+            exchange.identity = Identity(subject, "https://idp.test", "idp")
+            await app(scope, receive, send)
+
+        assert (await ask(identified, **body)).status == 200
+        return server.requests[-1].body.get("user")
+
+    ada = await user("ada")
+    assert ada == await user("ada", metadata={"user_id": "of another session"})
+    assert await user("bob") not in (ada, None)
+    assert await user("", metadata={"user_id": "u"}) is None

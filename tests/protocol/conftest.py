@@ -71,6 +71,7 @@ def translate(decode: Decode) -> Translate:
         target: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         session_id: str = "",
+        caller: tuple[str, ...] = (),
         more: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Translated:
@@ -82,6 +83,7 @@ def translate(decode: Decode) -> Translate:
             options=Options(**(options or {})),
             request_id="req_1",
             session_id=session_id,
+            caller=caller,
             **(more or {}),
         )
         body = json.loads(chat.body) if chat.body else {}

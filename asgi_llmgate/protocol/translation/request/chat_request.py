@@ -91,6 +91,7 @@ def to_chat(
     options: Options,
     request_id: str,
     session_id: str = "",
+    caller: tuple[str, ...] = (),
     corrections: Corrections = NO_CORRECTIONS,
     input_estimate: int | None = None,
     prompt_count: PromptCount = NO_PROMPT_COUNT,
@@ -99,6 +100,7 @@ def to_chat(
     """Translate a request for one target.
 
     session_id      the conversation's id (`x-claude-code-session-id`)
+    caller          who asks: identity provider, issuer and subject; empty where that is not known
     corrections     what this upstream has asked for in earlier errors
     input_estimate  the prompt's tokens; by default `request.input_tokens_estimate`
     prompt_count    what this upstream stated about the prompt when it refused this request
@@ -122,12 +124,14 @@ def to_chat(
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
     )
     try:
-        return _translate(draft, request_id, session_id, counting=counting)
+        return _translate(draft, request_id, session_id, caller, counting=counting)
     except RecursionError:  # by a decoder, in a value that is opened here
         raise InvalidRequest(TOO_DEEP) from None
 
 
-def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool) -> ChatRequest:
+def _translate(
+    draft: Draft, request_id: str, session_id: str, caller: tuple[str, ...], *, counting: bool
+) -> ChatRequest:
     _check_fields(draft)
     plan = ResponsePlan(
         message_id=f"msg_{request_id}",
@@ -151,7 +155,7 @@ def _translate(draft: Draft, request_id: str, session_id: str, *, counting: bool
         thinking = without_thinking(draft, thinking)
     write_thinking(draft, thinking, with_tools=bool(tools))
     parameters.write_sampling(draft)
-    parameters.write_user(draft, session_id)
+    parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
     plan = replace(
         plan,

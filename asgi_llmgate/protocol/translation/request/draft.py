@@ -27,7 +27,7 @@ class TranslationOptions(msgspec.Struct, frozen=True, kw_only=True):
     tool_references     what the model reads about a tool that a search has loaded: its name, or its schema as well
     response_model      the model's name in the response: the upstream's, or the one that was requested
     strict              refuse a request from which something that matters would be left out
-    user_id             whether a hash of `metadata.user_id` is sent as `user`
+    user_id             whether a hash of the caller's subject is sent as `user`
     """
 
     unsupported_tools: Literal["answer", "drop", "reject"] = "answer"

@@ -121,17 +121,17 @@ def _read_schema(draft: Draft) -> Raw | None:
     return None
 
 
-def write_user(draft: Draft, session_id: str) -> None:
+def write_user(draft: Draft, session_id: str, caller: tuple[str, ...]) -> None:
     """Write `user` and `prompt_cache_key`.
 
-    Both are hashes: the client's `user_id` names a device and a session.  They are equal for equal users and sessions,
-    which is what abuse detection and prompt caches need.
+    Both are hashes, equal for equal callers and sessions, which is what abuse detection and prompt caches need.
+    `caller` is empty where the caller is not known: the client's `metadata.user_id` differs from session to session.
     """
     metadata: Fields = objects.read_object(objects.get_raw(draft.request.fields, "metadata")) or {}
     draft.dropped.add_unknown("metadata.", metadata, _METADATA_FIELDS)
-    user = objects.read_str(metadata.get("user_id"))
-    if user and draft.dialect.user and draft.options.user_id == "hashed":
-        draft.body["user"] = to_json(sha256(user.encode()).hexdigest())
+    if caller and draft.dialect.user and draft.options.user_id == "hashed":
+        # To be keyed with a subkey of `secret` once there is one.
+        draft.body["user"] = to_json(sha256("\0".join(("asgi-llmgate user", *caller)).encode()).hexdigest())
     if session_id and draft.dialect.prompt_cache_key:
         draft.body["prompt_cache_key"] = to_json(sha256(session_id.encode()).hexdigest()[:32])
 

@@ -38,7 +38,7 @@ def ask(correct: Callable[..., Any], error: Any, status: int = 400, **more: Any)
             "tools": TOOLS,
             "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
             "thinking": {"type": "enabled", "budget_tokens": 60000},
-            "metadata": {"user_id": "u"},
+            "caller": ("idp", "https://idp.test", "ada"),
             "session_id": "s",
             **more,
         },

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -173,26 +174,45 @@ def test_a_format_that_nobody_knows_is_left_out_and_reported(translate: Any, ask
 USER_ID = '{"device_id":"d","session_id":"s"}'
 
 
+ADA = ("idp", "https://idp.test", "ada")
+
+
 def test_who_asks_is_sent_as_a_hash(translate: Any) -> None:
-    told = translate(metadata={"user_id": USER_ID, "team": "x"}, session_id="s-1")
-    assert told.body["user"] == sha256(USER_ID.encode()).hexdigest()
-    assert len(told.body["user"]) == 64
+    told = translate(caller=ADA, metadata={"user_id": USER_ID, "team": "x"}, session_id="s-1")
+    assert re.fullmatch(r"[0-9a-f]{64}", told.body["user"])
     assert told.body["prompt_cache_key"] == sha256(b"s-1").hexdigest()[:32]
     assert told.dropped == {"metadata.team"}
+
+
+def test_who_asks_is_the_caller_and_no_session(translate: Any) -> None:
+    """The client's `user_id` names a session: a user of the same server would look like a hundred."""
+
+    def user(caller: tuple[str, ...], **metadata: str) -> str:
+        return str(translate(caller=caller, metadata=metadata).body["user"])
+
+    assert user(ADA, user_id=USER_ID) == user(ADA, user_id=USER_ID.replace('"s"', '"t"')) == user(ADA)
+    others = [
+        ADA,
+        ("idp", "https://idp.test", "bob"),
+        ("other", "https://idp.test", "ada"),
+        ("idp", "https://x.test", "ada"),
+    ]
+    assert len({user(caller) for caller in others}) == 4
+    assert user(("a", "bc", "d")) != user(("ab", "c", "d"))
 
 
 @pytest.mark.parametrize(
     ("given", "sent"),
     [
-        ({"options": {"user_id": "off"}, "metadata": {"user_id": USER_ID}}, set()),
-        ({"metadata": {"user_id": None}}, set()),
-        ({"metadata": 5}, set()),
+        ({"options": {"user_id": "off"}, "caller": ADA}, set()),
+        ({"metadata": {"user_id": USER_ID}}, set()),
+        ({"metadata": 5, "caller": ADA}, {"user"}),
         ({}, set()),
-        ({"dialect": "deepseek", "metadata": {"user_id": USER_ID}, "session_id": "s"}, set()),
-        ({"dialect": "vllm", "metadata": {"user_id": USER_ID}, "session_id": "s"}, {"user"}),
+        ({"dialect": "deepseek", "caller": ADA, "session_id": "s"}, set()),
+        ({"dialect": "vllm", "caller": ADA, "session_id": "s"}, {"user"}),
         ({"dialect": "azure", "session_id": "s"}, {"prompt_cache_key"}),
     ],
-    ids=["off", "null", "not an object", "absent", "not in the dialect", "no cache key", "no user"],
+    ids=["off", "nobody", "not an object", "absent", "not in the dialect", "no cache key", "no user"],
 )
 def test_who_asks_is_sent_only_where_it_is_wanted(translate: Any, given: Any, sent: set[str]) -> None:
     assert {"user", "prompt_cache_key"} & translate(**given).body.keys() == sent

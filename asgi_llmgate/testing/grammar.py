@@ -53,14 +53,16 @@ class ShapeViolation(StreamViolation):
     """An event lacks something, or holds something wrong."""
 
 
-def check_stream(data: bytes, *, complete: bool = True) -> dict[str, Any]:
+def check_stream(data: bytes, *, complete: bool = True, any_input: bool = False) -> dict[str, Any]:
     """Read a stream to its end and return the Message that it tells, as a client would put it together.
 
     Beside the Message's own fields the result has `error` (the error object that the stream ended with, or None) and
-    `open` (whether a block was left open).  With `complete=False` the stream may break off after any event.  Raises a
-    StreamViolation, which is an AssertionError, at the first thing that is wrong.
+    `open` (whether a block was left open).  With `complete=False` the stream may break off after any event.  With
+    `any_input=True` a tool call's input may be any text, because a model may write any: what is not a JSON object is
+    told as `{"INVALID_JSON": text}`.  Raises a StreamViolation, which is an AssertionError, at the first thing that is
+    wrong.
     """
-    reader = _Reader()
+    reader = _Reader(any_input=any_input)
     *events, rest = data.split(b"\n\n")
     for event in events:
         reader.read(event)
@@ -73,7 +75,9 @@ def check_stream(data: bytes, *, complete: bool = True) -> dict[str, Any]:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, *, any_input: bool) -> None:
+        self.any_input = any_input
+        self.inputs: dict[str, str] = {}  # by the call's id: what is not a JSON object
         self.number = 0
         self.message: dict[str, Any] = {"content": []}
         self.block: dict[str, Any] | None = None
@@ -167,12 +171,10 @@ class _Reader:
         )
         self.need(("stop_details" in delta) == (delta["stop_reason"] == "refusal"), "stop_details without refusal")
         half = [block for block in self.message["content"] if block.get("input", {}) is None]
-        self.need(
-            not half or delta["stop_reason"] in {"max_tokens", "refusal"},
-            "an incomplete tool call that is marked as complete",
-        )
+        cut = delta["stop_reason"] in {"max_tokens", "refusal"}
+        self.need(not half or cut or self.any_input, "an incomplete tool call that is marked as complete")
         for block in half:
-            block["input"] = {}
+            block["input"] = {} if cut else {"INVALID_JSON": self.inputs[block["id"]]}
         called = any(block["type"] == "tool_use" for block in self.message["content"])
         self.need(called or delta["stop_reason"] != "tool_use", "tool_use without a call")
         self._check_usage(payload.get("usage"))
@@ -212,9 +214,13 @@ class _Reader:
 
     def _read_input(self) -> dict[str, Any] | None:
         """The input of the call that ends; None for half of one, which only some stop reasons excuse."""
+        assert self.block is not None
         try:
             value = json.loads(self.input)
         except ValueError:
+            value = None
+        if value is None or (self.any_input and not isinstance(value, dict)):
+            self.inputs[self.block["id"]] = self.input
             return None
         self.need(isinstance(value, dict), f"a tool input that is no object: {self.input[:80]!r}")
         assert isinstance(value, dict)

@@ -96,12 +96,14 @@ def feed(pieces: Iterable[bytes], translator: Translator, *, max_event: int = 2*
     translator.end()
 
 
-def streamed(data: bytes | Sequence[bytes], plan: ResponsePlan = PLAN, **options: Any) -> Told:
+def streamed(
+    data: bytes | Sequence[bytes], plan: ResponsePlan = PLAN, *, any_input: bool = False, **options: Any
+) -> Told:
     """A stream, translated into a stream, which is checked."""
     translator = Translator(plan, SSEEmitter("req_1"))
     feed([data] if isinstance(data, bytes) else data, translator, **options)
     written = translator.take()
-    return Told(check_stream(written), translator, written)
+    return Told(check_stream(written, any_input=any_input), translator, written)
 
 
 def collected(data: bytes, plan: ResponsePlan = PLAN) -> Told:
@@ -222,6 +224,8 @@ def _called(draw: st.DrawFn, style: str, first: int) -> tuple[list[dict[str, Any
     for number in range(first, first + draw(st.integers(1, 3))):
         name, value = draw(_names), draw(_inputs)
         call_id = f"call_{number}" if style != "index" or draw(st.booleans()) else None
+        if style == "nothing but order" and value:
+            value = {**value, "number": number}  # the same call again would be a repetition
         text = json.dumps(value, ensure_ascii=draw(st.booleans()))
         if style == "nothing but order":
             call_id, pieces = None, [text]

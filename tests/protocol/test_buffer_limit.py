@@ -86,7 +86,7 @@ KEPT: dict[str, Callable[[], Iterator[bytes]]] = {
     "arguments": lambda: endless(event(calls(call(0, args=WORDS))), before=OPENED),
     "arguments in small pieces": lambda: endless(event(calls(call(0, args="ab" * 9))), before=OPENED),
     "arguments of a call that waits": lambda: endless(event(calls(call(1, args=WORDS))), before=OPENED + WAITING),
-    "arguments as an object": lambda: endless(event(calls(call(0, args={"a": WORDS}))), before=OPENED),
+    "arguments as an object": lambda: endless(event(calls(call(0, args={"b": WORDS}))), before=OPENED),
     "arguments of many calls": lambda: numbered(lambda n: event(calls(call(n, name="A", args='{"a":"' + WORDS)))),
     "arguments without a name": lambda: endless(event(calls(call(0, args=WORDS)))),
     "a call of the old kind": lambda: endless(event(chunk(function_call={"name": "A", "arguments": WORDS}))),

@@ -14,10 +14,11 @@ from typing import Any
 from asgi_llmgate.errors import Broken, GateError
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import MAX_METADATA, MAX_TOOL_NAME
+from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 from asgi_llmgate.protocol.chat.chunks import Chunk, Delta, Function, read_chunk
 from asgi_llmgate.protocol.chat.delta_content import read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
-from asgi_llmgate.protocol.chat.tool_calls import AssembledCall, ToolCallAssembler
+from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.forwarded_response import Forwarder
 from asgi_llmgate.protocol.rawjson import objects

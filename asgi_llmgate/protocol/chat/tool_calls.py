@@ -1,108 +1,37 @@
-"""Assembles tool calls from the pieces in which they arrive, and finds out which piece belongs to which call.
+"""Finds out which piece belongs to which tool call.
 
 In OpenAI's format `index` numbers parallel calls; `id` and `name` come with a call's first piece, and then only
 arguments.  What servers do:
 
 - no `index`: the id decides; without an id too, the piece belongs to the last call;
-- a different id at the same index: a new call (Gemini's endpoint numbers every call 0);
+- a different id at the same index: a new call (Gemini's endpoint numbers every call 0), if it has a name; without one
+  it is the same call, of a server that makes a new id for each chunk (GLM: rig#1508);
 - the same id and name on every piece: still one call;
-- no ids, or one id for all: a name that comes with arguments after a complete call starts the next one;
+- the same id at another index: the same call (LocalAI#9722), unless its name or its arguments are others
+  (xorbitsai/inference#4237);
+- no ids, or one id for all: a name after a complete call starts the next one;
 - a name after the arguments, or in pieces: the call is named once it is passed on;
-- `null` for no arguments.
+- a call that is told a second time, with its name, in one piece or in many: one call.
+
+Whether a call that begins again is the same one can be seen only when its arguments are complete.  Until then it has an
+`original`, and is not passed on.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.buffer_limit import MAX_CALL_ID, MAX_TOOL_CALLS, MAX_TOOL_NAME, BufferLimit
-from asgi_llmgate.protocol.rawjson.brackets import BracketScanner
-from asgi_llmgate.protocol.rawjson.strings import embedded_object, unescape
+from asgi_llmgate.protocol.buffer_limit import MAX_TOOL_CALLS, BufferLimit
+from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 
 CALL_SIZE = 1024
 """Bytes that a call takes in memory beside its id and its arguments."""
 
+_Owner: TypeAlias = tuple[AssembledCall | None, AssembledCall | None]
+"""The call that a piece belongs to, or None for a new one; and the call that a new one may repeat."""
 
-class AssembledCall:
-    """One call, as far as it has arrived.
-
-    `number` counts from 1.  `arguments` are in raw form.  `started` is set by the caller when it passes the call on:
-    from then on the name is final.  `closed` is set when no more of the call is expected.  Without `keeps_arguments`
-    the arguments are only scanned for their end.
-    """
-
-    __slots__ = (
-        *("_complete", "_keeps_arguments", "_scanned", "_scanner", "_taken"),
-        *("arguments", "closed", "id", "name", "number", "started"),
-    )
-
-    def __init__(self, number: int, *, keeps_arguments: bool = True) -> None:
-        self.number = number
-        self.id = ""
-        self.name = ""
-        self.arguments = bytearray()
-        self.started = False
-        self.closed = False
-        self._keeps_arguments = keeps_arguments
-        self._taken = 0  # bytes of the arguments
-        self._scanner = BracketScanner()
-        self._scanned = 0  # bytes of the arguments
-        self._complete: bool | None = None  # None until every bracket is closed
-
-    def add(self, call_id: str, name: str, arguments: bytes) -> None:
-        """Add a piece.  Raises `errors.Broken` for a name or an id that is too long."""
-        if call_id and not self.id:
-            self.id = call_id
-        if name and not self.started:
-            # The next piece of the name; or, where it begins like the name so far, all of it again.
-            self.name = name if name.startswith(self.name) else self.name + name
-            if not self._keeps_arguments:
-                self.name = self.name[:MAX_TOOL_NAME]
-        if len(self.name) > MAX_TOOL_NAME or len(self.id) > MAX_CALL_ID:
-            raise Broken(
-                "the model server sent a tool call whose name is over "
-                f"{MAX_TOOL_NAME} characters, or its id over {MAX_CALL_ID}"
-            )
-        if not arguments or (arguments == b"null" and not self.arguments):
-            return
-        if self._keeps_arguments:
-            self.arguments += arguments
-        elif self._complete is None and self._scanner.feed(unescape(arguments)):
-            self._complete = True
-
-    def take(self) -> bytes:
-        """The arguments that have come since the last call of this method."""
-        new = bytes(memoryview(self.arguments)[self._taken :])
-        self._taken = len(self.arguments)
-        return new
-
-    def is_blank(self) -> bool:
-        """Whether there are no arguments but white space."""
-        return not unescape(bytes(self.arguments)).strip()
-
-    def is_complete(self) -> bool:
-        """Whether the arguments are a JSON object from end to end.
-
-        However often this is called, each character is scanned once, and the object is parsed once.
-        """
-        if self._scanned < len(self.arguments):
-            new = unescape(bytes(memoryview(self.arguments)[self._scanned :]))
-            self._scanned = len(self.arguments)
-            if self._complete is not None:
-                self._complete = self._complete and not new.strip()  # only white space may follow
-            elif self._scanner.feed(new):
-                self._complete = self._is_object()
-        return self._complete is True
-
-    def may_be_complete(self) -> bool:
-        """`is_complete`, for after every piece: most of them do not end in a bracket, and then nothing is scanned."""
-        return self.arguments.endswith(b"}") and self.is_complete()
-
-    def ends_complete(self) -> bool:
-        """`is_complete`, when no more arguments will come."""
-        return self._is_object() if self._complete is None else self.is_complete()
-
-    def _is_object(self) -> bool:
-        return embedded_object(bytes(self.arguments)) is not None
+_NEW: _Owner = (None, None)
 
 
 class ToolCallAssembler:
@@ -111,7 +40,7 @@ class ToolCallAssembler:
     `retained` counts what is kept of them; without it the arguments are not kept.
     """
 
-    __slots__ = ("_by_id", "_by_index", "_last", "_number", "_retained", "size")
+    __slots__ = ("_by_id", "_by_index", "_calls", "_doubted", "_last", "_retained", "size")
 
     def __init__(self, retained: BufferLimit | None = None) -> None:
         self.size = 0
@@ -119,47 +48,148 @@ class ToolCallAssembler:
         self._by_index: dict[int, AssembledCall] = {}
         self._by_id: dict[str, AssembledCall] = {}
         self._last: AssembledCall | None = None
-        self._number = 0
+        self._calls: list[AssembledCall] = []
+        self._doubted: list[AssembledCall] = []
 
     def add(self, index: int | None, call_id: str, name: str, arguments: bytes) -> tuple[AssembledCall, bool]:
-        """Add a piece to its call: the call, and whether the piece is its first.
+        """Add a piece to its call: the call, and whether the piece shows that this is a new one.
 
         Raises `errors.Broken` for more calls than a response may have, or more of them than can be kept.
         """
         self.size += len(arguments)
-        call = self._last if not call_id else self._by_id.get(call_id)
-        if index is not None:
-            call = self._by_index.get(index)
+        original = None
         # A piece without an id and a name, which most pieces are, cannot begin a call.
-        is_new = call is None or (bool(call_id or name) and _begins_another(call, call_id, name, arguments))
-        if call is None or is_new:
-            call = self._last = self._new_call(call_id)
-        if index is not None:
+        if call_id or name:
+            call, original = self._owner(index, call_id, name, arguments)
+        elif index is None:
+            call = self._last
+        else:
+            call = self._by_index.get(index)
+            if call is None and self._last is not None and self._last.phase == "blank":
+                call = self._last  # the arguments of a call stand under another index than its name
+        is_new = call is None and original is None
+        if call is None:
+            call = self._last = self._new_call(call_id, original)
+            if index is not None:
+                self._by_index[index] = call
+        elif index is not None and index not in self._by_index:
             self._by_index[index] = call
-        if call_id:
-            self._by_id[call_id] = call
-        if self._retained is not None:
-            self._retained.add(len(arguments))
+        before = call.size
         call.add(call_id, name, arguments)
+        if call_id and call_id == call.id:
+            self._by_id[call_id] = call
+        if self._retained is not None and call.size != before:
+            self._retained.add(call.size - before)
+        if call.original is not None and call.has_ended():
+            is_new = self._decide(call, call.original)
         return call, is_new
+
+    def settle(self) -> list[AssembledCall]:
+        """No more pieces will come: the calls that turn out not to be repetitions of others."""
+        found = []
+        for call in self._doubted:
+            original = call.original
+            if original is None or call.closed:
+                continue
+            is_repetition = (
+                call.phase == "blank"
+                or (call.phase == "empty" and bool(call.id))  # a placeholder
+                or (not original.closed and original.begins(bytes(call.arguments)))
+            )
+            if not is_repetition and not original.has_ended() and call.begins(bytes(original.arguments)):
+                original.complete_with(call)
+                is_repetition = True
+            if is_repetition:
+                self._forget(call, original)
+            else:
+                call.original = None
+                found.append(call)
+        return found
+
+    def has_lost_text(self) -> bool:
+        """Whether something came after a call's arguments that is neither white space nor the arguments again."""
+        return any(call.has_lost_text() for call in self._calls)
 
     def close(self, call: AssembledCall) -> None:
         """No more of the call is expected, and its arguments are no longer needed."""
-        call.closed = True
+        before = call.size
+        call.close()
         if self._retained is not None:
-            self._retained.release(len(call.arguments))
-        call.arguments.clear()
+            self._retained.release(before - call.size)
 
-    def _new_call(self, call_id: str) -> AssembledCall:
-        self._number += 1
-        if self._number > MAX_TOOL_CALLS:
+    def _owner(self, index: int | None, call_id: str, name: str, arguments: bytes) -> _Owner:
+        at = self._last if index is None else self._by_index.get(index)
+        known = self._by_id.get(call_id) if call_id else None
+        if known is not None:
+            if at is not None and at.id == call_id:
+                return _same_place(at, name, arguments)  # perhaps one id for all of them
+            if index is None:
+                return _same_place(known, name, arguments)
+            return _other_place(known, name, arguments)
+        if at is None:
+            return _NEW
+        if index is None and name and name != at.name and not at.id:
+            return _NEW
+        if call_id and at.id:
+            begun = name and (name != at.name or not arguments or arguments.startswith(b"{"))
+            return _NEW if begun or at.has_ended() else (at, None)
+        return _same_place(at, name, arguments)
+
+    def _new_call(self, call_id: str, original: AssembledCall | None) -> AssembledCall:
+        if len(self._calls) == MAX_TOOL_CALLS:
             raise Broken(f"the model server sent more than {MAX_TOOL_CALLS} tool calls")
         if self._retained is not None:
             self._retained.add(CALL_SIZE + len(call_id))
-        return AssembledCall(self._number, keeps_arguments=self._retained is not None)
+        call = AssembledCall(len(self._calls) + 1, keeps_arguments=self._retained is not None)
+        self._calls.append(call)
+        if original is not None:
+            call.original = original
+            self._doubted.append(call)
+        return call
 
-
-def _begins_another(call: AssembledCall, call_id: str, name: str, arguments: bytes) -> bool:
-    if call_id and call.id and call_id != call.id:
+    def _decide(self, call: AssembledCall, original: AssembledCall) -> bool:
+        """Whether a call whose arguments have ended is one of its own."""
+        if not original.has_ended() or (call.phase == "empty" and call.id):
+            return False
+        if call.digest() == original.digest() or self._retained is None:
+            self._forget(call, original)
+            return False
+        call.original = None
         return True
-    return bool(name) and arguments.startswith(b"{") and call.is_complete()
+
+    def _forget(self, call: AssembledCall, original: AssembledCall) -> None:
+        """A call was told a second time: what may still come of it goes to the first."""
+        self.close(call)
+        for places in (self._by_index, self._by_id):
+            for place in [place for place, found in places.items() if found is call]:
+                places[place] = original  # type: ignore[index]
+        if self._last is call:
+            self._last = original
+
+
+def _same_place(call: AssembledCall, name: str, arguments: bytes) -> _Owner:
+    """The owner of a piece at the index or with the id of a call."""
+    if not name or not call.has_ended():
+        return call, None
+    if name != call.name:
+        return _NEW
+    if call.phase == "empty":
+        return (call, None) if call.id or not arguments.startswith(b"{") else _NEW
+    if not arguments:
+        return None, call
+    if not arguments.startswith(b"{") or call.is_same(arguments):
+        return call, None
+    return None, call
+
+
+def _other_place(call: AssembledCall, name: str, arguments: bytes) -> _Owner:
+    """The owner of a piece with the id of a call, under another index."""
+    if not name or call.phase == "blank":
+        return call, None
+    if name != call.name:
+        return _NEW
+    if call.phase == "empty" and arguments.startswith(b"{"):
+        return call, None
+    if not call.has_ended() and arguments and not arguments.startswith(b"{"):
+        return call, None
+    return None, call

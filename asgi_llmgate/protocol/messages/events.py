@@ -23,11 +23,16 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.error_bodies import error_event
-from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape
+from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape, escape_json
 
 SIGNATURE = "llmgate"
 """The `signature` of every thinking block that is written here.  By it such a block is recognised when the client sends
 it back: it does not come from Anthropic."""
+
+
+INVALID_INPUT = "INVALID_JSON"
+"""The member that holds the text of a tool input that is not a JSON object, in a Message; a stream has the text itself.
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming has that name."""
 
 
 TextKind: TypeAlias = Literal["text", "thinking"]
@@ -36,7 +41,8 @@ TextKind: TypeAlias = Literal["text", "thinking"]
 class Emitter(Protocol):
     """Writes one response.  `raw` is JSON-escaped characters without the quotes (see `rawjson.strings`).
 
-    What takes `raw`, and `close`, raise errors.ResponseTooLarge where the content is kept and there is no room for it.
+    What takes `raw`, `close` and `close_tool` raise errors.ResponseTooLarge where the content is kept and there is no
+    room for it.
     """
 
     def start(self, message_id: str, model: str, input_tokens: int) -> None:
@@ -54,8 +60,8 @@ class Emitter(Protocol):
     def write_input(self, raw: bytes) -> None:
         """More of the open call's input: a piece of its JSON, itself written as a JSON string."""
 
-    def replace_tool(self, raw: bytes) -> bool:
-        """Write the text `raw` in place of the open call, and close the block.  False if the call has been sent."""
+    def close_tool(self, *, is_cut: bool) -> None:
+        """The open call has ended, whatever its input is.  `is_cut`: the model was stopped before the end of it."""
 
     def close(self) -> None:
         """The open block is complete."""
@@ -164,8 +170,8 @@ class SSEEmitter:
     def write_input(self, raw: bytes) -> None:
         self._out.append(b'%b%b"}}\n\n' % (self._prefix, raw))
 
-    def replace_tool(self, raw: bytes) -> bool:
-        return False
+    def close_tool(self, *, is_cut: bool) -> None:
+        self.close()
 
     def close(self) -> None:
         if self._is_thinking:
@@ -231,19 +237,19 @@ class MessageEmitter:
     def write_input(self, raw: bytes) -> None:
         self._keep(raw)
 
-    def replace_tool(self, raw: bytes) -> bool:
-        self._retained.release(len(self._pieces))
-        self._pieces.clear()
-        self._kind = "text"
-        self._keep(raw)
+    def close_tool(self, *, is_cut: bool) -> None:
+        content = bytes(self._pieces)
+        if embedded_object(content) is None:
+            self._pieces[:] = b"{}" if is_cut else escape_json(b'{"%b":"%b"}' % (INVALID_INPUT.encode(), content))
+            self._retained.add(max(0, len(self._pieces) - len(content)))
         self.close()
-        return True
 
     def close(self) -> None:
         self._retained.add(_BLOCK_SIZE)
         content = bytes(self._pieces)
         self._pieces.clear()
         if self._kind == "tool":
+            # What is not an object has been made one by `close_tool`.
             block = b'{"type":"tool_use","id":"%b","name":"%b","input":%b}' % (
                 *self._call,
                 embedded_object(content) or b"{}",

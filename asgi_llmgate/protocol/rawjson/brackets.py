@@ -11,29 +11,63 @@ import re
 
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _BEFORE_OPEN_STRING = re.compile(r'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{\[]|([}\]])', re.DOTALL)
+_SPACE_BETWEEN = re.compile(r'("(?:[^"\\]++|\\.)*+"?)|\s++', re.DOTALL)
 
 
 class BracketScanner:
-    """Counts brackets outside of strings.  `feed` must get every character of the value once, in order."""
+    """Counts brackets outside of strings.  `feed` must get every character of the value once, in order.
 
-    __slots__ = ("_begun", "_depth", "_resume")
+    `takes_value`: what comes next may be an object or a list, after all that has been fed.  Inside of a string, and
+    after a value, it cannot be.
+    """
+
+    __slots__ = ("_depth", "_last", "_resume")
 
     def __init__(self) -> None:
         self._depth = 0
-        self._begun = False
+        self._last = ""  # the last character outside of strings that is no white space; a quote for a whole string
         # Put in front of the next piece while a string is open: its quote, and a backslash that escapes what follows.
         # The rest of the open string is not needed again.
         self._resume = ""
 
-    def feed(self, text: str) -> bool:
-        """Take the next piece.  Returns whether something has arrived and every bracket has been closed."""
+    @property
+    def takes_value(self) -> bool:
+        return not self._resume and self._last in ("", ":", ",", "[")
+
+    def feed(self, text: str) -> int:
+        """Take the next piece.  Returns where in it the last open bracket is closed, as the offset behind it; -1 if it
+        is not closed in this piece.  After that the scanner is not used again."""
+        if self._resume and '"' not in text and not text.endswith("\\"):
+            self._resume = '"' if text else self._resume
+            return -1  # all of it is inside of the open string
+        resumed = len(self._resume)
         text = self._resume + text
         found = _BEFORE_OPEN_STRING.match(text)
         assert found is not None  # the pattern also matches nothing
         closed, opened = text[: found.end()], text[found.end() :]
         escaped = (len(opened) - len(opened.rstrip("\\"))) % 2
         self._resume = opened[:1] + "\\" * escaped
-        outside = _STRING.sub("", closed)
-        self._depth += sum(map(outside.count, "{[")) - sum(map(outside.count, "}]"))
-        self._begun = self._begun or (text != "" and not text.isspace())
-        return self._begun and self._depth <= 0 and not opened
+        outside = _STRING.sub('"', closed)
+        self._last = outside.rstrip()[-1:] or self._last
+        ends = sum(map(outside.count, "}]"))
+        if ends and ends >= self._depth and (end := self._find_end(closed)) >= 0:
+            return end - resumed
+        self._depth += sum(map(outside.count, "{[")) - ends
+        return -1
+
+    def _find_end(self, text: str) -> int:
+        depth = self._depth
+        for token in _STRING_OR_BRACKET.finditer(text):
+            if token[1]:
+                depth -= 1
+                if depth <= 0:
+                    return token.end()
+            elif token[0] in "{[":
+                depth += 1
+        return -1
+
+
+def compact(text: str) -> str:
+    """JSON, or the beginning of it, without the white space outside of strings."""
+    return _SPACE_BETWEEN.sub(r"\1", text)

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Literal, TypeAlias
 
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
-from asgi_llmgate.protocol.chat.tool_calls import AssembledCall
+from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 
 Kind: TypeAlias = Literal["text", "thinking", "call"]
 """Of a content block."""

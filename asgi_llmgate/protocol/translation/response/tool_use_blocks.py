@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.chat.tool_calls import AssembledCall
+from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 from asgi_llmgate.protocol.messages.events import Emitter
-from asgi_llmgate.protocol.rawjson.strings import escape
 from asgi_llmgate.protocol.translation.call_ids import make_call_id
 
 
@@ -31,45 +30,38 @@ class ToolUseWriter:
 
     def write(self, call: AssembledCall) -> None:
         """Write what is new of a call.  Its block begins once the call has a name and the first of its arguments."""
+        if call.started or call.name:
+            self._write(call, call.take())
+
+    def _write(self, call: AssembledCall, arguments: bytes) -> None:
+        if not arguments:
+            return
         if not call.started:
-            if not call.name or not call.arguments:
-                return
             call.started = True
             name = self._names.get(call.name, call.name)
             self.tool_names.append(name)
             self._emitter.open_tool(self._make_id(call), name)
-        if arguments := call.take():
-            self._emitter.write_input(arguments)
+        self._emitter.write_input(arguments)
 
     def end(self, call: AssembledCall, *, cut: bool) -> None:
         """Write the rest of a call at the end of the response.  `cut`: the server stopped the model.
 
-        Raises `errors.Broken` where a client could take an incomplete call for a complete one.
+        Arguments that are not a JSON object are passed on as they are: the client tells the model, which calls again.
+        Raises `errors.Broken` for a call without a name.
         """
         if not call.name:
-            if not cut:
+            if not cut and (call.id or call.arguments):
                 raise Broken("the model server sent a tool call without a name")
             self.changed.append("tool_calls.name")
             return
-        if call.is_blank():
-            call.arguments += b"{}"
-        self.write(call)
-        # After `max_tokens` or `refusal` clients expect that the last call may be incomplete.
-        if cut or call.ends_complete():
-            self._emitter.close()
-        elif self._emitter.replace_tool(_as_text(call)):
-            self.tool_names.pop()
+        call.finish()
+        if call.repaired or not (cut or call.is_complete()):
             self.changed.append("tool_calls.arguments")
-        else:
-            raise Broken("the model called a tool with arguments that are not a JSON object")
+        self._write(call, call.take_rest())
+        self._emitter.close_tool(is_cut=cut)
 
     def _make_id(self, call: AssembledCall) -> str:
         """The client's id of a call.  It holds the server's, unless another call of this response has the same."""
         upstream_id = "" if call.id in self._ids else call.id
         self._ids.add(upstream_id)
         return make_call_id(self._message_id, call.number, upstream_id, call.name)
-
-
-def _as_text(call: AssembledCall) -> bytes:
-    """The call as raw text, for arguments that are not an object."""
-    return escape(f"[tool call {call.name}: ") + bytes(call.arguments) + b"]"

@@ -25,10 +25,10 @@ The input is what has come: text, thinking, or a new call.  The action is one of
 `TRANSITIONS` is the whole table.  Two rules stand beside it, because they depend on data and not on the state:
 
 - More of a call that has begun goes to that call.  If the call is open, it is written, and if it is complete now, the
-  queue moves up (`_move_up`).  If the call waits in the queue, its pieces wait with it.  If the call is closed, the
-  server contradicts itself, and the response fails.
+  queue moves up (`_move_up`).  If the call waits in the queue, its pieces wait with it.  If the call is closed,
+  they are left out: they repeat it, or are no part of it (see `assembled_call`).
 - The block of a call begins once the call has a name and the first of its arguments, or at the end: names come late,
-  or in pieces.  Until then the state is `call` although no block has begun.
+  or in pieces, and `{}` may be a placeholder.  Until then the state is `call` although no block has begun.
 
 The end
 -------
@@ -55,13 +55,14 @@ from asgi_llmgate.errors import Broken, Failed, GateError
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat import finish_reasons
+from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 from asgi_llmgate.protocol.chat.choices import ChoiceSelector
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, Function, read_chunk
 from asgi_llmgate.protocol.chat.delta_content import read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
-from asgi_llmgate.protocol.chat.tool_calls import AssembledCall, ToolCallAssembler
+from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter
-from asgi_llmgate.protocol.rawjson.strings import escape, raw_text, unescape
+from asgi_llmgate.protocol.rawjson.strings import escape, raw_text
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 from asgi_llmgate.protocol.translation.response.block_queue import BlockQueue, Content, Kind
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
@@ -255,10 +256,8 @@ class Translator:
             self._write("call", call)
         elif call is self._call:
             self._write_call(call)
-            if self._queue and call.may_be_complete():
+            if self._queue and call.is_complete():
                 self._move_up()
-        elif call.closed and unescape(arguments).strip():
-            raise Broken("the model server went on with a tool call that was complete")
 
     def _write(self, kind: Kind, content: Content) -> None:
         action = TRANSITIONS[self._state][kind]
@@ -350,6 +349,10 @@ class Translator:
         cut = finish_reasons.is_cut(self._metadata.finish_reason)
         self._write_end_of_text(cut=cut)
         cut = cut or self._text.limited
+        for call in self._assembler.settle():
+            self._write("call", call)
+        if self._assembler.has_lost_text():
+            self.changed.append("tool_calls.arguments")
         while self._call is not None:
             self._tools.end(self._call, cut=cut)
             if self._call.started:

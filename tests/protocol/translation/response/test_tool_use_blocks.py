@@ -11,6 +11,7 @@ from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.translation.call_ids import make_call_id
 from asgi_llmgate.protocol.translation.response.tool_use_blocks import ToolUseWriter
+from asgi_llmgate.testing.grammar import check_stream
 
 X = rb"{\"x\":1}"
 
@@ -46,21 +47,33 @@ def test_a_missing_or_repeated_id_is_replaced(call_id: str) -> None:
     emitter = MessageEmitter()
     emitter.start("msg_1", "m", 0)
     assembler, tools = writer(emitter)
-    for index in range(2):
-        call, _ = assembler.add(index, call_id, "B", X)
+    for index, name in enumerate("BC"):
+        call, _ = assembler.add(index, call_id, name, X)
         tools.end(call, cut=False)
     emitter.finish("tool_use", None, Usage())
     ids = [block["id"] for block in json.loads(emitter.take())["content"]]
     assert ids == [make_call_id("msg_1", 1, call_id), make_call_id("msg_1", 2)]
 
 
-def test_incomplete_arguments_become_text_only_where_the_call_has_not_been_sent() -> None:
-    emitter = MessageEmitter()
-    assembler, tools = writer(emitter)
-    call, _ = assembler.add(0, "a", "A", X[:3])
-    tools.end(call, cut=False)
-    assert (tools.tool_names, tools.changed) == ([], ["tool_calls.arguments"])
+@pytest.mark.parametrize(("cut", "kept"), [(False, {"INVALID_JSON": '{"x'}), (True, {})], ids=["whole", "cut"])
+def test_arguments_that_are_no_object_are_passed_on(cut: bool, kept: dict[str, str]) -> None:
+    for emitter in (SSEEmitter(), MessageEmitter()):
+        emitter.start("msg_1", "m", 0)
+        assembler, tools = writer(emitter)
+        call, _ = assembler.add(0, "a", "A", X[:4])
+        tools.end(call, cut=cut)
+        emitter.finish("max_tokens" if cut else "tool_use", None, Usage())
+        data = emitter.take()
+        told = check_stream(data, any_input=True) if isinstance(emitter, SSEEmitter) else json.loads(data)
+        assert told["content"][0]["input"] == kept
+        assert (tools.tool_names, tools.changed) == (["a.long"], [] if cut else ["tool_calls.arguments"])
+
+
+def test_a_call_of_nothing_is_left_out_and_one_without_a_name_is_an_error() -> None:
     assembler, tools = writer(SSEEmitter())
-    call, _ = assembler.add(0, "a", "A", X[:3])
-    with pytest.raises(Broken, match="not a JSON object"):
+    call, _ = assembler.add(0, "", "", b"")
+    tools.end(call, cut=False)
+    assert tools.changed == ["tool_calls.name"]
+    call, _ = assembler.add(1, "", "", X)
+    with pytest.raises(Broken, match="without a name"):
         tools.end(call, cut=False)

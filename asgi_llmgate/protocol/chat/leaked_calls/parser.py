@@ -94,7 +94,13 @@ _CLOSINGS = (
 ANYWHERE = tuple(word for word in OPENINGS if word.startswith(("<|", "<｜", "<‖", "[TOOL_CALLS]")))
 """Openings that are special tokens: they follow a sentence without a line break."""
 
-MARKERS = re.compile("|".join(re.escape(word) for word in OPENINGS))
+SPOKEN_OF = (
+    *("<|im_start|>", "<|start|>", "<|channel|>", "<|message|>", "<|start_header_id|>", "<tool_response>", "[INST]"),
+    *OPENINGS,
+)
+"""Words that no text has but one that explains such things, or a call."""
+
+MARKERS = re.compile("|".join(map(re.escape, SPOKEN_OF)))
 
 MAX_TEXT = 2**20
 """Characters of all calls of a text."""

@@ -17,7 +17,7 @@ _MAX_LINE = 256
 _MAX_INDENT = 3
 """A line that is indented further is code in Markdown."""
 
-_SEEN = 400
+_SEEN = 200
 """Characters in front of a place that are searched."""
 
 _EXPLAINS = re.compile(

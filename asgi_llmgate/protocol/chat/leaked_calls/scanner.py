@@ -11,11 +11,18 @@ Reasoning that ends with a call is one only if the response has no text: the mod
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from asgi_llmgate.protocol.chat.delta_content import Passage
 from asgi_llmgate.protocol.chat.leaked_calls.found import DeclaredTools, LeakedCall
-from asgi_llmgate.protocol.chat.leaked_calls.parser import ANYWHERE, END_TOKENS, MARKERS, OPENINGS, LeakParser
+from asgi_llmgate.protocol.chat.leaked_calls.parser import (
+    ANYWHERE,
+    END_TOKENS,
+    MARKERS,
+    OPENINGS,
+    SPOKEN_OF,
+    LeakParser,
+)
 from asgi_llmgate.protocol.chat.leaked_calls.places import Place
 from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 
@@ -23,7 +30,7 @@ _MAY_BEGIN = re.compile(rb"[<\[{`~]|\\n[ca]|\\u00")
 """A raw piece that has none of these holds neither the beginning of a call nor a fence.  `commentary` and `assistant`
 begin a line; `\\u00` is an escaped `<`."""
 
-_WORDS = re.compile("|".join(map(re.escape, sorted((*OPENINGS, *END_TOKENS), key=len, reverse=True))))
+_WORDS = re.compile("|".join(map(re.escape, sorted((*SPOKEN_OF, *END_TOKENS), key=len, reverse=True))))
 _BEGINNINGS = frozenset(word[:size] for word in (*OPENINGS, *END_TOKENS) for size in range(1, len(word)))
 """Proper ones, of each word."""
 
@@ -94,6 +101,9 @@ class _Scanner:
             return self.release()
         raw = b"".join(self._held)
         self._held, self._parser = [], None
+        if MARKERS.match(unescape(raw)):
+            self.off = True
+            return raw
         return self._look(raw, 1)
 
     def _look(self, raw: bytes, start: int) -> bytes:
@@ -116,7 +126,7 @@ class _Scanner:
                 self._parser = parser
                 self._held.append(escape(text[at:]))
                 return escape(text[:at])
-            self.off = word in OPENINGS or (parser is not None and parser.begun)
+            self.off = word in SPOKEN_OF or (parser is not None and parser.begun)
         place.add(text[passed:])
         return raw
 
@@ -140,18 +150,16 @@ class _Scanner:
         return LeakParser(self._tools, self._formats, first, is_bare=is_bare)
 
 
-def _candidates(text: str, start: int, *, is_first: bool) -> Iterator[tuple[int, str]]:
+def _candidates(text: str, start: int, *, is_first: bool) -> list[tuple[int, str]]:
     """The places from `start` on where a call may begin: where, and its word; "" where only the beginning of a word has
     arrived, and for a JSON object at the beginning of a response (`is_first`)."""
+    found = [(match.start(), match[0]) for match in _WORDS.finditer(text, start)]
     if is_first:
         at = len(text) - len(text.lstrip())
         if text[at : at + 1] in _BARE and at >= start:
-            yield at, ""
-    for found in _WORDS.finditer(text, start):
-        yield found.start(), found[0]
-    for at in range(max(start, len(text) - _LONGEST), len(text)):
-        if text[at:] in _BEGINNINGS:
-            yield at, ""
+            found.insert(0, (at, ""))
+    found += [(at, "") for at in range(max(start, len(text) - _LONGEST), len(text)) if text[at:] in _BEGINNINGS]
+    return found
 
 
 class LeakedCalls:

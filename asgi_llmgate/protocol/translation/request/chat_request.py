@@ -139,6 +139,7 @@ def _translate(
         echo_model=draft.options.response_model == "requested",
         input_estimate=draft.prompt_count.estimate(draft.input_estimate),
         think_tags=draft.dialect.think_tags,
+        channels=leaked_calls.has_channels(draft.dialect),
         names=draft.tool_names.back,
     )
     stream = draft.request.stream

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS, LeakedCallFormat
+from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS, Dialect, LeakedCallFormat
 from asgi_llmgate.protocol.translation.request.draft import Draft
 
 _MAX_TOOLS = 2**20
 """Bytes of the tools, which are kept as long as the response lasts."""
+
+
+def has_channels(dialect: Dialect) -> bool:
+    """Whether the content may begin with a channel of gpt-oss, in requests without tools as well."""
+    return "harmony" in dialect.leaked_calls or "all" in dialect.leaked_calls
 
 
 def formats(draft: Draft) -> frozenset[LeakedCallFormat]:

@@ -21,6 +21,7 @@ class ResponsePlan:
     `input_estimate`: tokens, for `message_start`, which comes before the server's own count.
     `thinking`: reasoning becomes thinking blocks; otherwise it is dropped.
     `think_tags`: the content may begin with `<think>...</think>`.
+    `channels`: the content may begin with a channel of gpt-oss.
     `names`: tool names as the model server knows them -> the client's, where they differ.
     `stop_sequences`: the client's own, to recognise the one that matched.
     `prefill`: what the client wrote of the response, where the server repeats it.
@@ -35,6 +36,7 @@ class ResponsePlan:
     input_estimate: int = 0
     thinking: bool = False
     think_tags: bool = False
+    channels: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
     stop_sequences: tuple[str, ...] = ()
     prefill: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 from asgi_llmgate.protocol.chat.delta_content import Passage
+from asgi_llmgate.protocol.chat.harmony_channels import HarmonyChannels
 from asgi_llmgate.protocol.chat.leaked_calls.found import LeakedCall
 from asgi_llmgate.protocol.chat.leaked_calls.scanner import LeakedCalls
 from asgi_llmgate.protocol.chat.think_tags import ThinkTags
@@ -20,7 +21,7 @@ BlockText: TypeAlias = tuple[Literal["text", "thinking"], bytes]
 class ResponseText:
     """Makes pieces of blocks of the passages of one response.
 
-    - Reasoning in tags (`plan.think_tags`) is taken out of the text.
+    - Reasoning in tags (`plan.think_tags`) or in a channel (`plan.channels`) is taken out of the text.
     - Reasoning is passed on only where the plan says so (`plan.thinking`).
     - A text that begins with the client's own prefill loses it (`plan.prefill`).
     - A client that allows fewer tokens than the server's minimum gets no more than it allows (`plan.output_limit`);
@@ -41,7 +42,7 @@ class ResponseText:
         self.refused = False
         self._prefill = plan.prefill
         self._thinking = plan.thinking
-        self._tags = ThinkTags() if plan.think_tags else None
+        self._tags = ThinkTags() if plan.think_tags else HarmonyChannels() if plan.channels else None
         self._leaked = LeakedCalls(plan.tools, plan.leaked_calls) if plan.leaked_calls else None
         # Characters that may still be passed on.  There is no tokenizer here, so the limit holds only roughly.
         self._room = None if plan.output_limit is None else plan.output_limit * BYTES_PER_OUTPUT_TOKEN
@@ -94,7 +95,7 @@ class ResponseText:
             return []
         return self.read([self._tags.rest()])
 
-    def _split(self, passages: Iterable[Passage], tags: ThinkTags) -> Iterator[Passage]:
+    def _split(self, passages: Iterable[Passage], tags: ThinkTags | HarmonyChannels) -> Iterator[Passage]:
         for kind, raw in passages:
             if kind == "text" and not tags.settled:
                 yield from tags.split(raw)

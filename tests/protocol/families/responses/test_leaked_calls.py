@@ -43,6 +43,7 @@ def plan(schemas: dict[str, Any] = SCHEMAS, **more: Any) -> ResponsePlan:
         message_id="msg_req_1",
         model="m",
         thinking=True,
+        channels=True,
         leaked_calls=frozenset(LEAKED_CALL_FORMATS),
         tools=json.dumps(tools).encode(),
         **more,
@@ -441,6 +442,46 @@ def test_escaped_as_go_does_it(words: str) -> None:
     assert response.translator.changed == ["tool_calls.rescued"]
 
 
+CHANNELS: dict[str, tuple[str, list[dict[str, Any]], list[tuple[str, Any]]]] = {
+    "ggml-org/llama.cpp#15181": (
+        "<|channel|>analysis<|message|>A greeting.<|end|><|start|>assistant<|channel|>final<|message|>Hello!<|return|>",
+        [thinking("A greeting."), text("Hello!")],
+        [],
+    ),
+    "lablup/mlxcel#654": (
+        "<|channel|>analysis<|message|>I need the file.<|end|><|start|>assistant<|channel|>commentary "
+        'to=functions.Bash <|constrain|>json<|message|>{"command": "ls"}<|call|>',
+        [thinking("I need the file.")],
+        LS,
+    ),
+    "only the end of the heads": ("<|channel|>final<|message|>Hello!", [text("Hello!")], []),
+    "a preamble": (
+        "<|channel|>commentary<|message|>First I look<|end|><|start|>assistant<|channel|>commentary to=functions.Bash"
+        '<|constrain|>json<|message|>{"command": "ls"}',
+        [text("First I look")],
+        LS,
+    ),
+    "reasoning without an end": (
+        "<|channel|>analysis<|message|>One.<|start|>assistant<|channel|>analysis<|message|>Two.<|channel|>final<|message|>3",
+        [thinking("One.Two."), text("3")],
+        [],
+    ),
+    "an end of the turn": ("Hello!<|im_end|>\n", [text("Hello!")], []),
+    "two of them": ("Hello!\n\n<|eot_id|></s>", [text("Hello!\n\n")], []),
+    "nothing else": ("<|im_end|>", [text("")], []),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("words", "before", "found"), CHANNELS.values(), ids=CHANNELS.keys())
+def test_control_tokens(
+    words: str, before: list[dict[str, Any]], found: list[tuple[str, Any]], size: int | None
+) -> None:
+    response = told(words, size)
+    assert [block for block in response.content if block["type"] != "tool_use"] == before
+    assert written_calls(response) == found
+
+
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
 def test_a_model_that_was_stopped_made_no_call(finish: str) -> None:
     assert told(CALL, 5, finish=finish).content == [text(CALL)]
@@ -512,3 +553,18 @@ def test_reasoning_behind_a_call_in_the_text() -> None:
 def test_a_refusal_behind_a_call() -> None:
     events = [chunk(content=CALL), chunk(refusal="No."), chunk(finish="stop")]
     assert streamed(sse(*events), RESCUE).content == [text(CALL + "No.")]
+
+
+def test_the_name_is_the_client_s() -> None:
+    response = told(CALL.replace("Bash", "B"), 5, where=plan({"B": SCHEMAS["Bash"]}, names={"B": "Bash"}))
+    assert written_calls(response) == LS
+
+
+def test_no_finish_reason() -> None:
+    assert written_calls(streamed(sse(chunk(content=CALL)), RESCUE)) == LS
+
+
+def test_a_stream_that_breaks_off() -> None:
+    response = streamed(sse(chunk(content="Now.\n"), chunk(content=CALL), done=False), RESCUE)
+    assert response.error["type"] == "api_error"
+    assert written_calls(response) == []

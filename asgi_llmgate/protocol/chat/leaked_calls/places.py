@@ -23,14 +23,38 @@ _SEEN = 200
 _EXPLAINS = re.compile(
     r"\b(?:examples?|e\.g|for instance|formats?|formatted|syntax|templates?|parsers?|parsed?|parsing|tokens?|markers?"
     r"|tags?|delimiters?|wrapp(?:ed|er|ers|ing)|emit(?:s|ted|ting)?|outputs?|generat(?:es|ed)|produc(?:es|ed)|yields?"
-    r"|prints|printed|returns|returned|writes|sends|responds|looks? like|looked like|like (?:this|so|these)|as follows"
+    r"|prints?|printed|returns|returned|writes|sends|responds|looks? like|looked like|like (?:this|so|these)|as follows"
     r"|such as|following|(?:tool|function)[ _-]?(?:calls?|calling|use)|raw|literal(?:ly)?|verbatim|snippets?|samples?"
     r"|transcripts?|representations?|serializ\w+|renders?|rendered|encoded|completions?|xml|chatml"
-    r"|(?:the|a|its) (?:model|llm|assistant)|hermes|qwen|llama|mistral|kimi|glm|deepseek|minimax|gpt-oss|harmony)\b"
-    r"|例如|示例|例子|格式|语法|如下|输出|标记|标签|模型|解析|例えば|形式|構文|出力|beispiel|exemple|ejemplo|formato?",
+    r"|(?:the|a|its) (?:model|llm|assistant)|hermes|qwen|llama|mistral|kimi|glm|deepseek|minimax|gpt-oss|harmony"
+    r"|modell?[oe]?s?|modèle|beispiel|aufruf|exemple|appel|balises?|ejemplo|etiquetas?|llamada|exemplo|chamada|formatos?"
+    r"|esempio|chiamata|модел\w*|формат\w*|вызов\w*|пример\w*)\b"
+    r"|例如|示例|例子|格式|语法|如下|输出|标记|标签|模型|解析|例えば|形式|構文|出力|モデル|형식|예시|예를|모델|호출",
     re.IGNORECASE,
 )
-"""Words of a text that explains a syntax.  A real call is announced by what it does: "Let me read the file." """
+"""Words of a text that explains a syntax."""
+
+_INTRODUCES = re.compile(r"#|\*\*.*\*\*$|(?!\w+ing\b).*[:：]$", re.IGNORECASE)
+"""A heading, or a line that ends in a colon and does not say what the model is doing ("Checking the tests:")."""
+
+_SENTENCE = re.compile(r"(?:(?<=[.!?。！？])\s+|\n+)(?=\S)")
+
+_ANNOUNCES = re.compile(
+    r"(?:(?:now|next|first|then|so|okay|ok|great|good|perfect|and|also|finally)\b[,!:]?\s*)*"
+    r"(?:let me|let's|i'll|i’ll|i will|i'm going to|i am going to|i need to|i should|i want to"
+    r"|让我|我来|我将|我先|接下来|ich\b|je vais|voy a|vou\b)",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence with which a model announces what it does next, and not what a syntax looks like."""
+
+_SHOWS = re.compile(
+    r"\b(?:examples?|formats?|syntax|looks? like|like (?:this|so)|as follows|such|following"
+    r"|(?:tool|function)[ _-]?calls?|verbatim|literal(?:ly)?|raw|show|shows|demonstrate|illustrate|explain|describe"
+    r"|paste|repeat|reproduce|quote|cite|print|write (?:it|this|one|out)|give you|here|beispiel|zeige|exemple|ejemplo"
+    r"|exemplo)\b|例|格式|如下|展示|演示",
+    re.IGNORECASE,
+)
+"""Words by which such a sentence announces an explanation all the same."""
 
 _SENTENCE_ENDS = frozenset(".!?…。！？")
 _NOT_BEFORE_END = frozenset("`'\"“”‘’«»([{<=/\\|")
@@ -73,8 +97,14 @@ class Place:
         return self._is_prose() and not self.seen[-1:].isspace() and self.seen[-1:] not in _NOT_BEFORE_END
 
     def explains(self) -> bool:
-        """Whether the text before this place is about syntaxes."""
-        return _EXPLAINS.search(self.seen) is not None
+        """Whether the text before this place is about syntaxes.
+
+        "Let me look at the parser." is not, although it speaks of a parser; "Let me show you the format:" is.
+        """
+        sentence = _SENTENCE.split(self.seen.strip())[-1]
+        if _ANNOUNCES.match(sentence):
+            return _SHOWS.search(sentence) is not None
+        return _INTRODUCES.match(sentence) is not None or _EXPLAINS.search(self.seen) is not None
 
     def _is_prose(self) -> bool:
         return self._fence is None and not self.is_empty and not _FENCE.match(self._line) and self._line[:4] != "    "

@@ -77,11 +77,17 @@ def test_behind_words(words: str, sentence: bool, word: bool) -> None:
         "这是一个示例：",
         "Its tool call:",
         "looks like this",
+        "Let me show you one:",
+        "I'll paste the text.",
+        "It has two. Let me write it down as follows",
+        "Or, for Granite:",
+        "**Granite**",
+        "### Granite",
     ],
 )
 def test_words_that_explain(words: str) -> None:
     assert place(words).explains()
-    assert not place(words + "\n" + "x" * 400).explains()
+    assert not place(words + "\n" + "x " * 200).explains()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +100,11 @@ def test_words_that_explain(words: str) -> None:
         "我来查看一下文件。",
         "Ich sehe mir die Datei an.",
         "First, I need to understand the structure of this project.",
+        "Let me look at the parser, and at what the model returns.",
+        "The function returns a list of tokens. Now I'll fix it:",
+        "Great! Now let me look at the output:",
+        "Checking the tests:",
+        "接下来我将查看模型。",
     ],
 )
 def test_words_that_announce(words: str) -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.upstream.expiring_cache import ExpiringCache
 
 LIFETIME = 3600.0
 """Seconds."""
+
+MAX_SCHEMAS = 1_000
+"""Rewrites of tools' schemas that are kept for one model; with more, those of earlier calls are forgotten."""
 
 
 class CorrectionStore:
@@ -28,4 +32,9 @@ class CorrectionStore:
 
     def keep(self, model: str, corrections: Corrections) -> None:
         """Merge into those of the model; all of them expire later."""
-        self._by_model.put(model, corrections, Corrections.merge)
+        self._by_model.put(model, corrections, _merge)
+
+
+def _merge(known: Corrections, more: Corrections) -> Corrections:
+    both = known.merge(more)
+    return both if len(both.schemas) <= MAX_SCHEMAS else replace(both, schemas=more.schemas)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
-from asgi_llmgate.upstream.correction_store import LIFETIME, CorrectionStore
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections, SchemaRewrite
+from asgi_llmgate.upstream.correction_store import LIFETIME, MAX_SCHEMAS, CorrectionStore
 from asgi_llmgate.upstream.expiring_cache import MAX_VALUES
 
 SHORT = Corrections(max_output_tokens=50)
@@ -33,3 +33,11 @@ def test_of_too_many_models_the_oldest_is_forgotten() -> None:
     for number in range(MAX_VALUES + 1):
         lessons.keep(f"m{number}", SHORT)
     assert (lessons.about("m0"), lessons.about("m1"), lessons.about(f"m{MAX_VALUES}")) == (NO_CORRECTIONS, SHORT, SHORT)
+
+
+def test_of_too_many_schemas_the_earlier_ones_are_forgotten() -> None:
+    lessons = CorrectionStore()
+    for number in range(MAX_SCHEMAS + 1):
+        schemas = frozenset({SchemaRewrite(f"digest{number}", "plain")})
+        lessons.keep("m", Corrections(schemas=schemas, max_images=1))
+    assert lessons.about("m") == Corrections(schemas=schemas, max_images=1)

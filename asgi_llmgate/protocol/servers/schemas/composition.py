@@ -16,6 +16,8 @@ _COMBINATORS = ("allOf", "anyOf", "oneOf")
 _BESIDE = ANNOTATIONS | {"anyOf", "$defs", "definitions", "$schema", "$id", "nullable"}
 """What may stand beside `anyOf`."""
 
+_CONDITION = ("if", "then", "else")
+
 _LARGEST = 200
 """Copied keywords; with more, the alternatives are left out instead of repeating what stands beside them."""
 
@@ -24,7 +26,7 @@ def flat_root(root: Schema) -> Schema:
     """A root that is one object, with the properties of all its alternatives; required is what all require."""
     if not any(keyword in root for keyword in (*_COMBINATORS, "enum", "const", "not", "if", "$ref")):
         return root
-    flat = {keyword: value for keyword, value in root.items() if keyword not in ("not", "if", "then", "else")}
+    flat = {keyword: value for keyword, value in root.items() if keyword not in ("not", *_CONDITION)}
     if "$ref" in flat:
         flat = {**(find_target(root, flat.pop("$ref")) or {}), **flat}
     for keyword in ("enum", "const"):
@@ -96,8 +98,8 @@ def merge_all_of(node: Schema) -> None:
                 node["properties"] = {**_as_dict(value), **own}
             elif keyword == "required":
                 node["required"] = list(dict.fromkeys([*_required(node), *_required(branch)]))
-            elif keyword == "additionalProperties" and value is False:
-                pass  # it closes the names of its own branch only
+            elif keyword in _CONDITION or (keyword == "additionalProperties" and value is False):
+                pass  # a condition would get parts of another; a closed branch closes its own names only
             else:
                 node.setdefault(keyword, value)
 
@@ -123,11 +125,13 @@ def distribute(node: Schema) -> None:
 
 def _beside(outer: Schema, branch: Schema) -> Schema:
     """An alternative with what stood beside it; what it says itself counts more."""
-    both = {**outer, **branch}
+    unmixed = branch if "if" in branch else outer
+    both = {k: v for k, v in {**outer, **branch}.items() if k not in _CONDITION or k in unmixed}
     if "properties" in outer or "properties" in branch:
         both["properties"] = {**_as_dict(outer.get("properties")), **_as_dict(branch.get("properties"))}
     if required := list(dict.fromkeys([*_required(outer), *_required(branch)])):
         both["required"] = required
+    distribute(both)
     return both
 
 

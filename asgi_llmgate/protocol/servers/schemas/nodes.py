@@ -97,7 +97,7 @@ def _only_for(node: Schema, kind: str) -> Schema:
 
 
 def _speaks_of(keyword: str, kind: str) -> bool:
-    return TYPE_OF_KEYWORD.get(keyword) in (kind, "number" if kind == "integer" else None)
+    return TYPE_OF_KEYWORD.get(keyword) == ("number" if kind == "integer" else kind)
 
 
 def string_enums(node: Schema) -> None:

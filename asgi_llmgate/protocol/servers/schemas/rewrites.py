@@ -54,6 +54,9 @@ _STEPS: Mapping[str, Callable[[Schema], None]] = MappingProxyType(
 )
 """The rewrites of one node, in the order in which they are made."""
 
+_FIRST = (valid_keywords, nodes.tuples, nodes.single_types, nodes.array_items)
+"""Those that are also made before the inner schemas are rewritten, because they make inner schemas."""
+
 NAMES = (*(name for name in _STEPS if name[0] != "-"), "references", "flat_root", "boolean_schemas", "shallow")
 """The rewrites beside `-keyword`."""
 
@@ -150,6 +153,7 @@ class _Rewriter:
         self._keywords = frozenset.intersection(*kept) if kept else None
         self._removed = frozenset(name[1:] for name in self._names if name[0] == "-")
         self._steps = list(dict.fromkeys(step for name, step in _STEPS.items() if self._is_asked(name)))
+        self._first_steps = [step for step in _FIRST if step in self._steps]
 
     def root(self, root: Schema) -> Schema:
         """The whole schema; empty for a tool without parameters where an object must not be empty."""
@@ -164,6 +168,10 @@ class _Rewriter:
 
     def _is_asked(self, name: str) -> bool:
         """Whether a step is asked for: by its name, or because its keyword is to be removed."""
+        if name == "typed" and not self._accepts("anyOf"):
+            return False  # alternatives of all types could not be sent
+        if name == "implied_types" and "typed" in self._names:
+            return True
         return name in self._names or (name[0] == "-" and not self._accepts(name[1:]))
 
     def _accepts(self, keyword: str) -> bool:
@@ -181,6 +189,9 @@ class _Rewriter:
             if depth > MAX_DEPTH:
                 return {keyword: value[keyword] for keyword in ("type", "description") if keyword in value}
             depth += 1
+        value = dict(value)
+        for step in self._first_steps:
+            step(value)
         node = {keyword: self._part(keyword, part, depth) for keyword, part in value.items()}
         # An inner schema that allows more makes these allow less.
         if node.get("not") != value.get("not"):
@@ -191,6 +202,8 @@ class _Rewriter:
             composition.one_of_to_any_of(node)
         for step in self._steps:
             step(node)
+        if node.get("items") == {}:  # of a step: no rewrite has seen it
+            node["items"] = self._node({}, depth)
         self._remove_keywords(node)
         return node
 

@@ -112,6 +112,15 @@ REFUSALS: dict[str, Refusal] = {
         "max_tokens=128000 cannot be greater than max_model_len=max_total_tokens=28672. Please request fewer output "
         "tokens. (parameter=max_tokens, value=128000)"
     ),
+    "Cerebras, keywords of schemas": Refusal("Unsupported JSON schema fields: {'additionalProperties', 'minItems'}"),
+    "Groq, a schema": Refusal("invalid JSON schema for tool Read, tools[0].function.parameters: /properties/a: no"),
+    "Gemini, a schema": Refusal(
+        'Invalid JSON payload received. Unknown name "additionalProperties" at \'tools[0].function_declarations[0].'
+        "parameters': Cannot find field."
+    ),
+    "Claude's, a schema": Refusal("tools.0.custom.input_schema: JSON schema is invalid."),
+    "a server, a keyword": Refusal('JSON schema keyword "additionalProperties" is not supported'),
+    "OpenAI, strict": Refusal("Invalid schema for response_format 'answer': In context=(), 'title' is not permitted."),
     "vLLM's template, system": Refusal("System message must be at the beginning.", "openai"),
     "Mistral's template": Refusal(
         "After the optional system message, conversation roles must alternate user/assistant/user/assistant/...",

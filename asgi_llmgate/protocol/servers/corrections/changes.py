@@ -32,7 +32,7 @@ class SchemaRewrite(NamedTuple):
 
 
 ToolHabit: TypeAlias = Literal[
-    "letter_first", "not_strict", "no_named_choice", "no_forced_choice", "no_choice_while_thinking", "tools_for_history"
+    "letter_first", "no_named_choice", "no_forced_choice", "no_choice_while_thinking", "tools_for_history"
 ]
 """What a server wants of tools and of the choice among them, as `wordings.tools` has it."""
 

@@ -22,12 +22,16 @@ from asgi_llmgate.protocol.servers.schemas.rewrites import MINIMAL
 EVERY_TOOL = ""
 """Where no tool is named."""
 
+NOT_STRICT = "not_strict"
+"""Not a rewrite: the schema is sent without `strict`."""
+
 LEFT_OUT = "left_out"
 """The last step: the tool is not sent."""
 
 
 class SentTool(NamedTuple):
-    """A tool as it was sent: its name there, and its schema as the client wrote it."""
+    """A tool as it was sent: its name there, and its schema as the client wrote it.  The schema of `response_format` is
+    one, too."""
 
     name: str
     schema: bytes

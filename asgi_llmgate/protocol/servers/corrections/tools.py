@@ -8,7 +8,7 @@ from functools import partial
 from asgi_llmgate.protocol.servers.corrections.changes import Corrections, SchemaRewrite, ToolHabit
 from asgi_llmgate.protocol.servers.corrections.parameters import refuse
 from asgi_llmgate.protocol.servers.corrections.rows import Row
-from asgi_llmgate.protocol.servers.corrections.tool_schemas import EVERY_TOOL, by_index, by_name
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import EVERY_TOOL, NOT_STRICT, by_index, by_name
 from asgi_llmgate.protocol.servers.wordings import tools as wordings
 
 _STATUSES = frozenset({400, 422, 500})
@@ -32,7 +32,7 @@ def _gemini(match: re.Match[str]) -> Corrections:
 
 
 def _keywords(match: re.Match[str]) -> Corrections:
-    found = wordings.KEYWORD.findall(match["telling"])
+    found = wordings.KEYWORD.findall(match["keywords"])
     return Corrections(schemas=_rewrites(EVERY_TOOL, *(f"-{keyword}" for keyword in found)))
 
 
@@ -47,8 +47,8 @@ def _habit(habit: ToolHabit) -> Corrections:
 ROWS: tuple[Row, ...] = (
     Row(
         topic="strict",
-        patterns=(wordings.STRICT_SCHEMA,),
-        change=_habit("not_strict"),
+        patterns=wordings.STRICT_SCHEMAS,
+        change=partial(_schema, (NOT_STRICT,)),
         keeps="the schema, which is only a hint then",
         final=True,
     ),
@@ -68,7 +68,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         topic="one keyword of schemas",
         patterns=(wordings.REFUSED_KEYWORD,),
-        change=lambda match: Corrections(schemas=_rewrites(EVERY_TOOL, f"-{match['telling']}")),
+        change=lambda match: Corrections(schemas=_rewrites(EVERY_TOOL, f"-{match['keyword']}")),
         keeps="other keywords",
     ),
     *(

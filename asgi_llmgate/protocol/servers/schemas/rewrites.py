@@ -54,7 +54,12 @@ _STEPS: Mapping[str, Callable[[Schema], None]] = MappingProxyType(
 )
 """The rewrites of one node, in the order in which they are made."""
 
-_FIRST = (valid_keywords, nodes.tuples, nodes.single_types, nodes.array_items)
+_FIRST: tuple[Callable[[Schema], None], ...] = (
+    valid_keywords,
+    nodes.tuples,
+    nodes.single_types,
+    nodes.array_items,
+)
 """Those that are also made before the inner schemas are rewritten, because they make inner schemas."""
 
 NAMES = (*(name for name in _STEPS if name[0] != "-"), "references", "flat_root", "boolean_schemas", "shallow")

@@ -85,7 +85,7 @@ REFUSED_SCHEMAS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"(?P<telling>json schema not supported: could not understand)",
             ("typed", "lone_any_of", "flat_root", "references", "boolean_schemas"),
         ),
-        (r"conflict in schema definitions for key (?P<telling>'pattern')", ("-pattern",)),
+        (r"(?P<telling>conflict in schema definitions for key 'pattern')", ("-pattern",)),
         # Anthropic, Bedrock
         (
             r"\btools\.(?P<index>\d{1,4})\.(?:custom\.)?(?P<telling>input_schema)",
@@ -108,7 +108,7 @@ REFUSED_SCHEMAS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         # Volcengine
         (r"(?P<telling>invalid function format: )", ("valid", "typed", "references")),
         # any server that names the place
-        (r"\btools(?:\[|\.)(?P<index>\d{1,4})\]?\.function\.(?P<telling>parameters\b)", ("plain",)),
+        (r"(?P<telling>\btools(?:\[|\.)(?P<index>\d{1,4})\]?\.function\.parameters\b)", ("plain",)),
     )
 )
 """`corrections`: a tool's schema is refused, and the rewrites (`schemas.rewrites`) that it needs, as a first step.  The
@@ -123,27 +123,29 @@ GEMINI_SCHEMAS = _pattern(
 GEMINI_PLACE = _pattern(r"function_?declarations\[(\d{1,4})\]\.parameters")
 """A tool's place in such a list."""
 
-REFUSED_KEYWORDS = _pattern(r"unsupported json schema fields: \{(?P<telling>[^}]{1,400})\}")
+REFUSED_KEYWORDS = _pattern(r"(?P<telling>unsupported json schema fields): \{(?P<keywords>[^}]{1,400})\}")
 """`corrections`: keywords that Cerebras does not accept, in any tool."""
 
 KEYWORD = re.compile(r"['\"](\$?[A-Za-z]{1,40})['\"]")
 
 REFUSED_KEYWORD = _pattern(
-    r"(?:json )?schema (?:keyword|field|property) "
-    + _QUOTE
-    + r"(?P<telling>\$?[a-z]{1,40})"
-    + _QUOTE
-    + r" (?:is )?not (?:supported|allowed|permitted)"
+    rf"(?P<telling>schema (?:keyword|field|property) {_QUOTE}(?P<keyword>\$?[a-z]{{1,40}}){_QUOTE}"
+    r" (?:is )?not (?:supported|allowed|permitted))"
 )
 """`corrections`: the same, one keyword."""
 
-STRICT_SCHEMA = _pattern(
-    r"invalid schema for (?:function|response_format|text\.format) '[^']{1,128}': .{0,400}?(?P<telling>is not permitted"
-    r"|'additionalproperties' is required|'required' is required|exceeds limit of|must not share identical first keys"
-    r"|additionalproperties' must be)"
-    r"|invalid json schema for tool .{0,300}?(?P<telling2>additionalproperties:false must be set)"  # Groq
-    r"|(?P<telling3>`?strict`? mode on function call is currently not supported)"
-    r"|(?P<telling4>invalid schema for response[_ ]format)"
+STRICT_SCHEMAS = (
+    _pattern(
+        r"(?P<telling>invalid schema for (?:function|response_format|text\.format)) '(?P<tool>[^']{1,128})': .{0,400}?"
+        r"(?:is not permitted|'additionalproperties' is required|'required' is required|exceeds limit of"
+        r"|must not share identical first keys|additionalproperties' must be)"
+    ),
+    _pattern(r"(?P<telling>invalid schema for response_format) '(?P<tool>[^']{1,128})'"),
+    _pattern(
+        r"(?P<telling>invalid json schema for tool (?P<tool>[\w-]{1,128})), .{0,300}?"
+        r"additionalproperties:false must be set"
+    ),
+    _pattern(r"(?P<telling>`?strict`? mode on function call is currently not supported)"),
 )
 """`corrections`: a schema is refused because of `strict`, which restricts schemas further, or `strict` itself is."""
 

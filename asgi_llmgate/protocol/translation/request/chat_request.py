@@ -72,7 +72,7 @@ class ChatRequest:
 
     `body` is the chat completion request.  Where `local_text` is not None nothing is sent and `body` is empty: the
     gateway itself responds with that text ("": an empty response).  `dropped` names what was left out or changed.
-    `tools` are the tools in the body.
+    `tools` are the tools in the body, and the schema of the response.
     """
 
     body: bytes
@@ -170,7 +170,8 @@ def _translate(
     body = parameters.serialize(draft)
     if draft.options.strict and not counting:
         _refuse_dropped(draft)
-    return ChatRequest(body, plan, draft.dropped.names, None, stream, tools)
+    schemas = tools if draft.format is None else (*tools, draft.format)
+    return ChatRequest(body, plan, draft.dropped.names, None, stream, schemas)
 
 
 def _check_fields(draft: Draft) -> None:

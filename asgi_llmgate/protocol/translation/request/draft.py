@@ -14,6 +14,7 @@ from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.servers.context_window import PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import Corrections
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 
@@ -96,7 +97,7 @@ class Draft:
     `dialect` is the row for the target's model.  `input_estimate` is the prompt's tokens; `prompt_count` is what the
     server stated about them when it refused the request.  `excess_images` is how many of the next images are too many
     for the model.  `body` holds the fields of the chat request, each as JSON.  `prefill` is the text of a last message
-    of the assistant, which the model is to continue.
+    of the assistant, which the model is to continue.  `format` is the schema of the response, if it is sent as one.
     """
 
     request: MessagesRequest
@@ -111,3 +112,4 @@ class Draft:
     dropped: Dropped = field(default_factory=Dropped)
     body: dict[str, bytes] = field(default_factory=dict)
     prefill: str = ""
+    format: SentTool | None = None

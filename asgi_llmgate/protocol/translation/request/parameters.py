@@ -12,6 +12,8 @@ from msgspec import Raw
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
 from asgi_llmgate.protocol.servers import context_window
+from asgi_llmgate.protocol.servers.corrections.changes import SchemaRewrite
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import NOT_STRICT, SentTool, digest
 from asgi_llmgate.protocol.servers.schemas.strict import allows_strict
 from asgi_llmgate.protocol.translation.request.draft import Draft
 
@@ -91,9 +93,11 @@ def write_format(draft: Draft) -> bytes | None:
     if schema is None:
         return None
     if draft.dialect.response_format == "json_schema":
-        may_be_strict = "not_strict" not in draft.corrections.tool_habits
-        strict = b',"strict":true' if may_be_strict and allows_strict(objects.read_value(schema)) else b""
-        draft.body["response_format"] = b'{"type":"json_schema","json_schema":{"name":"answer","schema":%s%s}}' % (
+        draft.format = SentTool("answer", bytes(schema))
+        refused = SchemaRewrite(digest(draft.format.schema), NOT_STRICT) in draft.corrections.schemas
+        strict = b',"strict":true' if not refused and allows_strict(objects.read_value(schema)) else b""
+        draft.body["response_format"] = b'{"type":"json_schema","json_schema":{"name":"%s","schema":%s%s}}' % (
+            draft.format.name.encode(),
             schema,
             strict,
         )

@@ -8,7 +8,13 @@ from collections import defaultdict
 from asgi_llmgate.protocol.messages.tools import Tool
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.servers.corrections.tool_schemas import EVERY_TOOL, LEFT_OUT, SentTool, digest
+from asgi_llmgate.protocol.servers.corrections.tool_schemas import (
+    EVERY_TOOL,
+    LEFT_OUT,
+    NOT_STRICT,
+    SentTool,
+    digest,
+)
 from asgi_llmgate.protocol.servers.schemas.rewrites import MINIMAL, NO_SCHEMA, Rewrites, rewrite
 from asgi_llmgate.protocol.servers.schemas.strict import allows_strict
 from asgi_llmgate.protocol.translation.request.draft import Draft
@@ -45,7 +51,8 @@ class FunctionWriter:
         if LEFT_OUT in own:
             draft.dropped.add(f"tools[].{tool.name}")
             return None
-        parameters = self._rewritten(tool, schema, self._usual.union(own))
+        rewrites = self._usual.union(own)
+        parameters = self._rewritten(tool, schema, rewrites)
         name = draft.tool_names.upstream(tool.name)
         self.sent.append(SentTool(name, schema))
         description = self._description(tool, schema if MINIMAL in own else b"")
@@ -53,7 +60,7 @@ class FunctionWriter:
             to_json(name),
             b',"description":%s' % description if description is not None else b"",
             b',"parameters":%s' % parameters if parameters else b"",
-            b',"strict":true' if self._is_strict(tool) else b"",
+            b',"strict":true' if self._is_strict(tool, NOT_STRICT in rewrites) else b"",
         )
 
     def _rewritten(self, tool: Tool, schema: bytes, rewrites: Rewrites) -> bytes:
@@ -80,11 +87,11 @@ class FunctionWriter:
             text = text[: max(self._longest - len(_CUT), 0)] + _CUT[: self._longest]
         return to_json(text)
 
-    def _is_strict(self, tool: Tool) -> bool:
+    def _is_strict(self, tool: Tool, refused: bool) -> bool:
         draft = self._draft
         if not objects.is_true(tool.fields.get("strict")):
             return False
-        accepted = draft.dialect.strict_tools and "not_strict" not in draft.corrections.tool_habits
+        accepted = draft.dialect.strict_tools and not refused
         if accepted and allows_strict(objects.read_value(tool.fields.get("input_schema"))):
             return True
         draft.dropped.add("tools[].strict")

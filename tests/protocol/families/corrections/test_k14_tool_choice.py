@@ -5,12 +5,10 @@ Each member is a sentence that a server sends; the request is sent again in the 
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.dialects import derive
 from tests.protocol.refusing_server import negotiate
 
@@ -270,16 +268,27 @@ NOT_STRICT = {
 @pytest.mark.parametrize("message", NOT_STRICT.values(), ids=NOT_STRICT.keys())
 def test_what_strict_does_not_allow_is_sent_without_strict(message: str) -> None:
     closed = {**SCHEMA, "required": ["x"], "additionalProperties": False}
+    answer = {**closed, "title": "answer"}
+
+    def judge(body: dict[str, Any]) -> str | None:
+        refused = body["response_format"]["json_schema"] if "response_format" in message else function(body)
+        return message if refused.get("strict") else None
+
+    def function(body: dict[str, Any]) -> dict[str, Any]:
+        return body["tools"][0]["function"]
+
     asked = negotiate(
-        lambda body: message if '"strict": true' in json.dumps(body) else None,
+        judge,
         dialect=derive("generic", {"strict_tools": True}),
         tools=[{"name": "S", "input_schema": closed, "strict": True}],
-        output_config={"format": {"type": "json_schema", "schema": closed}},
+        output_config={"format": {"type": "json_schema", "schema": answer}},
     )
     assert asked.accepted
-    assert asked.functions["S"]["parameters"] == closed
-    assert asked.body["response_format"]["json_schema"]["schema"] == closed
-    assert asked.corrections == Corrections(tool_habits=frozenset({"not_strict"}))
+    assert len(asked.bodies) == 2
+    assert function(asked.body)["parameters"] == closed
+    assert asked.body["response_format"]["json_schema"]["schema"] == answer
+    strict = asked.body["response_format"]["json_schema"].get("strict"), function(asked.body).get("strict")
+    assert strict == ((None, True) if "response_format" in message else (True, None)), "the other one stays strict"
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,10 @@ def test_all_of_becomes_one_schema(node: Any, merged: Any) -> None:
             {"anyOf": [TEXT, NUMBER]},
             {"type": "string", "description": '(one of [{"type":"string"},{"type":"number"}])'},
         ),
+        (
+            {**of(a=TEXT), "anyOf": [of(a=TEXT), of(a=NUMBER)], "additionalProperties": False},
+            {**of(a={"anyOf": [TEXT, NUMBER]}), "additionalProperties": False},
+        ),
         ({"anyOf": [NULL]}, {"nullable": True}),
         ({}, {}),
     ],

@@ -12,8 +12,8 @@ def _compile(*patterns: str) -> tuple[re.Pattern[str], ...]:
 
 
 _LONG = (
-    r" "
-    r"stream_options|parallel_tool_calls|reasoning_?effort|chat_template_kwargs|enable_thinking|prompt_cache_key|top_[kp]|continue_final_message|add_generation_prompt"
+    r"stream_options|parallel_tool_calls|reasoning_?effort|chat_template_kwargs|enable_thinking|prompt_cache_key|top_[kp]"
+    r"|continue_final_message|add_generation_prompt"
 )
 """Names that stand for nothing else."""
 _SHORT = r"temperature|stop|user|reasoning|thinking"

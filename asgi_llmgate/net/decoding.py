@@ -20,6 +20,10 @@ _SUPPORTED = frozenset({"gzip", "x-gzip", "deflate"})
 _COMPRESSIONS = _SUPPORTED | {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
 """Other names are ignored: some servers send `content-encoding: utf-8`."""
 
+_PLAIN = frozenset(b"{[deir:<\n\r\xef")
+"""First bytes of a body that a proxy has decompressed, leaving its header as it was: of JSON, a stream, HTML.  gzip
+begins with 1f; deflate without a header may begin with any of these, so there nothing is guessed."""
+
 
 def decode_body(source: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
     """The decompressed bytes of a body with this `content-encoding`.
@@ -39,6 +43,10 @@ async def _decompress(source: AsyncIterator[bytes], name: str) -> AsyncIterator[
             more = bool(data)
             while more:
                 # The first member, or a further one (RFC 1952 section 2.2).
+                if inflate is None and name != "deflate" and data[0] in _PLAIN:
+                    async for plain in _chain(data, source):
+                        yield plain
+                    return
                 if inflate is None or (inflate.eof and data):
                     inflate = zlib.decompressobj(_window(name, data))
                 piece = inflate.decompress(data, PIECE)
@@ -51,6 +59,12 @@ async def _decompress(source: AsyncIterator[bytes], name: str) -> AsyncIterator[
         raise Broken("the model server's response is not encoded as its content-encoding says", detail=name) from None
     if inflate is not None and not inflate.eof:
         raise Broken("the model server's response was cut off in the middle of its compressed data", detail=name)
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for data in rest:
+        yield data
 
 
 def _window(name: str, data: bytes) -> int:

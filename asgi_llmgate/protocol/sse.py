@@ -11,9 +11,6 @@ space after the colon is optional; a byte order mark may come first.  What else 
   `:HTTP_STATUS/400`; it is read as `data: {"status": 400, "error": {...}}`.
 - A line that is a JSON object counts as `data:`: proxies write an error into a stream as it is.
 - An event has at most `max_event` bytes.
-
-Many servers do not declare a stream: they call it `application/json` (Foundry), `application/x-ndjson` (LitServe), or
-nothing.  Others call a JSON document an event stream (9router).  So `is_event_stream` looks at the first byte as well.
 """
 
 from __future__ import annotations
@@ -31,28 +28,8 @@ KEEPALIVES = frozenset({b"null", b"ping", b"keep-alive", b"keepalive", b"heartbe
 MAX_EVENT = 16 * 2**20
 """Bytes of one event."""
 
-_BOM = b"\xef\xbb\xbf"
-
-_FIELDS = frozenset(b"deir:")
-"""First bytes of the lines of a stream: data, event, error, id, retry, and comments.  JSON begins with none of them."""
-
-
-def media_type(content_type: str) -> str:
-    """`text/event-stream` of `Text/Event-Stream; charset=utf-8`: RFC 9110 section 8.3.1, without case."""
-    return content_type.partition(";")[0].strip().lower()
-
-
-def is_event_stream(content_type: str, first: bytes = b"") -> bool:
-    """Whether a response is a stream of events.  `first` is its first bytes, without white space before them."""
-    first = first.removeprefix(_BOM)
-    if first[:1] in (b"{", b"["):
-        return False
-    return media_type(content_type) == "text/event-stream" or (bool(first) and first[0] in _FIELDS)
-
-
-def document(body: bytes) -> bytes:
-    """A JSON document without the `data: [DONE]` that 9router puts after it."""
-    return body.rstrip().removesuffix(b"data: [DONE]")
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
 
 
 class SSEReader:
@@ -138,7 +115,7 @@ class SSEReader:
             self._check(len(line))
         if not self._begun:
             self._begun = True
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(BOM)
         if line.startswith(b"data:"):
             value = line[6:] if line.startswith(b"data: ") else line[5:]
         elif line.startswith(b"error:"):

@@ -11,7 +11,8 @@ from asgi_llmgate.errors import Broken
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.buffer_limit import MAX_METADATA
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
-from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, is_event_stream, media_type
+from asgi_llmgate.protocol.response_format import ResponseStart, is_event_stream, media_type
+from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader
 from asgi_llmgate.protocol.token_usage import read_usage
 
 _USAGE = b'"usage"'
@@ -46,6 +47,7 @@ class UsageMeter:
         self._content_type = content_type
         self._limit = limit
         self._begun = False
+        self._start = ResponseStart()
         self._events: SSEReader | None = None
         self._document = bytearray()
         # Bytes of a document that are kept; 0 for what is not JSON (audio, images).
@@ -53,9 +55,10 @@ class UsageMeter:
 
     def feed(self, chunk: bytes) -> None:
         """Read the next chunk of the body."""
-        if not self._begun and (first := chunk.lstrip()):
-            self._begun = True
-            if is_event_stream(self._content_type, first):
+        if not self._begun:
+            chunk = self._start.feed(chunk)
+            self._begun = bool(chunk)
+            if chunk and is_event_stream(self._content_type, chunk):
                 self._events = SSEReader(max_event=self._limit)
         if self._events is None:
             if len(self._document) + len(chunk) <= self._room:

@@ -28,10 +28,11 @@ from asgi_llmgate.net import HTTPResponse, send_again_if_stale
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.response_format import ResponseStart, document, is_event_stream, json_lines
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import next_steps
 from asgi_llmgate.protocol.servers.errors.quotations import may_come_from_request
-from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader, document, is_event_stream
+from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader
 from asgi_llmgate.protocol.wire_pairs import PAIRS, UpstreamRequest, WriteContext
 from asgi_llmgate.upstream.connection import Correctable, Upstream
 
@@ -96,6 +97,7 @@ class UpstreamCall:
 
         self._content_type = ""
         self._has_begun = False
+        self._start = ResponseStart()
         self._events: SSEReader | None = None
         self._document = bytearray()
         self._surplus = 0
@@ -137,9 +139,13 @@ class UpstreamCall:
             body = document(bytes(self._document))
             self._retained.release(len(self._document))  # the handler counts what it keeps of it
             self._document.clear()
-            self.handler.feed_document(body)
-            return
-        for event in self._events.end() if self._events is not None else ():
+            events = json_lines(body)
+            if not events:
+                self.handler.feed_document(body)
+                return
+        else:
+            events = self._events.end() if self._events is not None else []
+        for event in events:
             self.handler.feed_event(event)
         self.handler.end()
 
@@ -205,8 +211,8 @@ class UpstreamCall:
         return response
 
     def _begin(self, chunk: bytes) -> bytes:
-        """The chunk without white space before the response, whose first byte helps to tell its format."""
-        chunk = chunk.lstrip()
+        """The chunk from the byte on that tells the response's format."""
+        chunk = self._start.feed(chunk)
         if chunk:
             self._has_begun = True
             if is_event_stream(self._content_type, chunk):

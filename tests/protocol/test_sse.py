@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import Broken
-from asgi_llmgate.protocol.sse import SSEReader, document, is_event_stream
+from asgi_llmgate.protocol.sse import SSEReader
 
 
 def read(*pieces: bytes, max_event: int = 1000) -> list[bytes]:
@@ -90,60 +90,6 @@ def test_where_bytes_are_cut_changes_nothing(parts: list[bytes], data: st.DataOb
     stream = b"".join(parts)
     place = data.draw(st.integers(0, len(stream)))
     assert read(stream[:place], stream[place:]) == read(stream)
-
-
-STREAM, JSON = b"data: {}\n\n", b'{"id":1}'
-
-
-@pytest.mark.parametrize(
-    ("content_type", "begin", "is_stream"),
-    [
-        ("text/event-stream", STREAM, True),
-        ("text/event-stream", b"", True),
-        ("Text/Event-Stream", STREAM, True),
-        ("TEXT/EVENT-STREAM; charset=UTF-8", STREAM, True),
-        ("text/event-stream;charset=utf-8", b"", True),
-        (" text/event-stream ; charset=utf-8", b"", True),
-        ("text/event-stream; charset=utf-8", b"<html>", True),
-        ("text/event-stream", JSON, False),
-        ("text/event-stream", b"[1]", False),
-        ("application/json", STREAM, True),
-        ("application/x-ndjson", STREAM, True),
-        ("text/plain", b": hello\n\n", True),
-        ("text/plain", b"event: a\n", True),
-        ("text/plain", b"id: a\n", True),
-        ("text/plain", b"retry: 1\n", True),
-        ("text/plain", b"error: {}\n", True),
-        ("", STREAM, True),
-        ("", b"\xef\xbb\xbf" + STREAM, True),
-        ("application/json", JSON, False),
-        ("application/json", b"\xef\xbb\xbf" + JSON, False),
-        ("application/json", b"", False),
-        ("Application/JSON; charset=utf-8", JSON, False),
-        ("", JSON, False),
-        ("", b"", False),
-        ("text/html", b"<html>", False),
-        ("text/event-streams", b"", False),
-        ("application/text/event-stream", b"", False),
-        ("application/json; profile=text/event-stream", JSON, False),
-    ],
-)
-def test_a_stream_is_known_by_its_type_and_by_how_it_begins(content_type: str, begin: bytes, is_stream: bool) -> None:
-    assert is_event_stream(content_type, begin) is is_stream
-
-
-@pytest.mark.parametrize(
-    ("body", "json"),
-    [
-        (JSON, JSON),
-        (JSON + b"data: [DONE]\n\n", JSON),
-        (JSON + b"\n", JSON),
-        (b"", b""),
-        (b'"data: [DONE]"', b'"data: [DONE]"'),
-    ],
-)
-def test_a_document_may_have_the_end_of_a_stream_behind_it(body: bytes, json: bytes) -> None:
-    assert document(body) == json
 
 
 def test_empty_events_do_not_add_up() -> None:

@@ -53,7 +53,7 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
     [
         ("audio/mpeg", [b"\xff\xfb"]),
         ("application/json", [b"{"]),
-        ("application/json", [b" " * (MAX_EVENT + 1), b'{"usage":{"prompt_tokens":3}}']),
+        ("application/json", [b"{" + b" " * (MAX_EVENT + 1), b'"usage":{"prompt_tokens":3}}']),
         ("text/event-stream", [b"data: " + b"x" * (MAX_EVENT + 1), b'\n\ndata: {"usage":{"prompt_tokens":3}}\n\n']),
         ("text/event-stream", [b'data: {"usage"\n\n']),
     ],

@@ -72,6 +72,19 @@ class MetadataReader:
                 (choice.stop_reason, choice.matched_stop), self._stop_sequences
             )
 
+    def had_no_room(self) -> bool:
+        """Whether the context window was full before the first token: a limit has ended a response of no tokens.
+
+        LMDeploy, Xinference and Xiaomi's MiMo respond so to a conversation that is too long.
+        """
+        usage = self._usage
+        return (
+            finish_reasons.ending(self.finish_reason) == "length"
+            and usage is not None
+            and usage.input > 0
+            and usage.output == 0
+        )
+
     def usage(self, size: int) -> Usage:
         """The server's last counts; what it has not counted is estimated.  `size`: bytes that the model has written."""
         usage = self._usage or Usage()

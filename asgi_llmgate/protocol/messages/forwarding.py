@@ -184,7 +184,10 @@ class MessagesForwarder(Forwarder):
             if message.content:
                 arrays.check_length(bytes(message.content))
                 blocks = _blocks_decoder.decode(message.content) or []
-        except (*DECODE_ERRORS, Broken):
+        except Broken as error:
+            self.fail(error)
+            return
+        except DECODE_ERRORS:
             message = _Message()
         if message.type != "message" or self._stream:
             self.fail(unreadable_response(document, "the model server's response is not what was asked for"))

@@ -21,6 +21,9 @@ from asgi_llmgate.protocol.servers.wordings.overflow import (
     OVERFLOWS,
 )
 
+UNNUMBERED = "prompt is too long (capability_rejected: prompt_too_long)"
+"""The beginning of the message for a prompt that is too long, where the server does not state two numbers."""
+
 _PART = re.compile(r"(\d+)([^\d,;]*)")
 _SEARCHED = 400
 """Characters at the beginning of an error in which a feature is named."""
@@ -48,7 +51,7 @@ def overflow_message(text: str, codes: str = "") -> str | None:
             return f"input length and `max_tokens` exceed context limit: {prompt} + {output} > {limit}"
     elif not OVERFLOW.search(lowered):
         return None
-    return f"prompt is too long (capability_rejected: prompt_too_long): {text}"
+    return f"{UNNUMBERED}: {text}"
 
 
 def over_rate_message(text: str) -> str | None:

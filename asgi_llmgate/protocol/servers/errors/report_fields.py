@@ -28,6 +28,8 @@ _WAITS = {
     "retryAfter": "retry-after",
     "retry_after_seconds": "retry-after",
     "retry_after_ms": "retry-after-ms",
+    "reset_seconds": "retry-after",  # CLIProxyAPI
+    "resets_in_seconds": "retry-after",  # Codex
     "estimated_time": "retry-after",  # Hugging Face: until the model is loaded
 }
 """Fields that state a wait, and the header that says the same."""

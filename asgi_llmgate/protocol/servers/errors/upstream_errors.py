@@ -30,7 +30,12 @@ from asgi_llmgate.errors import (
     UpstreamError,
 )
 from asgi_llmgate.protocol.redaction import redacted
-from asgi_llmgate.protocol.servers.errors.actionable import capability_token, over_rate_message, overflow_message
+from asgi_llmgate.protocol.servers.errors.actionable import (
+    UNNUMBERED,
+    capability_token,
+    over_rate_message,
+    overflow_message,
+)
 from asgi_llmgate.protocol.servers.errors.classes import Verdict, classify, find_status, longer_wait
 from asgi_llmgate.protocol.servers.errors.codes import STATUS_ERRORS, known_codes
 from asgi_llmgate.protocol.servers.errors.pages import read_page
@@ -110,6 +115,12 @@ def unreadable_response(
     if page.kind is not None:
         return page.kind(page.message, detail="upstream 200", status=200)
     return Broken(message)
+
+
+def silent_overflow() -> UpstreamError:
+    """The error for a response that a full context window has ended before its first token."""
+    message = "the context window was full before the first token of a response"
+    return PromptTooLong(f"{UNNUMBERED}: {message}", detail="upstream 200", status=200)
 
 
 def _reported(report: ErrorReport) -> UpstreamError:

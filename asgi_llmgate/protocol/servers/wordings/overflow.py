@@ -85,7 +85,7 @@ OVERFLOWS = tuple(
         r"token limit: (?P<limit>\d+) \(requested: (?P<prompt>\d+)\)",
         # LM Studio
         r"keep the first (?P<prompt>\d+) tokens.*?context length of only (?P<limit>\d+)",
-        r"n_keep: (?P<prompt>\d+) ?>= ?n_ctx: (?P<limit>\d+)",
+        r"n_keep:? \(?(?P<prompt>\d+)\)? ?>= ?n_ctx:? \(?(?P<limit>\d+)",
         # Cohere, watsonx, Copilot, Bedrock, Fireworks
         r"tokens in the prompt cannot exceed (?P<limit>\d+) - received (?P<prompt>\d+)",
         r"number of input tokens (?P<prompt>\d+) cannot exceed the total tokens limit (?P<limit>\d+)",

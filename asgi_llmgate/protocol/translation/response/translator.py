@@ -63,6 +63,7 @@ from asgi_llmgate.protocol.chat.metadata import MetadataReader
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter
 from asgi_llmgate.protocol.rawjson.strings import escape, raw_text
+from asgi_llmgate.protocol.servers.errors.upstream_errors import silent_overflow
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 from asgi_llmgate.protocol.translation.response.block_queue import BlockQueue, Content, Kind
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
@@ -327,6 +328,8 @@ class Translator:
         has_content = self._has_content()
         if not (metadata.finish_reason or has_content):
             raise Broken("the model server sent an empty response")
+        if not has_content and metadata.had_no_room():
+            raise silent_overflow()
         self._write_rest()
         if self._state != "idle":
             self._emitter.close()

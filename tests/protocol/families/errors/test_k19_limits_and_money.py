@@ -106,6 +106,7 @@ WAITS: dict[str, tuple[Any, float | None]] = {
         20,
     ),
     "a field": ({"error": {"message": "slow"}, "retry_after": 7}, 7),
+    "CLIProxyAPI": (openai("All credentials are cooling down", reset_seconds=28, reset_time="28s"), 28),
     "Cerebras": ({"message": "Tokens per minute limit exceeded - too many tokens processed."}, None),
     "Bedrock": (
         {"__type": "ThrottlingException", "message": "Too many tokens, please wait before trying again."},

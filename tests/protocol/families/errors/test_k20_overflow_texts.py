@@ -11,7 +11,7 @@ import pytest
 
 from asgi_llmgate.errors import PromptTooLong, UpstreamError, row_for
 from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
-from tests.protocol.responses import sse, streamed
+from tests.protocol.responses import chunk, completion, sse, streamed, whole
 
 COMPACTS = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maximum")
 ASKS_FOR_LESS = re.compile(r"input length and `max_tokens` exceed context limit: (\d+) \+ (\d+) > (\d+)")
@@ -32,6 +32,7 @@ WITH_NUMBERS = {
         "(n_keep: 9001>= n_ctx: 8192). Try to load the model with a larger context length, or provide a shorter input.",
         (9001, 8192),
     ),
+    "LM Studio, 0.4": ("Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)", (15028, 7424)),
     "LM Studio, an early one": ("Input length 6491 exceeds context length 1500", (6491, 1500)),
     "TensorRT-LLM": ("Prompt length (9001) exceeds maximum sequence length (8192)", (9001, 8192)),
     "TensorRT-LLM, input": ("Prompt length (9001) exceeds maximum input length (8192).", (9001, 8192)),
@@ -242,6 +243,31 @@ def test_a_refusal_of_something_else_does_not_compact(text: str, status: int) ->
     found = error(status, openai(text))
     assert not isinstance(found, PromptTooLong)
     assert "prompt is too long" not in found.client_message
+
+
+USAGE = {"prompt_tokens": 32768, "completion_tokens": 0, "total_tokens": 32768}
+
+
+def test_a_window_that_is_full_before_the_first_token_makes_the_client_compact() -> None:
+    with pytest.raises(PromptTooLong) as caught:
+        whole(completion("length", USAGE, content=""))
+    assert caught.value.client_message.startswith(UNNUMBERED)
+    told = streamed(sse(chunk(content=""), chunk(finish="length"), {**chunk(), "choices": [], "usage": USAGE}))
+    assert told.error["message"] == caught.value.client_message
+
+
+@pytest.mark.parametrize(
+    ("finish", "usage", "content"),
+    [
+        ("length", {**USAGE, "completion_tokens": 64}, ""),
+        ("length", None, ""),
+        ("length", USAGE, "Hi"),
+        ("stop", USAGE, ""),
+    ],
+    ids=["hidden reasoning", "no counts", "a text", "nothing to say"],
+)
+def test_a_response_that_is_empty_for_another_reason_does_not(finish: str, usage: Any, content: str) -> None:
+    assert whole(completion(finish, usage, content=content)).message["type"] == "message"
 
 
 def test_words_that_the_server_quotes_do_not_compact() -> None:

@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 
 from asgi_llmgate.protocol.rawjson import arrays
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS, is_utf8, parse_or_none, repair
+from asgi_llmgate.protocol.rawjson.surrogate_halves import mark_halves
 from asgi_llmgate.protocol.servers.errors.upstream_errors import unreadable_response
 from asgi_llmgate.protocol.token_usage import Counts
 
@@ -86,6 +87,10 @@ class Chunk(Struct, gc=False):
     """MiniMax: the status, also of a success."""
 
 
+class CutChunk(Chunk, gc=False):
+    """A chunk with half of a character at the end or the beginning of a text (see `rawjson.surrogate_halves`)."""
+
+
 class _DeltaOutline(Struct, gc=False):
     tool_calls: Raw = _ABSENT
 
@@ -100,6 +105,7 @@ class _Outline(Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(Chunk)
+_cut_decoder = msgspec.json.Decoder(CutChunk)
 _outline_decoder = msgspec.json.Decoder(_Outline)
 _choice_decoder = msgspec.json.Decoder(_ChoiceOutline)
 
@@ -112,14 +118,20 @@ _MAX_CORRECTED = 2**20
 _PATH_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
-def read_chunk(data: bytes) -> Chunk:
-    """A chunk or a completion.  Raises an UpstreamError for what is not one: the error that it says, or Broken."""
+def read_chunk(data: bytes, *, is_piece: bool = False) -> Chunk:
+    """A chunk or a completion.  Raises an UpstreamError for what is not one: the error that it says, or Broken.
+
+    `is_piece`: the next chunk may have the other half of a character; then the result may be a `CutChunk`.
+    """
     # msgspec does not check UTF-8 in the values that it skips, and these are copied to the client.
     if not data.isascii() and not is_utf8(data):
         data = repair(data)
     try:
         return _decoder.decode(data) if len(data) <= arrays.UNCHECKED_SIZE else _decode_large(data)
     except DECODE_ERRORS:
+        if is_piece and len(data) <= _MAX_CORRECTED:
+            marked, is_cut = mark_halves(data)
+            return _decode_mistyped(marked, _cut_decoder if is_cut else _decoder)
         return _decode_mistyped(repair(data))
 
 
@@ -134,7 +146,7 @@ def _decode_large(data: bytes) -> Chunk:
     return _decoder.decode(data)
 
 
-def _decode_mistyped(data: bytes) -> Chunk:
+def _decode_mistyped(data: bytes, decoder: msgspec.json.Decoder[Any] = _decoder) -> Chunk:
     """Decode without mistyped fields: the decoder names the first one, it is removed, and so on."""
     if len(data) > _MAX_CORRECTED:
         try:
@@ -145,7 +157,8 @@ def _decode_mistyped(data: bytes) -> Chunk:
     if isinstance(value, dict):
         for _ in range(min(_MAX_MISTYPED, 2 + _MAX_CORRECTED // len(data))):
             try:
-                return _decoder.decode(msgspec.json.encode(value))
+                found: Chunk = decoder.decode(msgspec.json.encode(value))
+                return found
             except msgspec.ValidationError as error:
                 _remove(value, str(error))
             except DECODE_ERRORS:

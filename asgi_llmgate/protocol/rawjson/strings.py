@@ -79,14 +79,14 @@ def repair(data: bytes) -> bytes:
     text = data if is_utf8(data) else data.decode("utf-8", "replace").encode()
     pieces: list[bytes] = []
     end = 0
-    for start in _lone_surrogates(text):
+    for start in lone_surrogates(text):
         pieces += (text[end:start], rb"\ufffd")
         end = start + 6
     return b"".join((*pieces, text[end:])) if pieces else text
 
 
-def _lone_surrogates(text: bytes) -> list[int]:
-    """Offsets of the escaped surrogates without their other half; none where there are more than _MAX_SURROGATES."""
+def lone_surrogates(text: bytes) -> list[int]:
+    """Offsets of the escaped surrogates without their other half; none in a text with more than _MAX_SURROGATES."""
     lone: list[int] = []
     expected = -1  # where the second half of the pair that has begun must stand, or -1
     for number, half in enumerate(_SURROGATE.finditer(text)):

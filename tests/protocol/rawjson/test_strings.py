@@ -84,7 +84,7 @@ def test_mending_is_bounded_by_what_a_text_that_was_cut_needs(text: bytes) -> No
             return super().__getitem__(place)
 
     assert repair(text) == text
-    assert opcodes(lambda: strings._lone_surrogates(Counted(text))) < 3_000_000
+    assert opcodes(lambda: strings.lone_surrogates(Counted(text))) < 3_000_000
     assert looked < 6_000_000
 
 

@@ -57,12 +57,13 @@ from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 from asgi_llmgate.protocol.chat.choices import ChoiceSelector
-from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, Function, read_chunk
-from asgi_llmgate.protocol.chat.delta_content import read_passages
+from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, CutChunk, Function, read_chunk
+from asgi_llmgate.protocol.chat.delta_content import Passage, read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter
 from asgi_llmgate.protocol.rawjson.strings import escape, raw_text
+from asgi_llmgate.protocol.rawjson.surrogate_halves import SurrogateJoiner
 from asgi_llmgate.protocol.servers.errors.upstream_errors import silent_overflow
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 from asgi_llmgate.protocol.translation.response.block_queue import BlockQueue, Content, Kind
@@ -95,7 +96,19 @@ class Translator:
 
     __slots__ = (
         *("_assembler", "_begun", "_blocks", "_call", "_emitter", "_is_complete", "_is_local", "_metadata", "_plan"),
-        *("_choices", "_queue", "_state", "_text", "_tools", "changed", "done", "error", "started", "stopped"),
+        *(
+            "_choices",
+            "_joiner",
+            "_queue",
+            "_state",
+            "_text",
+            "_tools",
+            "changed",
+            "done",
+            "error",
+            "started",
+            "stopped",
+        ),
         "take",
     )
 
@@ -110,6 +123,7 @@ class Translator:
         self._emitter = emitter
         self._metadata = MetadataReader(plan.input_estimate, plan.stop_sequences)
         self._choices = ChoiceSelector()
+        self._joiner: SurrogateJoiner | None = None
         self._text = ResponseText(plan)
         self._assembler = ToolCallAssembler(retained)
         self._tools = ToolUseWriter(emitter, names=plan.names, message_id=plan.message_id)
@@ -140,7 +154,7 @@ class Translator:
             self.end()
         elif event not in KEEPALIVES:
             try:
-                self._feed(read_chunk(event), event)
+                self._feed(read_chunk(event, is_piece=True), event)
             except GateError as error:
                 self.fail(error)
 
@@ -210,6 +224,8 @@ class Translator:
         is_new = not metadata.has_names or chunk.usage is not None or chunk.x_groq is not None
         if is_new or chunk.error or not chunk.choices:
             metadata.read_chunk(chunk, event)
+        if isinstance(chunk, CutChunk) and self._joiner is None:
+            self._joiner = SurrogateJoiner()
         choices: Iterable[Choice] = chunk.choices or ()
         if chunk.choices and (len(chunk.choices) > 1 or chunk.choices[0].index != self._choices.index):
             choices = self._select(chunk.choices)
@@ -218,7 +234,10 @@ class Translator:
                 self._begin()
             delta = choice.delta or choice.message
             if delta is not None:
-                for kind, raw in self._text.read(read_passages(delta)):
+                passages = read_passages(delta)
+                if self._joiner is not None:
+                    passages = [(kind, self._joiner.join(kind, raw)) for kind, raw in passages]
+                for kind, raw in self._text.read(passages):
                     if kind == self._state:
                         self._emitter.write_text(raw)  # the action is `write`, as for nearly every event
                     else:
@@ -251,6 +270,8 @@ class Translator:
         arguments = raw_text(function.arguments)
         if self._text.limited:
             return
+        if self._joiner is not None:
+            arguments = self._joiner.join("call" if index is None else index, arguments)
         call, is_new = self._assembler.add(index, call_id or "", function.name or "", arguments)
         if is_new:
             self._write_rest_of_text()
@@ -350,6 +371,10 @@ class Translator:
     def _write_rest(self) -> None:
         """Write what was buffered and what waits; an empty response gets one empty block."""
         cut = finish_reasons.is_cut(self._metadata.finish_reason)
+        if self._joiner is not None:
+            halves: list[Passage] = [(kind, self._joiner.rest(kind)) for kind in ("thinking", "text", "refusal")]
+            for kind, raw in self._text.read([half for half in halves if half[1]]):
+                self._write(kind, raw)
         self._write_end_of_text(cut=cut)
         cut = cut or self._text.limited
         for call in self._assembler.settle():

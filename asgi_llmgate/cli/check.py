@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from asgi_llmgate.auth import explain
+from asgi_llmgate.config.advice import advise
 from asgi_llmgate.config.description import describe
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.sections.auth import make_providers
@@ -36,6 +37,8 @@ def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
     click.echo(f"{config}: good")
     for line in describe(settings, names):
         click.echo(f"  {line}")
+    for line in advise(settings):
+        click.echo(f"  warning: {line}")
 
 
 def _explain(token: str, settings: Settings, folder: Path) -> None:

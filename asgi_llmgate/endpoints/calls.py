@@ -99,7 +99,7 @@ class Calls:
             with call:
                 async with ClientConnection(receive, send, stall=self._client_stall) as client:
                     await (self._stream if request.stream else self._send_document)(call, client)
-            if exchange.usage is not None and not exchange.usage.estimated:
+            if exchange.usage is not None and not exchange.usage.estimated and not call.prompt_was_cut:
                 self._estimator.observe(target.model, request.size, exchange.usage.input, caller)
 
     def _targets(self, exchange: Exchange) -> list[Target]:

@@ -23,12 +23,13 @@ from typing import Self
 from asgi_llmgate.asgi import outcome_of
 from asgi_llmgate.errors import Broken, ClientGone, GateError, ShuttingDown
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.exchange_values import Attempt, Target
+from asgi_llmgate.exchange_values import Attempt, Target, Usage
 from asgi_llmgate.net import HTTPResponse, send_again_if_stale
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.response_format import ResponseStart, document, is_event_stream, json_lines
+from asgi_llmgate.protocol.servers.context_window import is_cut
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import next_steps
 from asgi_llmgate.protocol.servers.errors.quotations import may_come_from_request
@@ -50,6 +51,7 @@ class UpstreamCall:
     """A call at a target; use it with `with`, which records how the response ended.
 
     `handler` handles the response. `is_local`: nothing is sent, because the handler holds the response already.
+    `prompt_was_cut`: the server has counted so few tokens that it must have cut the prompt.
     `input_estimate` is the prompt's size in tokens, `query` the client's query string. `retained` limits what is kept
     of the response in memory, `max_event` is in bytes. Raises InvalidRequest for a call that cannot be translated.
 
@@ -95,6 +97,7 @@ class UpstreamCall:
         self._use(self._write(NO_CORRECTIONS))
         self.is_local = self._request.is_local
 
+        self.prompt_was_cut = False
         self._content_type = ""
         self._has_begun = False
         self._start = ResponseStart()
@@ -178,6 +181,7 @@ class UpstreamCall:
         error = ending or handler.error
         if error is None:
             self._store_corrections()
+            self._check_prompt(exchange.usage)
             exchange.settle("ok")
         else:
             exchange.settle_error("upstream_truncated" if isinstance(error, Broken) else outcome_of(error), error)
@@ -218,6 +222,17 @@ class UpstreamCall:
             if is_event_stream(self._content_type, chunk):
                 self._events = SSEReader(max_event=self._max_event, retained=self._retained)
         return chunk
+
+    def _check_prompt(self, usage: Usage | None) -> None:
+        """Note a prompt that the server has cut to its window instead of refusing it."""
+        estimate = self._context.input_estimate - self._context.request.size.media
+        if usage is None or usage.estimated or usage.cache_read or usage.input >= estimate:
+            return
+        if not is_cut(usage.input, estimate):
+            return
+        self.prompt_was_cut = True
+        self.exchange.dropped = (*self.exchange.dropped, "prompt.cut")
+        self._upstream.warn_cut(self._context.target, usage.input, estimate)
 
     def _note_usage(self) -> None:
         self.exchange.usage, self.exchange.response = self.handler.usage, self.handler.metadata

@@ -6,6 +6,7 @@ further attempt, and not one per request. call.py decides which corrections are 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from asgi_llmgate.errors import InvalidRequest, UpstreamError
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.net import Fetched, HTTPClient, HTTPResponse, header_name
 from asgi_llmgate.net.base_url import parse_base_url
 from asgi_llmgate.net.client import RawHeaders
@@ -27,6 +29,8 @@ from asgi_llmgate.upstream.correction_store import CorrectionStore
 if TYPE_CHECKING:
     import httpx
 
+log = logging.getLogger("llmgate")
+
 FETCH_TIMEOUT = 5.0
 """Seconds for a request that is not a call, such as one that counts the tokens of a prompt."""
 
@@ -37,6 +41,7 @@ _MAX_FETCHED = 8 * 2**20
 """Bytes of the response to `fetch`: vLLM and llama.cpp send the number of each token, a million of them in 7 MB."""
 
 _MAX_URLS = 64
+_MAX_WARNINGS = 100
 _JSON = ((b"content-type", b"application/json"),)
 
 Headers = tuple[tuple[bytes, bytes | Secret], ...]
@@ -76,6 +81,7 @@ class Upstream:
         self._wire = SERVER_WIRES[backend.dialect.wire]
         self._corrections = CorrectionStore() if corrections is None else corrections
         self._urls: dict[tuple[str, str], httpx.URL] = {}
+        self._cutting: set[str] = set()
 
     def corrections(self, model: str) -> Corrections:
         """The corrections that are known for a model of this server."""
@@ -84,6 +90,21 @@ class Upstream:
     def keep(self, model: str, corrections: Corrections) -> None:
         """Apply these corrections to further calls for the model."""
         self._corrections.keep(model, corrections)
+
+    def warn_cut(self, target: Target, counted: int, estimate: int) -> None:
+        """Log, once for each model, that the server has cut a prompt of about `estimate` tokens."""
+        if target.model in self._cutting or len(self._cutting) >= _MAX_WARNINGS:
+            return
+        self._cutting.add(target.model)
+        log.warning(
+            "backend %s counted %d tokens of a prompt of about %d: it has probably cut it to its context window "
+            "without an error, and the model %s lacks instructions and tools. Raise the window to 48000 tokens or more "
+            "(Ollama: OLLAMA_CONTEXT_LENGTH, or num_ctx in the Modelfile)",
+            target.backend,
+            counted,
+            estimate,
+            target.model[:128],
+        )
 
     async def send(
         self,

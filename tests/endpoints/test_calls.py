@@ -463,3 +463,45 @@ async def test_the_model_server_is_told_which_callers_are_the_same(gate: Any) ->
     assert ada == await user("ada", metadata={"user_id": "of another session"})
     assert await user("bob") not in (ada, None)
     assert await user("", metadata={"user_id": "u"}) is None
+
+
+LONG = [{"role": "user", "content": "A sentence with several words in it. " * 3000}]
+"""About 30,000 tokens."""
+
+
+def counted(tokens: int, **more: Any) -> Turn:
+    usage = {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1, **more}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}
+    return raw(json.dumps({"choices": [choice], "usage": usage}).encode(), content_type="application/json")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_a_prompt_that_the_server_cut_is_told_once_and_recorded_each_time(
+    gate: Any, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    app, _ = gate(counted(2050), counted(2050), counted(2050))
+    for _ in range(3):
+        assert (await ask(app, stream=stream, messages=LONG)).status == 200
+        assert app.exchange.dropped == ("prompt.cut",)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "2050 tokens" in warnings[0]
+    assert "OLLAMA_CONTEXT_LENGTH" in warnings[0]
+    assert "sentence" not in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        counted(26_000),
+        counted(9_000),
+        counted(2050, prompt_tokens_details={"cached_tokens": 2000}),
+        counted(0),
+        say("Hi."),
+    ],
+    ids=["the whole prompt", "no window", "cached", "not counted", "the server of the tests"],
+)
+async def test_other_counts_are_no_sign_of_that(gate: Any, caplog: pytest.LogCaptureFixture, turn: Turn) -> None:
+    app, _ = gate(turn)
+    assert (await ask(app, messages=LONG)).status == 200
+    assert (app.exchange.dropped, caplog.records) == ((), [])

@@ -24,6 +24,14 @@ MIN_OUTPUT_TOKENS = 1024
 """Output tokens that are asked for however long the prompt seems.  A prompt that leaves less room is too long."""
 
 
+_CUT = 0.6
+"""A count below this part of the estimate is no mistake of the estimate."""
+
+_USUAL_WINDOWS = tuple(2**power for power in range(11, 18))
+"""Context windows that Ollama is run with, 2,048 to 131,072 tokens: it cuts a prompt to the window, or to half of it
+and 2 tokens (ollama/ollama#17427)."""
+
+
 class PromptCount(NamedTuple):
     """What an error states, in tokens; 0 stands for a number that it does not state.
 
@@ -70,3 +78,13 @@ def output_that_fits(window: int, estimate: int, counted: PromptCount) -> int:
         # The server has proved the estimate too small.
         return max((window - counted.tokens) // 4, MIN_OUTPUT_TOKENS)
     return max(window - longest, MIN_OUTPUT_TOKENS)
+
+
+def is_cut(counted: int, estimate: int) -> bool:
+    """Whether a server has probably cut a prompt of about `estimate` tokens to its context window, without an error.
+
+    Ollama does that, from the front: the model then lacks its instructions and tools (ollama/ollama#3839, #17889).
+    `counted` is the server's count of the prompt, which must include cached tokens; `estimate` is one of the text only.
+    """
+    near = any(window * 0.9 <= counted <= window + 8 for window in _USUAL_WINDOWS)
+    return near and counted < estimate * _CUT

@@ -8,6 +8,7 @@ from asgi_llmgate.protocol.servers.context_window import (
     MIN_OUTPUT_TOKENS,
     NO_PROMPT_COUNT,
     PromptCount,
+    is_cut,
     output_that_fits,
     read_prompt_count,
 )
@@ -110,3 +111,25 @@ def test_a_prompt_is_answered_or_truly_too_long(window: int, prompt: int, guess:
         assert told is not None
         assert told.startswith("prompt is too long: ")
         assert prompt > window - max(MIN_OUTPUT_TOKENS, output)
+
+
+@pytest.mark.parametrize(
+    ("counted", "estimate", "expected"),
+    [
+        (4096, 30_000, True),
+        (4095, 30_000, True),
+        (2050, 7_900, True),  # ollama/ollama#17889: a window of 4,096
+        (32_770, 90_000, True),  # ollama/ollama#17427: a window of 65,536
+        (1_900, 9_000, True),
+        (4096, 6_000, False),
+        (4096, 4_100, False),
+        (3_000, 30_000, False),
+        (5_000, 30_000, False),
+        (4_200, 30_000, False),
+        (1_024, 30_000, False),
+        (0, 30_000, False),
+        (200_000, 600_000, False),
+    ],
+)
+def test_a_prompt_that_was_cut_is_noticed(counted: int, estimate: int, expected: bool) -> None:
+    assert is_cut(counted, estimate) is expected

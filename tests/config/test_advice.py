@@ -64,7 +64,8 @@ def test_a_window_that_is_too_small_for_claude_code_is_told() -> None:
 def test_check_prints_it_and_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "llmgate.yaml"
     path.write_text(
-        'auth: {mode: "off"}\npolicy: {default: allow}\nbackends: {b: {base_url: "http://h"}}\nmodels: [{match: "*", use: b}]\n'
+        'auth: {mode: "off"}\npolicy: {default: allow}\n'
+        'backends: {b: {base_url: "http://h"}}\nmodels: [{match: "*", use: b}]\n'
     )
     said = CliRunner().invoke(main, ["check", "--config", str(path)])
     assert said.exit_code == 0

@@ -11,8 +11,8 @@ from asgi_llmgate.protocol.servers.corrections.rows import Row
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import EVERY_TOOL, NOT_STRICT, by_index, by_name
 from asgi_llmgate.protocol.servers.wordings import tools as wordings
 
-_STATUSES = frozenset({400, 422, 500})
-"""500 is llama.cpp's, for a schema that it cannot make a grammar of."""
+_STATUSES = frozenset({400, 422, 500, 502, 503})
+"""500 is llama.cpp's, for a schema that it cannot make a grammar of; proxies make a 502 or 503 of another one's 400."""
 
 
 def _rewrites(where: str, *rewrites: str) -> frozenset[SchemaRewrite]:

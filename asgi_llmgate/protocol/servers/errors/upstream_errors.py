@@ -168,6 +168,8 @@ def _messages(kind: type[UpstreamError], own: str, text: str) -> tuple[str, str]
         found = UNKNOWN_MODEL_NAME.search(text)
         return own, f"model: {found[1] or found[2] or found[3]}" if found else own
     if kind is RequestRejected and text:
+        if own != MESSAGES[kind]:
+            return own, f"{own}: {text}"
         token = capability_token(text)
         # Claude Code reads the token and leaves the feature out.
         refused = f"capability_rejected: {token}" if token else ""

@@ -101,11 +101,12 @@ def _speaks_of(keyword: str, kind: str) -> bool:
 
 
 def string_enums(node: Schema) -> None:
-    """An `enum` of filled strings only; any other one is put into words."""
+    """An `enum` of filled strings only, of a string; any other one is put into words."""
     values = node.get("enum")
     if values is None:
         return
-    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+    is_text = node.get("type", "string") == "string"
+    if not (is_text and isinstance(values, list) and all(isinstance(value, str) and value for value in values)):
         known = {type_of_value(value) for value in values} if isinstance(values, list) else set()
         filled = known - {"null"}
         if "type" not in node and len(filled) == 1:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from msgspec import Raw
 
 from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.strings import parse_or_none
 from asgi_llmgate.protocol.servers.schemas import composition, nodes
 from asgi_llmgate.protocol.servers.schemas.keywords import SCHEMA_LISTS, SCHEMA_MAPS, SCHEMAS, Schema, note
 from asgi_llmgate.protocol.servers.schemas.references import inline_references
@@ -137,6 +138,8 @@ def rewrite(schema: bytes, rewrites: Rewrites) -> bytes:
 
 def _rewrite(schema: bytes, rewrites: Rewrites) -> bytes:
     root = objects.read_value(Raw(schema))
+    if isinstance(root, str):  # a schema inside a JSON string, as BerriAI/litellm#39844 has it
+        root = parse_or_none(root.encode())
     if not isinstance(root, dict) or MINIMAL in rewrites:
         return NO_SCHEMA
     before = objects.to_json(root)

@@ -28,6 +28,8 @@ _POLICY_MESSAGE = (
     "the privacy settings of the gateway's account exclude every server of this model; tell the operator of the gateway"
 )
 
+_NO_TOOL_CALLING_MESSAGE = "the model server was started without tool calling, which every coding agent needs; tell the operator of the gateway"
+
 
 class Rule(NamedTuple):
     """What a text with one of some statuses means.  `message` is the gateway's own text, if not the one of `error`."""
@@ -43,6 +45,12 @@ def _rule(statuses: tuple[int, ...], pattern: str, error: type[UpstreamError], m
 
 
 ERROR_RULES = (
+    _rule(
+        (400, 500),
+        r"--enable-auto-tool-choice|--tool-call-parser|tools param requires --jinja",  # vLLM, NIM, SGLang; llama.cpp
+        RequestRejected,
+        _NO_TOOL_CALLING_MESSAGE,
+    ),
     _rule((403,), r"moderation|flagged|content[_ ]?(?:filter|policy)|data_?inspection", RequestRejected),
     _rule((400, 403), r"unsupported_country|country, region|user location is not supported", Blocked, _REGION_MESSAGE),
     _rule(

@@ -43,7 +43,8 @@ REFUSED_SCHEMAS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         (r"(?P<telling>invalid schema for function '(?P<tool>[^']{1,128})')", ("plain",)),
         # Gemini, Vertex
         (
-            r"unable to submit request because `(?P<tool>[^`]{1,128})` functiondeclaration (?P<telling>`?parameters)",
+            r"unable to submit request because `?(?P<tool>[\w.:-]{1,128})`? functiondeclaration "
+            r"(?P<telling>`?parameters)",
             ("gemini",),
         ),
         (r"(?P<telling>functiondeclaration in the request exceeds the maximum allowed nesting depth)", ("shallow",)),
@@ -105,17 +106,26 @@ REFUSED_SCHEMAS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"|failed to (?:convert|compile) (?:the )?(?:json[ _]schema|grammar))",
             ("plain",),
         ),
+        # Ollama
+        (
+            r"(?P<telling>cannot unmarshal array into go struct field \w{0,40}\.tools\.function\.parameters"
+            r"[\w.]{0,80}\.type)",
+            ("single_types", "valid"),
+        ),
+        (r"(?P<telling>cannot unmarshal \w+ into go struct field \w{0,40}\.tools\.function\.parameters)", ("valid",)),
+        # Tencent
+        (r"(?P<telling>invalid function call parameters)", ("flat_root", "references", "valid")),
         # Volcengine
         (r"(?P<telling>invalid function format: )", ("valid", "typed", "references")),
         # any server that names the place
-        (r"(?P<telling>\btools(?:\[|\.)(?P<index>\d{1,4})\]?\.function\.parameters\b)", ("plain",)),
+        (r"(?P<telling>\btools(?:\[|\.)(?P<index>\d{1,4})\]?\.(?:function\.)?parameters\b)", ("plain",)),
     )
 )
 """`corrections`: a tool's schema is refused, and the rewrites (`schemas.rewrites`) that it needs, as a first step.  The
 first pattern that fits counts."""
 
 GEMINI_SCHEMAS = _pattern(
-    r"(?P<telling>(?:(?:unknown name|invalid value at)[^.]{0,80}?|generatecontentrequest\.)"
+    r"(?P<telling>(?:(?:unknown name|invalid value at)[^.]{0,80}?(?:request\.)?|generatecontentrequest\.)"
     r"tools?\[\d{1,3}\]\.function_?declarations\[\d{1,4}\]\.parameters).*"
 )
 """`corrections`: Gemini lists every keyword that it does not know, with the tools' places."""
@@ -187,6 +197,7 @@ NO_CHOICE_WHILE_THINKING = _pattern(
 
 NO_FORCED_CHOICE = _pattern(
     r"tool_choice\b[^.]{0,40}(?P<telling>['\"`]?required\b[^.]{0,20}(?:is )?(?:not (?:yet )?supported|unsupported))"
+    r"|tool_choice['\"`\\]{0,2} (?P<telling3>must either be a named tool, \\?\"auto)"  # vLLM before 0.8
     r"|(?P<telling2>only ['\"`\\]{0,2}auto['\"`\\]{0,2}[^.]{0,40}tool_choice|tool_choice\b[^.]{0,40}only supports?"
     r" ['\"`\\]{0,2}auto)"
 )

@@ -146,6 +146,53 @@ MEMBERS = {
         obj(a={"description": "d", "items": TEXT, "type": "array"}),
         gemini,
     ),
+    "Gemini, through another address": Member(
+        "Invalid value at 'request.tools[0].function_declarations[1].parameters.properties[5].value.enum[0]' "
+        "(TYPE_STRING), 0",
+        obj(n={"type": "number", "enum": [0, 2.5]}),
+        obj(n={"type": "number", "description": "(one of [0,2.5])"}),
+        gemini,
+    ),
+    "Vertex, an enum of an array": Member(
+        "Unable to submit request because mcp__x__y functionDeclaration parameters.modes schema specified incorrect "
+        "schema type field. For schema with enum values, schema type should not be OBJECT or ARRAY.",
+        obj(modes={"type": "array", "items": TEXT, "enum": ["a", "b"]}),
+        obj(modes={"type": "array", "items": TEXT, "description": '(one of ["a","b"])'}),
+        gemini,
+    ),
+    "Gemini, no type at all": Member(
+        "* GenerateContentRequest.tools[0].function_declarations[1].parameters.properties[commit_hash].type: must be "
+        "specified when not using one_of, any_of or all_of fields",
+        obj(commit_hash={"description": "d", "maxLength": 40}),
+        obj(commit_hash={"description": "d", "maxLength": 40, "type": "string"}),
+        gemini,
+    ),
+    "Ollama, a list of types": Member(
+        "json: cannot unmarshal array into Go struct field .tools.function.parameters.properties.type of type string",
+        obj(a={"type": ["string", "null"]}),
+        obj(a={"nullable": True, "type": "string"}),
+        plain,
+        all_tools=True,
+    ),
+    "Ollama, a list of properties": Member(
+        "json: cannot unmarshal array into Go struct field .tools.function.parameters.properties of type map[string]",
+        obj(a={"type": "object", "properties": []}),
+        obj(a={"type": "object"}),
+        plain,
+        all_tools=True,
+    ),
+    "Tencent, a reference at the root": Member(
+        "invalid function call parameters",
+        {"$ref": "#/$defs/A", "$defs": {"A": obj(a=TEXT)}},
+        obj(a=TEXT),
+        all_tools=True,
+    ),
+    "Claude behind a proxy, required is null": Member(
+        "tools.1.custom.input_schema.required: Input should be a valid list",
+        {**obj(a=TEXT), "required": None},
+        obj(a=TEXT),
+        anthropic,
+    ),
     "Gemini, too deep": Member(
         "A FunctionDeclaration in the request exceeds the maximum allowed nesting depth.",
         NESTED,

@@ -5,11 +5,14 @@ Each member is a sentence that a server sends; the request is sent again in the 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from asgi_llmgate.errors import RequestRejected
 from asgi_llmgate.protocol.servers.dialects import derive
+from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
 from tests.protocol.refusing_server import negotiate
 
 SCHEMA = {"type": "object", "properties": {"x": {"type": "string"}}}
@@ -120,6 +123,7 @@ NOT_DEMANDED = {
     "vLLM": 'tool_choice = "required" is not supported!',
     "a server": "tool_choice only supports 'auto'",
     "another": "tool_choice 'required' is not yet supported by this model",
+    "vLLM before 0.8": "[{'msg': 'Value error, `tool_choice` must either be a named tool, \"auto\", or \"none\".'}]",
 }
 
 
@@ -304,6 +308,27 @@ def test_other_refusals_are_the_callers(message: str) -> None:
     asked = negotiate(lambda body: message, tools=tools("A"), tool_choice={"type": "any"})
     assert not asked.accepted
     assert len(asked.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+        (400, "tool_choice 'required' requires --tool-call-parser to be set"),
+        (500, "tools param requires --jinja flag"),
+        (400, 'NVIDIA NIM API error: "auto" tool choice requires --enable-auto-tool-choice'),
+    ],
+    ids=["vLLM", "SGLang", "llama.cpp", "NIM"],
+)
+def test_a_server_without_tool_calling_is_told_to_its_operator(status: int, text: str) -> None:
+    """Without tools the request would be of no use: nothing is corrected."""
+    asked = negotiate(lambda body: text, status=status, tools=tools("A"), tool_choice={"type": "auto"})
+    assert len(asked.bodies) == 1
+    error = upstream_error(status, json.dumps({"error": {"message": text}}).encode(), {})
+    assert type(error) is RequestRejected
+    words = "was started without tool calling, which every coding agent needs; tell the operator of the gateway"
+    assert str(error) == f"the model server {words}"
+    assert error.client_message == f"the model server {words}: {text}"
 
 
 def test_no_loop_of_refusals_goes_on_for_ever() -> None:

@@ -68,6 +68,7 @@ def rewritten(name: str, node: Any) -> Any:
         ),
         ("string_enums", {"enum": [1, "a"], "type": "string"}, {"type": "string", "description": '(one of [1,"a"])'}),
         ("string_enums", {"enum": []}, {}),
+        ("string_enums", {"enum": ["a"], "type": "array"}, {"type": "array", "description": '(one of ["a"])'}),
         ("string_enums", {"enum": "a"}, {"description": '(one of "a")'}),
         ("string_enums", {"enum": ["x" * 400, 1]}, {}),
         ("tuples", {"items": [TEXT, {"type": "number"}]}, {"items": {"anyOf": [TEXT, {"type": "number"}]}}),

@@ -42,6 +42,8 @@ def of(**properties: Any) -> dict[str, Any]:
         ({"$ref": "#/$defs/A"}, {"type": "object", "$ref": "#/$defs/A", "properties": {}}),
         ([], of()),
         ("text", of()),
+        ('{"type": "object", "properties": {"a": {"type": "string"}}}', of(a=TEXT)),
+        ("[]", of()),
         (True, of()),
     ],
 )

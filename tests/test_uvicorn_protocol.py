@@ -355,3 +355,31 @@ def test_no_refusal_stands_in_the_middle_of_another_answer(behind: bytes, serve:
                 answer += piece
     assert answer.startswith(b"HTTP/1.1 200 ") or not answer
     assert answer.count(b"HTTP/1.1 ") <= 1
+
+
+async def old_app(scope: Any, receive: Any, send: Any) -> None:
+    """A response whose length is stated (/length), or not; in several parts, of which one is empty."""
+    fields = [(b"content-length", b"12")] if scope["path"] == "/length" else []
+    await send({"type": "http.response.start", "status": 204 if scope["path"] == "/none" else 200, "headers": fields})
+    for part in () if scope["path"] == "/none" else (b"0\r\n\r\n", b"", b"5\r\nabcd"[:7]):
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("path", ["/", "/length", "/none"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_client_of_http_1_0_gets_no_chunk_sizes(
+    serve: Callable[..., str], version: str, method: str, path: str
+) -> None:
+    if not hasattr(Protocol, "on_url"):
+        pytest.skip("h11 knows HTTP/1.0")
+    place = urlsplit(serve(old_app, http=Protocol, lifespan="off"))
+    with socket.create_connection((place.hostname, place.port), 10) as client:
+        client.sendall(f"{method} {path} HTTP/{version}\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    chunked = version == "1.1" and path == "/" and method != "HEAD"
+    assert (b"transfer-encoding" in head.lower()) is chunked
+    content = b"" if method == "HEAD" or path == "/none" else b"0\r\n\r\n5\r\nabcd"
+    assert body == (b"5\r\n0\r\n\r\n\r\n7\r\n5\r\nabcd\r\n0\r\n\r\n" if chunked else content)

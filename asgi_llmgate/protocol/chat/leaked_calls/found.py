@@ -21,6 +21,12 @@ CALL_FIELDS = frozenset(
     {"name", "arguments", "parameters", "id", "type", "function", "tool_call_id", "index", "tool_call", "tool_calls"}
 )
 
+MAX_CALLS = 128
+"""Calls of one text; models make at most a few dozen at once."""
+
+_MAX_ID = 64
+"""Characters of an id.  A longer one is left out, since it is only the model's name for its call."""
+
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "number": (int, float),
@@ -106,7 +112,7 @@ class FoundCalls:
             text = decoded.strip().encode()
             decoded, exact = _decode_leniently(text)
         _check(self.tools.schema(name), decoded)
-        self.calls.append(LeakedCall(name, text if exact else to_json(decoded), call_id))
+        self._append(name, text if exact else to_json(decoded), call_id)
 
     def add_object(self, text: str) -> None:
         """A call as an object: `{"name": ..., "arguments": {...}}`, as it is or under `function`.  Llama has
@@ -138,7 +144,7 @@ class FoundCalls:
         for call in calls:
             self.add_object(bytes(call).decode())
 
-    def add_values(self, name: str, values: Iterable[tuple[str, str, bool | None]], call_id: str = "") -> None:
+    def add_values(self, name: str, values: Iterable[tuple[str, str, bool | None]]) -> None:
         """A call whose arguments are texts: key, text, and whether it is a string.  None: the schema says it."""
         name = self.tools.resolve(name)
         schema = self.tools.schema(name)
@@ -150,7 +156,12 @@ class FoundCalls:
                 raise ValueError("a parameter that has no end")
             arguments[key] = text if is_string else _convert(text, _as_dict(properties.get(key)), is_string=is_string)
         _check(schema, arguments)
-        self.calls.append(LeakedCall(name, to_json(arguments), call_id))
+        self._append(name, to_json(arguments))
+
+    def _append(self, name: str, arguments: bytes, call_id: str = "") -> None:
+        if len(self.calls) == MAX_CALLS:
+            raise ValueError("too many calls")
+        self.calls.append(LeakedCall(name, arguments, call_id if len(call_id) <= _MAX_ID else ""))
 
 
 def _fields(text: str) -> dict[str, Raw]:
@@ -200,7 +211,7 @@ def _check(schema: Mapping[str, Any], arguments: Any) -> None:
         raise ValueError("arguments that are not an object")
     properties = _as_dict(schema.get("properties"))
     required = schema.get("required")
-    if isinstance(required, list) and any(name not in arguments for name in required):
+    if isinstance(required, list) and any(isinstance(name, str) and name not in arguments for name in required):
         raise ValueError("a required argument is missing")
     if schema.get("additionalProperties") is False and not arguments.keys() <= properties.keys():
         raise ValueError("an unknown argument")

@@ -26,6 +26,7 @@ _EXPLAINS = re.compile(
     r"|prints?|printed|returns|returned|writes|sends|responds|looks? like|looked like|like (?:this|so|these)|as follows"
     r"|such as|following|(?:tool|function)[ _-]?(?:calls?|calling|use)|raw|literal(?:ly)?|verbatim|snippets?|samples?"
     r"|transcripts?|representations?|serializ\w+|renders?|rendered|encoded|completions?|xml|chatml"
+    r"|contains?|containing|says|texts?|quot\w+"
     r"|(?:the|a|its) (?:model|llm|assistant)|hermes|qwen|llama|mistral|kimi|glm|deepseek|minimax|gpt-oss|harmony"
     r"|modell?[oe]?s?|modèle|beispiel|aufruf|exemple|appel|balises?|ejemplo|etiquetas?|llamada|exemplo|chamada|formatos?"
     r"|esempio|chiamata|модел\w*|формат\w*|вызов\w*|пример\w*)\b"

@@ -97,13 +97,11 @@ class _Scanner:
     def _give_up(self) -> bytes:
         """What is kept back turned out to be something else."""
         assert self._parser is not None
-        if self._parser.begun:
-            return self.release()
-        raw = b"".join(self._held)
-        self._held, self._parser = [], None
-        if MARKERS.match(unescape(raw)):
-            self.off = True
+        has_begun = self._parser.begun
+        raw = self.release()
+        if has_begun or MARKERS.match(unescape(raw)):
             return raw
+        self.off = False
         return self._look(raw, 1)
 
     def _look(self, raw: bytes, start: int) -> bytes:

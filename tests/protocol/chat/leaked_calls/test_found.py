@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.protocol.chat.leaked_calls.found import DeclaredTools, FoundCalls, LeakedCall
+from asgi_llmgate.protocol.chat.leaked_calls.found import MAX_CALLS, DeclaredTools, FoundCalls, LeakedCall
 
 
 def found(schema: Any = None, **more: Any) -> FoundCalls:
@@ -29,7 +29,9 @@ def test_a_format_that_is_off() -> None:
         found().require("qwen")
 
 
-@pytest.mark.parametrize("schema", [None, 5, {}, {"properties": 5, "required": 5}, {"properties": {"x": 5}}])
+@pytest.mark.parametrize(
+    "schema", [None, 5, {}, {"properties": 5, "required": 5}, {"properties": {"x": 5}}, {"required": [{}]}]
+)
 def test_schemas_that_say_nothing(schema: Any) -> None:
     calls = found(schema)
     calls.add("A", '{"x": 1}')
@@ -123,3 +125,14 @@ def test_line_breaks_in_a_string() -> None:
     calls = found({})
     calls.add("A", '{"x": "a\nb"}')
     assert calls.calls[0].arguments == rb'{"x":"a\nb"}'
+
+
+def test_limits() -> None:
+    calls = found({})
+    calls.add("A", "{}", "i" * 64)
+    calls.add("A", "{}", "i" * 65)
+    assert [call.id for call in calls.calls] == ["i" * 64, ""]
+    for _ in range(MAX_CALLS - 2):
+        calls.add("A", "{}")
+    with pytest.raises(ValueError, match="too many"):
+        calls.add("A", "{}")

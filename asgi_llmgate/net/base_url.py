@@ -34,6 +34,11 @@ _HOST = re.compile(r"[^\s/?#@\[\]:\\<>\"'`{}|^$%]+|\[[0-9a-f:.]+(?:%[\w.~-]+)?\]
 _ENDPOINTS = ("/chat/completions", "/completions", "/messages", "/responses", "/embeddings")
 """The ends of addresses that are no base: what other APIs, or this one, have under it."""
 
+_HINTS = {
+    "/messages": ": anthropic",
+    "/completions": "; dialect: {path: /completions} if that server has chat completions there",
+}
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -115,8 +120,7 @@ def _base_path(path: str, endpoint: str) -> str:
         if path.endswith(other):
             raise SettingsError(
                 f"the URL ends in {other}, which is another API than that of the backend's dialect ({endpoint})",
-                hint=f"the part before {other}, and the dialect of the server"
-                + (": anthropic" if other == "/messages" else ""),
+                hint=f"the part before {other}, and the dialect of the server" + _HINTS.get(other, ""),
             )
     return path
 

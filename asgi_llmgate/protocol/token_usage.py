@@ -17,6 +17,8 @@ envoyproxy/ai-gateway#1438, Clarifai/clarifai-python#978).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -42,28 +44,18 @@ Count: TypeAlias = Any
 _NUMBER = re.compile(r"\s*(\d{1,16})(?:\.\d{0,16})?\s*")
 
 
-class InputDetails(Struct, gc=False):
-    cached_tokens: Count = None
-    cache_write_tokens: Count = None
-    cache_creation_tokens: Count = None
-
-
-class OutputDetails(Struct, gc=False):
-    reasoning_tokens: Count = None
-    thinking_tokens: Count = None
-
-
 class Counts(Struct, gc=False):
     """`usage` in any of the three shapes.
 
-    Cached tokens are in the details (OpenAI), beside them (DeepSeek, Moonshot), or under Anthropic's names.
+    Cached tokens are in the details (OpenAI), beside them (DeepSeek, Moonshot), or under Anthropic's names.  Details
+    are objects; anything else that a server sends for them counts as none.
     """
 
     prompt_tokens: Count = None
     completion_tokens: Count = None
     total_tokens: Count = None
-    prompt_tokens_details: InputDetails | None = None
-    completion_tokens_details: OutputDetails | None = None
+    prompt_tokens_details: Any = None
+    completion_tokens_details: Any = None
     prompt_cache_hit_tokens: Count = None
     cached_tokens: Count = None
     cache_read_input_tokens: Count = None
@@ -71,13 +63,12 @@ class Counts(Struct, gc=False):
     reasoning_tokens: Count = None
     input_tokens: Count = None
     output_tokens: Count = None
-    input_tokens_details: InputDetails | None = None
-    output_tokens_details: OutputDetails | None = None
+    input_tokens_details: Any = None
+    output_tokens_details: Any = None
 
 
 _counts_decoder = msgspec.json.Decoder(Counts)
-_NO_INPUT_DETAILS = InputDetails()
-_NO_OUTPUT_DETAILS = OutputDetails()
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def chat_usage(counts: Counts) -> Usage | None:
@@ -101,18 +92,22 @@ def read_usage(raw: bytes) -> Usage | None:
 
 
 def _usage(counts: Counts) -> Usage:
-    inputs = counts.prompt_tokens_details or counts.input_tokens_details or _NO_INPUT_DETAILS
-    outputs = counts.completion_tokens_details or counts.output_tokens_details or _NO_OUTPUT_DETAILS
+    inputs = counts.prompt_tokens_details or counts.input_tokens_details
+    inputs = inputs if isinstance(inputs, dict) else _NOTHING
+    outputs = counts.completion_tokens_details or counts.output_tokens_details
+    outputs = outputs if isinstance(outputs, dict) else _NOTHING
     tokens = _first_count(counts.prompt_tokens, counts.input_tokens)
     output = _first_count(counts.completion_tokens, counts.output_tokens)
     read = _first_count(
-        inputs.cached_tokens,
+        inputs.get("cached_tokens"),
         counts.prompt_cache_hit_tokens,
         counts.cached_tokens,
         counts.cache_read_input_tokens,
     )
-    created = _first_count(inputs.cache_write_tokens, inputs.cache_creation_tokens, counts.cache_creation_input_tokens)
-    reasoning = _first_count(outputs.reasoning_tokens, outputs.thinking_tokens, counts.reasoning_tokens)
+    created = _first_count(
+        inputs.get("cache_write_tokens"), inputs.get("cache_creation_tokens"), counts.cache_creation_input_tokens
+    )
+    reasoning = _first_count(outputs.get("reasoning_tokens"), outputs.get("thinking_tokens"), counts.reasoning_tokens)
     # Anthropic's `input_tokens` leaves cached tokens out; OpenAI's Responses have no such fields beside it.
     if counts.prompt_tokens is None and (counts.cache_read_input_tokens or counts.cache_creation_input_tokens):
         tokens += read + created

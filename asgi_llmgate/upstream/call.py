@@ -25,6 +25,7 @@ from asgi_llmgate.errors import Broken, ClientGone, GateError, ShuttingDown
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Attempt, Target, Usage
 from asgi_llmgate.net import HTTPResponse, send_again_if_stale
+from asgi_llmgate.net.deadline import timed_out
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.request import MessagesRequest
@@ -98,6 +99,8 @@ class UpstreamCall:
         self.is_local = self._request.is_local
 
         self.prompt_was_cut = False
+        self._has_events = False
+        self._heard_at: float | None = None  # when the last event came, or the head of the response
         self._content_type = ""
         self._has_begun = False
         self._start = ResponseStart()
@@ -114,6 +117,7 @@ class UpstreamCall:
             response = await send_again_if_stale(self._send)
             if isinstance(response, HTTPResponse):
                 self._content_type = response.headers.get("content-type", "")
+                self._heard_at = time.monotonic()
                 return response
             if number == MAX_ATTEMPTS or not await self._correct(response):
                 # A copy: the traceback of the original would hold this frame, and with it the request.
@@ -131,7 +135,11 @@ class UpstreamCall:
             self._retained.add(len(chunk))
             self._document += chunk
         elif not self.handler.done:
-            return self._events.feed(chunk)
+            events = self._events.feed(chunk)
+            if events:
+                self._has_events = True
+                self._heard_at = time.monotonic()
+            return events
         else:
             self._surplus += len(chunk)
         return ()
@@ -153,7 +161,15 @@ class UpstreamCall:
         self.handler.end()
 
     def ping(self) -> None:
-        """The server is silent: write a keep-alive, from now on for the response to the request as it is."""
+        """The client hears nothing: write a keep-alive, from now on for the response to the request as it is.
+
+        Raises TimedOut where the server has sent signs of life, and no event, for longer than its timeouts allow: the
+        client, which gets pings, would wait for ever.
+        """
+        timeouts = self._upstream.timeouts
+        limit = timeouts.idle if self._has_events else timeouts.first_byte
+        if self._heard_at is not None and limit is not None and time.monotonic() - self._heard_at > limit:
+            raise timed_out("idle" if self._has_events else "first_byte")
         self._has_pinged = True
         self.handler.ping()
 

@@ -61,7 +61,8 @@ class Correctable:
 
 
 class Upstream:
-    """Sends requests to one backend. `dialect` and `options` say how to write them; `address` is its host and port.
+    """Sends requests to one backend. `dialect` and `options` say how to write them; `address` is its host and port;
+    `timeouts` are those of its calls.
 
     `corrections` keeps what its error responses have asked for; without it the upstream keeps that itself.
     """
@@ -69,6 +70,7 @@ class Upstream:
     def __init__(self, backend: Backend, client: HTTPClient, corrections: CorrectionStore | None = None) -> None:
         self.dialect = backend.dialect
         self.options = backend.options
+        self.timeouts = backend.timeouts
         self._backend = backend
         self._client = client
         self._base = parse_base_url(backend.base_url, backend.dialect.path)
@@ -196,8 +198,7 @@ class Upstream:
 
         async def send() -> HTTPResponse:
             sent = [*plain, *await self._credential(exchange)]
-            timeouts = self._backend.timeouts
-            return await self._client.open(method, url, sent, body, timeouts, new_connection=new_connection)
+            return await self._client.open(method, url, sent, body, self.timeouts, new_connection=new_connection)
 
         response = await send()
         if response.status in (401, 403) and self._can_renew(response.status, exchange):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Backend, Exchange, ModelRow, ModelTable, TranslationApp
+from asgi_llmgate.net import Timeouts
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.route import Route
 from asgi_llmgate.routing.routes import ROUTES
@@ -40,9 +41,16 @@ async def gate() -> AsyncIterator[MakeGate]:
     """`await gate(respond, dialect="openai", path="/v1", **options)`: a gate whose server responds with `respond`."""
     async with AsyncExitStack() as stack:
 
-        async def make(respond: Respond, *, dialect: str = "openai", path: str = "/v1", **options: Any) -> Gate:
+        async def make(
+            respond: Respond,
+            *,
+            dialect: str = "openai",
+            path: str = "/v1",
+            timeouts: Timeouts = Timeouts(),  # noqa: B008
+            **options: Any,
+        ) -> Gate:
             server = await stack.enter_async_context(WireServer(respond))
-            backend = Backend(base_url=server.url + path, dialect=DIALECTS[dialect])
+            backend = Backend(base_url=server.url + path, dialect=DIALECTS[dialect], timeouts=timeouts)
             models = ModelTable([ModelRow("*", ("b",))], {"b": dialect})
             routes = {
                 **ROUTES,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asgi_llmgate.net import Timeouts
 from asgi_llmgate.testing.grammar import check_stream
 from tests.gateway.families.conftest import MakeGate
 from tests.helpers.wire_server import WireRequest, Writer, chunk, head, sse
@@ -103,3 +104,42 @@ async def test_an_error_after_pings_is_an_error_event(gate: MakeGate) -> None:
 
     events = (await (await gate(respond, ping_interval=5 * PACE)).ask(stream=True)).events()
     assert [events[0][0], events[-1][0]] == ["message_start", "error"]
+
+
+SIGNS_OF_LIFE = [b": OPENROUTER PROCESSING\n\n", b"\n", b"event: ping\nid: 1\n\n"]
+
+
+@pytest.mark.parametrize("sign", SIGNS_OF_LIFE, ids=["comments", "newlines", "events without data"])
+@pytest.mark.parametrize("before", [b"", sse(chunk({"content": "x"}))], ids=["at first", "in the middle"])
+async def test_signs_of_life_are_no_response(gate: MakeGate, sign: bytes, before: bytes) -> None:
+    """The client gets pings and would wait for ever: the timeouts are about what comes, and not about bytes."""
+
+    async def respond(request: WireRequest, writer: Writer) -> bool:
+        writer.write(head(b"content-type: text/event-stream") + before)
+        while not writer.is_closing():
+            writer.write(sign)
+            await writer.drain()
+            await asyncio.sleep(PACE)
+        return True
+
+    limits = Timeouts(idle=0.05) if before else Timeouts(first_byte=0.05)
+    made = await gate(respond, ping_interval=5 * PACE, timeouts=limits)
+    events = (await made.ask(stream=True)).events()
+    assert [events[0][0], events[-1][0]] == ["message_start", "error"]
+    assert events[-1][1]["error"]["type"] == "timeout_error"
+    assert made.exchange.reason == "Timeout"
+
+
+async def test_a_model_that_thinks_for_longer_than_the_timeouts_is_waited_for(gate: MakeGate) -> None:
+    async def respond(request: WireRequest, writer: Writer) -> bool:
+        writer.write(head(b"content-type: text/event-stream"))
+        for _ in range(PIECES):
+            writer.write(sse(chunk({"reasoning": "hm"})))
+            await writer.drain()
+            await asyncio.sleep(PACE)
+        writer.write(END)
+        return True
+
+    made = await gate(respond, ping_interval=PACE, timeouts=Timeouts(first_byte=5.0, idle=PIECES * PACE))
+    tools = [{"name": "Bash", "input_schema": {"type": "object"}}]
+    assert check_stream((await made.ask(stream=True, tools=tools)).body)["stop_reason"] == "tool_use"

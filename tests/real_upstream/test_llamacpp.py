@@ -192,3 +192,47 @@ def test_why_its_own_messages_endpoint_is_not_used(llamacpp: Server) -> None:
     assert count(tools=[{**WEATHER, "defer_loading": True}]) == count(tools=[WEATHER])
     assert count(tools=[{"type": "web_search_20250305", "name": "web_search"}]) > count()
     assert [block["type"] for block in ask(thinking={"type": "disabled"})["content"]] == ["thinking", "text"]
+
+
+def with_property(**schema: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": schema.get("true", schema)}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "refused"),
+    [
+        (with_property(true=True), True),
+        (with_property(type="any"), True),
+        (with_property(enum=[]), True),
+        (with_property(type="array", minItems=5000), True),
+        ({**with_property(), "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, False),
+        *(
+            (with_property(type="array", items={"type": "string", "pattern": pattern}), False)
+            for pattern in (
+                r"\S",
+                r"^\d+$",
+                r"^[\w-]+$",
+                r"^(\d+|imap:[\w-]+)$",
+                r"^a\/b\-c$",
+                "^(?=a)b$",
+                "é+",
+                "^[é]$",
+            )
+        ),
+    ],
+)
+def test_a_schema_that_it_makes_no_grammar_of_is_sent_in_another_form(
+    llama: Gate, llamacpp: Server, schema: dict[str, Any], refused: bool
+) -> None:
+    """Builds differ in what they refuse; what is sent is refused by none."""
+    function = {"name": "weather", "parameters": schema}
+    body = {
+        "messages": [{"role": "user", "content": "hello"}],
+        "max_tokens": 4,
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": "required",
+    }
+    assert not refused or llamacpp.post("/v1/chat/completions", body).status_code == 400
+    tools = [{"name": "weather", "input_schema": schema}]
+    message = llama.ask(max_tokens=4, tools=tools, tool_choice={"type": "any"}, thinking={"type": "disabled"})
+    assert message.stop_reason == "max_tokens"

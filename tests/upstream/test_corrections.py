@@ -300,6 +300,23 @@ async def test_what_an_address_in_the_request_answers_is_not_the_servers_own_wor
     assert b'"image_url"' in side.server.bodies[-1]
 
 
+async def test_nobodys_broken_schema_changes_somebody_elses_tool_of_the_same_name() -> None:
+    def offering(schema: dict[str, Any]) -> bytes:
+        tool = {"name": "Bash", "description": "d", "input_schema": {"type": "object", "properties": {"a": schema}}}
+        messages = [{"role": "user", "content": "hi"}]
+        return json.dumps({"model": "m", "max_tokens": 9, "messages": messages, "tools": [tool]}).encode()
+
+    side = Side(REFUSALS["Groq, a schema"])
+    broken, good = offering({"type": "nonsense", "minLength": 3}), offering({"type": "string", "minLength": 3})
+    refusal = (400, envelope("invalid JSON schema for tool Bash, tools[0].function.parameters: no"))
+    assert await side.call(broken, refusal, refusal, refusal, refusal) == 5
+    assert await side.call(broken) == 1, "for the same schema everything is known"
+    assert b'"tools"' not in side.server.bodies[-1]
+    assert await side.call(good) == 1
+    [tool] = json.loads(side.server.bodies[-1])["tools"]
+    assert tool["function"]["parameters"] == json.loads(good)["tools"][0]["input_schema"]
+
+
 async def test_calls_that_learn_at_the_same_time_do_not_take_each_others_lessons_away() -> None:
     side = Side(REFUSALS["OpenAI, top_p"])
     calls = [side.upstream_call(asked()) for _ in range(3)]

@@ -83,7 +83,8 @@ def _piece(pattern: str, at: int) -> tuple[str | None, int]:
         return _quantifier(pattern, at)
     if pattern.startswith("(?", at):
         return ("(", 3) if pattern.startswith("(?:", at) else (None, 1)
-    return (None if char in "^$" or ord(char) < 32 else char), 1
+    # Outside of a class the converter takes bytes for characters.
+    return (None if char in "^$" or ord(char) < 32 else char if char.isascii() else f"[{char}]"), 1
 
 
 def _escape(char: str) -> str | None:

@@ -103,7 +103,9 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         ),
         # llama.cpp, LM Studio: common/json-schema-to-grammar.cpp
         "grammar": Profile(
-            frozenset({"flat_root", "lone_any_of", "anchored_patterns", "small_counts", "boolean_schemas", "-not"})
+            frozenset(
+                {"valid", "flat_root", "lone_any_of", "boolean_schemas", "anchored_patterns", "small_counts", "-not"}
+            )
         ),
         # https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use, and Bedrock
         "anthropic": Profile(

@@ -13,7 +13,7 @@ from asgi_llmgate.protocol.servers.schemas.keywords import SCHEMA_LISTS, SCHEMA_
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _COUNTS = tuple(f"{bound}{what}" for bound in ("min", "max") for what in ("Length", "Items", "Properties", "Contains"))
 _TEXTS = ("$ref", "$id", "$schema", "$anchor", "$comment", "title", "description", "format", "pattern")
-_LISTS = ("required", "enum", "examples")
+_LISTS = ("required", "examples")
 _BOOLEANS = ("uniqueItems", "deprecated", "readOnly", "writeOnly")
 
 
@@ -64,6 +64,8 @@ def _is_valid(keyword: str, value: Any) -> bool:
         return isinstance(value, str)
     if keyword in _BOOLEANS:
         return isinstance(value, bool)
+    if keyword == "enum":
+        return isinstance(value, list) and bool(value)  # allowed, but nothing would be
     return isinstance(value, list) or keyword not in _LISTS
 
 

@@ -57,7 +57,7 @@ REFUSED_SCHEMAS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         (r"tools\.function\.parameters\.(?P<telling>type is required)", ("moonshot",)),
         # llama.cpp, LM Studio
         (
-            r"(?P<telling>error resolving ref|unsupported ref:)",
+            r"(?P<telling>error resolving ref|unsupported ref:|json schema error at #)",
             ("grammar", "references"),
         ),
         (

@@ -275,6 +275,13 @@ MEMBERS = {
         ),
         all_tools=True,
     ),
+    "llama.cpp, a later wording": Member(
+        "Unable to generate parser for this template. Automatic parser generation failed: JSON schema error at "
+        "#/properties/a: cannot resolve $ref",
+        obj(a={"$ref": "#/$defs/none"}, b={"type": "any"}, c={"enum": []}),
+        obj(a={}, b={}, c={}),
+        all_tools=True,
+    ),
     "LM Studio, no properties": Member(
         '[{"code":"invalid_type","expected":"object","received":"undefined","path":[1,"function","parameters",'
         '"properties","a","properties"],"message":"Required"}]',

@@ -36,6 +36,7 @@ from asgi_llmgate.protocol.servers.schemas.patterns import for_grammar
         (r"^a\$$", r"^a\$$"),
         (r"^\\d$", r"^\\d$"),
         (r"^.*$", r"^.*$"),
+        (r"^aé+$", r"^a[é]+$"),
         (r"^[|]$", r"^[|]$"),
     ],
 )

@@ -65,3 +65,10 @@ def test_what_the_page_writes_can_be_written_in_the_settings(name: str) -> None:
     for row in DIALECTS.values():
         value = getattr(row, name)
         assert getattr(derive("generic", {name: yaml.safe_load(written(value))}), name) == value
+
+
+def test_each_row_says_what_it_was_checked_against() -> None:
+    checked = rows("What the rows were checked against")
+    # `generic` claims nothing, and `anthropic` is not translated.
+    assert [row[0] for row in checked] == [f"`{name}`" for name in DIALECTS if name not in ("generic", "anthropic")]
+    assert all(re.fullmatch(r"`https?://\S+`", row[1]) and row[2] for row in checked)

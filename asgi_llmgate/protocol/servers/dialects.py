@@ -1,8 +1,8 @@
 """The dialect table: what each kind of model server understands.
 
-A new vendor is one row here, and its error texts in `wordings`.  Models of one vendor may differ as well, so a
-row may have families: the first family whose pattern fits the model's name replaces some columns.  An operator starts
-from a row and replaces columns in the settings: `dialect: {base: vllm, reasoning: template}`.
+A new vendor is one row here or in `vendors`, and its error texts in `wordings`.  Models of one vendor may differ as
+well, so a row may have families: the first family whose pattern fits the model's name replaces some columns.  An
+operator starts from a row and replaces columns in the settings: `dialect: {base: vllm, reasoning: template}`.
 
 Sources: OpenAI, https://platform.openai.com/docs/api-reference/chat/create and .../guides/reasoning; vLLM,
 https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html; llama.cpp, tools/server/README.md; Ollama,
@@ -21,6 +21,7 @@ import msgspec
 
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.protocol.servers.columns import EFFORTS, Dialect, Effort, Family
+from asgi_llmgate.protocol.servers.vendors import VENDORS
 
 __all__ = ["DIALECTS", "EFFORTS", "Dialect", "Effort", "Family", "derive"]
 
@@ -119,6 +120,33 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 leaked_calls=("all",),  # llama.cpp#22581, #14697, #12279, #15181
             ),
             Dialect(
+                name="sglang",  # python/sglang/srt/entrypoints/openai/protocol.py
+                reasoning_history="reasoning_content",
+                prefill={"continue_final_message": True},
+                sampling=frozenset({"temperature", "top_p", "top_k"}),
+                # "none" is given to chat templates as `thinking` and `enable_thinking`.
+                reasoning="effort",
+                efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+                leaked_calls=("all",),
+                families=(Family(("*gpt-oss*",), {"efforts": ("low", "medium", "high")}),),
+            ),
+            Dialect(
+                name="lmstudio",
+                empty_content="string",  # lmstudio-bug-tracker#261
+                sampling=frozenset({"temperature", "top_p", "top_k"}),
+                tool_schemas=frozenset({"grammar"}),  # lmstudio-bug-tracker#2168
+                tool_choice="required",  # lmstudio-bug-tracker#670
+                parallel_tool_calls=False,
+                leaked_calls=("all",),
+            ),
+            Dialect(
+                name="huggingface",  # text-generation-inference, docs/openapi.json: ChatRequest
+                stop_max=4,
+                response_format="none",  # a schema has another form there
+                parallel_tool_calls=False,
+                user=False,
+            ),
+            Dialect(
                 name="openrouter",
                 mid_system="inplace",
                 pdf="file",
@@ -141,6 +169,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 user=False,
                 leaked_calls=("deepseek",),  # TokenRhythm/opensquilla#985
             ),
+            *VENDORS,
             Dialect(name="generic"),
             Dialect(name="anthropic", wire="messages", path="/messages", key_header="x-api-key"),
         )

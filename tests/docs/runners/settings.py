@@ -49,6 +49,18 @@ def other_clients_and_backends(text: str, place: Place) -> None:
     assert "e5-large: intfloat/e5-large at gpu" in told
 
 
+@RUNNERS.runs("vendors")
+def vendors(text: str, place: Place) -> None:
+    settings = yaml.safe_load(text)
+    for name, backend in settings["backends"].items():
+        os.environ[backend["api_key"].removeprefix("env:")] = f"key-of-{name}"
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(place.settings(**settings)))
+    told = place.sh("llmgate check --config llmgate.yaml devstral gemini-3-pro kimi-k2.6")
+    assert "devstral: devstral-medium-latest at mistral" in told
+    assert "gemini-3-pro: gemini-3-pro at gemini" in told
+    assert "kimi-k2.6: kimi-k2.6 at kimi" in told
+
+
 @RUNNERS.runs("settings schema")
 def schema_for_editors(text: str, place: Place) -> None:
     assert "llmgate.yaml: good" in place.sh(text)

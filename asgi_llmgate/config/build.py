@@ -16,6 +16,7 @@ from asgi_llmgate.config.sections.auth import make_auth_layer, make_metadata, ma
 from asgi_llmgate.config.sections.backends import make_backend, make_client, require_tokens
 from asgi_llmgate.config.sections.models import make_routes, make_table
 from asgi_llmgate.config.sections.policy import make_limits_layer, make_policy_layer
+from asgi_llmgate.config.sections.secret import make_sealer
 from asgi_llmgate.config.sections.server import check_descriptors, make_draining, make_resolve_layer
 from asgi_llmgate.config.sections.usage import make_access_log, make_fields, make_ledger, make_sink, make_usage_layer
 from asgi_llmgate.config.units import parse_size
@@ -102,6 +103,7 @@ def make_parts(
         usage=usage_layer,
         endpoints=partial(
             TranslationApp,
+            sealer=state.keep("sealer", "", settings.secret, lambda: make_sealer(settings.secret)),
             ping_interval=settings.translation.ping_interval,
             client_stall=server.client_stall,
             answer_limit=parse_size(server.answer_limit, "server.answer_limit"),

@@ -27,7 +27,11 @@ _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^
 
 
 class Settings(Section, frozen=True):
-    """All settings of a gateway."""
+    """All settings of a gateway.
+
+    `secret` names the secrets (`env:NAME`, `file:PATH`) that seal what clients keep for the gateway: the first one
+    seals, all of them open.
+    """
 
     backends: dict[str, BackendSettings]
     models: tuple[ModelSettings, ...]
@@ -39,6 +43,7 @@ class Settings(Section, frozen=True):
     usage: UsageSettings = UsageSettings()
     net: NetSettings = NetSettings()
     server: ServerSettings = ServerSettings()
+    secret: str | tuple[str, ...] = ()
 
 
 def read_settings(mapping: Mapping[str, Any]) -> Settings:

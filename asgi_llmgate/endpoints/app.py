@@ -34,6 +34,7 @@ from asgi_llmgate.routing.resolve import Resolver
 from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS
 from asgi_llmgate.running_state import RunningState
+from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.upstream import Backend, Upstream
 from asgi_llmgate.upstream.correction_store import CorrectionStore
 
@@ -42,7 +43,8 @@ class TranslationApp:
     """Serves Anthropic's Messages API with OpenAI-style model servers.
 
     `backends` are the model servers by name, `models` is the model table, `routes` says what each path is. `client` is
-    the HTTP client; without one the app makes its own, which `aclose` closes. Times are seconds; `grace` is that for
+    the HTTP client; without one the app makes its own, which `aclose` closes. `sealer` seals what clients keep for
+    model servers; without one the key is random. Times are seconds; `grace` is that for
     the rest of a response whose stop reason has come. `answer_limit` is how many bytes of one response may be kept in
     memory at a time. `draining` ends the calls that are open when the server stops. With `debug` a response header
     names the dropped fields. `list_claims` as in PolicyMiddleware. `state` keeps what is found out about model servers;
@@ -56,6 +58,7 @@ class TranslationApp:
         models: ModelTable,
         routes: Routes = ROUTES,
         client: HTTPClient | None = None,
+        sealer: Sealer | None = None,
         ping_interval: float = PING_INTERVAL,
         grace: float = GRACE,
         client_stall: float = STALL,
@@ -85,6 +88,7 @@ class TranslationApp:
         self._calls = Calls(
             upstreams,
             estimator=estimator,
+            sealer=sealer or state.keep("sealer", "", None, Sealer),
             ping_interval=ping_interval,
             grace=grace,
             client_stall=client_stall,

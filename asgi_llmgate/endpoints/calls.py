@@ -27,6 +27,7 @@ from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.sse import MAX_EVENT
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.protocol.wire_pairs import can_serve
+from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.upstream import Upstream, UpstreamCall
 
 PEEK = 10.0
@@ -45,10 +46,10 @@ _SSE = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")
 class Calls:
     """The endpoint for calls.
 
-    `upstreams` maps a backend's name to it. `estimator` learns from the counts of the model servers. Times are seconds;
-    `grace` is that for the rest of a response whose stop reason has come. `answer_limit` is how many bytes of one
-    response may be kept in memory at a time. `draining` ends the calls that are open when the server stops. With
-    `debug` a response header names the dropped fields.
+    `upstreams` maps a backend's name to it. `estimator` learns from the counts of the model servers, `sealer` seals
+    what clients keep for them. Times are seconds; `grace` is that for the rest of a response whose stop reason has
+    come. `answer_limit` is how many bytes of one response may be kept in memory at a time. `draining` ends the calls
+    that are open when the server stops. With `debug` a response header names the dropped fields.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Calls:
         upstreams: Mapping[str, Upstream],
         *,
         estimator: Estimator,
+        sealer: Sealer | None = None,
         ping_interval: float = PING_INTERVAL,
         grace: float = GRACE,
         client_stall: float = STALL,
@@ -65,6 +67,7 @@ class Calls:
     ) -> None:
         self._upstreams = upstreams
         self._estimator = estimator
+        self._sealer = sealer
         self._ping_interval = ping_interval
         self._grace = grace
         self._client_stall = client_stall
@@ -93,6 +96,7 @@ class Calls:
                 request,
                 input_estimate=estimate,
                 query=query,
+                sealer=self._sealer,
                 retained=BufferLimit(self._answer_limit),
                 max_event=min(MAX_EVENT, self._answer_limit),
             )

@@ -62,7 +62,7 @@ class TokenCounter:
         """
         upstream = self._upstreams[target.backend]
         if SERVER_WIRES[upstream.dialect.wire].counts_tokens:
-            body = request.body_to_forward.replace_values({"model": to_json(target.model)})
+            body = request.forwarded({"model": to_json(target.model)})
             path = upstream.dialect.path + "/count_tokens"
             headers = anthropic_headers(exchange.headers)
             return tokenizers.read_count(await upstream.fetch(path, body, exchange, headers=headers, query=query))

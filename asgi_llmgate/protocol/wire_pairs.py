@@ -36,6 +36,7 @@ from asgi_llmgate.protocol.servers.corrections.table import find_corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
+from asgi_llmgate.protocol.translation.carriers import Seal
 from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
 from asgi_llmgate.protocol.translation.response.translator import Translator
 
@@ -48,6 +49,7 @@ class WriteContext:
     `caller` who asks (empty where that is not known), `client_headers` and `query` are the client's own.
     `input_estimate` is the tokens of the prompt, `prompt_count` what the server said about them in an upstream error.
     `retained` limits how much of the response is kept in memory.
+    `seal` is for what the client keeps for the server.
     """
 
     request: MessagesRequest | ForwardedRequest
@@ -61,6 +63,7 @@ class WriteContext:
     prompt_count: PromptCount = NO_PROMPT_COUNT
     session_id: str = ""
     caller: tuple[str, ...] = ()
+    seal: Seal | None = None
     client_headers: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
 
@@ -98,6 +101,7 @@ def translate_messages_to_chat(context: WriteContext) -> UpstreamRequest:
         caller=context.caller,
         input_estimate=context.input_estimate,
         prompt_count=context.prompt_count,
+        seal=context.seal,
     )
     make_handler = partial(_translator, chat, context.request_id, context.retained)
     return UpstreamRequest(
@@ -126,7 +130,7 @@ def forward_messages(context: WriteContext) -> UpstreamRequest:
         input_estimate=context.input_estimate,
     )
     return UpstreamRequest(
-        request.body_to_forward.replace_values(changes),
+        request.forwarded(changes),
         make_handler,
         headers=anthropic_headers(context.client_headers),
         query=context.query,

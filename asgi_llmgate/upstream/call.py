@@ -36,6 +36,7 @@ from asgi_llmgate.protocol.servers.corrections.tool_schemas import next_steps
 from asgi_llmgate.protocol.servers.errors.quotations import may_come_from_request
 from asgi_llmgate.protocol.sse import MAX_EVENT, SSEReader
 from asgi_llmgate.protocol.wire_pairs import PAIRS, UpstreamRequest, WriteContext
+from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.upstream.connection import Correctable, Upstream
 
 MAX_ATTEMPTS = 8
@@ -53,8 +54,9 @@ class UpstreamCall:
 
     `handler` handles the response. `is_local`: nothing is sent, because the handler holds the response already.
     `prompt_was_cut`: the server has counted so few tokens that it must have cut the prompt.
-    `input_estimate` is the prompt's size in tokens, `query` the client's query string. `retained` limits what is kept
-    of the response in memory, `max_event` is in bytes. Raises InvalidRequest for a call that cannot be translated.
+    `input_estimate` is the prompt's size in tokens, `query` the client's query string, `sealer` seals what the client
+    keeps for the server. `retained` limits what is kept of the response in memory, `max_event` is in bytes. Raises
+    InvalidRequest for a call that cannot be translated.
 
     `with` suppresses ClientGone: there is no one left to respond to.
     """
@@ -68,6 +70,7 @@ class UpstreamCall:
         *,
         input_estimate: int,
         query: str = "",
+        sealer: Sealer | None = None,
         retained: BufferLimit | None = None,
         max_event: int = MAX_EVENT,
     ) -> None:
@@ -86,6 +89,7 @@ class UpstreamCall:
             retained=self._retained,
             session_id=exchange.call.session_id if exchange.call else "",
             caller=exchange.identity.key if exchange.identity.subject else (),
+            seal=sealer.bound_to(target.backend, target.model, *exchange.identity.key) if sealer else None,
             client_headers=exchange.headers,
             query=query,
         )

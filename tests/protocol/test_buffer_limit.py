@@ -16,13 +16,15 @@ from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.chat.tool_calls import CALL_SIZE
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
-from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS
+from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS, decode_array
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.translation.response.translator import MAX_BLOCKS, Translator
 from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.helpers.counted_work import peak
 from tests.protocol.responses import PLAN, call, calls, chunk, completion
+
+decode_array(b"[]")  # its decoder is made on first use, and is nothing that a response keeps
 
 LIMIT = 30_000
 MOST_HELD = 10 * LIMIT

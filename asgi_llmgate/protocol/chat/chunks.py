@@ -35,6 +35,9 @@ class ToolCall(Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+    extra_content: Raw = _ABSENT
+    """Gemini: what must come back with the call.  LiteLLM has it in the next field."""
+    provider_specific_fields: Raw = _ABSENT
 
 
 class Delta(Struct, gc=False):
@@ -50,6 +53,12 @@ class Delta(Struct, gc=False):
     reasoning_text: Raw = _ABSENT
     thinking: Raw = _ABSENT
     reasoning_details: Raw = _ABSENT
+    thinking_blocks: Raw = _ABSENT
+    """LiteLLM: Anthropic's."""
+    reasoning_opaque: Raw = _ABSENT
+    """GitHub Copilot: encrypted."""
+    reasoning_signature: Raw = _ABSENT
+    extra_content: Raw = _ABSENT
     refusal: Raw = _ABSENT
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None

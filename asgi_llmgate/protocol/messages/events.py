@@ -26,8 +26,8 @@ from asgi_llmgate.protocol.error_bodies import error_event
 from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape, escape_json
 
 SIGNATURE = "llmgate"
-"""The `signature` of every thinking block that is written here.  By it such a block is recognised when the client sends
-it back: it does not come from Anthropic."""
+"""The `signature` of every thinking block that is written here, or its beginning (`translation.carriers`).  By it such
+a block is recognised when the client sends it back: it does not come from Anthropic."""
 
 
 INVALID_INPUT = "INVALID_JSON"
@@ -63,8 +63,8 @@ class Emitter(Protocol):
     def close_tool(self, *, is_cut: bool) -> None:
         """The open call has ended, whatever its input is.  `is_cut`: the model was stopped before the end of it."""
 
-    def close(self) -> None:
-        """The open block is complete."""
+    def close(self, signature: str = SIGNATURE) -> None:
+        """The open block is complete; `signature` is for a thinking block."""
 
     def ping(self) -> None:
         """Keep the connection alive."""
@@ -173,9 +173,9 @@ class SSEEmitter:
     def close_tool(self, *, is_cut: bool) -> None:
         self.close()
 
-    def close(self) -> None:
+    def close(self, signature: str = SIGNATURE) -> None:
         if self._is_thinking:
-            self._out.append(_SIGNATURE_DELTA % (self._index, SIGNATURE.encode()))
+            self._out.append(_SIGNATURE_DELTA % (self._index, signature.encode()))
         self._out.append(b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % self._index)
 
     def ping(self) -> None:
@@ -244,7 +244,7 @@ class MessageEmitter:
             self._retained.add(max(0, len(self._pieces) - len(content)))
         self.close()
 
-    def close(self) -> None:
+    def close(self, signature: str = SIGNATURE) -> None:
         self._retained.add(_BLOCK_SIZE)
         content = bytes(self._pieces)
         self._pieces.clear()
@@ -255,7 +255,7 @@ class MessageEmitter:
                 embedded_object(content) or b"{}",
             )
         elif self._kind == "thinking":
-            block = b'{"type":"thinking","thinking":"%b","signature":"%b"}' % (content, SIGNATURE.encode())
+            block = b'{"type":"thinking","thinking":"%b","signature":"%b"}' % (content, signature.encode())
         else:
             block = b'{"type":"text","text":"%b"}' % content
         self._blocks.append(block)

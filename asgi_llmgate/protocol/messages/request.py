@@ -6,11 +6,13 @@ required fields are checked here, and every other field is kept by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, BlockReader, Message, read_content, read_messages
+from asgi_llmgate.protocol.messages.events import SIGNATURE
+from asgi_llmgate.protocol.messages.own_thinking import cut_own_thinking
 from asgi_llmgate.protocol.messages.size import measure_request
 from asgi_llmgate.protocol.messages.tool_search import Toolset
 from asgi_llmgate.protocol.messages.tools import Tool, read_tools
@@ -62,6 +64,13 @@ class MessagesRequest:
         check_members(self.opened, self._structure)
         check_no_other_models(self.fields)
         return self.opened
+
+    def forwarded(self, changes: Mapping[str, bytes]) -> bytes:
+        """`body_to_forward` with some values (as JSON) replaced, and without the gateway's own thinking blocks."""
+        body = self.body_to_forward
+        # Looking at the bytes is cheaper than looking at each block, and almost no conversation has any.
+        own = cut_own_thinking(self.fields["messages"], self.messages) if SIGNATURE.encode() in body.body else None
+        return body.replace_values(changes if own is None else {**changes, "messages": own})
 
     @property
     def temperature(self) -> float | None:

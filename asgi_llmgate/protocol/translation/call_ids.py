@@ -49,6 +49,11 @@ def make_call_id(response_id: str, number: int, upstream_id: str = "", name: str
     return next((f"{own}_{held}" for held in _escape(upstream_id, name) if len(own) + len(held) < MAX_LENGTH), own)
 
 
+def own_part(call_id: str) -> str:
+    """The part of an id of `make_call_id` that is the same whatever id of the server it holds."""
+    return call_id[: len(_PREFIX) + 8]
+
+
 def _escape(upstream_id: str, name: str) -> Iterator[str]:
     """The id in the client's alphabet; then, shorter, with a mark in place of the tool's name."""
     if 0 < len(upstream_id) < MAX_LENGTH + len(name):
@@ -101,24 +106,23 @@ class UpstreamIds:
         self._unique = shape == "unique"
         self._used = {""}  # in this turn, or in the conversation
 
-    def of_turn(self, calls: Iterable[tuple[str, str]]) -> dict[str, str]:
+    def of_turn(self, calls: Iterable[tuple[str, str | None]]) -> dict[str, str]:
         """The ids of the calls of the next turn, by the client's ids.
 
-        `calls` are the client's ids, each with the tool's name as the server knows it.  An id of another shape is
-        replaced by a hash of the client's.  No id depends on a later turn, so a conversation gets the same ids in each
-        request.
+        `calls` are the client's ids, each with the server's own, or None.  An id of another shape is replaced by a hash
+        of the client's.  No id depends on a later turn, so a conversation gets the same ids in each request.
         """
         if not self._unique:
             self._used = {""}
         ids = {}
-        for call_id, name in calls:
-            ids[call_id] = next(found for found in self._candidates(call_id, name) if found not in self._used)
+        for call_id, own in calls:
+            ids[call_id] = next(found for found in self._candidates(call_id, own) if found not in self._used)
             self._used.add(ids[call_id])
         return ids
 
-    def _candidates(self, call_id: str, name: str) -> Iterator[str]:
+    def _candidates(self, call_id: str, own: str | None) -> Iterator[str]:
         # Two responses that a client has joined may have used the same id, and a history may repeat ids.
-        for found in (read_call_id(call_id, name), call_id):
+        for found in (own, call_id):
             if found is not None and self._pattern.fullmatch(found):
                 yield found
         for number in count():

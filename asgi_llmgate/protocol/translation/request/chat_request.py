@@ -31,12 +31,14 @@ from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, Prompt
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
+from asgi_llmgate.protocol.translation.carriers import Seal
 from asgi_llmgate.protocol.translation.request import leaked_calls, parameters, roles
 from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
 from asgi_llmgate.protocol.translation.request.draft import Draft, Options
 from asgi_llmgate.protocol.translation.request.thinking import (
     read_thinking,
     shows_thinking,
+    wants_thinking,
     without_thinking,
     write_thinking,
 )
@@ -60,7 +62,7 @@ _REFUSED: Mapping[str, type[InvalidRequest]] = MappingProxyType(
 _HARMLESS = frozenset(
     {"cache_control", "eager_input_streaming", "diagnostics", "service_tier", "speed", "tags", "context_management"}
     | {"betas", "caller", "citations", "stream_options", "prompt_cache_key", "user", "thinking", "redacted_thinking"}
-    | {"effort", "safeguards", "fallbacks", "compaction", "input_schema"}
+    | {"effort", "safeguards", "fallbacks", "compaction", "input_schema", "signature"}
 )
 """Fields and blocks that `strict` lets pass: without them the response may cost more or look different, but it says the
 same."""
@@ -96,6 +98,7 @@ def to_chat(
     input_estimate: int | None = None,
     prompt_count: PromptCount = NO_PROMPT_COUNT,
     counting: bool = False,
+    seal: Seal | None = None,
 ) -> ChatRequest:
     """Translate a request for one target.
 
@@ -105,6 +108,7 @@ def to_chat(
     input_estimate  the prompt's tokens; by default `request.input_tokens_estimate`
     prompt_count    what this upstream stated about the prompt when it refused this request
     counting        only the prompt is wanted, to count its tokens: the gateway does not respond itself
+    seal            seals what the client keeps for this target's server; without it nothing is kept
 
     Raises InvalidRequest for what cannot be sent without changing what the caller gets, for tool calls and results
     that do not match, and, with `options.strict`, for anything that would be left out and is not harmless.
@@ -121,6 +125,7 @@ def to_chat(
             request.toolset.declared,
             letter_first=dialect.tool_names == "letter_first" or "letter_first" in corrections.tool_habits,
         ),
+        seal=seal,
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
     )
     try:
@@ -161,6 +166,7 @@ def _translate(
     plan = replace(
         plan,
         thinking=shows_thinking(draft, thinking),
+        seal=draft.seal if wants_thinking(thinking) else None,
         prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
         leaked_calls=leaked_calls.formats(draft),
         tools=draft.body.get("tools", b""),

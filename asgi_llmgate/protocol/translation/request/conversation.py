@@ -14,7 +14,8 @@ from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.translation.call_ids import UpstreamIds
+from asgi_llmgate.protocol.translation.call_ids import UpstreamIds, own_part, read_call_id
+from asgi_llmgate.protocol.translation.carriers import Carriers, has_carriers, read_signature
 from asgi_llmgate.protocol.translation.request import content, roles
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
 from asgi_llmgate.protocol.translation.request.tool_pairs import Turn, split_turns
@@ -84,8 +85,9 @@ class MessageWriter:
             finished = -1
         for number, turn in enumerate(turns):
             if turn.assistant:
-                ids = self._ids_of(turn)
-                self._write_assistant(turn, ids, with_thinking=number > finished)
+                carriers = self._carriers_of(turn)
+                ids = self._ids_of(turn, carriers)
+                self._write_assistant(turn, ids, carriers, with_thinking=number > finished)
                 self._write_results(turn, ids)
             for index, message in turn.following:
                 if message.role == "user":
@@ -147,15 +149,36 @@ class MessageWriter:
             text = objects.join_strs(texts, _BLANK_LINE)
             self._add_to_user([b'"<system-reminder>\\n%s\\n</system-reminder>"' % bytes(text)[1:-1]])
 
-    def _ids_of(self, turn: Turn) -> dict[str, bytes]:
+    def _carriers_of(self, turn: Turn) -> Carriers:
+        """What the server wants back of the assistant's messages of a turn."""
+        carriers = Carriers()
+        for _, message in turn.assistant:
+            for block in message.content:
+                if block.type == "thinking" and has_carriers(objects.read_str(block.fields.get("signature"))):
+                    signature, thinking = (
+                        objects.read_str(block.fields.get(name)) for name in ("signature", "thinking")
+                    )
+                    found = read_signature(signature, thinking, self._draft.seal)
+                    if found is None:
+                        self._draft.dropped.add(content.PLACE + "thinking.signature")
+                    else:
+                        carriers.add(found)
+        return carriers
+
+    def _ids_of(self, turn: Turn, carriers: Carriers) -> dict[str, bytes]:
         """The server's ids of a turn's calls, as JSON, by the client's."""
-        ids = self._ids.of_turn((call_id, self._name_of(call)) for call_id, call in turn.calls.items())
+        ids = self._ids.of_turn(
+            (call_id, carriers.ids.get(own_part(call_id)) or read_call_id(call_id, self._name_of(call)))
+            for call_id, call in turn.calls.items()
+        )
         return {call_id: to_json(upstream_id) for call_id, upstream_id in ids.items()}
 
     def _name_of(self, call: Block) -> str:
         return self._draft.tool_names.upstream(objects.require_str(call.fields, "name"))
 
-    def _write_assistant(self, turn: Turn, ids: Mapping[str, bytes], *, with_thinking: bool) -> None:
+    def _write_assistant(
+        self, turn: Turn, ids: Mapping[str, bytes], carriers: Carriers, *, with_thinking: bool
+    ) -> None:
         """The assistant's messages of a turn, as one message."""
         texts: list[bytes] = []
         thoughts: list[bytes] = []
@@ -165,7 +188,7 @@ class MessageWriter:
             for block in message.content:
                 if block.type == "tool_use":
                     if turn.calls[block.call_id] is block:  # of two calls with one id the first counts
-                        calls.append(self._tool_call(block, ids[block.call_id]))
+                        calls.append(self._tool_call(block, ids[block.call_id], carriers))
                 elif block.type == "thinking":
                     thoughts += self._thought(block)
                 else:
@@ -174,7 +197,8 @@ class MessageWriter:
         if texts or calls:
             self._flush_user()
             thinking = self._thinking_field(thoughts, with_calls=bool(calls)) if with_thinking else b""
-            if calls and self._draft.dialect.call_signatures == "openrouter":
+            thinking += carriers.message_json()
+            if calls and not carriers.lists and self._draft.dialect.call_signatures == "openrouter":
                 thinking += b',"reasoning_details":[%s]' % b",".join(
                     _OPENROUTERS_PLACEHOLDER % each for each in ids.values()
                 )
@@ -186,14 +210,19 @@ class MessageWriter:
         tools = b',"tool_calls":[%s]' % b",".join(calls) if calls else b""
         return b'{"role":"assistant"%s%s%s}' % (b',"content":%s' % text if text else b"", thinking, tools)
 
-    def _tool_call(self, block: Block, call_id: bytes) -> bytes:
+    def _tool_call(self, block: Block, call_id: bytes, carriers: Carriers) -> bytes:
+        fields = carriers.calls.get(own_part(block.call_id), {})
+        more = b"".join(b',"%s":%s' % (name.encode(), value) for name, value in fields.items())
+        # Of parallel calls Gemini signs the first one only.
+        if not carriers.calls and self._draft.dialect.call_signatures == "google":
+            more = _GOOGLES_PLACEHOLDER
         content.report_unknown_fields(self._draft, block)
         arguments = objects.get_raw(block.fields, "input")
         return b'{"id":%s,"type":"function","function":{"name":%s,"arguments":%s}%s}' % (
             call_id,
             to_json(self._name_of(block)),
             b'"{}"' if arguments is None else to_json(objects.compact(arguments).decode()),
-            _GOOGLES_PLACEHOLDER if self._draft.dialect.call_signatures == "google" else b"",
+            more,
         )
 
     def _thought(self, block: Block) -> list[bytes]:

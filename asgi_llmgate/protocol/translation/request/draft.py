@@ -16,6 +16,7 @@ from asgi_llmgate.protocol.servers.context_window import PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
+from asgi_llmgate.protocol.translation.carriers import Seal
 from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 
 
@@ -98,6 +99,7 @@ class Draft:
     server stated about them when it refused the request.  `excess_images` is how many of the next images are too many
     for the model.  `body` holds the fields of the chat request, each as JSON.  `prefill` is the text of a last message
     of the assistant, which the model is to continue.  `format` is the schema of the response, if it is sent as one.
+    `seal` opens what the client kept for the server (`carriers`).
     """
 
     request: MessagesRequest
@@ -113,3 +115,4 @@ class Draft:
     body: dict[str, bytes] = field(default_factory=dict)
     prefill: str = ""
     format: SentTool | None = None
+    seal: Seal | None = None

@@ -121,9 +121,13 @@ def _nearest(effort: Effort, known: tuple[Effort, ...]) -> Effort:
     return next((e for e in reversed(known) if EFFORTS.index(e) <= rank), known[0])
 
 
+def wants_thinking(thinking: Thinking) -> bool:
+    """Whether the client takes thinking blocks, if only empty ones."""
+    return thinking.mode not in ("", "disabled")
+
+
 def shows_thinking(draft: Draft, thinking: Thinking) -> bool:
     """Whether the client gets the upstream's reasoning as thinking blocks."""
-    wanted = thinking.mode not in ("", "disabled")
     # With `display: omitted` the client wants thinking but not its text.  Where the server needs a turn's reasoning
     # back, the client gets the text all the same: between two requests of a tool loop only the client can keep it.
-    return wanted and (thinking.display != "omitted" or bool(draft.dialect.reasoning_field))
+    return wants_thinking(thinking) and (thinking.display != "omitted" or bool(draft.dialect.reasoning_field))

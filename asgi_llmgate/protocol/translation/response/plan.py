@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from asgi_llmgate.protocol.translation.carriers import Seal
+
 
 @dataclass(frozen=True, slots=True)
 class ResponsePlan:
@@ -20,6 +22,7 @@ class ResponsePlan:
     is the one that the client asked for.
     `input_estimate`: tokens, for `message_start`, which comes before the server's own count.
     `thinking`: reasoning becomes thinking blocks; otherwise it is dropped.
+    `seal`: seals what the server wants back (`carriers`); None where the client takes no thinking blocks.
     `think_tags`: the content may begin with `<think>...</think>`.
     `channels`: the content may begin with a channel of gpt-oss.
     `names`: tool names as the model server knows them -> the client's, where they differ.
@@ -35,6 +38,7 @@ class ResponsePlan:
     echo_model: bool = False
     input_estimate: int = 0
     thinking: bool = False
+    seal: Seal | None = field(default=None, compare=False)
     think_tags: bool = False
     channels: bool = False
     names: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from asgi_llmgate.errors import Broken
 from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 from asgi_llmgate.protocol.messages.events import Emitter
-from asgi_llmgate.protocol.translation.call_ids import make_call_id
+from asgi_llmgate.protocol.translation.call_ids import make_call_id, read_call_id
+from asgi_llmgate.protocol.translation.response.carriers import CarrierCollector
 
 
 class ToolUseWriter:
@@ -18,11 +19,14 @@ class ToolUseWriter:
     written, `changed` names what had to be changed in them.
     """
 
-    __slots__ = ("_emitter", "_ids", "_message_id", "_names", "changed", "tool_names")
+    __slots__ = ("_carriers", "_emitter", "_ids", "_message_id", "_names", "changed", "tool_names")
 
-    def __init__(self, emitter: Emitter, *, names: Mapping[str, str], message_id: str) -> None:
+    def __init__(
+        self, emitter: Emitter, *, names: Mapping[str, str], message_id: str, carriers: CarrierCollector
+    ) -> None:
         self.tool_names: list[str] = []
         self.changed: list[str] = []
+        self._carriers = carriers
         self._emitter = emitter
         self._names = names
         self._message_id = message_id
@@ -40,7 +44,9 @@ class ToolUseWriter:
             call.started = True
             name = self._names.get(call.name, call.name)
             self.tool_names.append(name)
-            self._emitter.open_tool(self._make_id(call), name)
+            call_id = self._make_id(call)
+            self._carriers.write_block(self._emitter)
+            self._emitter.open_tool(call_id, name)
         self._emitter.write_input(arguments)
 
     def end(self, call: AssembledCall, *, cut: bool) -> None:
@@ -64,4 +70,7 @@ class ToolUseWriter:
         """The client's id of a call.  It holds the server's, unless another call of this response has the same."""
         upstream_id = "" if call.id in self._ids else call.id
         self._ids.add(upstream_id)
-        return make_call_id(self._message_id, call.number, upstream_id, call.name)
+        call_id = make_call_id(self._message_id, call.number, upstream_id, call.name)
+        if upstream_id and read_call_id(call_id, call.name) is None:
+            self._carriers.hold_id(call.number, upstream_id)
+        return call_id

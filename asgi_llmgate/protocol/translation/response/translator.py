@@ -57,16 +57,17 @@ from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 from asgi_llmgate.protocol.chat.choices import ChoiceSelector
-from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, CutChunk, Function, read_chunk
+from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, CutChunk, Function, ToolCall, read_chunk
 from asgi_llmgate.protocol.chat.delta_content import Passage, read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
-from asgi_llmgate.protocol.messages.events import Emitter
+from asgi_llmgate.protocol.messages.events import SIGNATURE, Emitter
 from asgi_llmgate.protocol.rawjson.strings import escape, raw_text
 from asgi_llmgate.protocol.rawjson.surrogate_halves import SurrogateJoiner
 from asgi_llmgate.protocol.servers.errors.upstream_errors import silent_overflow
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 from asgi_llmgate.protocol.translation.response.block_queue import BlockQueue, Content, Kind
+from asgi_llmgate.protocol.translation.response.carriers import CarrierCollector
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
 from asgi_llmgate.protocol.translation.response.stop_reason import stop_reason
 from asgi_llmgate.protocol.translation.response.text import ResponseText
@@ -95,7 +96,8 @@ class Translator:
     """
 
     __slots__ = (
-        *("_assembler", "_begun", "_blocks", "_call", "_emitter", "_is_complete", "_is_local", "_metadata", "_plan"),
+        *("_assembler", "_begun", "_blocks", "_call", "_carriers", "_emitter", "_is_complete", "_is_local"),
+        *("_metadata", "_plan"),
         *(
             "_choices",
             "_joiner",
@@ -126,8 +128,9 @@ class Translator:
         self._joiner: SurrogateJoiner | None = None
         self._text = ResponseText(plan)
         self._assembler = ToolCallAssembler(retained)
-        self._tools = ToolUseWriter(emitter, names=plan.names, message_id=plan.message_id)
-        self.changed = self._tools.changed
+        self._carriers = CarrierCollector(plan.seal, plan.message_id, retained)
+        self._tools = ToolUseWriter(emitter, names=plan.names, message_id=plan.message_id, carriers=self._carriers)
+        self.changed = self._carriers.changed = self._tools.changed
         self._state: State = "idle"
         self._call: AssembledCall | None = None  # the open one
         self._queue = BlockQueue(retained)
@@ -234,6 +237,14 @@ class Translator:
                 self._begin()
             delta = choice.delta or choice.message
             if delta is not None:
+                if (
+                    delta.reasoning_details
+                    or delta.extra_content
+                    or delta.thinking_blocks
+                    or delta.reasoning_opaque
+                    or delta.reasoning_signature
+                ):
+                    self._carriers.read_message(delta)
                 passages = read_passages(delta)
                 if self._joiner is not None:
                     passages = [(kind, self._joiner.join(kind, raw)) for kind, raw in passages]
@@ -243,7 +254,7 @@ class Translator:
                     else:
                         self._write(kind, raw)
                 for call in delta.tool_calls or ():
-                    self._add_to_call(call.index, call.id, call.function or Function())
+                    self._add_to_call(call.index, call.id, call.function or Function(), call)
                 if delta.function_call is not None:
                     self._add_to_call(None, None, delta.function_call)
             # Last, because an error in it must not discard the content of the same choice.
@@ -266,13 +277,17 @@ class Translator:
     def _has_content(self) -> bool:
         return self.started or self._call is not None or not self._text.is_empty
 
-    def _add_to_call(self, index: int | None, call_id: str | None, function: Function) -> None:
+    def _add_to_call(
+        self, index: int | None, call_id: str | None, function: Function, piece: ToolCall | None = None
+    ) -> None:
         arguments = raw_text(function.arguments)
         if self._text.limited:
             return
         if self._joiner is not None:
             arguments = self._joiner.join("call" if index is None else index, arguments)
         call, is_new = self._assembler.add(index, call_id or "", function.name or "", arguments)
+        if piece is not None and (piece.extra_content or piece.provider_specific_fields):
+            self._carriers.read_call(call.number, piece)
         if is_new:
             self._write_rest_of_text()
             self._write("call", call)
@@ -290,7 +305,7 @@ class Translator:
                 self._move_up()
             return
         if action == "switch":
-            self._emitter.close()
+            self._close_text()
         if action != "write":
             self._blocks += 1
             if self._blocks > MAX_BLOCKS:
@@ -303,8 +318,17 @@ class Translator:
             assert kind != "call"
             self.started = True
             if action != "write":
+                if kind == "text":
+                    self._carriers.write_block(self._emitter)
                 self._emitter.open_block(kind)
             self._emitter.write_text(content)
+
+    def _close_text(self) -> None:
+        """End the open block of text or thinking."""
+        if self._state == "thinking":
+            self._emitter.close(self._carriers.take_signature() or SIGNATURE)
+        else:
+            self._emitter.close()
 
     def _write_call(self, call: AssembledCall) -> None:
         self._tools.write(call)
@@ -353,7 +377,8 @@ class Translator:
             raise silent_overflow()
         self._write_rest()
         if self._state != "idle":
-            self._emitter.close()
+            self._close_text()
+        self._carriers.end()
         if finish_reasons.ending(metadata.finish_reason) is None:
             if metadata.finish_reason and not has_content:
                 raise Failed("the model server gave no content, and a reason that is not known")

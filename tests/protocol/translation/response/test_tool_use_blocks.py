@@ -10,6 +10,7 @@ from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.translation.call_ids import make_call_id
+from asgi_llmgate.protocol.translation.response.carriers import CarrierCollector
 from asgi_llmgate.protocol.translation.response.tool_use_blocks import ToolUseWriter
 from asgi_llmgate.testing.grammar import check_stream
 
@@ -17,7 +18,10 @@ X = rb"{\"x\":1}"
 
 
 def writer(emitter: Emitter) -> tuple[ToolCallAssembler, ToolUseWriter]:
-    return ToolCallAssembler(BufferLimit()), ToolUseWriter(emitter, names={"A": "a.long"}, message_id="msg_1")
+    retained = BufferLimit()
+    carriers = CarrierCollector(None, "msg_1", retained)
+    tools = ToolUseWriter(emitter, names={"A": "a.long"}, message_id="msg_1", carriers=carriers)
+    return ToolCallAssembler(retained), tools
 
 
 def test_nothing_is_written_before_there_is_a_name_and_an_argument() -> None:

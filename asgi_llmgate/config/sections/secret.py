@@ -1,0 +1,26 @@
+"""`secret`: what clients keep for the gateway is sealed with it."""
+
+from __future__ import annotations
+
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.net.secrets import parse_secret
+from asgi_llmgate.sealing import Sealer
+from asgi_llmgate.secret_values import Secret
+
+SHORTEST = 32
+"""Characters: as many as 16 random bytes have in hexadecimal digits."""
+
+
+def make_sealer(names: str | tuple[str, ...]) -> Sealer:
+    """The Sealer for the secrets of these names.  Raises SettingsError for a name without a secret, and for a secret
+    that could be guessed."""
+    listed = (names,) if isinstance(names, str) else names
+    return Sealer([_read(name, f"secret[{index}]") for index, name in enumerate(listed)])
+
+
+def _read(name: str, path: str) -> Secret:
+    secret = parse_secret(name, path=path).secret
+    if len(secret.reveal()) < SHORTEST:
+        hint = "make one with: openssl rand -hex 32"
+        raise SettingsError(f"the secret has less than {SHORTEST} characters", path=path, hint=hint)
+    return secret

@@ -7,6 +7,7 @@ import re
 EXHAUSTED = re.compile(
     # OpenAI, DeepSeek, OpenRouter, xAI, Together, Fireworks, Hugging Face, LiteLLM, Ollama
     r"insufficient[_ ](?:account )?(?:balance|credits?|funds)|balance is insufficient|credit balance"
+    r"|not[_ ]enough[_ ]balance"
     r"|budget has been exceeded|budget_exceeded|run out of credits|have any credits|requires a subscription"
     r"|requires more credits|(?:out of|no|purchase) credits|all available credits|monthly included credits"
     r"|(?:credit|spend(?:ing)?)[_ ]limit|billing[_ ](?:hard[_ ]limit|not[_ ]active|disabled)|key limit exceeded"

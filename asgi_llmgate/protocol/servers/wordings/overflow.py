@@ -90,7 +90,7 @@ OVERFLOWS = tuple(
         r"tokens in the prompt cannot exceed (?P<limit>\d+) - received (?P<prompt>\d+)",
         r"number of input tokens (?P<prompt>\d+) cannot exceed the total tokens limit (?P<limit>\d+)",
         r"prompt token count of (?P<prompt>\d+) exceeds the limit of (?P<limit>\d+)",
-        r"prompt tokens \((?P<prompt>\d+)\) exceed model maximum \((?P<limit>\d+)",
+        r"prompt tokens \((?P<prompt>\d+)\) exceeds? (?:model maximum|context size) \((?P<limit>\d+)",
         r"prompt is too long: (?P<prompt>\d+), model maximum context length: (?P<limit>\d+)",
         # Volcengine, Poolside and DeepInfra; SiliconFlow
         r"input length (?P<prompt>\d+) exceeds (?:the )?(?:(?:maximum|allowed|input|context) )+length (?:of )?"

@@ -212,6 +212,7 @@ EXHAUSTED = {
     "Cloudflare": (429, {"errors": [{"message": "you have used up your daily free allocation of 10,000 neurons"}]}),
     "Copilot": (402, openai("You have no quota", code="quota_exceeded")),
     "Hugging Face": (402, {"error": "You have exceeded your monthly included credits for Inference Providers."}),
+    "Novita": (403, {"code": 403, "reason": "NOT_ENOUGH_BALANCE", "message": "not enough balance", "metadata": {}}),
     "Zen": (401, openai("Insufficient balance. Manage your billing here", type="CreditsError")),
 }
 

@@ -109,6 +109,7 @@ WITH_NUMBERS = {
     ),
     "llama-cpp-python": ("Requested tokens (5001) exceed context window of 4096", (5001, 4096)),
     "ds4": ("Prompt has 5,958,968 tokens, but the configured context size is 256,000 tokens", (5958968, 256000)),
+    "ds4, an early one": ("Prompt tokens (5001) exceeds context size (4096)", (5001, 4096)),
     "Foundry Local": (
         "input_ids size (3216) + current sequence length (0) exceeds max length (2048)",
         (3216, 2048),

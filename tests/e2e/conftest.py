@@ -69,7 +69,8 @@ def idp() -> MockIdP:
 @pytest.fixture
 def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
     """Starts a lab with a script for its model, and maybe a context window in tokens, and what it says when
-    the script has no turn; `auth`, `backend` and `settings` are merged over the lab's.
+    the script has no turn; `auth`, `backend`, more `backends` with the same
+    server and `settings` are merged over the lab's.
 
     What the model server was asked is what the official SDK would send.
     """
@@ -85,6 +86,7 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             otherwise: Callable[[ReceivedRequest], Turn] = small_model.respond,
             auth: Mapping[str, Any] | None = None,
             backend: Mapping[str, Any] | None = None,
+            backends: Mapping[str, Mapping[str, Any]] | None = None,
             **settings: Any,
         ) -> Lab:
             model = ModelServer(script, api_key=UPSTREAM_KEY, context_window=window, otherwise=otherwise)
@@ -93,11 +95,13 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             provider = {"issuer": "claude-code-lab", "audiences": ["anthropic-api"], "jwks": {"inline": idp.jwks}}
             team = 'jwt.org == "acme" && jwt.team == "data-platform"'
             base_url = stack.enter_context(serving(model)) + "/v1"
+            here = {"base_url": base_url, "api_key": f"file:{key_file}"}
+            others = {name: {**here, **each} for name, each in (backends or {}).items()}
             gateway = Gateway.from_settings(
                 {
                     "auth": {"mode": "strict", "providers": [provider], **(auth or {})},
                     "policy": {"rules": [{"name": "team", "action": "require", "when": team, "reason": REASON}]},
-                    "backends": {"openai": {"base_url": base_url, "api_key": f"file:{key_file}", **(backend or {})}},
+                    "backends": {"openai": {**here, **(backend or {})}, **others},
                     "models": [{"match": "*", "use": "openai/gpt-4o-mini", "max_output_tokens": 16384}],
                     "usage": {"access_log": {"format": "json", "file": str(log)}},
                     **settings,

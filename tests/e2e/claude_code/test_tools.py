@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.testing.model_script import call, say
+from asgi_llmgate.testing.model_script import ToolCall, Turn, call, say
 from tests.e2e.claude_code.client import tool_results
 from tests.helpers.certificates import self_signed
 
@@ -43,6 +45,30 @@ def test_parallel_calls_whose_arguments_arrive_interleaved(lab: Callable[..., La
     assistant = gate.model.chats[-1].messages[-4]
     assert assistant["content"] == "All three."
     assert [each["function"]["name"] for each in assistant["tool_calls"]] == ["Write"] * 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["{file_path: a.txt}", '"a.txt"', '{"file_path": "a.txt", "content": "b', "<file_path>a.txt</file_path>"],
+)
+def test_a_slip_in_the_arguments_is_told_to_the_model(
+    lab: Callable[..., Lab], claude: ClaudeCode, arguments: str
+) -> None:
+    """The client says what is wrong with them, and the session goes on."""
+    gate = lab(
+        [
+            say("I will.") + Turn(calls=(ToolCall("Write", arguments),)),
+            call("Write", file_path="a.txt", content="b"),
+            say("Written."),
+        ]
+    )
+    run = claude("Write a.txt.", "--allowedTools", "Write", gate=gate)
+    assert (run.result, run.is_error) == ("Written.", False)
+    assert (run.folder / "a.txt").read_text() == "b"
+    slip, good = tool_results(gate.model.chats[-1])
+    assert "InputValidationError" in slip or "JSON" in slip
+    assert "a.txt" in good
+    assert [record["outcome"] for record in gate.records()] == ["ok"] * 3
 
 
 def test_tools_that_tool_search_loads_stay_loaded(lab: Callable[..., Lab], claude: ClaudeCode) -> None:

@@ -73,6 +73,7 @@ async function main() {
   return {
     loop: told((await generateText({ ...ASK, prompt: "loop", ...loop })).steps),
     "streamed loop": await streamed("loop", loop),
+    slip: await streamed("slip", loop),
     "thinking loop": await streamed("think", { ...loop, providerOptions: thinking }),
     forced: told((await generateText({ ...ASK, prompt: "forced", tools, toolChoice: "required" })).steps),
     object: (await generateText({ ...ASK, prompt: "forecast", output: Output.object({ schema }) })).output,

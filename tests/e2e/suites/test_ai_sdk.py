@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, call, refuse, say, text_of
+from asgi_llmgate.testing.model_script import ReceivedRequest, ToolCall, Turn, call, refuse, say, text_of
 from tests.helpers.installation import npm_packages, npm_platform
 
 if TYPE_CHECKING:
@@ -103,7 +103,13 @@ def loop(prompt: str, reasoning: str = "") -> list[Turn]:
     ]
 
 
+SLIP = Turn(calls=(ToolCall("weather", "{place: Oslo"),))
 SCRIPT = [
+    say("Only Oslo.").when(asks("slip", "snow in Oslo")),
+    call("weather", place="Oslo").when(
+        lambda request: asks("slip")(request) and request.messages[-1]["role"] == "tool"
+    ),
+    SLIP.when(asks("slip")),
     *loop("loop"),
     *loop("think", reasoning="Where is it?"),
     call("now").when(lambda request: asks("forced")(request) and request.body["tool_choice"] == "required"),
@@ -130,6 +136,15 @@ TEXT = "I will look.Snow in both at noon."
 ANSWERS: dict[str, Any] = {
     "loop": STEPS,
     "streamed loop": {"text": TEXT, "failed": False, "steps": STEPS},
+    "slip": {
+        "text": "Only Oslo.",
+        "failed": False,
+        "steps": [
+            step("", ("weather", "{place: Oslo"), results=["error"]),
+            step("", OSLO, results=["snow in Oslo"]),
+            step("Only Oslo."),
+        ],
+    },
     "thinking loop": {"text": TEXT, "failed": False, "steps": [{**STEPS[0], "thought": "Where is it?"}, *STEPS[1:]]},
     "forced": [step("", ("now", {}), results=["noon"])],
     "object": {"place": "Oslo", "degrees": -7},

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec import Raw
+
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
+from asgi_llmgate.protocol.messages.events import INVALID_INPUT
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.translation.call_ids import UpstreamIds, own_part, read_call_id
@@ -217,11 +220,10 @@ class MessageWriter:
         if not carriers.calls and self._draft.dialect.call_signatures == "google":
             more = _GOOGLES_PLACEHOLDER
         content.report_unknown_fields(self._draft, block)
-        arguments = objects.get_raw(block.fields, "input")
         return b'{"id":%s,"type":"function","function":{"name":%s,"arguments":%s}%s}' % (
             call_id,
             to_json(self._name_of(block)),
-            b'"{}"' if arguments is None else to_json(objects.compact(arguments).decode()),
+            _arguments(objects.get_raw(block.fields, "input")),
             more,
         )
 
@@ -286,3 +288,13 @@ class MessageWriter:
 def _is_from_user(message: Message) -> bool:
     """Whether a user message has more in it than results of tools."""
     return message.role == "user" and any(block.type != "tool_result" for block in message.content)
+
+
+def _arguments(given: Raw | None) -> bytes:
+    """The input of a call as the JSON string that its arguments are."""
+    if given is None:
+        return b'"{}"'
+    text = objects.compact(given).decode()
+    # A model's slip comes back as it was.  Templates of servers want an object: the one that a response without a
+    # stream has for such arguments.
+    return to_json(text if text[0] == "{" else to_json({INVALID_INPUT: text}).decode())

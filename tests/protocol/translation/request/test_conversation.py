@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -180,6 +181,14 @@ def test_arguments_keep_the_order_and_spelling_of_the_input(translate: Any) -> N
     arguments = {"z": 1.50, "a": {"é": '"\n\\'}, "list": [None, True]}
     sent = translate(messages=[HI, says(call(**arguments)), user(result())]).messages[1]
     assert sent["tool_calls"][0]["function"]["arguments"] == '{"z":1.5,"a":{"é":"\\"\\n\\\\"},"list":[null,true]}'
+
+
+@pytest.mark.parametrize("slip", ['"a.txt"', "[1, 2]", "7", "true", '"{\\"x\\": 1}"'])
+def test_a_slip_that_the_client_sends_back_is_told_as_a_response_tells_it(translate: Any, slip: str) -> None:
+    """The model wrote JSON that is no object; in a stream the client got it as it was, and keeps it as the input."""
+    message = says({"type": "tool_use", "id": "t", "name": "A", "input": json.loads(slip)})
+    [called] = translate(messages=[HI, message, user(result())]).messages[1]["tool_calls"]
+    assert json.loads(called["function"]["arguments"]) == {"INVALID_JSON": slip.replace(", ", ",")}
 
 
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "llmgate.v1"}

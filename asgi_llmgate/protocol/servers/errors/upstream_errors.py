@@ -141,14 +141,17 @@ def _make(
     if not own and (too_long := _too_long(kind, text, report.codes)) is not None:
         return PromptTooLong(_without_text(text, too_long), client_message=too_long, detail=detail, status=status)
     if kind is TimedOut:
-        error: UpstreamError = TimedOut(MESSAGES[TimedOut], phase="first_byte", detail=detail)
-        error.status = status
-        return error
+        late = TimedOut(MESSAGES[TimedOut], phase="first_byte", detail=detail)
+        late.status = status
+        return late
     wait = seconds_to_wait({**dict(report.headers), **headers}, report.text, now=now, limited=kind is Throttled)
     if kind is Throttled:
         wait = longer_wait(report, wait)
     message, client_message = _messages(kind, own or MESSAGES[kind], text)
-    return kind(message, client_message=client_message, detail=detail, status=status, retry_after=wait)
+    error = kind(message, client_message=client_message, detail=detail, status=status, retry_after=wait)
+    if kind is Broken and status in (404, 405):
+        error.should_retry = False  # the address has no chat completions
+    return error
 
 
 def _too_long(kind: type[UpstreamError], text: str, codes: str) -> str | None:

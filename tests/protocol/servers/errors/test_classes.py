@@ -156,6 +156,11 @@ def test_who_has_responded(status: int, body: bytes, kind: type[UpstreamError], 
         assert "operator of the gateway" in found.client_message
 
 
+@pytest.mark.parametrize(("status", "should_retry"), [(404, False), (405, False), (400, None), (500, None)])
+def test_an_address_without_chat_completions_is_not_tried_again(status: int, should_retry: bool | None) -> None:
+    assert upstream_error(status, b'{"detail":"Not Found"}', {}).should_retry is should_retry
+
+
 def test_a_model_that_is_still_loaded_says_when() -> None:
     found = upstream_error(503, b'{"error":"Model x is currently loading","estimated_time":20.5}', {})
     assert found.retry_after == 20.5

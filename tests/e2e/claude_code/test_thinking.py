@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_llmgate.testing.model_script import call, say
+from asgi_llmgate.testing.model_script import ReceivedRequest, call, say
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode, Run
@@ -75,3 +76,41 @@ def test_a_tool_loop_keeps_its_thinking_until_it_is_finished(
         [message[field] for message in request.messages if field in message] for request in gate.model.chats
     ]
     assert kept == [[], [THOUGHT], []]
+
+
+def test_thinking_of_ours_does_not_reach_a_server_of_anthropics_wire(
+    lab: Callable[..., Lab], claude: ClaudeCode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It refuses a signature that is not its own, and with it the rest of the session."""
+    behind = lab([say("Hello from behind."), say("Still behind.")])
+    monkeypatch.setenv("BEHIND", behind.token())
+    dialect = {"base": "anthropic", "key_header": "authorization"}
+    front = lab(
+        [
+            say("", reasoning=THOUGHT) + call("Bash", command="true", description="Do nothing"),
+            say("Hello.", reasoning="Done."),
+            say("Back again."),
+        ],
+        backend={"dialect": "deepseek"},
+        backends={"native": {"base_url": behind.url + "/v1", "dialect": dialect, "api_key": "env:BEHIND"}},
+        models=[{"match": "claude-opus*", "use": "openai/deepseek-reasoner"}, {"match": "*", "use": "native"}],
+        usage={"access_log": {"format": "json", "file": str(tmp_path / "front.log")}},
+    )
+    words = [
+        claude(prompt, *options, "--allowedTools", "Bash", gate=front).result
+        for prompt, *options in (
+            ("Greet me.", "--model", "claude-opus-5-5"),
+            ("Again.", "--continue", "--model", "claude-haiku-4-5"),
+            ("Once more.", "--continue", "--model", "claude-haiku-4-5"),
+            ("And now?", "--continue", "--model", "claude-opus-5-5"),
+        )
+    ]
+    assert words == ["Hello.", "Hello from behind.", "Still behind.", "Back again."]
+    told = [block["type"] for call in front.calls for block in blocks_of(call) if block["type"] == "thinking"]
+    assert told, "the client sends the thinking back"
+    assert [block for call in behind.calls for block in blocks_of(call) if block["type"] == "thinking"] == []
+
+
+def blocks_of(request: ReceivedRequest) -> list[dict[str, Any]]:
+    messages = [message["content"] for message in request.messages]
+    return [block for content in messages if isinstance(content, list) for block in content]

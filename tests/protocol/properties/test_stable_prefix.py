@@ -13,14 +13,26 @@ from hypothesis import strategies as st
 
 from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
-from asgi_llmgate.protocol.servers.dialects import DIALECTS
+from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.protocol.translation.request.chat_request import Options, to_chat
 
 Message = dict[str, Any]
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAMES = ["Alpha", "Beta", "Gamma", "mcp__" + "x" * 90]
-DIALECT_NAMES = sorted(name for name, dialect in DIALECTS.items() if dialect.wire == "chat")
+STRICT = derive(
+    "generic",
+    {
+        "system_role": "user",
+        "user_after_tool": False,
+        "calls_at_once": False,
+        "empty_content": "absent",
+        "content_parts": False,
+    },
+)
+"""A server that accepts few orders of roles and forms of content."""
+ROWS = {**{name: dialect for name, dialect in DIALECTS.items() if dialect.wire == "chat"}, "strict": STRICT}
+DIALECT_NAMES = sorted(ROWS)
 
 
 def text(words: str) -> Message:
@@ -121,7 +133,7 @@ class Sent(msgspec.Struct):
 
 def sent(body: bytes, dialect: str) -> tuple[list[bytes], list[bytes]]:
     target = Target("b", "p", "m")
-    chat = to_chat(decode_messages(body), target=target, dialect=DIALECTS[dialect], options=Options(), request_id="r")
+    chat = to_chat(decode_messages(body), target=target, dialect=ROWS[dialect], options=Options(), request_id="r")
     read = msgspec.json.decode(chat.body, type=Sent)
     return [bytes(message) for message in read.messages], [bytes(tool) for tool in read.tools]
 
@@ -137,8 +149,18 @@ def test_a_turn_sends_the_beginning_of_what_the_next_turn_sends(
         messages += piece
         now = sent(in_some_form(messages, random), dialect)
         for earlier, later in zip(before, now, strict=True):
-            assert later[: len(earlier)] == earlier
+            assert with_what_was_appended(earlier, later) == later[: len(earlier)]
         before = now
+
+
+def with_what_was_appended(earlier: list[bytes], later: list[bytes]) -> list[bytes]:
+    """A later reminder goes into the result that was the last message, where it may not follow it (`roles`): what was
+    sent before is then still the beginning of the text that the model reads."""
+    if not earlier or len(later) < len(earlier) or not earlier[-1].startswith(b'{"role":"tool"'):
+        return earlier
+    last = later[len(earlier) - 1]
+    appended = earlier[-1].removesuffix(b'"}') + rb"\n\n<system-reminder>"
+    return [*earlier[:-1], last if last.startswith(appended) else earlier[-1]]
 
 
 @pytest.mark.parametrize("dialect", DIALECT_NAMES)

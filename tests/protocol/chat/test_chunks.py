@@ -17,7 +17,7 @@ from asgi_llmgate.protocol.chat.chunks import is_given, read_chunk
         ({"model": ["x"]}, lambda chunk: chunk.model is None),
         ({"usage": "none"}, lambda chunk: chunk.usage is None),
         ({"usage": {"prompt_tokens": 1.5, "completion_tokens": 2}}, lambda chunk: chunk.usage.completion_tokens == 2),
-        ({"choices": [{"usage": 5, "finish_reason": "stop"}]}, lambda chunk: chunk.choices[0].usage is None),
+        ({"x_groq": {"usage": 5}}, lambda chunk: chunk.x_groq.usage is None),
         ({"id": 7, "model": 8, "x": "\ud83d"}, lambda chunk: chunk.model is None),
     ],
 )

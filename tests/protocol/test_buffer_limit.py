@@ -65,11 +65,14 @@ def numbered(make: Callable[[int], bytes]) -> Iterator[bytes]:
         yield piece
 
 
+BEGUN = said(content="<think>a</think>b")
+"""A text before which no thinking can come."""
+
 PASSING: dict[str, Callable[[], Iterator[bytes]]] = {
-    "text": lambda: endless(said(content=WORDS)),
+    "text": lambda: endless(said(content=WORDS), before=BEGUN),
     "thinking": lambda: endless(said(reasoning=WORDS)),
     "a refusal": lambda: endless(said(refusal=WORDS)),
-    "white space": lambda: endless(said(content=" " * 4000)),
+    "white space": lambda: endless(said(content=" " * 4000), before=BEGUN),
     "line breaks after a tag": lambda: endless(said(content="\n" * 4000), before=said(content="<think>")),
     "thinking in tags that nearly end": lambda: endless(said(content="</think" * 500), before=said(content="<think>")),
     "comments": lambda: endless(b": " + WORDS.encode() + b"\n"),
@@ -77,10 +80,12 @@ PASSING: dict[str, Callable[[], Iterator[bytes]]] = {
     "other fields": lambda: endless(b"event: a\nid: 1\nretry: 9\n" * 200),
     "empty events": lambda: endless(b"data:\n\n" * 400),
     "line ends": lambda: endless(b"\r\n" * 4000),
-    "usage": lambda: endless(event(chunk(content=WORDS, usage={"prompt_tokens": 5, "completion_tokens": 6}))),
-    "reasons": lambda: endless(event(chunk(content=WORDS, finish=""))),
+    "usage": lambda: endless(
+        event(chunk(content=WORDS, usage={"prompt_tokens": 5, "completion_tokens": 6})), before=BEGUN
+    ),
+    "reasons": lambda: endless(event(chunk(content=WORDS, finish="")), before=BEGUN),
     "blocks": lambda: endless(said(content="a"), said(reasoning="b")),
-    "other choices": lambda: endless(event({"choices": [{"index": 1, "delta": {"content": WORDS}}]})),
+    "other choices": lambda: endless(event({"choices": [{"index": 1, "delta": {"content": WORDS}}]}), before=BEGUN),
 }
 """What may go on for ever: nothing of it need be kept."""
 

@@ -44,7 +44,7 @@ from asgi_llmgate.protocol.translation.request.thinking import (
 )
 from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 from asgi_llmgate.protocol.translation.request.tools import unavailable_text, write_tools
-from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
+from asgi_llmgate.protocol.translation.response.plan import MAX_TOOLS, NO_TOOLS, ResponsePlan
 
 __all__ = ["ChatRequest", "Options", "to_chat"]
 
@@ -163,13 +163,14 @@ def _translate(
     parameters.write_sampling(draft)
     parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
+    declared = draft.body.get("tools", NO_TOOLS)
     plan = replace(
         plan,
         thinking=shows_thinking(draft, thinking),
         seal=draft.seal if wants_thinking(thinking) else None,
         prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
         leaked_calls=leaked_calls.formats(draft),
-        tools=draft.body.get("tools", b""),
+        tools=declared if len(declared) <= MAX_TOOLS else b"",
         stop_sequences=parameters.write_stops(draft),
         output_limit=parameters.write_max_tokens(draft),
     )

@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 
 from asgi_llmgate.protocol.translation.carriers import Seal
 
+NO_TOOLS = b"[]"
+"""`ResponsePlan.tools` of a request without tools."""
+
+MAX_TOOLS = 2**20
+"""Bytes of `ResponsePlan.tools`, which are kept as long as the response lasts."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResponsePlan:
@@ -29,7 +35,7 @@ class ResponsePlan:
     `stop_sequences`: the client's own, to recognise the one that matched.
     `prefill`: what the client wrote of the response, where the server repeats it.
     `leaked_calls`: the syntaxes of tool calls that are looked for in the text; `tools`: what was declared to the model
-    server, as JSON, where there are any.
+    server, as JSON: `[]` for nothing; empty where it is not known.
     `output_limit`: tokens that the client allows, where `max_tokens` had to be raised for the server.
     """
 

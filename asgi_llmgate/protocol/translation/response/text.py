@@ -42,7 +42,7 @@ class ResponseText:
         self.refused = False
         self._prefill = plan.prefill
         self._thinking = plan.thinking
-        self._tags = ThinkTags() if plan.think_tags else HarmonyChannels() if plan.channels else None
+        self._tags = ThinkTags(holds=plan.thinking) if plan.think_tags else HarmonyChannels() if plan.channels else None
         self._leaked = LeakedCalls(plan.tools, plan.leaked_calls) if plan.leaked_calls else None
         # Characters that may still be passed on.  There is no tokenizer here, so the limit holds only roughly.
         self._room = None if plan.output_limit is None else plan.output_limit * BYTES_PER_OUTPUT_TOKEN
@@ -71,7 +71,8 @@ class ResponseText:
     @property
     def is_empty(self) -> bool:
         """Whether the model has written nothing so far."""
-        return not self.size and not (self._leaked is not None and self._leaked.holds)
+        is_held = self._leaked is not None and self._leaked.holds
+        return not (self.size or is_held or (isinstance(self._tags, ThinkTags) and self._tags.is_holding))
 
     def rest(self) -> list[BlockText]:
         """The buffered text, when the text ends or something else begins.  Calls are no longer looked for."""
@@ -100,6 +101,8 @@ class ResponseText:
             if kind == "text" and not tags.settled:
                 yield from tags.split(raw)
             else:
+                if kind == "thinking" and isinstance(tags, ThinkTags) and tags.is_unopened:
+                    yield tags.rest()  # the server finds the thinking itself, so the text is text
                 yield kind, raw
 
     def _limit(self, raw: bytes, room: int) -> bytes:

@@ -129,7 +129,9 @@ class Translator:
         self._text = ResponseText(plan)
         self._assembler = ToolCallAssembler(retained)
         self._carriers = CarrierCollector(plan.seal, plan.message_id, retained)
-        self._tools = ToolUseWriter(emitter, names=plan.names, message_id=plan.message_id, carriers=self._carriers)
+        self._tools = ToolUseWriter(
+            emitter, names=plan.names, message_id=plan.message_id, carriers=self._carriers, tools=plan.tools
+        )
         self.changed = self._carriers.changed = self._tools.changed
         self._state: State = "idle"
         self._call: AssembledCall | None = None  # the open one

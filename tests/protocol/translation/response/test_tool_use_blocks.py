@@ -17,11 +17,13 @@ from asgi_llmgate.testing.grammar import check_stream
 X = rb"{\"x\":1}"
 
 
-def writer(emitter: Emitter) -> tuple[ToolCallAssembler, ToolUseWriter]:
+def writer(emitter: Emitter, tools: bytes = b"") -> tuple[ToolCallAssembler, ToolUseWriter]:
     retained = BufferLimit()
     carriers = CarrierCollector(None, "msg_1", retained)
-    tools = ToolUseWriter(emitter, names={"A": "a.long"}, message_id="msg_1", carriers=carriers)
-    return ToolCallAssembler(retained), tools
+    names = {"A": "a.long"}
+    return ToolCallAssembler(retained), ToolUseWriter(
+        emitter, names=names, message_id="msg_1", carriers=carriers, tools=tools
+    )
 
 
 def test_nothing_is_written_before_there_is_a_name_and_an_argument() -> None:
@@ -57,6 +59,29 @@ def test_a_missing_or_repeated_id_is_replaced(call_id: str) -> None:
     emitter.finish("tool_use", None, Usage())
     ids = [block["id"] for block in json.loads(emitter.take())["content"]]
     assert ids == [make_call_id("msg_1", 1, call_id), make_call_id("msg_1", 2)]
+
+
+def test_a_name_is_made_the_declared_one_and_then_the_clients() -> None:
+    tools = b'[{"type":"function","function":{"name":"A"}},{"type":"function","function":{"name":"B"}}]'
+    assembler, written = writer(SSEEmitter(), tools)
+    for index, name in enumerate(["functions.A", "B<|channel|>commentary", "C", "B"]):
+        written.end(assembler.add(index, "", name, X)[0], cut=False)
+    assert written.tool_names == ["a.long", "B", "C", "B"]
+    assert written.changed == ["tool_calls.name"] * 2
+
+
+@pytest.mark.parametrize("arguments", [X, b"", b"x"])
+def test_a_call_in_a_response_to_a_request_without_tools_is_a_text(arguments: bytes) -> None:
+    emitter = MessageEmitter()
+    emitter.start("msg_1", "m", 0)
+    assembler, written = writer(emitter, b"[]")
+    call, _ = assembler.add(0, "a", "A", arguments)
+    written.write(call)
+    written.end(call, cut=False)
+    emitter.finish("end_turn", None, Usage())
+    words = {X: '{"x":1}', b"": "{}", b"x": "x"}[arguments]
+    assert json.loads(emitter.take())["content"] == [{"type": "text", "text": f"[tool call A: {words}]"}]
+    assert (written.tool_names, written.changed) == ([], ["tool_calls"])
 
 
 @pytest.mark.parametrize(("cut", "kept"), [(False, {"INVALID_JSON": '{"x'}), (True, {})], ids=["whole", "cut"])

@@ -353,6 +353,24 @@ def test_inline_thinking_is_split_off_before_a_call() -> None:
     assert told.content == [text("\n<thi")]
 
 
+def test_a_server_that_finds_the_thinking_itself_has_no_other_in_the_text() -> None:
+    plan = replace(PLAN, think_tags=True)
+    told = streamed(
+        sse(chunk(content="a"), chunk(reasoning="hm"), chunk(content="b</think>c"), chunk(finish="stop")), plan
+    )
+    assert told.content == [text("a"), thinking("hm"), text("b</think>c")]
+
+
+@pytest.mark.parametrize("finish", ["stop", "OTHER", None])
+def test_a_text_that_may_be_thinking_comes_at_the_end(finish: str | None) -> None:
+    plan = replace(PLAN, think_tags=True)
+    data = sse(chunk(content="Hel"), chunk(content="lo"), chunk(finish=finish))
+    assert streamed(data, plan).content == collected(data, plan).content == [text("Hello")]
+    thought = sse(chunk(content="hm\n</thi"), chunk(content="nk>\n\nHi"), chunk(finish=finish))
+    assert streamed(thought, plan).content == [thinking("hm"), text("Hi")]
+    assert whole(completion(content="hm</think>Hi"), replace(plan, thinking=False)).content == [text("Hi")]
+
+
 @pytest.mark.parametrize(
     ("raw", "shown"),
     [

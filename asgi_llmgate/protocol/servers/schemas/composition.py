@@ -82,6 +82,20 @@ def _required(node: Schema) -> list[str]:
     return [name for name in _as_list(node.get("required")) if isinstance(name, str)]
 
 
+def drop_never(node: Schema) -> None:
+    """Alternatives without `{"not": {}}`, which is how zod 3 says that a property may be missing."""
+    for keyword in ("anyOf", "oneOf"):
+        branches = node.get(keyword)
+        if isinstance(branches, list):
+            possible = [branch for branch in branches if branch is not False and branch != {"not": {}}]
+            if len(possible) == 1 < len(branches) and isinstance(possible[0], dict):
+                del node[keyword]
+                for name, value in possible[0].items():
+                    node.setdefault(name, value)
+            elif possible:
+                node[keyword] = possible
+
+
 def one_of_to_any_of(node: Schema) -> None:
     """`anyOf` for `oneOf`."""
     if "oneOf" in node:

@@ -68,12 +68,17 @@ _WORDS: Mapping[str, str] = MappingProxyType(
 )
 """What is written into a description for a keyword that is removed: a model reads descriptions."""
 
+_LARGEST = 2**53 - 1
+"""The bounds that zod gives to every integer; they tell a model nothing."""
+
 _LONGEST_WORDS = 300
 """Characters of one keyword in words."""
 
 
 def note(node: Schema, keyword: str, value: object) -> None:
     """Put a removed keyword into the description of its schema, if it restricts and is short."""
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return
     if keyword in _WORDS and value is not None and len(written := to_json(value)) <= _LONGEST_WORDS:
         describe(node, f"({_WORDS[keyword].format(written.decode())})")
 

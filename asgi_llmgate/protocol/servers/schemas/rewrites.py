@@ -30,6 +30,7 @@ Rewrites = frozenset[str]
 _STEPS: Mapping[str, Callable[[Schema], None]] = MappingProxyType(
     {
         "valid": valid_keywords,
+        "-not": composition.drop_never,
         "tuples": nodes.tuples,
         "-oneOf": composition.one_of_to_any_of,
         "-allOf": composition.merge_all_of,
@@ -57,6 +58,7 @@ _STEPS: Mapping[str, Callable[[Schema], None]] = MappingProxyType(
 
 _FIRST: tuple[Callable[[Schema], None], ...] = (
     valid_keywords,
+    composition.drop_never,
     nodes.tuples,
     nodes.single_types,
     nodes.array_items,
@@ -98,7 +100,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         "moonshot": Profile(
             frozenset(
                 {"valid", "references", "flat_root", "boolean_schemas", "tuples", "typed", "known_required"}
-                | {"lone_any_of", "-oneOf", "-allOf", "-const"}
+                | {"lone_any_of", "-oneOf", "-allOf", "-const", "-not"}
             )
         ),
         # llama.cpp, LM Studio: common/json-schema-to-grammar.cpp

@@ -159,6 +159,12 @@ def rewritten(name: str, node: Any) -> Any:
         ("small_counts", {"maxLength": "many"}, {"maxLength": "many"}),
         ("-enum", {"enum": ["a"], "description": 7}, {"description": '(one of ["a"])'}),
         ("-readOnly", {"readOnly": True}, {}),
+        ("-maximum", {"maximum": 2**53 - 1}, {}),
+        ("-not", {"anyOf": [{"not": {}}, TEXT], "title": "T"}, {**TEXT, "title": "T"}),
+        ("-not", {"oneOf": [False, TEXT, {}]}, {"oneOf": [TEXT, {}]}),
+        ("-not", {"anyOf": [{"not": {}}]}, {"anyOf": [{}]}),
+        ("-not", {"anyOf": [{"not": {}}, True]}, {"anyOf": [True]}),
+        ("-not", {"not": TEXT}, {}),
         ("-default", {"default": None}, {}),
     ],
 )

@@ -10,6 +10,7 @@ from asgi_llmgate.errors import (
     CredentialRefused,
     Overloaded,
     RequestRejected,
+    Throttled,
     TooLarge,
     UnknownModel,
     UpstreamError,
@@ -48,6 +49,12 @@ def _rule(statuses: tuple[int, ...], pattern: str, error: type[UpstreamError], m
 
 
 ERROR_RULES = (
+    _rule(  # AWS, GitHub, proxies
+        (400, 403, 500),
+        r"throttlingexception|rate_limit_exceeded|rate limit (?:exceeded|reached)|secondary rate limit"
+        r"|too many requests",
+        Throttled,
+    ),
     _rule(
         (400, 500),
         r"--enable-auto-tool-choice|--tool-call-parser|tools param requires --jinja",  # vLLM, NIM, SGLang; llama.cpp

@@ -38,6 +38,10 @@ def openai(message: str, **more: Any) -> dict[str, Any]:
         (404, {"status": 404, "title": "Not Found", "detail": "Function 'x': Not found for account 'y'"}, UnknownModel),
         (410, {"status": 410, "title": "Gone", "detail": "The model has reached its end of life"}, UnknownModel),
         (429, {"status": 429, "title": "Too Many Requests"}, Throttled),
+        (400, {"__type": "ThrottlingException", "message": "Rate exceeded"}, Throttled),
+        (403, {"message": "You have exceeded a secondary rate limit. Please wait a few minutes."}, Throttled),
+        (500, openai("litellm.RateLimitError: Rate limit reached for m. Please try again in 2s."), Throttled),
+        (400, openai("tool 'rate_limiter' is odd"), RequestRejected),
         (
             403,
             {"code": "The caller has no permission", "error": "Your newly created teams doesn't have any credits yet."},

@@ -131,11 +131,16 @@ _KNOWN = re.compile(
     r"|(?:bad_request|internal_server)_error"
     # llama.cpp
     r"|(?:exceed_context_size|not_supported|unavailable)_error"
+    # AWS, Groq, GitHub Models, Moonshot, MiniMax
+    r"|(?:throttling|validation|accessdenied|modelnotready|expiredtoken|unrecognizedclient)exception"
+    r"|tool_use_failed|output_parse_failed|json_validate_failed|tokens_limit_reached|exceeded_current_quota_error"
+    r"|engine_overloaded_error|rate_limit_reached_error|base_resp_\d{4}"
     # Google: google.rpc.Code
     r"|aborted|already_exists|cancelled|deadline_exceeded|failed_precondition|internal|invalid_argument|not_found"
     r"|out_of_range|permission_denied|resource_exhausted|unauthenticated|unavailable|unimplemented"
     # LiteLLM, one-api, Copilot, DashScope
     r"|contextwindowexceedederror|contentpolicyviolationerror|no_db_connection|bad_response_status_code|upstream_error"
+    r"|budget_exceeded"
     r"|model_max_prompt_tokens_exceeded|arrearage|bad_request|service_unavailable|timeout|too_many_requests"
 )
 """Codes that may be in a log and in usage records."""

@@ -13,6 +13,8 @@ from asgi_llmgate.protocol.servers.errors.codes import known_codes
         ("badrequesterror 400 badrequesterror", "badrequesterror"),
         ("api_error api_errors xapi_error", "api_error"),
         ("internal", "internal"),
+        ("throttlingexception base_resp_1008 base_resp_x", "throttlingexception base_resp_1008"),
+        ("tool_use_failed budget_exceeded 1113", "tool_use_failed budget_exceeded"),
         ("my-secret-plan", ""),
         ("4111111111111111 string_type", ""),
         ("request_too_large\x1b[31m", ""),

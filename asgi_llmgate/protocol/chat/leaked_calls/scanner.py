@@ -26,9 +26,9 @@ from asgi_llmgate.protocol.chat.leaked_calls.parser import (
 from asgi_llmgate.protocol.chat.leaked_calls.places import Place
 from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 
-_MAY_BEGIN = re.compile(rb"[<\[{`~]|\\n[ca]|\\u00")
-"""A raw piece that has none of these holds neither the beginning of a call nor a fence.  `commentary` and `assistant`
-begin a line; `\\u00` is an escaped `<`."""
+_MAY_BEGIN = re.compile(rb"[<\[{]|\\n *[ca]|\\u00")
+"""A raw piece that has none of these, and does not begin with the `c` or `a` of `commentary` or `assistant` at the
+beginning of a line, does not hold the beginning of a call.  `\\u00` is an escaped `<`."""
 
 _WORDS = re.compile("|".join(map(re.escape, sorted((*SPOKEN_OF, *END_TOKENS), key=len, reverse=True))))
 _BEGINNINGS = frozenset(word[:size] for word in (*OPENINGS, *END_TOKENS) for size in range(1, len(word)))
@@ -45,9 +45,12 @@ _LONGEST = max(map(len, OPENINGS))
 
 
 class _Scanner:
-    """One kind of text of a response.  `off`: nothing is looked for any more."""
+    """One kind of text of a response.
 
-    __slots__ = ("_formats", "_held", "_in_reasoning", "_parser", "_place", "_tools", "_unread", "off")
+    `parser` reads what is kept back, None where that is nothing; `off`: nothing is looked for any more.
+    """
+
+    __slots__ = ("_formats", "_held", "_in_reasoning", "_place", "_tools", "_unread", "off", "parser")
 
     def __init__(self, tools: DeclaredTools, formats: frozenset[str], *, in_reasoning: bool) -> None:
         self.off = False
@@ -56,13 +59,8 @@ class _Scanner:
         self._in_reasoning = in_reasoning
         self._place = Place()
         self._unread = bytearray()  # passed on without a look
-        self._parser: LeakParser | None = None
+        self.parser: LeakParser | None = None
         self._held: list[bytes] = []
-
-    @property
-    def holds(self) -> bool:
-        """Whether something is kept back."""
-        return self._parser is not None
 
     @property
     def is_blank(self) -> bool:
@@ -73,31 +71,32 @@ class _Scanner:
         """What can be passed on."""
         if self.off:
             return raw
-        if self._parser is not None:
+        if self.parser is not None:
             self._held.append(raw)
-            return b"" if self._parser.feed(unescape(raw)) else self._give_up()
-        begins_line = self._unread.endswith(b"\\n") if self._unread else self._place.begins_line()
-        if not begins_line and len(self._unread) < _MAX_UNREAD and not _MAY_BEGIN.search(raw):
-            self._unread += raw
-            return raw
-        return self._look(raw, 0)
+            return b"" if self.parser.feed(unescape(raw)) else self._give_up()
+        unread = self._unread
+        may_begin = _MAY_BEGIN.search(raw) or (raw.startswith((b"c", b"a")) and (not unread or unread.endswith(b"\\n")))
+        if may_begin or len(unread) > _MAX_UNREAD:
+            return self._look(raw, 0)
+        unread += raw
+        return raw
 
     def release(self) -> bytes:
         """What is kept back, because something else follows.  Nothing is looked for any more."""
         self.off = True
-        self._parser = None
+        self.parser = None
         held, self._held = self._held, []
         return b"".join(held)
 
     def end(self) -> list[LeakedCall] | None:
         """The calls, at the end of the response: none where only end tokens were kept back, None where it was anything
         else."""
-        return None if self._parser is None else self._parser.end()
+        return None if self.parser is None else self.parser.end()
 
     def _give_up(self) -> bytes:
         """What is kept back turned out to be something else."""
-        assert self._parser is not None
-        has_begun = self._parser.begun
+        assert self.parser is not None
+        has_begun = self.parser.begun
         raw = self.release()
         if has_begun or MARKERS.match(unescape(raw)):
             return raw
@@ -121,7 +120,7 @@ class _Scanner:
             passed = at
             parser = self._parser_at(text[at])
             if parser is not None and parser.feed(text[at:]):
-                self._parser = parser
+                self.parser = parser
                 self._held.append(escape(text[at:]))
                 return escape(text[:at])
             self.off = word in SPOKEN_OF or (parser is not None and parser.begun)
@@ -174,21 +173,21 @@ class LeakedCalls:
     @property
     def holds(self) -> bool:
         """Whether something is kept back."""
-        return self._text.holds or self._thinking.holds
+        return self._text.parser is not None or self._thinking.parser is not None
 
     def read(self, passages: Iterable[Passage]) -> list[Passage]:
         """What can be passed on."""
         passed: list[Passage] = []
         for kind, raw in passages:
             if kind == "text":
-                if self._thinking.holds:
+                if self._thinking.parser is not None:
                     if not unescape(raw).strip():
                         self._blank.append((kind, raw))
                         continue
                     passed += self._release_thinking()
                 raw = self._text.feed(raw)
             elif kind == "thinking":
-                if self._text.holds:
+                if self._text.parser is not None:
                     passed.append(("text", self._text.release()))
                 raw = self._thinking.feed(raw)
             else:
@@ -203,7 +202,7 @@ class LeakedCalls:
     def end(self) -> list[LeakedCall] | None:
         """The calls, at the end of the response; none where only end tokens were kept back; None where it was anything
         else, which `release` returns."""
-        if self._thinking.holds:
+        if self._thinking.parser is not None:
             return self._thinking.end() if self._text.is_blank else None
         return self._text.end()
 

@@ -403,7 +403,7 @@ class Translator:
             for kind, raw in self._text.read([half for half in halves if half[1]]):
                 self._write(kind, raw)
         self._write_end_of_text(cut=cut)
-        cut = cut or self._text.limited
+        cut = cut or self._text.limited or self._text.refused
         for call in self._assembler.settle():
             self._write("call", call)
         if self._assembler.has_lost_text():

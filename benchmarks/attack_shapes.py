@@ -98,9 +98,13 @@ async def _text(size: int) -> AsyncIterator[bytes]:
     yield _chunk({}, "stop") + b"data: [DONE]\n\n"
 
 
-async def _arguments(pieces: int, piece: str) -> AsyncIterator[bytes]:
+async def _arguments(pieces: int, piece: str, *, second: bool = False) -> AsyncIterator[bytes]:
+    """One tool call in so many pieces; with `second` another one waits behind it."""
     function = {"name": "Write", "arguments": '{"a": "'}
     yield _chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]})
+    if second:
+        function = {"name": "Read", "arguments": '{"a": "b"}'}
+        yield _chunk({"tool_calls": [{"index": 1, "id": "call_2", "type": "function", "function": function}]})
     many = _chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}) * 100
     for _ in range(pieces // 100):
         yield many
@@ -119,6 +123,11 @@ ANSWERS: dict[str, tuple[Callable[[], AsyncIterator[bytes]], bool, int]] = {
     "600 MB of text, streamed": (lambda: _text(600 * MB), True, 1),
     "600 MB of text, to a call that does not stream": (lambda: _text(600 * MB), False, 1),
     "a tool call in 40,000 pieces": (lambda: _arguments(40_000, "x"), True, 1),
+    "the same in pieces that end in a brace, with a second call": (
+        lambda: _arguments(40_000, "x" * 59 + "}", second=True),
+        True,
+        1,
+    ),
     "arguments of 600 MB": (lambda: _arguments(150_000, "x" * 4000), True, 1),
     "arguments of 600 MB, to a call that does not stream": (lambda: _arguments(150_000, "x" * 4000), False, 1),
     "a refusal of 30 MB": (lambda: _refusal(30 * MB), True, 3),

@@ -38,6 +38,9 @@ _EXPLAINS = re.compile(
 _INTRODUCES = re.compile(r"#|\*\*.*\*\*$|(?!\w+ing\b).*[:：]$", re.IGNORECASE)
 """A heading, or a line that ends in a colon and does not say what the model is doing ("Checking the tests:")."""
 
+_QUOTES = re.compile(r"^(?:#{1,6} |\$ |> |={3,}$|-{3,}$)|<!--", re.MULTILINE)
+"""Lines of a document or of a terminal, which a model repeats."""
+
 _SENTENCE = re.compile(r"(?:(?<=[.!?。！？])\s+|\n+)(?=\S)")
 
 _ANNOUNCES = re.compile(
@@ -98,14 +101,15 @@ class Place:
         return self._is_prose() and not self.seen[-1:].isspace() and self.seen[-1:] not in _NOT_BEFORE_END
 
     def explains(self) -> bool:
-        """Whether the text before this place is about syntaxes.
+        """Whether the text before this place is about syntaxes, or somebody else's.
 
         "Let me look at the parser." is not, although it speaks of a parser; "Let me show you the format:" is.
         """
         sentence = _SENTENCE.split(self.seen.strip())[-1]
         if _ANNOUNCES.match(sentence):
             return _SHOWS.search(sentence) is not None
-        return _INTRODUCES.match(sentence) is not None or _EXPLAINS.search(self.seen) is not None
+        patterns = (_EXPLAINS.search(self.seen), _INTRODUCES.match(sentence), _QUOTES.search(self.seen))
+        return any(found is not None for found in patterns)
 
     def _is_prose(self) -> bool:
         return self._fence is None and not self.is_empty and not _FENCE.match(self._line) and self._line[:4] != "    "

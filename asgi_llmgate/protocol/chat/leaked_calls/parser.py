@@ -34,6 +34,7 @@ OPENINGS: Mapping[str, tuple[frozenset[str], Body]] = MappingProxyType(
         # Also of Qwen2.5-Coder; llama.cpp's parser of Hermes accepts them too.
         "<tools>": (frozenset({"hermes"}), json_bodies.objects),
         "<function_call>": (frozenset({"hermes"}), json_bodies.objects),
+        "<TOOLCALL>": (frozenset({"hermes"}), json_bodies.objects),  # Nemotron
         "<function=": (frozenset({"qwen", "llama"}), tagged_bodies.function),
         "<|python_tag|>": (frozenset({"llama"}), json_bodies.objects),
         "<|python_start|>": (frozenset({"llama"}), json_bodies.objects),  # Llama 4: vllm-project/vllm#16214
@@ -78,11 +79,21 @@ OPENINGS: Mapping[str, tuple[frozenset[str], Body]] = MappingProxyType(
 END_TOKENS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|call|>", "<|return|>", "<|endoftext|>"),
     *("<|end_of_text|>", "<|im_sep|>", "<end_of_turn>", "<｜end▁of▁sentence｜>", "</s>"),
+    *("<|observation|>", "<|user|>"),  # GLM
 )
 """Tokens that end a model's turn.  A server that does not know them sends them as text."""
 
 _CLOSINGS = (
-    *("</tool_call>", "</tools>", "</function_call>", "<|python_end|>", "[/TOOL_CALLS]", "[END_TOOL_REQUEST]"),
+    *(
+        "</tool_call>",
+        "</tools>",
+        "</function_call>",
+        "</TOOLCALL>",
+        "<|im_start|>",
+        "<|python_end|>",
+        "[/TOOL_CALLS]",
+        "[END_TOOL_REQUEST]",
+    ),
     *("<|tool_call_end|>", "<|tool_calls_section_end|>", "<|tool_call_section_end|>"),
     *("</minimax:tool_call>", "</function_calls>"),
     *(f"<{bar}tool{space}{word}{space}end{bar}>" for bar, space in DEEPSEEK_MARKS for word in ("call", "calls")),

@@ -110,6 +110,19 @@ LEAKED: dict[str, tuple[str, str, list[tuple[str, Any]]]] = {
         "",
         LS,
     ),
+    "Nemotron's <TOOLCALL>": ('<TOOLCALL>[{"name": "Bash", "arguments": {"command": "ls"}}]</TOOLCALL>', "", LS),
+    "the beginning of the next turn": (CALL + "\n<|im_end|>\n<|im_start|>", "", LS),
+    "aaif-goose/goose#7776": (
+        "Now I'll implement it according to the specification. Let me start with the main form.\n\n" + CALL,
+        "Now I'll implement it according to the specification. Let me start with the main form.\n\n",
+        LS,
+    ),
+    "ollama/ollama#13093: no <tool_call>": (
+        "Let me check what's in there.\n\n<function=Bash>\n<parameter=command>\nls\n</parameter>\n"
+        "</function>\n</tool_call>",
+        "Let me check what's in there.\n\n",
+        LS,
+    ),
     "a line break inside of a string": (
         '<tool_call>\n{"name": "Write", "arguments": {"file_path": "a.py", "content": "x = 1\ny = 2"}}\n</tool_call>',
         "",
@@ -228,6 +241,11 @@ LEAKED: dict[str, tuple[str, str, list[tuple[str, Any]]]] = {
         "<tool_call>ExitPlanMode</tool_call>",
         "",
         [("ExitPlanMode", {})],
+    ),
+    "the token by which GLM waits for a result": (
+        "<tool_call>Bash\n<arg_key>command</arg_key>\n<arg_value>ls</arg_value>\n</tool_call>\n<|observation|>",
+        "",
+        LS,
     ),
     # Mistral
     "raullenchai/Rapid-MLX#1071": ('[TOOL_CALLS]Grep[ARGS]{"pattern": "TODO"}', "", [("Grep", {"pattern": "TODO"})]),

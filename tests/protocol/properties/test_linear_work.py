@@ -70,7 +70,8 @@ SHAPES: dict[str, Callable[[int], list[bytes]]] = {
     "thinking": each(said(reasoning_content=WORDS)),
     "thinking in details": each(said(reasoning_details=[{"type": "reasoning.text", "text": WORDS}])),
     "a refusal": each(said(refusal=WORDS)),
-    "content parts": each(said(content=[{"type": "text", "text": WORDS}] * 5)),
+    # few enough that all of them stay below the text that is kept back before a `</think>`
+    "content parts": each(said(content=[{"type": "text", "text": WORDS}] * 3)),
     "text and thinking in turn": alternating(said(content=WORDS), said(reasoning=WORDS)),
     "arguments": each(more(WORDS), OPENED),
     "arguments, a character at a time": each(more("a"), OPENED),

@@ -143,7 +143,8 @@ def rewrite(schema: bytes, rewrites: Rewrites) -> bytes:
 def _rewrite(schema: bytes, rewrites: Rewrites) -> bytes:
     root = objects.read_value(Raw(schema))
     if isinstance(root, str):  # a schema inside a JSON string, as BerriAI/litellm#39844 has it
-        root = parse_or_none(root.encode())
+        schema = root.encode("utf-8", "replace")
+        root = parse_or_none(schema)
     if not isinstance(root, dict) or MINIMAL in rewrites:
         return NO_SCHEMA
     before = objects.to_json(root)

@@ -183,7 +183,7 @@ def schemas() -> st.SearchStrategy[Any]:
     return st.recursive(leaf, inner, max_leaves=6)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     names=st.sampled_from([*[[name] for name in WIDENING], WIDENING, ["grammar"]]),
     schema=schemas(),

@@ -38,6 +38,7 @@ TOPICS = {
     "policy/test_before_body.py": "decisions before the body is read",
     "protocol/properties/test_any_response.py": "generated responses, at every handler",
     "protocol/test_known_response_failures.py": "docs/explanation/known-failures.md",
+    "protocol/properties/test_client_libraries.py": "streams as other libraries read them",
     "protocol/properties/test_linear_work.py": "counted work of every handler",
     "protocol/properties/test_any_request.py": "generated requests",
     "protocol/properties/test_response_grammar.py": "generated streams",

@@ -15,7 +15,6 @@ from msgspec import Raw, Struct
 
 from asgi_llmgate.protocol.chat.chunks import Delta
 from asgi_llmgate.protocol.rawjson import arrays
-from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 
 Kind: TypeAlias = Literal["text", "thinking", "refusal"]
 Passage: TypeAlias = tuple[Kind, bytes]
@@ -113,7 +112,4 @@ def _decode_part(value: bytes) -> _Part | None:
 
 def _elements(array: bytes) -> list[Raw]:
     arrays.check_length(array)
-    try:
-        return _list_decoder.decode(array)
-    except DECODE_ERRORS:
-        return []
+    return _list_decoder.decode(array)

@@ -55,6 +55,20 @@ def test_each_piece_finds_its_call(pieces: list[Piece], calls: list[tuple[str, s
     assert assembler.size == sum(len(piece[3]) for piece in pieces)
 
 
+def test_a_repetition_that_ends_behind_another_call_is_none() -> None:
+    assembler = ToolCallAssembler(BufferLimit())
+    first, _ = assembler.add(0, "a", "A", X)
+    again, is_new = assembler.add(1, "a", "A", X[:4])
+    assert (again.original, is_new) == (first, False)
+    third, _ = assembler.add(2, "c", "C", Y[:4])
+    assert assembler.add(1, "", "", X[4:]) == (again, False)
+    assert again.closed
+    assert assembler.add(1, "", "", b" ") == (first, False)
+    assert assembler.add(None, "", "", Y[4:]) == (third, False)
+    assert assembler.settle() == []
+    assert not assembler.has_lost_text()
+
+
 def test_the_number_of_calls_is_limited() -> None:
     assembler = ToolCallAssembler(BufferLimit())
     for number in range(MAX_TOOL_CALLS):

@@ -77,6 +77,14 @@ def test_what_could_be_read_in_two_ways_is_left_as_it_is(text: str) -> None:
     assert repair_object(text) is None
 
 
+def test_a_text_is_unwrapped_three_times() -> None:
+    text = '{"x":1}'
+    for _ in range(3):
+        text = json.dumps(text)
+        assert repair_object(text) == '{"x":1}'
+    assert repair_object(json.dumps(text)) is None
+
+
 def test_a_repair_is_linear() -> None:
     for text in ("{" + "'a': 'b'," * 50_000, "{" * 100_000, "{'" + "\\'" * 100_000, "{'a': '" + '"' * 100_000 + "'}"):
         repair_object(text)

@@ -7,10 +7,14 @@ is another tool, and nobody's broken schema changes somebody else's.
 One tool must not make every request of a session fail.  So a tool that is refused again is rewritten further, step by
 step: what the words ask for, what every server accepts, no schema at all, and at last the tool is left out.  Where no
 tool is named, all tools of the request are taken as far as what every server accepts.
+
+Claude Code has two dozen tools, all with `$schema`.  A server that names one bad tool after another would use up the
+attempts: what two tools needed is done to every tool of the request when a third one needs it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -24,6 +28,9 @@ EVERY_TOOL = ""
 
 NOT_STRICT = "not_strict"
 """Not a rewrite: the schema is sent without `strict`."""
+
+ALIKE = 2
+"""Tools that needed the same rewrite, before every tool of a request gets it."""
 
 LEFT_OUT = "left_out"
 """The last step: the tool is not sent."""
@@ -63,19 +70,25 @@ def next_steps(
         if not correction.changes.schemas:
             yield correction
             continue
-        for schemas in _steps(correction.changes.schemas, tools):
+        for schemas in _steps(correction.changes.schemas, tools, known):
             if more := schemas - known.schemas:
                 yield replace(correction, changes=replace(correction.changes, schemas=more))
 
 
-def _steps(asked: frozenset[SchemaRewrite], tools: Sequence[SentTool]) -> Iterator[frozenset[SchemaRewrite]]:
+def _steps(
+    asked: frozenset[SchemaRewrite], tools: Sequence[SentTool], known: Corrections
+) -> Iterator[frozenset[SchemaRewrite]]:
     found = {rewrite: _find(rewrite.where, tools) for rewrite in asked}
+    everyone = {digest(tool.schema) for tool in tools}
+    needed = Counter(rewrite.name for rewrite in known.schemas)
+    if common := [rewrite.name for rewrite in asked if needed[rewrite.name] >= ALIKE]:
+        yield frozenset(SchemaRewrite(where, name) for where in everyone for name in common)
     # A name that is not among the tools: the server has another one for it.
     yield frozenset(
         SchemaRewrite(where, rewrite.name) for rewrite, places in found.items() for where in places or [EVERY_TOOL]
     )
     named = {where for places in found.values() for where in places}
-    refused = named or {digest(tool.schema) for tool in tools}
+    refused = named if named and needed["plain"] < ALIKE else everyone
     yield frozenset(SchemaRewrite(where, "plain") for where in refused)
     for step in (MINIMAL, LEFT_OUT) if named else ():
         yield frozenset(SchemaRewrite(where, step) for where in named)

@@ -73,3 +73,29 @@ def test_two_schemas_that_are_equal_are_corrected_together() -> None:
     asked = negotiate(judge, tools=tools)
     assert asked.accepted
     assert len(asked.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Unknown name \"$schema\" at 'tools[0].function_declarations[{index}].parameters': Cannot find field.",
+        "tools[{index}].function.parameters: $schema",
+        "Invalid schema for function '{name}': $schema is too new.",
+        "Invalid JSON schema for tool {name}, tools[{index}].function.parameters: $schema",
+    ],
+    ids=["Gemini", "by its place", "OpenAI", "Groq"],
+)
+def test_a_server_that_names_one_bad_tool_after_another_gets_them_all_changed(told: str) -> None:
+    """All of Claude Code's have `$schema`."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
+    tools = [{"name": f"t{n}", "input_schema": {**schema, "properties": {f"p{n}": {}}}} for n in range(24)]
+
+    def judge(body: dict[str, Any]) -> str | None:
+        bad = ["$schema" in str(tool["function"]["parameters"]) for tool in body["tools"]]
+        return told.format(index=bad.index(True), name=f"t{bad.index(True)}") if any(bad) else None
+
+    asked = negotiate(judge, tools=tools)
+    assert asked.accepted
+    assert len(asked.bodies) <= 7
+    assert [tool["function"]["name"] for tool in asked.body["tools"]] == [tool["name"] for tool in tools]
+    assert all(f"p{n}" in str(tool) for n, tool in enumerate(asked.body["tools"]))

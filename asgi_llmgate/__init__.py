@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.routing.table import Condition
     from asgi_llmgate.rule_variables import RuleVariables, Variable
     from asgi_llmgate.running_state import RunningState
+    from asgi_llmgate.sealing import Sealer
     from asgi_llmgate.secret_values import Secret
     from asgi_llmgate.upstream import Backend, ClientCredentials, TokenExchange
     from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware, UsageRecord
@@ -138,6 +139,7 @@ _HOMES = {
     "RuleVariables": "rule_variables",
     "RunningState": "running_state",
     "Scope": "_types",
+    "Sealer": "sealing",
     "Secret": "secret_values",
     "SecretSource": "net",
     "Send": "_types",
@@ -237,6 +239,7 @@ __all__ = [
     "RuleVariables",
     "RunningState",
     "Scope",
+    "Sealer",
     "Secret",
     "SecretSource",
     "Send",

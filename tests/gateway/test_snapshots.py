@@ -102,7 +102,7 @@ def test_what_is_unchanged_keeps_its_running_state_and_what_is_changed_gets_a_ne
     Gateway.from_settings(settings, folder=tmp_path, state=state)
     first = kept()
     assert {kind for kind, _ in first} == {
-        "client", "corrections", "credential", "draining", "estimates", "keys", "limits", "sink", "uploads",
+        "client", "corrections", "credential", "draining", "estimates", "keys", "limits", "sealer", "sink", "uploads",
     }  # fmt: skip
     Gateway.from_settings({**settings, "policy": {"rules": ["false"]}}, folder=tmp_path, state=state)
     assert [key for key in first if kept()[key] is not first[key]] == []

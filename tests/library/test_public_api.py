@@ -37,6 +37,7 @@ OWN = {
     "RunningState": {"*"},
     "Settings": {"*"},
     "ModelTable": {"conditional"},
+    "Sealer": {"bound_to"},
 }
 """Members that are the gateway's own, for which the documentation says nothing; `*`: made and read by it alone."""
 

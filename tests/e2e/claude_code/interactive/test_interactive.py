@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, call, refuse, say
-from tests.e2e.claude_code.terminal import in_a_terminal
+from tests.e2e.claude_code.interactive.terminal import in_a_terminal
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode

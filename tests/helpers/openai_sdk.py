@@ -33,6 +33,12 @@ def without_extensions(body: Mapping[str, Any]) -> dict[str, Any]:
     """The body in OpenAI's own names."""
     plain = {name: value for name, value in body.items() if name not in EXTENSIONS}
     messages = [{name: value for name, value in m.items() if name not in EXTENSIONS} for m in body["messages"]]
+    for message in messages:
+        if "tool_calls" in message:
+            message["tool_calls"] = [
+                {name: value for name, value in entry.items() if name != "extra_content"}
+                for entry in message["tool_calls"]
+            ]
     return {**plain, "messages": messages}
 
 

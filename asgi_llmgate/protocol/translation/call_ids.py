@@ -125,8 +125,7 @@ class UpstreamIds:
         for found in (own, call_id):
             if found is not None and self._pattern.fullmatch(found):
                 yield found
-        for number in count():
-            yield self._prefix + _letters(f"{call_id} {number}", self._length)
+        yield from (self._prefix + _letters(f"{call_id} {number}", self._length) for number in count())
 
 
 def _letters(text: str, length: int) -> str:

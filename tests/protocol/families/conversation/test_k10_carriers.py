@@ -245,3 +245,11 @@ def test_the_next_requests_begin_with_the_same_bytes(translate: Any) -> None:
     more = [{"role": "assistant", "content": "done"}, {"role": "user", "content": "next"}]
     short, longer = (translate(messages=each, dialect="generic", more={"seal": SEAL}) for each in (first, first + more))
     assert longer.messages[: len(short.messages)] == short.messages
+
+
+def test_what_is_lost_is_named_once_and_a_plain_text_is_not() -> None:
+    plain = {"type": "reasoning.text", "text": "hm"}
+    told = respond({"reasoning_details": [plain], "content": "So."}, stream=False, seal=None)
+    assert told.translator.changed == []
+    message = {"content": "So.", "tool_calls": [entry(extra_content=SIGNED), entry(1, extra_content=SIGNED)]}
+    assert respond(message, stream=False, seal=None).translator.changed == ["tool_calls.extra_content"]

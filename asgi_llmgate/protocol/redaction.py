@@ -18,7 +18,7 @@ _SECRET = re.compile(
     r"""
       \bBearer\s+\S+
     | \beyJ[\w-]{8,}\.[\w.-]+                                       # a JWT
-    | \b(?:sk|pk|rk|ak|gsk|xai|hf|nvapi|tgp|pplx|csk|r8|ghp)[-_][\w.*-]{6,}
+    | \b(?:sk|pk|rk|ak|gsk|xai|hf|nvapi|tgp|pplx|csk|r8|gh[opsur]|github_pat|glpat)[-_][\w.*-]{6,}
     | \bkey[-_][A-Za-z0-9]{16,}
     | \b(?:AIza[\w-]{12,}|AKIA[0-9A-Z]{12,})
     | (?<![\w-])[\w-]*\*{3,}[\w-]*                                  # masked by the server, with the ends still visible

@@ -35,7 +35,7 @@ _WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
         "prefill": {"last_assistant": "user"},
         "long_ids": {"call_ids": "up_to_64"},
         "ids_over_40": {"call_ids": "up_to_40"},
-        "repeated_ids": {"call_ids": "unique"},
+        "repeated_ids": {"call_ids": "unique"},  # of at most 40 characters, too
         "free_ids": {"call_ids": "nine"},
         "unsigned_calls": {"call_signatures": "google"},
         "calls_without_details": {"call_signatures": "openrouter"},

@@ -25,8 +25,9 @@ SchemaRewrite = Annotated[str, msgspec.Meta(pattern=rf"^(?:-\$?[A-Za-z]{{1,40}}|
 """The name of a rewrite or of a profile, or `-keyword`."""
 
 CallIds = Literal["any", "nine", "up_to_40", "up_to_64", "unique"]
-"""Ids of tool calls that a server accepts: nine letters and digits (Mistral), up to 40 characters (OpenAI), or up to 64
-letters, digits, `_` and `-` (Bedrock), and each in one place of a conversation only (Anthropic)."""
+"""Ids of tool calls that a server accepts: nine letters and digits (Mistral), up to 40 characters (OpenAI), up to 64
+letters, digits, `_` and `-` (Bedrock), or up to 40 of them, each id in one place of a conversation only (Anthropic).
+The nine letters and digits are in one place only, too."""
 
 
 LeakedCallFormat = Literal[

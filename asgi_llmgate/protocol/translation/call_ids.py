@@ -93,9 +93,16 @@ _SHAPES: Mapping[CallIds, _Shape] = MappingProxyType(
         "nine": _Shape(re.compile(r"[A-Za-z0-9]{9}"), "", 9),
         "up_to_40": _Shape(re.compile(r".{1,40}", re.DOTALL), "call_", 24),
         "up_to_64": _Shape(re.compile(r"[A-Za-z0-9_-]{1,64}"), "call_", 24),
-        "unique": _Shape(re.compile(r"[A-Za-z0-9_-]{1,64}"), "call_", 24),
+        "unique": _Shape(re.compile(r"[A-Za-z0-9_-]{1,40}"), "call_", 24),
     }
 )
+
+_UNIQUE: frozenset[CallIds] = frozenset({"nine", "unique"})
+"""Shapes whose ids are used once in a conversation.  With the others a server gets its own ids back, repeated or not.
+
+A server may want a shape, and each id once.  It says so in two errors, so `nine` and `unique` fulfil both: the
+correction for one error must not undo that for the other.
+"""
 
 
 class UpstreamIds:
@@ -103,7 +110,7 @@ class UpstreamIds:
 
     def __init__(self, shape: CallIds) -> None:
         self._pattern, self._prefix, self._length = _SHAPES[shape]
-        self._unique = shape == "unique"
+        self._unique = shape in _UNIQUE
         self._used = {""}  # in this turn, or in the conversation
 
     def of_turn(self, calls: Iterable[tuple[str, str | None]]) -> dict[str, str]:

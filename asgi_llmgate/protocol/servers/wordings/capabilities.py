@@ -54,7 +54,7 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
             r"|unknown variant `image_url`"  # DeepSeek
             r"|(?:unsupported|unknown|invalid) content (?:part )?type:? [^.]{0,40}\bimage_url\b"
             r"|content type ['`\"\\]{0,3}image_url['`\"\\]{0,3} is not supported"
-            r"|messages\.content\.type.{0,40}\['text'\]"  # Zhipu
+            r"|messages\.content\.type.{0,120}\['text'\]"  # Zhipu, also with escaped Chinese
             r"|does(?: not|n't) support (?:the )?(?:images?|vision|image (?:inputs?|content)|multimodal)\b",
             re.IGNORECASE | re.ASCII,
         ),

@@ -84,6 +84,7 @@ CONTENT_PARTS = _compile(
     r"content' key, expected 'String' type",  # Swift
     r"cannot unmarshal array into Go (?:struct field )?\S{1,80}content of type string",
     r"unsupported content\[\]\.type",  # llama.cpp, older
+    r"messages\.content\.type.{0,120}\['text'\]",  # Zhipu, whose `text` is a text and no list (AstrBot#9293)
     r"can only concatenate str \(not \\*\"list\\*\"\) to str",  # Python, and chat templates
 )
 """A list of parts as `content`."""

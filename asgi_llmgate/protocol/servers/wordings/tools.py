@@ -112,7 +112,11 @@ REFUSED_SCHEMAS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"[\w.]{0,80}\.type)",
             ("single_types", "valid"),
         ),
-        (r"(?P<telling>cannot unmarshal \w+ into go struct field \w{0,40}\.tools\.function\.parameters)", ("valid",)),
+        (
+            r"(?P<telling>cannot unmarshal \w+ into go (?:struct field \w{0,40}\.tools\.function\.parameters"
+            r"|value of type api\.tool(?:property|functionparameters)))",
+            ("valid", "boolean_schemas"),
+        ),
         # Tencent
         (r"(?P<telling>invalid function call parameters)", ("flat_root", "references", "valid")),
         # Volcengine
@@ -198,6 +202,9 @@ NO_CHOICE_WHILE_THINKING = _pattern(
 NO_FORCED_CHOICE = _pattern(
     r"tool_choice\b[^.]{0,40}(?P<telling>['\"`]?required\b[^.]{0,20}(?:is )?(?:not (?:yet )?supported|unsupported))"
     r"|tool_choice['\"`\\]{0,2} (?P<telling3>must either be a named tool, \\?\"auto)"  # vLLM before 0.8
+    r"|(?P<telling4>tool_choice value as required is enabled only for)"  # Azure
+    r"|'\$\.(?P<telling5>tool_choice' is invalid\. please check the api reference)"  # Azure, earlier
+    r"|invalid value for ['\"`\\]{0,2}(?P<telling6>tool_choice['\"`\\]{0,2}: ['\"`\\]{0,2}required)"
     r"|(?P<telling2>only ['\"`\\]{0,2}auto['\"`\\]{0,2}[^.]{0,40}tool_choice|tool_choice\b[^.]{0,40}only supports?"
     r" ['\"`\\]{0,2}auto)"
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from asgi_llmgate.protocol.servers.corrections.capabilities import missing
 from asgi_llmgate.protocol.servers.corrections.table import find_corrections
 from asgi_llmgate.protocol.servers.dialects import derive
 
@@ -127,3 +128,19 @@ def test_a_server_that_wants_each_id_once(corrected: Any, error: str) -> None:
     assert sent[2] == "b"
     assert [message["tool_call_id"] for message in told.messages[2::2]] == sent
     assert corrected(error, messages=messages[:3], dialect="generic").messages == told.messages[:3]
+
+
+@pytest.mark.parametrize("shape", ["nine", "up_to_40"])
+@pytest.mark.parametrize("dialect", ["generic", "mistral", "openai"])
+def test_a_server_that_wants_a_shape_and_each_id_once_gets_both(translate: Any, shape: str, dialect: str) -> None:
+    # The second refusal must not undo the correction for the first one, in either order.
+    shaped = missing("free_ids" if shape == "nine" else "ids_over_40")
+    history = [{"role": "user", "content": "go"}, *turn("Bash:0", "b" * 60), *turn("Bash:0", "b" * 60), *turn("Bash:0")]
+    for corrections in (shaped.merge(missing("repeated_ids")), missing("repeated_ids").merge(shaped)):
+        told = translate(messages=history, dialect=dialect, more={"corrections": corrections})
+        sent = [call["id"] for message in told.messages for call in message.get("tool_calls") or ()]
+        assert all(re.fullmatch(SHAPES[shape], each) for each in sent)
+        assert len(set(sent)) == 5
+        assert [message["tool_call_id"] for message in told.messages if message["role"] == "tool"] == sent
+        shorter = translate(messages=history[:5], dialect=dialect, more={"corrections": corrections})
+        assert told.messages[: len(shorter.messages)] == shorter.messages

@@ -181,6 +181,13 @@ MEMBERS = {
         plain,
         all_tools=True,
     ),
+    "Ollama, a boolean for a property": Member(
+        "json: cannot unmarshal bool into Go value of type api.ToolProperty",
+        obj(a=True),
+        obj(a={}),
+        plain,
+        all_tools=True,
+    ),
     "Tencent, a reference at the root": Member(
         "invalid function call parameters",
         {"$ref": "#/$defs/A", "$defs": {"A": obj(a=TEXT)}},

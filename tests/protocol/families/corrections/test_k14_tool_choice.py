@@ -123,6 +123,9 @@ NOT_DEMANDED = {
     "vLLM": 'tool_choice = "required" is not supported!',
     "a server": "tool_choice only supports 'auto'",
     "another": "tool_choice 'required' is not yet supported by this model",
+    "Azure": "tool_choice value as required is enabled only for api versions 2024-06-01 and later",
+    "Azure, earlier": "'$.tool_choice' is invalid. Please check the API reference: the docs",
+    "a copy of OpenAI": "Invalid value for 'tool_choice': 'required'. Supported values are: 'none', 'auto'.",
     "vLLM before 0.8": "[{'msg': 'Value error, `tool_choice` must either be a named tool, \"auto\", or \"none\".'}]",
 }
 

@@ -62,6 +62,8 @@ NO_IMAGES: list[tuple[Any, int]] = [
     ("Content type 'image_url' is not supported by model llama-4", 400),
     ("This model doesn't support the image content block that you provided.", 400),
     ("messages.content.type \u53c2\u6570\u975e\u6cd5\uff0c\u53d6\u503c\u8303\u56f4 ['text']", 400),
+    # the same through a proxy that escapes it
+    ("messages.content.type \\u53c2\\u6570\\u975e\\u6cd5\\uff0c\\u53d6\\u503c\\u8303\\u56f4 ['text']", 400),
 ]
 NO_PARTS: list[tuple[Any, int]] = [
     (
@@ -114,6 +116,16 @@ def test_content_is_one_text_where_no_parts_are_accepted(correct: Callable[..., 
     assert all(isinstance(message["content"], str | None) for message in sent.messages)
     assert "look" in sent.messages[0]["content"]
     assert "messages[].content[].image" in sent.dropped
+
+
+def test_a_server_that_takes_no_list_says_so_in_the_words_about_images(correct: Callable[..., Any]) -> None:
+    # AstrBotDevs/AstrBot#9293
+    error = "messages.content.type \u53c2\u6570\u975e\u6cd5\uff0c\u53d6\u503c\u8303\u56f4 ['text']"
+    texts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    sent = correct(error, messages=[{"role": "user", "content": texts}])
+    assert sent.messages == [{"role": "user", "content": "one\ntwo"}]
+    sent = correct(error, times=2, messages=MESSAGES)
+    assert all(isinstance(message["content"], str | None) for message in sent.messages)
 
 
 def test_a_dialect_without_parts_has_no_images_and_documents(translate: Any) -> None:

@@ -19,7 +19,8 @@ from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
 from asgi_llmgate.protocol.rawjson.arrays import MAX_ELEMENTS, decode_array
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import SSEReader
-from asgi_llmgate.protocol.translation.response.translator import MAX_BLOCKS, Translator
+from asgi_llmgate.protocol.translation.response.block_writer import MAX_BLOCKS
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.protocol.usage_meter import UsageMeter
 from tests.helpers.counted_work import peak
 from tests.protocol.responses import PLAN, call, calls, chunk, completion

@@ -10,8 +10,9 @@ from asgi_llmgate.errors import Blocked, Broken, Failed, Overloaded, RequestReje
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.translation.call_ids import read_call_id
+from asgi_llmgate.protocol.translation.response.block_writer import TRANSITIONS
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
-from asgi_llmgate.protocol.translation.response.translator import TRANSITIONS, Translator
+from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.grammar import check_stream
 from tests.protocol.responses import (
     BOTH,

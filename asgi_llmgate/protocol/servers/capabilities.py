@@ -22,6 +22,12 @@ _WITHOUT: Mapping[Capability, Mapping[str, Any]] = MappingProxyType(
         "documents": {"pdf": "none"},
         "json_schema": {"response_format": "none"},
         "unstreamed_thinking": {"unstreamed_thinking": False},
+        # Its own default is refused, too: the field is sent whatever the client asks for (laurent22/joplin#16451).
+        "thinking_with_tools": {
+            "reasoning": "effort",
+            "efforts": ("none", "low", "medium", "high"),
+            "tools_effort": "none",
+        },
         "developer": {"system_role": "system"},
         "system": {"system_role": "user", "mid_system": "user"},
         "mid_system": {"mid_system": "user"},

@@ -61,6 +61,13 @@ ROWS: tuple[Row, ...] = (
         final=True,
     ),
     Row(
+        topic="reasoning_effort beside tools",
+        patterns=fields.THINKING_WITH_TOOLS,
+        change=missing("thinking_with_tools"),
+        keeps="the effort of requests without tools",
+        final=True,
+    ),
+    Row(
         topic="enable_thinking",
         patterns=fields.UNSTREAMED_THINKING,
         change=missing("unstreamed_thinking"),

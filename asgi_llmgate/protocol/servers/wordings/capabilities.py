@@ -12,6 +12,7 @@ Capability: TypeAlias = Literal[
     "documents",
     "json_schema",
     "unstreamed_thinking",
+    "thinking_with_tools",
     # what `wordings.conversation` is about
     "developer",
     "system",
@@ -55,6 +56,7 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
             r"|(?:unsupported|unknown|invalid) content (?:part )?type:? [^.]{0,40}\bimage_url\b"
             r"|content type ['`\"\\]{0,3}image_url['`\"\\]{0,3} is not supported"
             r"|messages\.content\.type.{0,120}\['text'\]"  # Zhipu, also with escaped Chinese
+            r"|parameter messages\.content\.type specified in the request are not valid"  # Volcengine
             r"|does(?: not|n't) support (?:the )?(?:images?|vision|image (?:inputs?|content)|multimodal)\b",
             re.IGNORECASE | re.ASCII,
         ),

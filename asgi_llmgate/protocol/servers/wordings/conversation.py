@@ -85,6 +85,8 @@ CONTENT_PARTS = _compile(
     r"cannot unmarshal array into Go (?:struct field )?\S{1,80}content of type string",
     r"unsupported content\[\]\.type",  # llama.cpp, older
     r"messages\.content\.type.{0,120}\['text'\]",  # Zhipu, whose `text` is a text and no list (AstrBot#9293)
+    r"parameter messages\.content\.type specified in the request are not valid",  # Volcengine
+    r"expects a single `text` element per message",  # xAI
     r"can only concatenate str \(not \\*\"list\\*\"\) to str",  # Python, and chat templates
 )
 """A list of parts as `content`."""

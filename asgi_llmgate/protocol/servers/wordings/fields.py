@@ -98,6 +98,9 @@ STOP_LIMITS = _compile(
 )
 """`corrections`: how many stop sequences the server accepts."""
 
+THINKING_WITH_TOOLS = _compile(r"(?P<telling>function tools with reasoning_effort are not supported)")
+"""`corrections`: OpenAI from GPT-5.4 on; the model must not think in a request that has tools."""
+
 UNSTREAMED_THINKING = _compile(
     r"enable_thinking\W{0,4}(?:must be set to false for non-streaming|\u5fc5\u987b\u8bbe\u7f6e\u4e3afalse)"
 )

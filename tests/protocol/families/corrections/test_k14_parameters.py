@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.protocol.servers.dialects import derive
+from tests.protocol.refusing_server import negotiate
 
 TOOLS = [{"name": "A", "description": "", "input_schema": {"type": "object", "properties": {}}}]
 STOPS = [f"STOP{number}" for number in range(12)]
@@ -305,3 +306,44 @@ def test_thinking_is_off_where_it_must_be_streamed(correct: Callable[..., Any], 
 )
 def test_what_is_not_about_a_field_changes_nothing(correct: Callable[..., Any], error: str) -> None:
     assert ask(correct, error).body == ask(correct, "No.").body
+
+
+WITH_TOOLS = [
+    "Function tools with reasoning_effort are not supported for gpt-5.6-terra in /v1/chat/completions. To use function "
+    "tools, use /v1/responses or set reasoning_effort to 'none'.",
+    "Function tools with reasoning_effort are not supported for gpt-5.4 in /v1/chat/completions. Please use "
+    "/v1/responses instead.",
+    "litellm.BadRequestError: OpenAIException - Function tools with reasoning_effort are not supported for gpt-6-sol.",
+]
+"""openai/openai-openapi#541; a deployment, or a proxy's name for the model, does not tell which model it is."""
+
+
+@pytest.mark.parametrize("message", WITH_TOOLS)
+@pytest.mark.parametrize("dialect", ["openai", "azure", "generic", "openrouter"])
+@pytest.mark.parametrize(
+    "thinking",
+    [
+        {},
+        {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+        {"thinking": {"type": "enabled", "budget_tokens": 2000}},
+        {"thinking": {"type": "disabled"}},
+    ],
+    ids=["unasked", "effort", "budget", "disabled"],
+)
+def test_a_model_that_must_not_think_beside_tools_is_told_so(
+    message: str, dialect: str, thinking: dict[str, Any]
+) -> None:
+    def judge(body: dict[str, Any]) -> str | None:
+        # Without the field the model's own effort is refused (laurent22/joplin#16451).
+        return message if body.get("tools") and body.get("reasoning_effort") != "none" else None
+
+    asked = negotiate(judge, dialect=dialect, tools=TOOLS, **thinking)
+    assert asked.accepted
+    assert len(asked.bodies) == 2
+    later = negotiate(judge, dialect=dialect, known=asked.corrections, **thinking)
+    assert later.accepted
+    assert later.body.get("reasoning_effort") == (
+        "high"
+        if "output_config" in thinking
+        else {"enabled": "low", "disabled": "none"}.get(thinking.get("thinking", {}).get("type", ""))
+    )

@@ -62,7 +62,8 @@ NO_IMAGES: list[tuple[Any, int]] = [
     ("Content type 'image_url' is not supported by model llama-4", 400),
     ("This model doesn't support the image content block that you provided.", 400),
     ("messages.content.type \u53c2\u6570\u975e\u6cd5\uff0c\u53d6\u503c\u8303\u56f4 ['text']", 400),
-    # the same through a proxy that escapes it
+    ("The parameter messages.content.type specified in the request are not valid: invalid value", 400),
+    # Zhipu's through a proxy that escapes it
     ("messages.content.type \\u53c2\\u6570\\u975e\\u6cd5\\uff0c\\u53d6\\u503c\\u8303\\u56f4 ['text']", 400),
 ]
 NO_PARTS: list[tuple[Any, int]] = [
@@ -93,6 +94,7 @@ NO_PARTS: list[tuple[Any, int]] = [
     ("Type mismatch for 'messages.1.content' key, expected 'String' type", 400),
     ("json: cannot unmarshal array into Go struct field ChatMessage.messages.content of type string", 400),
     ("unsupported content[].type", 500),
+    ({"code": "invalid argument", "error": "The model expects a single `text` element per message."}, 400),
     ({"error": {"message": 'can only concatenate str (not "list") to str', "type": "internal_server_error"}}, 500),
     ("messages.0.content: expected string, received array", 400),
 ]

@@ -99,7 +99,7 @@ ROWS: tuple[Row, ...] = (
         topic="stop",
         patterns=fields.STOP_LIMITS,
         change=lambda match: Corrections(max_stops=int(match["telling"])),
-        keeps="the first stop sequences, as many as are accepted; the gateway itself ends the response at the others",
+        keeps="the first stop sequences, as many as are accepted; the record says that others are missing",
         final=True,
     ),
     Row(

@@ -189,7 +189,7 @@ def test_every_way_to_ask_for_thinking_can_be_refused(
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_first_stop_sequences_are_sent_and_all_end_the_response(
+def test_as_many_stop_sequences_are_sent_as_are_accepted_and_the_record_says_so(
     correct: Callable[..., Any], error: Any, most: int, stream: bool
 ) -> None:
     sent = ask(correct, error, stream=stream)

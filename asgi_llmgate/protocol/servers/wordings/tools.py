@@ -204,7 +204,7 @@ NO_FORCED_CHOICE = _pattern(
     r"|tool_choice['\"`\\]{0,2} (?P<telling3>must either be a named tool, \\?\"auto)"  # vLLM before 0.8
     r"|(?P<telling4>tool_choice value as required is enabled only for)"  # Azure
     r"|'\$\.(?P<telling5>tool_choice' is invalid\. please check the api reference)"  # Azure, earlier
-    r"|invalid value for ['\"`\\]{0,2}(?P<telling6>tool_choice['\"`\\]{0,2}: ['\"`\\]{0,2}required)"
+    r"|(?P<telling6>invalid value for ['\"`\\]{0,2}tool_choice)['\"`\\]{0,2}: ['\"`\\]{0,2}required"
     r"|(?P<telling2>only ['\"`\\]{0,2}auto['\"`\\]{0,2}[^.]{0,40}tool_choice|tool_choice\b[^.]{0,40}only supports?"
     r" ['\"`\\]{0,2}auto)"
 )

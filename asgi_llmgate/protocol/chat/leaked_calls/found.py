@@ -1,21 +1,25 @@
 """The declared tools of a request, and the calls of them that were found in a text.
 
-A call counts only for a declared tool, and with arguments that its schema accepts: the required ones are there, none is
-unknown where the schema is closed, and each has the type, and one of the values, that the schema states for it.  What
-is nested deeper is not checked: the client does that for every call.
+A call counts only for a declared tool, and with arguments that its schema accepts (`arguments`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
+from asgi_llmgate.protocol.chat.leaked_calls.arguments import (
+    as_dict,
+    check,
+    convert,
+    decode,
+    decode_leniently,
+    read_fields,
+)
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 
 CALL_FIELDS = frozenset(
     {"name", "arguments", "parameters", "id", "type", "function", "tool_call_id", "index", "tool_call", "tool_calls"}
@@ -26,18 +30,6 @@ MAX_CALLS = 128
 
 _MAX_ID = 64
 """Characters of an id.  A longer one is left out, since it is only the model's name for its call."""
-
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
-_WORDS = {"true": True, "false": False, "none": None, "null": None}
-"""As Python writes them as well, which models confuse."""
 
 
 class LeakedCall(NamedTuple):
@@ -85,7 +77,7 @@ class DeclaredTools:
     def schema(self, name: str) -> dict[str, Any]:
         """The schema of a declared tool."""
         assert self._schemas is not None
-        schema = _decode(bytes(self._schemas[name]) or b"{}")
+        schema = decode(bytes(self._schemas[name]) or b"{}")
         return schema if isinstance(schema, dict) else {}
 
 
@@ -107,33 +99,33 @@ class FoundCalls:
     def add(self, name: str, arguments: str, call_id: str = "") -> None:
         """A call with its arguments as JSON."""
         name, text = self.tools.resolve(name), arguments.strip().encode()
-        decoded, exact = _decode_leniently(text)
+        decoded, exact = decode_leniently(text)
         if isinstance(decoded, str):  # encoded twice, as in the wire's own `arguments`
             text = decoded.strip().encode()
-            decoded, exact = _decode_leniently(text)
-        _check(self.tools.schema(name), decoded)
+            decoded, exact = decode_leniently(text)
+        check(self.tools.schema(name), decoded)
         self._append(name, text if exact else to_json(decoded), call_id)
 
     def add_object(self, text: str) -> None:
         """A call as an object: `{"name": ..., "arguments": {...}}`, as it is or under `function`.  Llama has
         `parameters`; a call without arguments may have neither; llama.cpp's own format has `tool_call` or `tool_calls`
         around it (ggml-org/llama.cpp#14697)."""
-        call = _fields(text)
+        call = read_fields(text)
         if call.keys() == {"tool_calls"}:
             self.add_list(bytes(call["tool_calls"]).decode())
             return
         if call.keys() == {"tool_call"}:
-            call = _fields(bytes(call["tool_call"]).decode())
+            call = read_fields(bytes(call["tool_call"]).decode())
         if "function" in call and "name" not in call:
             if bytes(call["function"]).startswith(b'"'):
                 call["name"] = call["function"]
             else:
-                call = {**call, **_fields(bytes(call["function"]).decode())}
-        name = _decode(bytes(call.get("name", b"null")))
+                call = {**call, **read_fields(bytes(call["function"]).decode())}
+        name = decode(bytes(call.get("name", b"null")))
         if not isinstance(name, str) or not call.keys() <= CALL_FIELDS:
             raise ValueError("not a call")
         arguments = call.get("arguments") or call.get("parameters") or Raw(b"{}")
-        call_id = _decode(bytes(call.get("id", b"null")))
+        call_id = decode(bytes(call.get("id", b"null")))
         self.add(name, bytes(arguments).decode(), call_id if isinstance(call_id, str) else "")
 
     def add_list(self, text: str) -> None:
@@ -148,110 +140,17 @@ class FoundCalls:
         """A call whose arguments are texts: key, text, and whether it is a string.  None: the schema says it."""
         name = self.tools.resolve(name)
         schema = self.tools.schema(name)
-        properties = _as_dict(schema.get("properties"))
+        properties = as_dict(schema.get("properties"))
         arguments: dict[str, Any] = {}
         for key, text, is_string in values:
             # A parameter whose end is missing contains the next one.
             if key in arguments or ("<" in text and any(f"<parameter={other}>" in text for other in properties)):
                 raise ValueError("a parameter that has no end")
-            arguments[key] = text if is_string else _convert(text, _as_dict(properties.get(key)), is_string=is_string)
-        _check(schema, arguments)
+            arguments[key] = text if is_string else convert(text, as_dict(properties.get(key)), is_string=is_string)
+        check(schema, arguments)
         self._append(name, to_json(arguments))
 
     def _append(self, name: str, arguments: bytes, call_id: str = "") -> None:
         if len(self.calls) == MAX_CALLS:
             raise ValueError("too many calls")
         self.calls.append(LeakedCall(name, arguments, call_id if len(call_id) <= _MAX_ID else ""))
-
-
-def _fields(text: str) -> dict[str, Raw]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Raw])
-    except msgspec.DecodeError:
-        decoded, _ = _decode_leniently(text.encode())
-        return {key: Raw(to_json(value)) for key, value in _as_dict(decoded).items()}
-
-
-def _decode(text: bytes) -> Any:
-    return msgspec.json.decode(text)
-
-
-def _decode_leniently(text: bytes) -> tuple[Any, bool]:
-    """JSON, and whether it is exactly that: small models write line breaks into strings as they are."""
-    try:
-        return _decode(text), True
-    except msgspec.DecodeError:
-        return json.loads(text, strict=False, parse_constant=_refuse), False
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _convert(text: str, schema: Mapping[str, Any], *, is_string: bool | None) -> Any:
-    """The value of a text, by the schema's types: a string stays as it is, where the schema allows one."""
-    types = _types(schema)
-    if "null" in types and text.strip().lower() in ("null", "none"):
-        return None
-    if is_string is None and ("string" in types or ("enum" in schema and not types)):
-        return text
-    try:
-        return _decode(text.strip().encode())
-    except DECODE_ERRORS:
-        word = text.strip().lower()
-        if word in _WORDS:
-            return _WORDS[word]
-        if types or is_string is False:
-            raise
-        return text
-
-
-def _check(schema: Mapping[str, Any], arguments: Any) -> None:
-    if not isinstance(arguments, dict):
-        raise ValueError("arguments that are not an object")
-    properties = _as_dict(schema.get("properties"))
-    required = schema.get("required")
-    if isinstance(required, list) and any(isinstance(name, str) and name not in arguments for name in required):
-        raise ValueError("a required argument is missing")
-    if schema.get("additionalProperties") is False and not arguments.keys() <= properties.keys():
-        raise ValueError("an unknown argument")
-    for name, value in arguments.items():
-        if not _fits(_as_dict(properties.get(name)), value):
-            raise ValueError("an argument of another type")
-
-
-def _fits(schema: Mapping[str, Any], value: Any) -> bool:
-    types = _types(schema)
-    if types and not any(_is_a(value, kind) for kind in types):
-        return False
-    allowed = schema.get("enum")
-    return not isinstance(allowed, list) or value in allowed
-
-
-def _is_a(value: Any, kind: str) -> bool:
-    if kind not in _TYPES:
-        return True
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, float) and value.is_integer())
-
-
-def _types(schema: Mapping[str, Any]) -> set[str]:
-    """The types that a schema allows, also in its alternatives; none where it allows any."""
-    stated = schema.get("type")
-    if isinstance(stated, str):
-        return {stated}
-    if isinstance(stated, list):
-        return {kind for kind in stated if isinstance(kind, str)}
-    types: set[str] = set()
-    alternatives = schema.get("anyOf") or schema.get("oneOf")
-    for alternative in alternatives if isinstance(alternatives, list) else ():
-        kinds = _types(_as_dict(alternative))
-        if not kinds:
-            return set()
-        types |= kinds
-    return types
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -19,6 +19,7 @@ from asgi_llmgate.protocol.messages.blocks import Block, read_content
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
+from asgi_llmgate.protocol.translation.request.tool_pairs import Turn
 from asgi_llmgate.protocol.translation.request.tool_search import reference_text
 
 PLACE = "messages[].content[]."
@@ -93,6 +94,14 @@ def content_parts(draft: Draft, block: Block) -> list[bytes]:
             return []
     draft.dropped.add(PLACE + safe_name(block.type))
     return [_describe(block)]
+
+
+def parts_of_turn(draft: Draft, turn: Turn, block: Block) -> list[bytes]:
+    """The parts for a block of a turn.  Raises InvalidRequest with the block's place for a `file_id`."""
+    try:
+        return content_parts(draft, block)
+    except InvalidRequest as wrong:
+        raise wrong.at(turn.place_of(block)) from None
 
 
 def _describe(block: Block) -> bytes:

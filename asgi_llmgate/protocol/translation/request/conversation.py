@@ -8,18 +8,15 @@ that is over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from msgspec import Raw
+from collections.abc import Sequence
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
-from asgi_llmgate.protocol.messages.events import INVALID_INPUT
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.translation.call_ids import UpstreamIds, own_part, read_call_id
-from asgi_llmgate.protocol.translation.carriers import Carriers, has_carriers, read_signature
+from asgi_llmgate.protocol.translation.call_ids import UpstreamIds
 from asgi_llmgate.protocol.translation.request import content, roles
+from asgi_llmgate.protocol.translation.request.assistant_messages import MESSAGE_FIELDS, AssistantTurn
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
 from asgi_llmgate.protocol.translation.request.tool_pairs import Turn, split_turns
 from asgi_llmgate.protocol.translation.request.tool_search import TOOL_CHANGES
@@ -30,17 +27,7 @@ prompt caches, and it means nothing to other servers."""
 
 _BLANK_LINE = rb"\n\n"
 
-_GOOGLES_PLACEHOLDER = b',"extra_content":{"google":{"thought_signature":"skip_thought_signature_validator"}}'
-"""In place of the signature of a call, for Gemini: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs."""
-
-_OPENROUTERS_PLACEHOLDER = (
-    b'{"type":"reasoning.encrypted","data":"skip_thought_signature_validator","id":%s,"format":"google-gemini-v1",'
-    b'"index":0}'
-)
-"""The same for OpenRouter, with the id of the call."""
-
 _TEXT_FIELDS = frozenset({"type", "text"})
-_MESSAGE_FIELDS = frozenset({"role", "content"})
 _SYSTEM_MESSAGE_FIELDS = frozenset({"role", "content", "clear_at", "output_config"})
 
 
@@ -74,8 +61,6 @@ class MessageWriter:
         self._ids = UpstreamIds(draft.dialect.call_ids)
         # Parts of the next user message.  They wait for more where the server accepts no two user messages in a row.
         self._user_parts: list[bytes] = []
-        # Calls of the last message of the assistant that get messages of their own, behind the results before them.
-        self._later_calls: list[bytes] = []
         self.written: list[bytes] = []
 
     def write(self, messages: Sequence[Message]) -> None:
@@ -88,10 +73,11 @@ class MessageWriter:
             finished = -1
         for number, turn in enumerate(turns):
             if turn.assistant:
-                carriers = self._carriers_of(turn)
-                ids = self._ids_of(turn, carriers)
-                self._write_assistant(turn, ids, carriers, with_thinking=number > finished)
-                self._write_results(turn, ids)
+                assistant = AssistantTurn(self._draft, turn, self._ids)
+                if written := assistant.message(with_thinking=number > finished):
+                    self._flush_user()
+                    self.written.append(written)
+                self._write_results(turn, assistant)
             for index, message in turn.following:
                 if message.role == "user":
                     self._add_user(turn, message)
@@ -122,17 +108,11 @@ class MessageWriter:
         elif parts:
             self.written.append(b'{"role":"user","content":[%s]}' % b",".join(map(content.as_object, parts)))
 
-    def _parts_of(self, turn: Turn, block: Block) -> list[bytes]:
-        try:
-            return content.content_parts(self._draft, block)
-        except InvalidRequest as wrong:
-            raise wrong.at(turn.place_of(block)) from None
-
     def _add_user(self, turn: Turn, message: Message) -> None:
         """A user message without the results of this turn's calls, which have been written already."""
-        self._draft.dropped.add_unknown("messages[].", message.fields, _MESSAGE_FIELDS)
+        self._draft.dropped.add_unknown("messages[].", message.fields, MESSAGE_FIELDS)
         own = [block for block in message.content if not turn.is_result(block)]
-        parts = [part for block in own for part in self._parts_of(turn, block)]
+        parts = [part for block in own for part in content.parts_of_turn(self._draft, turn, block)]
         if not parts and not self._user_parts and roles.is_assistant(self.written):
             parts = [roles.NO_CONTENT]  # without a message of the user the model would continue its own one
         self._add_to_user(parts)
@@ -152,115 +132,15 @@ class MessageWriter:
             text = objects.join_strs(texts, _BLANK_LINE)
             self._add_to_user([b'"<system-reminder>\\n%s\\n</system-reminder>"' % bytes(text)[1:-1]])
 
-    def _carriers_of(self, turn: Turn) -> Carriers:
-        """What the server wants back of the assistant's messages of a turn."""
-        carriers = Carriers()
-        for _, message in turn.assistant:
-            for block in message.content:
-                if block.type == "thinking" and has_carriers(objects.read_str(block.fields.get("signature"))):
-                    signature, thinking = (
-                        objects.read_str(block.fields.get(name)) for name in ("signature", "thinking")
-                    )
-                    found = read_signature(signature, thinking, self._draft.seal)
-                    if found is None:
-                        self._draft.dropped.add(content.PLACE + "thinking.signature")
-                    else:
-                        carriers.add(found)
-        return carriers
-
-    def _ids_of(self, turn: Turn, carriers: Carriers) -> dict[str, bytes]:
-        """The server's ids of a turn's calls, as JSON, by the client's."""
-        ids = self._ids.of_turn(
-            (call_id, carriers.ids.get(own_part(call_id)) or read_call_id(call_id, self._name_of(call)))
-            for call_id, call in turn.calls.items()
-        )
-        return {call_id: to_json(upstream_id) for call_id, upstream_id in ids.items()}
-
-    def _name_of(self, call: Block) -> str:
-        return self._draft.tool_names.upstream(objects.require_str(call.fields, "name"))
-
-    def _write_assistant(
-        self, turn: Turn, ids: Mapping[str, bytes], carriers: Carriers, *, with_thinking: bool
-    ) -> None:
-        """The assistant's messages of a turn, as one message."""
-        texts: list[bytes] = []
-        thoughts: list[bytes] = []
-        calls: list[bytes] = []
-        for _, message in turn.assistant:
-            self._draft.dropped.add_unknown("messages[].", message.fields, _MESSAGE_FIELDS)
-            for block in message.content:
-                if block.type == "tool_use":
-                    if turn.calls[block.call_id] is block:  # of two calls with one id the first counts
-                        calls.append(self._tool_call(block, ids[block.call_id], carriers))
-                elif block.type == "thinking":
-                    thoughts += self._thought(block)
-                else:
-                    texts += self._only_texts(self._parts_of(turn, block))
-        # A message without text and calls is left out: servers refuse it, and the model does not miss it.
-        if texts or calls:
-            self._flush_user()
-            thinking = self._thinking_field(thoughts, with_calls=bool(calls)) if with_thinking else b""
-            thinking += carriers.message_json()
-            if calls and not carriers.lists and self._draft.dialect.call_signatures == "openrouter":
-                thinking += b',"reasoning_details":[%s]' % b",".join(
-                    _OPENROUTERS_PLACEHOLDER % each for each in ids.values()
-                )
-            self._later_calls = [] if self._draft.dialect.calls_at_once else calls[1:]
-            self.written.append(self._assistant_message(texts, calls[: -len(self._later_calls) or None], thinking))
-
-    def _assistant_message(self, texts: list[bytes], calls: list[bytes], thinking: bytes) -> bytes:
-        text = objects.join_strs(texts, rb"\n") if texts else roles.EMPTY_CONTENT[self._draft.dialect.empty_content]
-        tools = b',"tool_calls":[%s]' % b",".join(calls) if calls else b""
-        return b'{"role":"assistant"%s%s%s}' % (b',"content":%s' % text if text else b"", thinking, tools)
-
-    def _tool_call(self, block: Block, call_id: bytes, carriers: Carriers) -> bytes:
-        fields = carriers.calls.get(own_part(block.call_id), {})
-        more = b"".join(b',"%s":%s' % (name.encode(), value) for name, value in fields.items())
-        # Of parallel calls Gemini signs the first one only.
-        if not carriers.calls and self._draft.dialect.call_signatures == "google":
-            more = _GOOGLES_PLACEHOLDER
-        content.report_unknown_fields(self._draft, block)
-        return b'{"id":%s,"type":"function","function":{"name":%s,"arguments":%s}%s}' % (
-            call_id,
-            to_json(self._name_of(block)),
-            _arguments(objects.get_raw(block.fields, "input")),
-            more,
-        )
-
-    def _thought(self, block: Block) -> list[bytes]:
-        content.report_unknown_fields(self._draft, block)
-        if not self._draft.dialect.reasoning_field:
-            self._draft.dropped.add(content.PLACE + "thinking")
-        return [to_json(thought)] if (thought := objects.read_str(block.fields.get("thinking"))) else []
-
-    def _thinking_field(self, thoughts: list[bytes], *, with_calls: bool) -> bytes:
-        """The field for the server's own reasoning of a turn, with a comma before it; nothing for none."""
-        dialect = self._draft.dialect
-        if not thoughts and with_calls and dialect.reasoning_scope == "calls":
-            # The client did not ask for thinking, or another model wrote the history.  Moonshot takes an empty text for
-            # none (earendil-works/pi#4179).
-            thoughts = [b'" "']
-        if not thoughts or not dialect.reasoning_field:
-            return b""
-        return b',"%s":%s' % (dialect.reasoning_field.encode(), objects.join_strs(thoughts, rb"\n"))
-
-    def _only_texts(self, parts: list[bytes]) -> list[bytes]:
-        """The texts among some parts: an assistant message of chat completions holds no images."""
-        texts = [part for part in parts if content.is_text(part)]
-        if len(texts) < len(parts):
-            self._draft.dropped.add(content.PLACE + "image")
-        return texts
-
-    def _write_results(self, turn: Turn, ids: Mapping[str, bytes]) -> None:
+    def _write_results(self, turn: Turn, assistant: AssistantTurn) -> None:
         """The `tool` messages of a turn, in the order of the calls; then, as the user's, what they cannot hold."""
         attached: list[bytes] = []
         for number, call_id in enumerate(turn.calls):
-            if number and self._later_calls:
-                thinking = self._thinking_field([], with_calls=True)
-                self.written.append(self._assistant_message([], [self._later_calls[number - 1]], thinking))
+            if call := assistant.later_message(number):
+                self.written.append(call)
             result = turn.results.get(call_id)
             text = b'"(no result)"' if result is None else self._result(turn, result, attached)
-            self.written.append(b'{"role":"tool","tool_call_id":%s,"content":%s}' % (ids[call_id], text))
+            self.written.append(b'{"role":"tool","tool_call_id":%s,"content":%s}' % (assistant.ids[call_id], text))
         self._add_to_user(attached)
 
     def _result(self, turn: Turn, result: Block, attached: list[bytes]) -> bytes:
@@ -288,13 +168,3 @@ class MessageWriter:
 def _is_from_user(message: Message) -> bool:
     """Whether a user message has more in it than results of tools."""
     return message.role == "user" and any(block.type != "tool_result" for block in message.content)
-
-
-def _arguments(given: Raw | None) -> bytes:
-    """The input of a call as the JSON string that its arguments are."""
-    if given is None:
-        return b'"{}"'
-    text = objects.compact(given).decode()
-    # A model's slip comes back as it was.  Templates of servers want an object: the one that a response without a
-    # stream has for such arguments.
-    return to_json(text if text[0] == "{" else to_json({INVALID_INPUT: text}).decode())

@@ -11,7 +11,7 @@ from it, in the way of `asyncio.timeout`. So the app is straight-line code, and 
 
     async with ClientConnection(receive, send) as client:
         await client.start(200, headers)
-        async with Paced(partial(upstream.open, ...), every=12.0, heard=client.heard) as chunks:
+        async with Paced(partial(upstream.open, ...), every=12.0, sent_at=client.sent_at) as chunks:
             async for chunk in chunks:
                 await client.send(PING if chunk is None else translate(chunk))
         await client.end()
@@ -73,7 +73,7 @@ class ClientConnection:
         self.ended = True
         return self._forward({"type": "http.response.body", "body": chunk, "more_body": False})
 
-    def heard(self) -> float | None:
+    def sent_at(self) -> float | None:
         """When the client was last sent something, in seconds of the event loop's clock: now, while a `send` waits for
         it. None before anything was."""
         return self._last_sent if self._sending_since is None else self._loop.time()

@@ -1,7 +1,7 @@
 """The chunks of a stream, a signal for each silence of the client's, and an end for streams that do not end.
 
 A client that receives nothing for a while gives up, so an event stream gets a ping while there is nothing to send. What
-counts is what the client has heard, and not what the model server has sent: hidden reasoning, comments, and the pieces
+counts is what the client was sent, and not what the model server has sent: hidden reasoning, comments, and the pieces
 of a tool call without a name are silence to the client.
 
 Only one task may call `send`. So a ping is not sent by a second task: the wait for the next chunk returns None. That
@@ -30,9 +30,9 @@ Open: TypeAlias = Callable[[], Awaitable[AbstractAsyncContextManager[AsyncIterat
 
 
 class Paced:
-    """The chunks of a source as they come, waiting ones joined; None when a client has heard nothing for long enough.
+    """The chunks of a source as they come, waiting ones joined; None when a client was sent nothing for long enough.
 
-    `open` opens the source. `heard` says when the client was last sent something, in seconds of the event loop's clock,
+    `open` opens the source. `sent_at` is when the client was last sent something, in seconds of the event loop's clock,
     and None before anything was: then the silence counts from the start and lasts `first` seconds, later `every`
     seconds. With `every=None` there are no signals.
 
@@ -46,12 +46,12 @@ class Paced:
         *,
         every: float | None = None,
         first: float | None = None,
-        heard: Callable[[], float | None] = lambda: None,
+        sent_at: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._open = open
         self._every = math.inf if every is None else every
         self._first = self._every if first is None else first
-        self._heard = heard
+        self._sent_at = sent_at
         self._chunks: list[bytes] = []
         self._unread = 0
         self._done = False
@@ -143,13 +143,13 @@ class Paced:
 
     def _on_timer(self) -> None:
         self._timer = None
-        now, heard = self._loop.time(), self._heard()
+        now, sent_at = self._loop.time(), self._sent_at()
         if self._grace is not None:
-            due = self._ends_at if heard is None else max(self._ends_at, heard + self._grace)
+            due = self._ends_at if sent_at is None else max(self._ends_at, sent_at + self._grace)
             if due <= now:
                 self._done = True
         else:
-            due = self._began + self._first if heard is None else heard + self._every
+            due = self._began + self._first if sent_at is None else sent_at + self._every
             if due <= now:
                 self._is_silent = True
                 due = now + self._every

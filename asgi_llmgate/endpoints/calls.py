@@ -140,7 +140,7 @@ class Calls:
         try:
             if not call.is_local:
                 every = self._ping_interval
-                paced = Paced(call.open, every=every, first=min(PEEK, every), heard=client.heard)
+                paced = Paced(call.open, every=every, first=min(PEEK, every), sent_at=client.sent_at)
                 async with self._draining.call(), paced as chunks:
                     async for chunk in chunks:
                         if chunk is None:

@@ -59,8 +59,8 @@ def check_stream(data: bytes, *, complete: bool = True, any_input: bool = False)
     Beside the Message's own fields the result has `error` (the error object that the stream ended with, or None) and
     `open` (whether a block was left open).  With `complete=False` the stream may break off after any event.  With
     `any_input=True` a tool call's input may be any text, because a model may write any: what is not a JSON object is
-    told as `{"INVALID_JSON": text}`.  Raises a StreamViolation, which is an AssertionError, at the first thing that is
-    wrong.
+    returned as `{"INVALID_JSON": text}`.  Raises a StreamViolation, which is an AssertionError, at the first thing that
+    is wrong.
     """
     reader = _Reader(any_input=any_input)
     *events, rest = data.split(b"\n\n")

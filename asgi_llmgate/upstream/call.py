@@ -104,7 +104,7 @@ class UpstreamCall:
 
         self.prompt_was_cut = False
         self._has_events = False
-        self._heard_at: float | None = None  # when the last event came, or the head of the response
+        self._last_event_at: float | None = None  # when the last event came, or the head of the response
         self._content_type = ""
         self._has_begun = False
         self._start = ResponseStart()
@@ -121,7 +121,7 @@ class UpstreamCall:
             response = await send_again_if_stale(self._send)
             if isinstance(response, HTTPResponse):
                 self._content_type = response.headers.get("content-type", "")
-                self._heard_at = time.monotonic()
+                self._last_event_at = time.monotonic()
                 return response
             if number == MAX_ATTEMPTS or not await self._correct(response):
                 # A copy: the traceback of the original would hold this frame, and with it the request.
@@ -142,7 +142,7 @@ class UpstreamCall:
             events = self._events.feed(chunk)
             if events:
                 self._has_events = True
-                self._heard_at = time.monotonic()
+                self._last_event_at = time.monotonic()
             return events
         else:
             self._surplus += len(chunk)
@@ -165,14 +165,14 @@ class UpstreamCall:
         self.handler.end()
 
     def ping(self) -> None:
-        """The client hears nothing: write a keep-alive, from now on for the response to the request as it is.
+        """Write a keep-alive for a client that was sent nothing for a while.
 
         Raises TimedOut where the server has sent signs of life, and no event, for longer than its timeouts allow: the
         client, which gets pings, would wait for ever.
         """
         timeouts = self._upstream.timeouts
         limit = timeouts.idle if self._has_events else timeouts.first_byte
-        if self._heard_at is not None and limit is not None and time.monotonic() - self._heard_at > limit:
+        if self._last_event_at is not None and limit is not None and time.monotonic() - self._last_event_at > limit:
             raise timed_out("idle" if self._has_events else "first_byte")
         self._has_pinged = True
         self.handler.ping()

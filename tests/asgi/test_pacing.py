@@ -91,8 +91,8 @@ async def test_silence_gives_none_and_takes_nothing_from_the_source() -> None:
         assert not source.cancelled
 
 
-async def test_a_client_that_is_being_sent_something_hears_it() -> None:
-    async with paced(Source(), 0.005, heard=clock) as chunks:
+async def test_what_is_being_sent_to_the_client_is_no_silence() -> None:
+    async with paced(Source(), 0.005, sent_at=clock) as chunks:
         waiting = asyncio.ensure_future(anext(chunks))
         await asyncio.sleep(0.02)
         assert not waiting.done()
@@ -105,10 +105,10 @@ async def test_the_first_silence_has_a_length_of_its_own(every: float) -> None:
         assert await anext(chunks) is None
 
 
-async def test_what_the_client_has_not_heard_is_silence_whatever_the_source_sends() -> None:
+async def test_what_the_client_is_not_sent_is_silence_whatever_the_source_sends() -> None:
     """Hidden reasoning: a chunk each millisecond, and nothing for the client."""
-    source, heard = Source(), clock()
-    async with paced(source, 0.01, heard=lambda: heard) as chunks:
+    source, sent_at = Source(), clock()
+    async with paced(source, 0.01, sent_at=lambda: sent_at) as chunks:
         signals = 0
         while signals < 3:
             source.put(b"x")
@@ -143,7 +143,7 @@ async def test_a_stream_that_goes_on_is_ended_too_and_not_read_any_more() -> Non
             await asyncio.sleep(0)
 
     beating = asyncio.ensure_future(beat())
-    async with paced(source, heard=lambda: None) as chunks:
+    async with paced(source, sent_at=lambda: None) as chunks:
         await anext(chunks)
         chunks.end_after(0.005)
         async for chunk in chunks:
@@ -155,16 +155,16 @@ async def test_a_stream_that_goes_on_is_ended_too_and_not_read_any_more() -> Non
     beating.cancel()
 
 
-async def test_the_end_waits_for_as_long_as_the_client_hears_something() -> None:
-    heard = [clock()]
-    async with paced(Source(), 0.001, heard=lambda: heard[-1]) as chunks:
+async def test_the_end_waits_for_as_long_as_the_client_is_sent_something() -> None:
+    sent_at = [clock()]
+    async with paced(Source(), 0.001, sent_at=lambda: sent_at[-1]) as chunks:
         chunks.end_after(0.02)
         ending = asyncio.ensure_future(anext(chunks, "the end"))
         for _ in range(3):
             await asyncio.sleep(0.01)
-            heard.append(clock())
+            sent_at.append(clock())
         assert await ending == "the end"  # and no signal before it
-        assert clock() >= heard[-1] + 0.02
+        assert clock() >= sent_at[-1] + 0.02
 
 
 async def test_a_reader_that_is_busy_costs_no_more_than_a_look_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ class ChatForwarder(Forwarder):
             if chunk.choices:
                 self.started = True
             elif self.stopped if chunk.usage is None else not self._shows_usage:
-                return  # what the client hears after the stop reason keeps the stream open
+                return  # what is sent after the stop reason keeps the stream open
             self._forward_event(event)
 
     def feed_document(self, document: bytes) -> None:

@@ -11,7 +11,7 @@ arguments.  What servers do:
   (xorbitsai/inference#4237);
 - no ids, or one id for all: a name after a complete call starts the next one;
 - a name after the arguments, or in pieces: the call is named once it is passed on;
-- a call that is told a second time, with its name, in one piece or in many: one call.
+- a call that is sent a second time, with its name, in one piece or in many: one call.
 
 Whether a call that begins again is the same one can be seen only when its arguments are complete.  Until then it has an
 `original`, and is not passed on.
@@ -158,7 +158,7 @@ class ToolCallAssembler:
         return True
 
     def _forget(self, call: AssembledCall, original: AssembledCall) -> None:
-        """A call was told a second time: what may still come of it goes to the first."""
+        """A call was sent a second time: what may still come of it goes to the first."""
         self.close(call)
         for places in (self._by_index, self._by_id):
             for place in [place for place, found in places.items() if found is call]:

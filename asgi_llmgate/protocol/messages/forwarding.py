@@ -171,7 +171,7 @@ class MessagesForwarder(Forwarder):
             self.fail(reported_error(event))
             return
         if self.stopped and found.type == "ping":
-            return  # what the client hears after the stop reason keeps the stream open
+            return  # what is sent after the stop reason keeps the stream open
         self._read(found, event)
         self._forward_event(event, found.type)
         if found.type == "message_stop":

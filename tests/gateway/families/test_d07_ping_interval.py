@@ -22,9 +22,9 @@ async def test_an_interval_over_the_peek_has_effect(
 ) -> None:
     seen: list[tuple[float, float]] = []
 
-    def watched(open: Any, *, every: float, first: float, heard: Any) -> Paced:
+    def watched(open: Any, *, every: float, first: float, sent_at: Any) -> Paced:
         seen.append((first, every))
-        return Paced(open, every=every, first=first, heard=heard)
+        return Paced(open, every=every, first=first, sent_at=sent_at)
 
     async def respond(request: WireRequest, writer: Writer) -> None:
         writer.write(ok(request))

@@ -31,7 +31,7 @@ class SchemaRewrite(NamedTuple):
     name: str
 
 
-ToolHabit: TypeAlias = Literal[
+ToolRequirement: TypeAlias = Literal[
     "letter_first", "no_named_choice", "no_forced_choice", "no_choice_while_thinking", "tools_for_history"
 ]
 """What a server wants of tools and of the choice among them, as `wordings.tools` has it."""
@@ -47,7 +47,7 @@ class Corrections:
     `max_images` are limits for one request, `max_unstreamed_output` is one for a response that is not streamed, and
     `affordable_tokens` are the output tokens that the account has credit for now.  `max_stops` is how many stop
     sequences are accepted, `temperatures` the lowest and the highest temperature.  `schemas` are rewrites of tools'
-    schemas, `tool_habits` what else the server wants of tools, `max_tools` how many of them it accepts, and
+    schemas, `tool_requirements` what else the server wants of tools, `max_tools` how many of them it accepts, and
     `max_tool_description` how many characters of each one's description.
     """
 
@@ -63,7 +63,7 @@ class Corrections:
     max_stops: int | None = None
     temperatures: tuple[float, ...] = ()
     schemas: frozenset[SchemaRewrite] = frozenset()
-    tool_habits: frozenset[ToolHabit] = frozenset()
+    tool_requirements: frozenset[ToolRequirement] = frozenset()
     max_tools: int | None = field(default=None, metadata=_shared_from(8))
     max_tool_description: int | None = field(default=None, metadata=_shared_from(64))
 

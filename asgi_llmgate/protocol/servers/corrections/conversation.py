@@ -48,7 +48,7 @@ ROWS: tuple[Row, ...] = (
         change=missing("calls_at_once"),
         keeps="the calls and results, in their order",
     ),
-    # A list and null may be told in the same words.  A request that has no list is not changed by the first row.
+    # A list and null may be refused in the same words.  A request that has no list is not changed by the first row.
     _row(
         topic="content parts",
         patterns=wordings.CONTENT_PARTS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from asgi_llmgate.protocol.servers.corrections.changes import Corrections, SchemaRewrite, ToolHabit
+from asgi_llmgate.protocol.servers.corrections.changes import Corrections, SchemaRewrite, ToolRequirement
 from asgi_llmgate.protocol.servers.corrections.parameters import refuse
 from asgi_llmgate.protocol.servers.corrections.rows import Row
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import EVERY_TOOL, NOT_STRICT, by_index, by_name
@@ -40,8 +40,8 @@ def _number(match: re.Match[str]) -> int:
     return int(next(filter(None, match.groups())))
 
 
-def _habit(habit: ToolHabit) -> Corrections:
-    return Corrections(tool_habits=frozenset({habit}))
+def _require(requirement: ToolRequirement) -> Corrections:
+    return Corrections(tool_requirements=frozenset({requirement}))
 
 
 ROWS: tuple[Row, ...] = (
@@ -97,33 +97,33 @@ ROWS: tuple[Row, ...] = (
     Row(
         topic="names of tools",
         patterns=(wordings.LETTER_FIRST,),
-        change=_habit("letter_first"),
+        change=_require("letter_first"),
         keeps="names that begin with a letter",
     ),
     Row(
         topic="a tool is demanded while the model thinks",
         patterns=(wordings.NO_CHOICE_WHILE_THINKING,),
-        change=_habit("no_choice_while_thinking"),
+        change=_require("no_choice_while_thinking"),
         keeps="thinking where nothing is demanded",
     ),
     Row(
         topic="a model that thinks always",
         patterns=(wordings.NO_CHOICE_WHILE_THINKING,),
-        change=_habit("no_forced_choice"),
+        change=_require("no_forced_choice"),
         keeps="the tools",
         final=True,
     ),
     Row(
         topic="a named tool is demanded",
         patterns=(wordings.NO_NAMED_CHOICE,),
-        change=_habit("no_named_choice"),
+        change=_require("no_named_choice"),
         keeps="the demand: only that tool is offered",
         final=True,
     ),
     Row(
         topic="a tool is demanded",
         patterns=(wordings.NO_FORCED_CHOICE,),
-        change=_habit("no_forced_choice"),
+        change=_require("no_forced_choice"),
         keeps="the tools",
         final=True,
     ),
@@ -136,7 +136,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         topic="calls without tools",
         patterns=(wordings.HISTORY_NEEDS_TOOLS,),
-        change=_habit("tools_for_history"),
+        change=_require("tools_for_history"),
         keeps="requests that have tools, or no calls",
     ),
 )

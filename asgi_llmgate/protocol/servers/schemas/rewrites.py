@@ -1,7 +1,7 @@
 """JSON schemas for servers that accept a part of JSON Schema only.
 
 A rewrite has a name, and a set of names says what a schema must become: `NAMES` are the rewrites, `PROFILES` are sets
-of them for one server's habits, and `-keyword` removes a keyword.  They are a column of the dialect table
+of them for one kind of server, and `-keyword` removes a keyword.  They are a column of the dialect table
 (`Dialect.tool_schemas`) and corrections (`corrections.tool_schemas`).
 
 A rewritten schema allows at least what the original allows, as far as the server can be told it: the tool itself checks

@@ -123,7 +123,7 @@ def to_chat(
         prompt_count=prompt_count,
         tool_names=ToolNames(
             request.toolset.declared,
-            letter_first=dialect.tool_names == "letter_first" or "letter_first" in corrections.tool_habits,
+            letter_first=dialect.tool_names == "letter_first" or "letter_first" in corrections.tool_requirements,
         ),
         seal=seal,
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,

@@ -58,13 +58,13 @@ def _other(draft: Draft, kind: str) -> Choice:
 
 def _demand(draft: Draft, name: str) -> Choice:
     """A call of a tool, or of any tool where there is no name."""
-    habits, known = draft.corrections.tool_habits, draft.dialect.tool_choice
-    without_thinking = "no_choice_while_thinking" in habits or not draft.dialect.choice_while_thinking
+    requirements, known = draft.corrections.tool_requirements, draft.dialect.tool_choice
+    without_thinking = "no_choice_while_thinking" in requirements or not draft.dialect.choice_while_thinking
     # Whether the model can be told not to think.
-    can_demand = known in ("named", "required") and "no_forced_choice" not in habits
+    can_demand = known in ("named", "required") and "no_forced_choice" not in requirements
     if without_thinking and draft.dialect.reasoning == "none":
         can_demand = False
-    if can_demand and name and known == "named" and "no_named_choice" not in habits:
+    if can_demand and name and known == "named" and "no_named_choice" not in requirements:
         value = b'{"type":"function","function":{"name":%s}}' % to_json(draft.tool_names.upstream(name))
         return Choice(value, "", without_thinking)
     if can_demand:

@@ -56,7 +56,7 @@ def write_tools(draft: Draft) -> tuple[Sequence[SentTool], Choice]:
     _report_unsupported(draft)
     report_unknown_tools(draft)
     if not toolset.offered:  # also no tool_choice: servers refuse one without tools
-        if draft.dialect.tools_for_history or "tools_for_history" in draft.corrections.tool_habits:
+        if draft.dialect.tools_for_history or "tools_for_history" in draft.corrections.tool_requirements:
             _write_past_tools(draft)
         return (), NO_CHOICE
     choice = read_choice(draft)

@@ -1,4 +1,4 @@
-"""D1: the model server sends, and the client hears nothing of it. Pings go by what the client has not heard."""
+"""D1: the model server sends, and the client is sent nothing of it. Pings go by what the client is not sent."""
 
 from __future__ import annotations
 
@@ -10,18 +10,33 @@ import pytest
 from asgi_llmgate.net import Timeouts
 from asgi_llmgate.testing.grammar import check_stream
 from tests.gateway.families.conftest import MakeGate
-from tests.helpers.wire_server import WireRequest, Writer, chunk, head, sse
+from tests.helpers.wire_server import Respond, WireRequest, Writer, chunk, head, sse
 
 PIECES = 40
 PACE = 0.002
 """Seconds between two pieces; all of them take several ping intervals."""
 
 
+def slowly(piece: bytes, end: bytes = b"") -> Respond:
+    """A stream that repeats a piece for some ping intervals, then ends."""
+
+    async def respond(request: WireRequest, writer: Writer) -> bool:
+        writer.write(head(b"content-type: text/event-stream"))
+        for _ in range(PIECES):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(PACE)
+        writer.write(end)
+        return True
+
+    return respond
+
+
 def call(**function: Any) -> dict[str, Any]:
     return chunk({"tool_calls": [{"index": 0, "function": function}]})
 
 
-UNHEARD = {
+HIDDEN = {
     "hidden reasoning": sse(chunk({"reasoning_content": "hm "})),
     "hidden reasoning by its other name": sse(chunk({"reasoning": "hm "})),
     "comments": b": OPENROUTER PROCESSING\n\n",
@@ -40,18 +55,9 @@ UNHEARD = {
 END = sse(call(name="Bash"), call(arguments="{}"), chunk(finish="tool_calls"), "[DONE]")
 
 
-@pytest.mark.parametrize("piece", UNHEARD.values(), ids=UNHEARD)
-async def test_what_the_client_does_not_hear_is_silence(gate: MakeGate, piece: bytes) -> None:
-    async def respond(request: WireRequest, writer: Writer) -> bool:
-        writer.write(head(b"content-type: text/event-stream"))
-        for _ in range(PIECES):
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(PACE)
-        writer.write((b"" if piece.endswith(b"\n") else b"\n") + END)
-        return True
-
-    made = await gate(respond, ping_interval=5 * PACE)
+@pytest.mark.parametrize("piece", HIDDEN.values(), ids=HIDDEN)
+async def test_what_the_client_is_not_sent_is_silence(gate: MakeGate, piece: bytes) -> None:
+    made = await gate(slowly(piece, (b"" if piece.endswith(b"\n") else b"\n") + END), ping_interval=5 * PACE)
     reply = await made.ask(stream=True, tools=[{"name": "Bash", "input_schema": {"type": "object"}}])
     events = [name for name, _ in reply.events()]
     assert events[0] == "message_start"
@@ -62,30 +68,14 @@ async def test_what_the_client_does_not_hear_is_silence(gate: MakeGate, piece: b
     assert [block["name"] for block in message["content"]] == ["Bash"]
 
 
-async def test_what_the_client_hears_is_none(gate: MakeGate) -> None:
-    async def respond(request: WireRequest, writer: Writer) -> bool:
-        writer.write(head(b"content-type: text/event-stream"))
-        for _ in range(PIECES):
-            writer.write(sse(chunk({"content": "x"})))
-            await writer.drain()
-            await asyncio.sleep(PACE)
-        writer.write(sse(chunk(finish="stop"), "[DONE]"))
-        return True
-
+async def test_what_the_client_is_sent_is_none(gate: MakeGate) -> None:
+    respond = slowly(sse(chunk({"content": "x"})), sse(chunk(finish="stop"), "[DONE]"))
     made = await gate(respond, ping_interval=PIECES * PACE * 100)
     assert b"event: ping" not in (await made.ask(stream=True)).body
 
 
 async def test_pings_of_a_forwarded_stream_are_comments(gate: MakeGate) -> None:
-    async def respond(request: WireRequest, writer: Writer) -> bool:
-        writer.write(head(b"content-type: text/event-stream"))
-        for _ in range(PIECES):
-            writer.write(b": PROCESSING\n\n")
-            await writer.drain()
-            await asyncio.sleep(PACE)
-        writer.write(sse(chunk({"content": "x"}, "stop"), "[DONE]"))
-        return True
-
+    respond = slowly(b": PROCESSING\n\n", sse(chunk({"content": "x"}, "stop"), "[DONE]"))
     made = await gate(respond, ping_interval=5 * PACE)
     body = (await made.ask(stream=True, path="/v1/chat/completions")).body
     pings = body.count(b": ping\n\n")
@@ -94,15 +84,8 @@ async def test_pings_of_a_forwarded_stream_are_comments(gate: MakeGate) -> None:
 
 
 async def test_an_error_after_pings_is_an_error_event(gate: MakeGate) -> None:
-    async def respond(request: WireRequest, writer: Writer) -> bool:
-        writer.write(head(b"content-type: text/event-stream"))
-        for _ in range(PIECES):
-            writer.write(sse(chunk({"reasoning": "hm"})))
-            await writer.drain()
-            await asyncio.sleep(PACE)
-        return True
-
-    events = (await (await gate(respond, ping_interval=5 * PACE)).ask(stream=True)).events()
+    made = await gate(slowly(sse(chunk({"reasoning": "hm"}))), ping_interval=5 * PACE)
+    events = (await made.ask(stream=True)).events()
     assert [events[0][0], events[-1][0]] == ["message_start", "error"]
 
 
@@ -131,15 +114,7 @@ async def test_signs_of_life_are_no_response(gate: MakeGate, sign: bytes, before
 
 
 async def test_a_model_that_thinks_for_longer_than_the_timeouts_is_waited_for(gate: MakeGate) -> None:
-    async def respond(request: WireRequest, writer: Writer) -> bool:
-        writer.write(head(b"content-type: text/event-stream"))
-        for _ in range(PIECES):
-            writer.write(sse(chunk({"reasoning": "hm"})))
-            await writer.drain()
-            await asyncio.sleep(PACE)
-        writer.write(END)
-        return True
-
+    respond = slowly(sse(chunk({"reasoning": "hm"})), END)
     made = await gate(respond, ping_interval=PACE, timeouts=Timeouts(first_byte=5.0, idle=PIECES * PACE))
     tools = [{"name": "Bash", "input_schema": {"type": "object"}}]
     assert check_stream((await made.ask(stream=True, tools=tools)).body)["stop_reason"] == "tool_use"

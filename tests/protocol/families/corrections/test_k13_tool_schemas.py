@@ -28,6 +28,19 @@ def obj(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
+ANY_VALUE = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "number"},
+        {"type": "boolean"},
+        obj(any_name={"type": "string", "description": "Any names and values are allowed here."}),
+        {"type": "array", "items": TEXT},
+    ],
+    "nullable": True,
+}
+"""What a schema that allows everything becomes for a server that requires types."""
+
+
 def plain(message: str) -> str:
     return json.dumps({"error": message})
 
@@ -228,16 +241,7 @@ MEMBERS = {
         "'properties.tasks.items.properties': property schema for 'outputSchema' must be an object>",
         obj(a=True, b={"type": "boolean"}),
         obj(
-            a={
-                "anyOf": [
-                    {"type": "string"},
-                    {"type": "number"},
-                    {"type": "boolean"},
-                    obj(any_name={"type": "string", "description": "Any names and values are allowed here."}),
-                    {"type": "array", "items": TEXT},
-                ],
-                "nullable": True,
-            },
+            a=ANY_VALUE,
             b={"type": "boolean"},
         ),
         all_tools=True,
@@ -268,16 +272,7 @@ MEMBERS = {
         'JSON schema conversion failed:\nUnrecognized schema: {"not":{}}',
         obj(a={"not": {}}, b=TEXT),
         obj(
-            a={
-                "anyOf": [
-                    {"type": "string"},
-                    {"type": "number"},
-                    {"type": "boolean"},
-                    obj(any_name={"type": "string", "description": "Any names and values are allowed here."}),
-                    {"type": "array", "items": TEXT},
-                ],
-                "nullable": True,
-            },
+            a=ANY_VALUE,
             b=TEXT,
         ),
         all_tools=True,

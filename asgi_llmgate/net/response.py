@@ -56,6 +56,7 @@ class HTTPResponse:
         self._deadline = deadline
         self._has_started = False
         self._read_to_end = False
+        self._unread = b""
         source: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
         encoding = response.headers.get("content-encoding")
         self._source = source if encoding is None else decode_body(source, encoding)
@@ -67,7 +68,14 @@ class HTTPResponse:
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
+    def unread(self, chunk: bytes) -> None:
+        """Give the first chunk back: it comes again when the body is read."""
+        self._unread = chunk
+
     async def __anext__(self) -> bytes:
+        if self._unread:
+            chunk, self._unread = self._unread, b""
+            return chunk
         if self._has_started:
             self._deadline.restart()
         try:

@@ -24,6 +24,7 @@ from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.exchange_values import Target, Wire
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder, forwarded_body
+from asgi_llmgate.protocol.chat.refusals import find_refusal
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, anthropic_headers, forwarded_error
@@ -179,12 +180,14 @@ class ServerWire(NamedTuple):
     """What depends on the server's wire only.
 
     `read_error` takes the status, the first bytes of the body, and the headers of an error response.
-    `read_corrections` takes the status and the text of one: the changes that the server asks for.  `counts_tokens`: the
-    server has `POST /messages/count_tokens`.
+    `read_corrections` takes the status and the text of one: the changes that the server asks for.  `find_refusal` takes
+    the first chunk of a response with the status 200: the error that it is.  `counts_tokens`: the server has
+    `POST /messages/count_tokens`.
     """
 
     read_error: Callable[..., UpstreamError]
     read_corrections: Callable[[int, str], tuple[Correction, ...]]
+    find_refusal: Callable[[bytes], UpstreamError | None]
     counts_tokens: bool
 
 
@@ -192,10 +195,14 @@ def _no_corrections(status: int, text: str) -> tuple[Correction, ...]:
     return ()
 
 
+def _no_refusal(first: bytes) -> None:
+    return None
+
+
 SERVER_WIRES: Mapping[Wire, ServerWire] = MappingProxyType(
     {
-        "chat": ServerWire(upstream_error, find_corrections, counts_tokens=False),
+        "chat": ServerWire(upstream_error, find_corrections, find_refusal, counts_tokens=False),
         # The client's bytes are forwarded, so there is nothing in them to correct.
-        "messages": ServerWire(forwarded_error, _no_corrections, counts_tokens=True),
+        "messages": ServerWire(forwarded_error, _no_corrections, _no_refusal, counts_tokens=True),
     }
 )

@@ -113,7 +113,7 @@ class UpstreamCall:
         self._surplus = 0
 
     async def open(self) -> HTTPResponse:
-        """Send the request until a response begins: a 200 whose body has not been read. It must be closed.
+        """Send the request until a response begins: a 200 that is no refusal. Its body must be read, and it be closed.
 
         Raises GateError.
         """
@@ -122,7 +122,19 @@ class UpstreamCall:
             if isinstance(response, HTTPResponse):
                 self._content_type = response.headers.get("content-type", "")
                 self._last_event_at = time.monotonic()
-                return response
+                try:
+                    first = await anext(response, b"")
+                    # An ordinary first chunk is not looked at further.
+                    refusal = None if b'"delta"' in first else self._upstream.refusal_in(first)
+                except BaseException:
+                    await response.aclose()
+                    raise
+                if refusal is None:
+                    response.unread(first)
+                    return response
+                await response.aclose()
+                self.exchange.attempts[-1].error = type(refusal.error).__name__
+                response = refusal
             if number == MAX_ATTEMPTS or not await self._correct(response):
                 # A copy: the traceback of the original would hold this frame, and with it the request.
                 raise copy(response.error)

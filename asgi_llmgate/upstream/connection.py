@@ -134,6 +134,16 @@ class Upstream:
             raise copy(error)
         return Correctable(response.status, error, found, read_prompt_count(text))
 
+    def refusal_in(self, first: bytes) -> Correctable | None:
+        """The refusal that the first chunk of a response with the status 200 is, if it asks for a change."""
+        if (error := self._wire.find_refusal(first)) is None:
+            return None
+        # Without a status of its own the server speaks about the request: it has generated nothing.
+        status = error.status if 400 <= error.status < 500 else 400
+        text = first.decode("utf-8", "replace")
+        found = self._wire.read_corrections(status, text)
+        return Correctable(status, error, found, read_prompt_count(text)) if found else None
+
     async def forward(
         self,
         method: str,

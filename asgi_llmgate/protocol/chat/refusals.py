@@ -9,11 +9,13 @@ refused with a 400.
 from __future__ import annotations
 
 import re
+from copy import copy
 
 from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
 from asgi_llmgate.protocol.response_format import ResponseStart
+from asgi_llmgate.protocol.servers.errors.upstream_errors import unnamed_error
 from asgi_llmgate.protocol.sse import END, KEEPALIVES, SSEReader
 
 MAX_REFUSAL = 64 * 1024
@@ -31,9 +33,14 @@ def find_refusal(first: bytes) -> UpstreamError | None:
     if not event.startswith((b"{", b"[")):
         return None
     try:
-        MetadataReader(0).read_chunk(read_chunk(event), event)
+        chunk = read_chunk(event)
+    except UpstreamError:  # no chunk: a list, or the beginning of a long document
+        return unnamed_error(event)
+    try:
+        MetadataReader(0).read_chunk(chunk, event)
     except UpstreamError as error:
-        return error
+        # A copy: the traceback of the original leads to the frames of the call, and so to the request and its body.
+        return copy(error)
     return None
 
 

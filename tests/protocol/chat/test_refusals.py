@@ -35,6 +35,7 @@ def test_a_refusal_is_found(first: bytes) -> None:
         b'{"choices": [ {"message":{"content":"a"}}],"error":null}',
         b'{"id":"x","object":"chat.completion","choices":[]}',
         b"<html>",
+        b'{"id":"x","object":"chat.completion","created":1,"mod',
         b"data: hello\n\n",
         b'{"error":{"message":"' + b"a" * MAX_REFUSAL + b'"}}',
     ],

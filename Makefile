@@ -10,7 +10,7 @@ JOBS ?= $(shell "$(PYTHON)" -c 'import os; print(min(4, (os.cpu_count() or 1) + 
 SHIFT ?=
 
 HEAVY := servers or idp or real_upstream or suites or browser or soak
-CLOCKLESS := protocol cel
+CLOCKLESS := protocol cel e2e
 CLOCK = $(if $(SHIFT),CLOCK_SHIFT=$(SHIFT) PYTHONPATH="$(CURDIR)/tests/clock$${PYTHONPATH:+:$$PYTHONPATH}")
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -40,7 +40,7 @@ docs: $(VENV)/.dev ## the documentation as a site, in .cache/docs; every warning
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html -d .cache/doctrees docs .cache/docs
 
 coverage: $(VENV)/.dev ## every line and branch of the translation is reached by its own tests
-	@$(BIN)/python -m pytest -q --cov=asgi_llmgate.protocol --cov-branch --cov-fail-under=100 \
+	@$(BIN)/python -m pytest -q -n $(JOBS) --cov=asgi_llmgate.protocol --cov-branch --cov-fail-under=100 \
 	  --cov-report=term-missing:skip-covered tests/protocol $(ARGS)
 
 test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites; then `make test` 400 days ahead on the newest other Python, 10 days behind on this

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from asgi_llmgate.testing.model_script import Turn, raw, say
 from tests.e2e.claude_code.client import tool_results
 from tests.protocol.responses import call, calls, chunk, counted, sse
@@ -13,6 +15,8 @@ from tests.protocol.responses import call, calls, chunk, counted, sse
 if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
+
+pytestmark = pytest.mark.suites
 
 REASONING = [{"match": "*", "use": "openai/gpt-5.2"}]
 

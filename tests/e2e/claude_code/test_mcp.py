@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 PROGRAM = Path(__file__).parents[1] / "programs" / "mcp_server.py"
 TOOL = "mcp__files__backwards"
 

@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
+
 from asgi_llmgate._types import Receive, Scope, Send
 from tests.protocol.responses import chunk, counted, sse
 
 if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
+
+pytestmark = pytest.mark.suites
 
 PATIENCE = 4
 """Seconds for which the client waits for a response to begin; 600 by default.  That a stream which has begun is silent

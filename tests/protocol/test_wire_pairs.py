@@ -59,6 +59,9 @@ def test_every_wire_of_a_server_has_a_row() -> None:
     text = "Unsupported parameter: 'top_p'"
     assert SERVER_WIRES["chat"].read_corrections(400, text)
     assert not SERVER_WIRES["messages"].read_corrections(400, text)
+    refusal = b'{"error":{"message":"Unsupported parameter: \'top_p\'"}}'
+    assert SERVER_WIRES["chat"].find_refusal(refusal) is not None
+    assert SERVER_WIRES["messages"].find_refusal(refusal) is None
 
 
 @pytest.mark.parametrize(

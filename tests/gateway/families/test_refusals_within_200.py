@@ -52,6 +52,11 @@ REFUSALS: dict[str, tuple[Any, Callable[[Any], bool], dict[str, Any]]] = {
         lambda body: "parallel_tool_calls" in body,
         {"tools": [A], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
     ),
+    "a field, in an error without a code": (
+        {"error": "Unknown parameter: 'parallel_tool_calls'."},
+        lambda body: "parallel_tool_calls" in body,
+        {"tools": [A], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    ),
     "a schema, llama.cpp": (
         {"error": {"code": 400, "message": "JSON schema conversion failed:\nUnrecognized schema: {\"const\":1}",
                    "type": "invalid_request_error"}},

@@ -22,7 +22,9 @@ REFUSAL = b'{"error":{"message":"no","code":400}}'
     ],
 )
 def test_a_refusal_is_found(first: bytes) -> None:
-    assert isinstance(find_refusal(first), UpstreamError)
+    error = find_refusal(first)
+    assert isinstance(error, UpstreamError)
+    assert error.__traceback__ is None  # it would lead to the frames of the call, and so to the request
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -27,13 +28,17 @@ from asgi_llmgate.testing.model_server import ModelServer
 
 Serve = Callable[..., str]
 
-PATHS = {
-    **ROUTES,
-    "/v1/chat/completions": Route("completions"),
-    "/openai/v1/models": Route("openai_models"),
-    "/v1/embeddings": Route("passthrough", "model"),
-    "/files": Route("passthrough", "model"),
-}
+# read-only: a test that changed it would change it for the tests that run after it in the same process
+PATHS = MappingProxyType(
+    {
+        **ROUTES,
+        "/v1/chat/completions": Route("completions"),
+        "/forwarded/v1/chat/completions": Route("passthrough", "model"),
+        "/openai/v1/models": Route("openai_models"),
+        "/v1/embeddings": Route("passthrough", "model"),
+        "/files": Route("passthrough", "model"),
+    }
+)
 HELLO: Any = [{"role": "user", "content": "hello"}]
 MESSAGES = {"model": "claude-opus-5", "max_tokens": 200, "messages": HELLO}
 CHAT = {"model": "gpt", "messages": HELLO}
@@ -343,8 +348,7 @@ async def test_a_passthrough_that_breaks_off_is_cut(gate: Any) -> None:
 
 async def test_a_passthrough_ends_with_its_client(gate: Any) -> None:
     app, _, server = gate(say("never").stall())
-    app.app._routes["/v1/chat/completions"] = Route("passthrough", "model")
-    async with Driver(app, "POST", "/v1/chat/completions", json=CHAT) as client:
+    async with Driver(app, "POST", "/forwarded/v1/chat/completions", json=CHAT) as client:
         await asyncio.to_thread(server.asked.wait, 10)
         client.disconnect()
         await client.finish()
@@ -353,8 +357,7 @@ async def test_a_passthrough_ends_with_its_client(gate: Any) -> None:
 
 async def test_a_passthrough_that_is_open_when_the_server_stops_is_cut(gate: Any) -> None:
     app, _, server = gate(say("one two three").stall(after=2))
-    app.app._routes["/v1/chat/completions"] = Route("passthrough", "model")
-    async with Driver(app, "POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as client:
+    async with Driver(app, "POST", "/forwarded/v1/chat/completions", json={**CHAT, "stream": True}) as client:
         await client.chunk()
         app.app._passthrough._draining._after = 0
         app.app._passthrough._draining.begin()

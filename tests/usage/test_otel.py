@@ -543,6 +543,9 @@ def test_a_package_that_is_missing_is_named(gate: Any, monkeypatch: Any) -> None
 
 def test_the_current_span_is_left_as_it_was() -> None:
     before = trace.get_current_span()
-    with OpenTelemetry().call(Exchange(target=Target("b", "p", "m")), ("h", 1)):
+    # without a provider of its own it would need the one of another test's fixture
+    with OpenTelemetry(tracer_provider=TracerProvider(shutdown_on_exit=False)).call(
+        Exchange(target=Target("b", "p", "m")), ("h", 1)
+    ):
         assert trace.get_current_span() is not before
     assert trace.get_current_span() is before

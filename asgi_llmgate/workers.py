@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-try:
+from asgi_llmgate.extras import needs_extra
+
+with needs_extra("gunicorn", "this worker"):
     import uvicorn_worker
-except ImportError:
-    raise ImportError("this worker needs uvicorn-worker: pip install 'asgi-llmgate[gunicorn]'") from None
 
 from asgi_llmgate.uvicorn_protocol import PROTOCOL
 

@@ -32,7 +32,7 @@ def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
     if token is not None:
         if token != "-":  # noqa: S105
             raise click.UsageError("other users can see a command line; give the token on standard input: --token -")
-        _explain(sys.stdin.read(), settings, folder)
+        _explain(sys.stdin.buffer.read().decode("utf-8", "replace"), settings, folder)
         return
     click.echo(f"{config}: good")
     for line in describe(settings, names):

@@ -59,7 +59,7 @@ def test(file: str) -> None:
 @click.option(
     "--claims", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="JSON or YAML; - is stdin."
 )
-@click.option("--token", type=click.File(), help="A file with a token, which is NOT verified; - is stdin.")
+@click.option("--token", type=click.File("rb"), help="A file with a token, which is NOT verified; - is stdin.")
 @click.option("--model", default=None, help="The name that the client asks for; without it the request is a GET.")
 @click.option("--path", "where", default=None, help="The path under the mount.")
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A request header; may be repeated.")
@@ -72,7 +72,7 @@ def show(
     """
     if (claims is None) == (token is None):
         raise click.UsageError("give one of --claims and --token")
-    person = _claims(claims) if claims is not None else _payload(token.read().strip())
+    person = _claims(claims) if claims is not None else _payload(token.read())
     request: dict[str, Any] = {"headers": dict(_header(header) for header in headers)}
     if where is not None:
         request["path"] = where
@@ -147,11 +147,11 @@ def _claims(path: str) -> dict[str, Any]:
     return found
 
 
-def _payload(token: str) -> dict[str, Any]:
+def _payload(token: bytes) -> dict[str, Any]:
     """The claims of a token, which is not verified."""
     try:
-        middle = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+        middle = token.strip().split(b".")[1]
+        found = json.loads(base64.urlsafe_b64decode(middle + b"=" * (-len(middle) % 4)))
     except (IndexError, ValueError, binascii.Error):
         raise click.ClickException("the token is not a JWT") from None
     if not isinstance(found, dict):

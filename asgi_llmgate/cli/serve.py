@@ -6,6 +6,7 @@ import os
 
 import click
 
+from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.gateway import Gateway
 
 _CONFIG = "LLMGATE_CONFIG"
@@ -30,12 +31,10 @@ def app() -> Gateway:
 @click.option("--workers", default=1, show_default=True, help="Number of worker processes.")
 def serve(config: str, host: str, port: int, graceful_timeout: int, workers: int) -> None:
     """Serve a gateway without a host app; its address is the client's ANTHROPIC_BASE_URL."""
-    try:
+    with needs_extra("serve", "llmgate serve"):
         import uvicorn
 
         from asgi_llmgate.uvicorn_protocol import PROTOCOL
-    except ImportError:
-        raise click.ClickException("serving needs uvicorn: pip install 'asgi-llmgate[serve]'") from None
 
     Gateway.from_file(config)  # reports a mistake in the settings here, once, and not in each worker
     os.environ[_CONFIG] = os.path.abspath(config)

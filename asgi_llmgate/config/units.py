@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from asgi_llmgate.errors import SettingsError
@@ -67,12 +65,3 @@ def require_writable(folder: Path, path: str) -> None:
         existing = existing.parent
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         raise SettingsError(f"cannot write in {existing}", path=path)
-
-
-@contextlib.contextmanager
-def require_extra(name: str) -> Iterator[None]:
-    """An ImportError in the block is a SettingsError that names the extra of this distribution to install."""
-    try:
-        yield
-    except ImportError as error:
-        raise SettingsError(f"needs {error.name}", hint=f"pip install 'asgi-llmgate[{name}]'") from None

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-try:
-    from asgi_llmgate.page.app import PageAuth, UsagePage
-except ModuleNotFoundError as error:
-    needed = (error.name or "").partition(".")[0]
-    if needed not in ("sqlalchemy", "jinja2"):
-        raise
-    raise ImportError(f"the usage page needs {needed}: pip install 'asgi-llmgate[page]'", name=needed) from None
-
+from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.page.login_link import OneTimeLink
+
+with needs_extra("page", "the usage page"):
+    from asgi_llmgate.page.app import PageAuth, UsagePage
 
 __all__ = ["OneTimeLink", "PageAuth", "UsagePage"]

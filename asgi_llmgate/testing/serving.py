@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from asgi_llmgate.extras import needs_extra
+
 __all__ = ["bind", "serving"]
 
 
@@ -43,7 +45,8 @@ def serving(app: Any, listener: socket.socket | None = None, **options: Any) -> 
 
 def _prompt_server(app: Any, options: dict[str, Any]) -> Any:
     """A uvicorn server that stops at once: uvicorn's own notices it up to 0.1 s later, and then waits another 0.1 s."""
-    import uvicorn
+    with needs_extra("serve", "serving"):
+        import uvicorn
 
     class Server(uvicorn.Server):
         _loop: asyncio.AbstractEventLoop | None = None

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Usage
+from asgi_llmgate.extras import needs_extra
 
 Catalogue = Callable[[str, str, Usage], float | None]
 """(vendor, model, usage) -> cost in US dollars; None if the vendor or the model is not in the catalogue."""
@@ -46,11 +46,9 @@ class Costs:
 
 
 def genai_prices() -> Catalogue:
-    """Load the catalogue of genai-prices, which takes about 0.1 s.  Raises SettingsError if it is not installed."""
-    try:
+    """Load the catalogue of genai-prices, which takes about 0.1 s.  Raises MissingExtra if it is not installed."""
+    with needs_extra("prices", "the price catalogue"):
         import genai_prices as library
-    except ImportError:
-        raise SettingsError("needs genai-prices", hint="pip install 'asgi-llmgate[prices]'") from None
 
     # An unknown model costs the library a search through its whole list; the result is kept.
     unknown: set[tuple[str, str]] = set()

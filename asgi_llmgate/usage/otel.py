@@ -22,17 +22,19 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from opentelemetry import context as current
-from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, SpanKind, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
 from asgi_llmgate._version import __version__
 from asgi_llmgate.errors import GateError, UpstreamError
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.usage.measurements import Measurements
 from asgi_llmgate.usage.metrics import Metric, Semconv, attribute_names
 from asgi_llmgate.usage.record import UsageRecord, clip
+
+with needs_extra("otel", "OpenTelemetry"):
+    from opentelemetry import context as current
+    from opentelemetry import metrics, trace
+    from opentelemetry.trace import Span, SpanKind, StatusCode
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 

@@ -20,17 +20,19 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
-
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import refuse, refuse_other, respond, run_lifespan
 from asgi_llmgate.errors import MethodNotAllowed, SettingsError
 from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.usage.measurements import Measurements
 from asgi_llmgate.usage.metrics import Metric
 from asgi_llmgate.usage.record import UsageRecord
+
+with needs_extra("prometheus", "Prometheus"):
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.multiprocess import MultiProcessCollector
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that prometheus-client reads at import."""

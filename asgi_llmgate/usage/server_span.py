@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry import metrics, trace
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
-
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import local_path
+from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.routing.routes import ROUTES, Routes, find
+
+with needs_extra("otel", "OpenTelemetry"):
+    from opentelemetry import metrics, trace
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+    from opentelemetry.util.http import OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS, get_custom_headers
 
 _CREDENTIALS = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"]
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-try:
+from asgi_llmgate.extras import needs_extra
+
+with needs_extra("django", "llmgate_django"):
     import django  # noqa: F401
-except ImportError:
-    raise ImportError("llmgate_django needs Django: pip install 'asgi-llmgate[django]'") from None
 
 from llmgate_django.site import mount
 

@@ -14,10 +14,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-try:
+from asgi_llmgate.extras import needs_extra
+
+with needs_extra("quart", "llmgate_quart"):
     from quart import Quart, request
-except ImportError:
-    raise ImportError("llmgate_quart needs Quart: pip install 'asgi-llmgate[quart]'") from None
 
 from asgi_llmgate import Exchange, Gateway, Identity, SettingsError, mount
 

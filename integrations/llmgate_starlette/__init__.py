@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-try:
+from asgi_llmgate.extras import needs_extra
+
+with needs_extra("starlette", "llmgate_starlette"):
     from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser
     from starlette.config import Config
     from starlette.exceptions import HTTPException
     from starlette.requests import HTTPConnection
-except ImportError:
-    raise ImportError("llmgate_starlette needs Starlette: pip install 'asgi-llmgate[starlette]'") from None
 
 from asgi_llmgate import Exchange, Gateway, Identity
 

@@ -35,7 +35,7 @@ def test_a_missing_framework_is_named_with_its_extra(package: str, framework: st
     code = f"import sys; sys.modules[{framework!r}] = None; import {package}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"{package} needs" in done.stderr
-    assert done.stderr.strip().endswith(f"pip install 'asgi-llmgate[{extra}]'")
+    assert f"[{extra}]" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
-import sys
 from collections import ChainMap, OrderedDict, UserDict
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
@@ -19,6 +17,7 @@ from asgi_llmgate import SettingsError, mount
 from asgi_llmgate.page import OneTimeLink, UsagePage, queries
 from asgi_llmgate.testing.driver import Driver, Reply, call
 from asgi_llmgate.usage.ledger import Database, parse_url
+from tests.library.without_extras import run_python
 
 Make = Callable[..., UsagePage]
 
@@ -299,6 +298,6 @@ async def test_the_page_of_a_settings_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["jinja2", "sqlalchemy"])
 def test_what_the_page_needs_is_named_where_it_is_not_there(missing: str) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; from asgi_llmgate import UsagePage"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert f"ImportError: the usage page needs {missing}: pip install 'asgi-llmgate[page]'" in done.stderr
+    done = run_python("from asgi_llmgate import UsagePage", hidden=[missing])
+    assert f"MissingExtra: the usage page needs {missing} (pip install " in done.stderr
+    assert "[page]" in done.stderr

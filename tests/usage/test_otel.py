@@ -535,12 +535,6 @@ def test_a_label_must_be_a_field(gate: Any) -> None:
     )
 
 
-def test_a_package_that_is_missing_is_named(gate: Any, monkeypatch: Any) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "asgi_llmgate.usage.server_span", None)
-    with pytest.raises(SettingsError, match=r"^usage\.otel: needs .*pip install 'asgi-llmgate\[otel\]'"):
-        gate(**OTEL)
-
-
 def test_the_current_span_is_left_as_it_was() -> None:
     before = trace.get_current_span()
     # without a provider of its own it would need the one of another test's fixture

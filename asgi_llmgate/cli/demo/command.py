@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import json
 import logging
 import shlex
@@ -28,6 +29,7 @@ from asgi_llmgate.cli.demo.model_server import UsedServer, advice, is_real, mode
 from asgi_llmgate.cli.demo.scenarios import SCENARIOS, Result, run
 from asgi_llmgate.cli.demo.traffic import Traffic
 from asgi_llmgate.cli.mint import open_idp
+from asgi_llmgate.extras import MODULES, needs_extra
 from asgi_llmgate.testing.serving import bind, serving
 
 
@@ -61,6 +63,9 @@ def demo(folder: str, port: int, once: bool, traffic: bool) -> None:
             "--traffic would send made-up calls to a real model, which costs money: "
             "unset OPENAI_API_KEY and OPENAI_BASE_URL"
         )
+    with needs_extra("demo", "llmgate demo"):
+        for module in MODULES["demo"]:
+            importlib.import_module(module)
     enter_folder(Path(folder))
     idp = open_idp(".llmgate")
     with contextlib.ExitStack() as running:

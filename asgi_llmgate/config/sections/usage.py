@@ -11,7 +11,7 @@ from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.config.callables import load_callable
 from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
-from asgi_llmgate.config.units import parse_time_span, require_extra, require_writable, resolve_path
+from asgi_llmgate.config.units import parse_time_span, require_writable, resolve_path
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.policy import field
 from asgi_llmgate.routing.routes import Routes
@@ -96,14 +96,14 @@ def make_usage_layer(
     sinks: list[Sink] = []
     if usage.prometheus:
         prometheus = PrometheusSettings() if usage.prometheus is True else usage.prometheus
-        with error_path("usage.prometheus"), require_extra("prometheus"):
+        with error_path("usage.prometheus"):
             from asgi_llmgate.usage.prometheus import Prometheus
 
             sinks.append(Prometheus(labels=prometheus.labels, models=models, fields=fields))
     if not usage.otel:
         return partial(UsageMiddleware, **options), sinks
     otel = OtelSettings() if usage.otel is True else usage.otel
-    with error_path("usage.otel"), require_extra("otel"):
+    with error_path("usage.otel"):
         from asgi_llmgate.usage.otel import OpenTelemetry
         from asgi_llmgate.usage.server_span import ServerSpan
 
@@ -141,7 +141,7 @@ def make_sink(described: SinkSettings) -> Sink:
 
 def make_ledger(ledger: LedgerSettings, folder: Path) -> Ledger:
     """The ledger; paths are relative to `folder`.  Raises SettingsError."""
-    with error_path("usage.ledger"), require_extra("ledger"):
+    with error_path("usage.ledger"):
         from asgi_llmgate.usage.ledger import Ledger, parse_url
     with error_path("usage.ledger.url"):
         url = parse_url(ledger.url, folder)

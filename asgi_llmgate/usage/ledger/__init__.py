@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-try:
+from asgi_llmgate.extras import needs_extra
+
+with needs_extra("ledger", "the ledger"):
     import sqlalchemy  # noqa: F401
-except ModuleNotFoundError:
-    raise ImportError("the ledger needs sqlalchemy: pip install 'asgi-llmgate[ledger]'", name="sqlalchemy") from None
 
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.engines import parse_url

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.extras import needs_extra
 
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",
@@ -41,10 +42,8 @@ def parse_url(text: str, folder: Path) -> sa.URL:
             raise SettingsError("a ledger in memory keeps nothing", hint="name a file: sqlite:///llmgate.db")
         url = url.set(database=str(folder.absolute() / url.database))
     else:
-        try:
+        with needs_extra("postgresql", "PostgreSQL"):
             import psycopg  # noqa: F401
-        except ImportError:
-            raise SettingsError("PostgreSQL needs psycopg", hint="pip install 'asgi-llmgate[postgresql]'") from None
     return url
 
 

@@ -7,6 +7,7 @@
       |   |   + ThreadsUnsupported   it relies on a conversation that the server keeps
       |   + MethodNotAllowed
       |   + NotFound                 no such path, no such model
+      |   + Misdirected              no such path, and it ends like one of the API: the client's base URL is wrong
       |   + BodyTooLarge
       |   |   + StructureTooLarge    too many values in the body, or too deep
       |   + BodyTooSlow
@@ -78,6 +79,7 @@ __all__ = [
     "KeysUnavailable",
     "MaybeSent",
     "MethodNotAllowed",
+    "Misdirected",
     "MissingScope",
     "ModelDenied",
     "NotAuthorized",
@@ -186,6 +188,13 @@ class MethodNotAllowed(Refusal):
 
 class NotFound(Refusal):
     pass
+
+
+class Misdirected(Refusal):
+    """The path is not served here (RFC 9110 section 15.5.20).  Claude Code shows the message of a 421, but none of a
+    404."""
+
+    should_retry = False
 
 
 class BodyTooLarge(Refusal):
@@ -372,6 +381,7 @@ TABLE: dict[type[GateError], Row] = {
     ThreadsUnsupported: Row(400, "invalid_request_error", "invalid_request_error", "InvalidRequest"),
     MethodNotAllowed: Row(405, "invalid_request_error", "invalid_request_error", "InvalidRequest"),
     NotFound: Row(404, "not_found_error", "invalid_request_error", "NotFound"),
+    Misdirected: Row(421, "invalid_request_error", "invalid_request_error", "NotFound"),
     BodyTooLarge: Row(413, "request_too_large", "invalid_request_error", "InvalidRequest"),
     StructureTooLarge: Row(413, "request_too_large", "invalid_request_error", "InvalidRequest"),
     BodyTooSlow: Row(408, "timeout_error", "invalid_request_error", "Upload"),

@@ -1,6 +1,7 @@
 """The gateway: the layers, in their order, as one ASGI app.
 
-    Front -> usage -> auth -> policy, slots (by claims alone) -> resolve -> policy -> limits -> middleware -> endpoints
+    Front -> usage -> auth -> wrong paths -> policy, slots (by claims alone) -> resolve -> policy -> limits
+          -> middleware -> endpoints
 
 `Gateway` decides nothing itself.  It builds the layers and passes on to them what they share, opens the exchange (a
 child of the host's, where the host also runs layers of this package), and closes at the end what they opened.
@@ -14,12 +15,14 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asgi_llmgate._types import ASGIApp, Layer, Receive, Scope, Send
 from asgi_llmgate.asgi import Close, Draining, Front, Health, close_all, run_lifespan
+from asgi_llmgate.asgi.misdirected import WrongPaths, unmatched
 from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.errors import SettingsError
@@ -149,7 +152,15 @@ class Gateway:
                     early.append(built[-1].before_body)
         if usage is None and sinks:
             usage = UsageMiddleware
-        layers = [("resolve", resolve), *[("", layer) for layer in early], ("auth", auth), ("usage", usage)]
+        public = "" if metadata is None else str(metadata.get("resource", ""))
+        wrong_paths = partial(WrongPaths, public=public)
+        layers: list[tuple[str, Layer | None]] = [
+            ("resolve", resolve),
+            *[("", layer) for layer in early],
+            ("routes", wrong_paths),
+            ("auth", auth),
+            ("usage", usage),
+        ]
         for path, optional in layers:
             if optional is not None:
                 built.append(shared.build(path, optional, built[-1]))
@@ -253,10 +264,14 @@ class Gateway:
 
     @asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
-        """A lifespan for Starlette, FastAPI or Litestar, for hosts that mount the gateway in their own routing."""
+        """A lifespan for Starlette, FastAPI or Litestar, for hosts that mount the gateway in their own routing.
+
+        With the app as `app`, calls that miss the mount in Starlette and FastAPI are told its path.
+        """
         await self.startup()
         try:
-            yield
+            with unmatched(app, self):
+                yield
         finally:
             await self.shutdown()
 

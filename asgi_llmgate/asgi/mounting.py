@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from asgi_llmgate.asgi.lifespan import Hooks, run_lifespan
+from asgi_llmgate.asgi.misdirected import HostResponses
 from asgi_llmgate.asgi.paths import is_under, local_path
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.secret_values import hide_header_values
@@ -33,6 +34,7 @@ class Mounted:
 
     def __init__(self, host: Host, prefix: str, gateway: Mountable, *, well_known: bool) -> None:
         self._host = host
+        self._responses = HostResponses(host, prefix)
         self._prefix = prefix
         self._gateway = gateway
         self._metadata = PROTECTED_RESOURCE + prefix if well_known else None
@@ -50,7 +52,7 @@ class Mounted:
         if path == self._metadata:
             scope = hide_header_values({**scope, "path": root_path + PROTECTED_RESOURCE, "root_path": root_path})
             return await self._gateway(scope, receive, send)
-        return await self._host(scope, receive, send)
+        return await self._responses(scope, receive, send)
 
 
 def mount(host: Host, prefix: str, gateway: Mountable, *, well_known: bool = False) -> Mounted:

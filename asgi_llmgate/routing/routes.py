@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.asgi import local_path
+from asgi_llmgate.asgi.base_urls import api_of
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.route import KINDS, Route, RouteMatch
 
@@ -25,13 +26,18 @@ ROUTES: Routes = MappingProxyType(
 def route_of(exchange: Exchange, scope: Scope, routes: Routes) -> RouteMatch | None:
     """The request's route, and the exchange's from now on; None where no row fits.
 
+    Errors are in the envelope of the route's wire, and without a route in that of the API whose path this looks like.
+
     It is looked up once: the layers of a gateway have the same table.
     """
     found = exchange.route
     if found is None:
-        found = exchange.route = find(routes, local_path(scope))
+        path = local_path(scope)
+        found = exchange.route = find(routes, path)
         if found is not None:
             exchange.wire = KINDS[found.route.kind][1]
+        elif (wire := api_of(exchange.method, path)) is not None:
+            exchange.wire = wire
     return found
 
 

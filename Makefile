@@ -19,7 +19,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test check coverage test-all test-newest-client mutants constraints clean
+.PHONY: help demo dist docs test check coverage test-all test-newest-client mutants constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,9 +59,17 @@ mutants: $(VENV)/.dev ## do the tests notice mistakes? 60 mutants of five rooms,
 constraints: ## renew constraints.txt: the newest versions that fit pyproject.toml, in an environment of their own
 	@rm -rf .cache/envs/pins
 	@$(MAKE) .cache/envs/pins/.dev VENV=.cache/envs/pins CONSTRAINTS=/dev/null
-	@.cache/envs/pins/bin/python -m pip install --quiet --group servers kubernetes-validate
+	@.cache/envs/pins/bin/python -m pip install --quiet --group servers --group dist kubernetes-validate
 	@{ sed '/^#/!d' constraints.txt; .cache/envs/pins/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } > .cache/pins.txt
 	@mv .cache/pins.txt constraints.txt
+
+dist: .cache/envs/dist/.done ## wheel and sdist of the commit, in dist/; the same commit gives the same files
+	@test -z "$$(git status --porcelain)" || echo "note: uncommitted changes are not in it" >&2
+	@rm -rf dist .cache/dist-source && mkdir -p .cache/dist-source
+	@git archive HEAD | tar -x -C .cache/dist-source
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .cache/envs/dist/bin/python -m build --no-isolation --outdir dist .cache/dist-source > .cache/dist.log 2>&1 \
+	  || { cat .cache/dist.log >&2; exit 1; }
+	@rm -rf .cache/dist-source && ls dist/*
 
 clean: ## forget what was installed, cached and compiled
 	@rm -rf .venv .cache .*_cache .hypothesis .coverage* dist
@@ -76,6 +84,13 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(PIP) install --upgrade -c $(CONSTRAINTS) pip
 	@$(PIP) install -c $(CONSTRAINTS) -e '.[demo]'
+	@touch $@
+
+# without build isolation, which would fetch the newest hatchling in place of the one in constraints.txt
+.cache/envs/dist/.done: pyproject.toml constraints.txt
+	@"$(PYTHON)" -m venv --clear .cache/envs/dist
+	@.cache/envs/dist/bin/python -m pip --quiet --disable-pip-version-check install -c $(CONSTRAINTS) --upgrade pip
+	@.cache/envs/dist/bin/python -m pip --quiet --disable-pip-version-check install -c $(CONSTRAINTS) --group dist
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

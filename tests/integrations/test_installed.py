@@ -18,7 +18,7 @@ import pytest
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.docs.runners.hosts import blocks_named
 from tests.docs.tutorial_reader import Reader
-from tests.helpers.installation import CACHE, CONSTRAINTS, ROOT, python_at_least, python_environment, run
+from tests.helpers.installation import CACHE, CONSTRAINTS, ROOT, built_wheel, python_at_least, python_environment, run
 
 PACKAGES = ["llmgate_django", "llmgate_quart", "llmgate_starlette"]
 
@@ -47,17 +47,9 @@ def test_an_integration_loads_no_other_framework(package: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
 @pytest.mark.servers
-def test_the_wheel_has_every_file_of_the_integrations(wheel: Path) -> None:
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("llmgate_")}
+def test_the_wheel_has_every_file_of_the_integrations() -> None:
+    packed = {name for name in zipfile.ZipFile(built_wheel()).namelist() if name.startswith("llmgate_")}
     files = {
         str(file.relative_to(ROOT / "integrations"))
         for package in PACKAGES
@@ -70,7 +62,7 @@ def test_the_wheel_has_every_file_of_the_integrations(wheel: Path) -> None:
 @pytest.mark.servers
 @pytest.mark.parametrize("host", ["django", "starlette", "fastapi", "quart"])
 def test_a_page_leads_from_pip_install_to_a_first_answer(
-    host: str, wheel: Path, claude_binary: Path, tmp_path: Path, serve: Callable[..., str]
+    host: str, claude_binary: Path, tmp_path: Path, serve: Callable[..., str]
 ) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     claude = tmp_path / "venv" / "bin" / "claude"
@@ -81,7 +73,7 @@ def test_a_page_leads_from_pip_install_to_a_first_answer(
         "PATH": f"{claude.parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "NO_PROXY": "127.0.0.1",
-        "PIP_FIND_LINKS": str(wheel.parent),
+        "PIP_FIND_LINKS": str(built_wheel().parent),
         "PIP_CONSTRAINT": str(CONSTRAINTS),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "OPENAI_API_KEY": "sk-reader",

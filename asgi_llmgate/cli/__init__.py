@@ -13,6 +13,7 @@ from asgi_llmgate.errors import SettingsError
 
 _COMMANDS = {
     "demo": ("demo", "Run the lab on this machine: model server, gateway, scenarios."),
+    "model": ("model", "Serve a scripted model, for trials without a key."),
     "serve": ("serve", "Serve a gateway without a host app."),
     "check": ("check", "Check the settings, and show what they mean."),
     "schema": ("schema", "Print the settings as JSON Schema, for editors."),

@@ -37,7 +37,8 @@ class ModelServer:
     unchanged.
 
     With `api_key` a request needs that as its bearer token.  With `context_window`, in tokens, it refuses a request
-    whose prompt and requested output are larger together, with vLLM's message.
+    whose prompt and requested output are larger together, with vLLM's message.  Of the requests it keeps the latest
+    `keep`, or all of them.  `on_response` is called before each response is sent.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class ModelServer:
         api_key: str = "",
         context_window: int | None = None,
         otherwise: Callable[[ReceivedRequest], Turn] = small_model.respond,
+        keep: int | None = None,
+        on_response: Callable[[ReceivedRequest, Turn], None] = lambda request, turn: None,
     ) -> None:
         self.requests: list[ReceivedRequest] = []
         self.asked = threading.Event()
@@ -56,6 +59,8 @@ class ModelServer:
         self._api_key = api_key
         self._context_window = context_window
         self._otherwise = otherwise
+        self._keep = keep
+        self._on_response = on_response
         self._completions = 0
 
     @property
@@ -73,8 +78,11 @@ class ModelServer:
             raise NotImplementedError(f"the model server speaks HTTP only, not {scope['type']}")
         request = await _read(scope, receive)
         self.requests.append(request)
+        if self._keep is not None:
+            del self.requests[: -self._keep or None]
         self.asked.set()
         turn = self._fixed(request) or self._turn_for(request)
+        self._on_response(request, turn)
         if turn.fault == "stall" and (turn.after == 0 or not request.body.get("stream")):
             await _wait_until_gone(receive, request)
         elif turn.body is not None:
@@ -159,8 +167,11 @@ def complaint(body: Mapping[str, Any]) -> str:
     """The error message of OpenAI's server for a request; empty when it would accept the request."""
     if not isinstance(body.get("model"), str):
         return "you must provide a model parameter"
-    if not body.get("messages"):
+    messages = body.get("messages")
+    if not messages:
         return "[] is too short - 'messages'"
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        return "Invalid type for 'messages': expected an array of objects."
     if "stream_options" in body and not body.get("stream"):
         return "The 'stream_options' parameter is only allowed when 'stream' is enabled."
     if body.get("tools") == []:
@@ -168,7 +179,7 @@ def complaint(body: Mapping[str, Any]) -> str:
     for tool in body.get("tools", ()):
         if not _TOOL_NAME.fullmatch(tool["function"]["name"]):
             return f"Invalid 'tools': string {tool['function']['name']!r} does not match the pattern."
-    return _conversation_complaint(body["messages"])
+    return _conversation_complaint(messages)
 
 
 def _conversation_complaint(messages: Iterable[Mapping[str, Any]]) -> str:

@@ -46,8 +46,8 @@ _ABILITIES: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], Mapping[
 )
 
 
-def respond(request: ReceivedRequest) -> Turn:
-    """The small model's response to a chat completion request."""
+def respond(request: ReceivedRequest, *, note: str = "") -> Turn:
+    """The small model's response to a chat completion request; `note` follows where it only repeats the prompt."""
     if request.is_safety_question:
         return say("<block>no")
     last = request.messages[-1]
@@ -59,4 +59,4 @@ def respond(request: ReceivedRequest) -> Turn:
             return say("I will do that.") + call(tool, **arguments(match))
     if "api gateway" in prompt.lower():
         return say(API_GATEWAY)
-    return say(f"You said: {prompt[:200]}")
+    return say(f"You said: {prompt[:200]}{note}")

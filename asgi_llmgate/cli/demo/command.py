@@ -24,6 +24,7 @@ from typing import Any
 
 import click
 
+from asgi_llmgate.cli.address import PORT
 from asgi_llmgate.cli.demo.lab_folder import enter_folder, load_app
 from asgi_llmgate.cli.demo.model_server import UsedServer, advice, is_real, model_server
 from asgi_llmgate.cli.demo.scenarios import SCENARIOS, Result, run
@@ -41,13 +42,7 @@ from asgi_llmgate.testing.serving import bind, serving
     show_default=True,
     help="Folder of the lab's files; they are created if missing.",
 )
-@click.option(
-    "--port",
-    default=8080,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="Port of the app; a free port if it is taken.",
-)
+@click.option("--port", default=8080, show_default=True, type=PORT, help="Port of the app; a free port if it is taken.")
 @click.option("--once", is_flag=True, help="Stop after the scenarios.")
 @click.option(
     "--traffic", is_flag=True, help="Fill the usage page: send made-up calls to the embedded model for some minutes."

@@ -1,16 +1,15 @@
-"""`llmgate schema`: the settings as JSON Schema, for editors that complete and check YAML with one."""
+"""`llmgate schema`: the settings as JSON Schema, for editors that complete, check and explain YAML with one."""
 
 from __future__ import annotations
 
 import json
 
 import click
-import msgspec
 
-from asgi_llmgate.config.schema import Settings
+from asgi_llmgate.config.json_schema import json_schema
 
 
 @click.command()
 def schema() -> None:
     """Print the settings as JSON Schema (2020-12)."""
-    click.echo(json.dumps(msgspec.json.schema(Settings), indent=2))
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -20,17 +20,11 @@ from asgi_llmgate.cel.runtime.functions import FUNCTIONS
 from asgi_llmgate.cel.runtime.macros import MACROS
 from asgi_llmgate.cel.syntax.grammar import MAX_SOURCE
 from asgi_llmgate.config.schema import Settings
-from asgi_llmgate.config.sections.auth import AuthSettings, IntrospectionSettings
-from asgi_llmgate.config.sections.backends import BackendSettings, NetSettings, TranslationSettings
-from asgi_llmgate.config.sections.credentials import TokenExchangeSettings
-from asgi_llmgate.config.sections.models import ModelSettings
-from asgi_llmgate.config.sections.policy import PolicySettings
-from asgi_llmgate.config.sections.server import ServerSettings
-from asgi_llmgate.config.sections.usage import OtelSettings, UsageSettings
+from asgi_llmgate.config.sections.auth import ProviderSettings
+from asgi_llmgate.config.settings_page import read_page
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.errors import TABLE
-from asgi_llmgate.net import Timeouts
-from asgi_llmgate.protocol.rawjson.structure import Structure
+from asgi_llmgate.routing import Price
 from asgi_llmgate.rule_variables import CREDENTIALS, fields_of
 from asgi_llmgate.usage.metrics import LATEST, METRICS, Metric
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
@@ -39,74 +33,48 @@ from asgi_llmgate.usage.record import UsageRecord
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
-def sections(kind: object) -> Iterator[type[msgspec.Struct]]:
+ROWS = {row.path: row for row in read_page()}
+
+
+def paths_of(kind: object, place: str = "") -> Iterator[tuple[str, type[msgspec.Struct], str]]:
+    """Each key of the settings: its path, its struct and its name there."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        yield kind
-        for hint in typing.get_type_hints(kind).values():
-            yield from sections(hint)
-    for part in typing.get_args(kind):
-        yield from sections(part)
+        hints = typing.get_type_hints(kind)
+        for field in msgspec.structs.fields(kind):
+            path = f"{place}.{field.encode_name}" if place else field.encode_name
+            yield path, kind, field.encode_name
+            yield from paths_of(hints[field.name], path)
+    elif typing.get_origin(kind) is tuple and path_has_list(kind):
+        yield from paths_of(typing.get_args(kind)[0], f"{place}[]")
+    elif typing.get_origin(kind) is dict:
+        yield from paths_of(typing.get_args(kind)[1], f"{place}.*")
+    else:
+        for part in typing.get_args(kind):
+            yield from paths_of(part, place)
 
 
-SETTINGS = (REFERENCE / "settings.md").read_text("utf-8")
-SETTINGS_TABLES = re.findall(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", SETTINGS, re.MULTILINE)
+def path_has_list(kind: object) -> bool:
+    """A price may be written alone, so the page has no row for a price in a list."""
+    return typing.get_args(kind)[0] is not Price
 
 
-def first_column(table: str) -> set[str]:
-    """The keys that a table of the settings page has a row for."""
-    return {key for row in table.splitlines() for key in re.findall(r"`(\w+)`", row.split("|")[1])}
+KEYS = {path: (struct, key) for path, struct, key in paths_of(Settings)}
 
 
-def in_code(row: str) -> set[str]:
-    """All words of a row that are written as code: a small mapping is described in one row."""
-    return {word for code in re.findall(r"`([^`]*)`", row) for word in re.findall(r"\w+", code)}
+def test_the_settings_page_has_a_row_for_each_key() -> None:
+    assert [path for path in KEYS if path not in ROWS] == []
+    headings = re.findall(r"^## `(\w+)`", (REFERENCE / "settings.md").read_text("utf-8"), re.MULTILINE)
+    assert set(headings) == {field.encode_name for field in msgspec.structs.fields(Settings)}
 
 
-def test_the_settings_page_has_each_mapping_with_all_of_its_keys_in_one_place() -> None:
-    """In one table, or in one row of a table; the same key elsewhere on the page does not count."""
-    whole, *structs = dict.fromkeys(sections(Settings))
-    places = [first_column(table) for table in SETTINGS_TABLES]
-    places += [in_code(row) for table in SETTINGS_TABLES for row in table.splitlines()]
-    keys = {struct.__name__: {field.encode_name for field in msgspec.structs.fields(struct)} for struct in structs}
-    assert [name for name, wanted in keys.items() if not any(wanted <= place for place in places)] == []
-    headings = re.findall(r"^## `(\w+)`", SETTINGS, re.MULTILINE)
-    assert set(headings) == {field.encode_name for field in msgspec.structs.fields(whole)}
+def test_the_settings_page_has_no_row_for_a_key_that_is_not_there() -> None:
+    assert [path for path in ROWS if path not in KEYS and not path.startswith("policy.rules[].")] == []
 
 
-def test_the_settings_page_has_no_key_that_is_not_there() -> None:
-    known = {field.encode_name for struct in sections(Settings) for field in msgspec.structs.fields(struct)}
-    assert set().union(*map(first_column, SETTINGS_TABLES)) - known == set()
-
-
-def default_tables() -> Iterator[list[tuple[list[str], str]]]:
-    """The tables of the settings page that have a column of defaults: the keys and the default of each row."""
-    page = (REFERENCE / "settings.md").read_text("utf-8")
-    for rows in re.findall(r"^\| key \| default \|.*\n\|[-|]+\|\n((?:\|.*\|\n)+)", page, re.MULTILINE):
-        cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.splitlines()]
-        yield [(re.findall(r"`(\w+)`", names), default) for names, default, *_ in cells]
-
-
-DEFAULTS = [
-    AuthSettings,
-    JWTProvider,
-    IntrospectionSettings,
-    PolicySettings,
-    BackendSettings,
-    TokenExchangeSettings,
-    ModelSettings,
-    TranslationSettings,
-    UsageSettings,
-    OtelSettings,
-    None,  # what only Django has
-    NetSettings,
-    ServerSettings,
-    Structure,
-]
-
-
-def default_of(owner: Any, key: str) -> Any:
+def default_of(path: str) -> Any:
     """The default of a setting; that of a provider is JWTProvider's, where no preset has another one."""
-    if owner is JWTProvider:
+    owner, key = KEYS[path]
+    if owner is ProviderSettings:
         fields = {field.name: field for field in dataclasses.fields(JWTProvider)}
         found = fields[key].default if key in fields else None
         return None if found is dataclasses.MISSING else found
@@ -114,35 +82,20 @@ def default_of(owner: Any, key: str) -> Any:
     return None if found is msgspec.NODEFAULT else found
 
 
-@pytest.mark.parametrize(
-    ("owner", "table"),
-    [pair for pair in zip(DEFAULTS, default_tables(), strict=True) if pair[0] is not None],
-    ids=lambda value: value.__name__ if isinstance(value, type) else "",
-)
-def test_the_settings_page_has_the_defaults_of_the_code(owner: Any, table: list[tuple[list[str], str]]) -> None:
-    for keys, stated in table:
-        literal = re.fullmatch(r"`([^`]+)`", stated)
-        for key in keys:
-            default = default_of(owner, key)
-            if literal is None:  # described in words, or there is none
-                assert default in (None, (), {}, "", TOKEN_TYPES, ALGORITHMS) or isinstance(default, msgspec.Struct), (
-                    key
-                )
-                continue
-            value = yaml.safe_load(literal[1])
-            if isinstance(default, int) and isinstance(value, str):
-                value = parse_size(value, key)
-            if key == "require_access_token":
-                default = True
-            assert (tuple(value) if isinstance(value, list) else value) == default, key
-
-
-def test_the_settings_page_has_the_default_timeouts() -> None:
-    page = (REFERENCE / "settings.md").read_text("utf-8")
-    row = re.search(r"^\| `timeouts` \|.*$", page, re.MULTILINE)
-    assert row is not None
-    stated = {name: yaml.safe_load(text) for name, text in re.findall(r"`(\w+)` \((\w+)\)", row[0])}
-    assert stated == {**msgspec.structs.asdict(Timeouts()), "total": "none"}
+@pytest.mark.parametrize("path", KEYS)
+def test_the_settings_page_has_the_default_of_the_code(path: str) -> None:
+    literal = re.fullmatch(r"`([^`]+)`", ROWS[path].default)
+    default = default_of(path)
+    if literal is None:  # described in words, or there is none
+        nothing = (None, (), {}, "", TOKEN_TYPES, ALGORITHMS)
+        assert default in nothing or isinstance(default, msgspec.Struct)
+        return
+    value = yaml.safe_load(literal[1])
+    if isinstance(default, int) and isinstance(value, str):
+        value = parse_size(value, path)
+    if path.endswith(".require_access_token"):
+        default = True
+    assert (tuple(value) if isinstance(value, list) else value) == default
 
 
 def test_the_api_page_names_all_that_is_public() -> None:

@@ -59,7 +59,7 @@ mutants: $(VENV)/.dev ## do the tests notice mistakes? 60 mutants of five rooms,
 constraints: ## renew constraints.txt: the newest versions that fit pyproject.toml, in an environment of their own
 	@rm -rf .cache/envs/pins
 	@$(MAKE) .cache/envs/pins/.dev VENV=.cache/envs/pins CONSTRAINTS=/dev/null
-	@.cache/envs/pins/bin/python -m pip install --quiet --group servers --group dist kubernetes-validate
+	@.cache/envs/pins/bin/python -m pip install --quiet --group servers --group dist --group release kubernetes-validate
 	@{ sed '/^#/!d' constraints.txt; .cache/envs/pins/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } > .cache/pins.txt
 	@mv .cache/pins.txt constraints.txt
 

@@ -19,6 +19,7 @@ WHOLE = {
     "library": "manners of a library in its host's process",
     "mutants": "the mutation check",
     "real_upstream": "real model servers",
+    "release": "what a release is made of, and what it promises",
     "security": "a whole gateway: what must not be reached, and must not be seen",
     "servers": "real ASGI servers",
 }

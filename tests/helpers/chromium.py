@@ -16,6 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.helpers.installation import debian_packages
 
+_CHROMIUM = "/usr/bin/chromium"
+
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -106,9 +108,10 @@ class Page:
 
 @contextmanager
 def chromium() -> Iterator[Page]:
-    debian_packages("chromium")
+    if not Path(_CHROMIUM).exists():
+        debian_packages("chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = ["/usr/bin/chromium", *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [_CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
         browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             port = _port(Path(profile) / "DevToolsActivePort", browser)

@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from sphinx.application import Sphinx
 
 from asgi_llmgate import __version__
-from asgi_llmgate.config.schema import Settings
+from asgi_llmgate.config.json_schema import json_schema
 
 project = "asgi-llmgate"
 author = "the asgi-llmgate authors"
@@ -64,8 +63,7 @@ def _as_rest(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
 def _write_schema(app: Sphinx, exception: Exception | None) -> None:
     """The settings as JSON Schema beside the pages, for editors."""
     if exception is None:
-        schema = msgspec.json.schema(Settings)
-        Path(app.outdir, "llmgate.schema.json").write_text(json.dumps(schema, indent=2) + "\n", "utf-8")
+        Path(app.outdir, "llmgate.schema.json").write_text(json.dumps(json_schema(), indent=2) + "\n", "utf-8")
 
 
 def setup(app: Sphinx) -> None:

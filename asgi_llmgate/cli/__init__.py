@@ -4,12 +4,12 @@ quick."""
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from asgi_llmgate._version import __version__
-from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.cli.command_group import ProgramGroup
 
 _COMMANDS = {
     "demo": ("demo", "Run the lab on this machine: model server, gateway, scenarios."),
@@ -25,7 +25,7 @@ _COMMANDS = {
 """Command -> (its module in this package, its line in `llmgate --help`)."""
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(ProgramGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -40,15 +40,18 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, help) for name, (_, help) in _COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        # Every command reads settings; an error in them is a message for the user and no traceback.
-        try:
-            return super().invoke(ctx)
-        except SettingsError as error:
-            raise click.ClickException(str(error)) from None
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # click would import every command for its line of help, which takes a second at each press of Tab.
+        commands = [
+            CompletionItem(name, help=help) for name, (_, help) in _COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="llmgate")
 def main() -> None:
-    """An LLM gateway that your own web app mounts."""
+    """An LLM gateway that your own web app mounts.
+
+    `llmgate COMMAND --help` explains a command. `llmgate demo` shows the gateway at work on this machine.
+    """

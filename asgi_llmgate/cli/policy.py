@@ -13,6 +13,7 @@ import click
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.cel import Expression, explain
+from asgi_llmgate.cli.command_group import CommandGroup
 from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.sections.backends import make_dialect
@@ -30,7 +31,7 @@ from asgi_llmgate.rule_variables import RuleVariables
 _COMBINED = {"allow": ", if any of these is true", "deny": ", if any of these is true", "require": ", all of these"}
 
 
-@click.group()
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def policy() -> None:
     """Test and explain rules."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asgi_llmgate.cli.command_group import CommandGroup
 from asgi_llmgate.cli.usage_text import as_json, as_text, format_number, format_table, group_cells
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.sections.usage import LedgerSettings, make_ledger
@@ -42,7 +43,7 @@ def _config(command: F) -> F:
     )(command)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def usage() -> None:
     """Show usage from the ledger, and delete old records."""
 

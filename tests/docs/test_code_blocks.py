@@ -24,10 +24,21 @@ from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
 from tests.docs.code_blocks import BLOCKS, NAMED, Block
 from tests.docs.lab_folder import Place, Runner
-from tests.docs.runners import clients, deployment, extending, hosts, lab, ledger, mounts, settings, telemetry
+from tests.docs.runners import (
+    clients,
+    command_line,
+    deployment,
+    extending,
+    hosts,
+    lab,
+    ledger,
+    mounts,
+    settings,
+    telemetry,
+)
 from tests.helpers.installation import ROOT
 
-MODULES = (clients, deployment, extending, hosts, lab, ledger, mounts, settings, telemetry)
+MODULES = (clients, command_line, deployment, extending, hosts, lab, ledger, mounts, settings, telemetry)
 RUNNERS: dict[str, Runner] = {name: runner for module in MODULES for name, runner in module.RUNNERS.items()}
 
 

@@ -16,6 +16,7 @@ _COMMANDS = {
     "model": ("model", "Serve a scripted model, for trials without a key."),
     "serve": ("serve", "Serve a gateway without a host app."),
     "check": ("check", "Check the settings, and show what they mean."),
+    "doctor": ("doctor", "Ask everything that the settings name, and say what developers would see."),
     "schema": ("schema", "Print the settings as JSON Schema, for editors."),
     "mint": ("mint", "Print a token of the mock identity provider."),
     "jwks": ("jwks", "Print the mock identity provider's public keys."),

@@ -20,12 +20,18 @@ from asgi_llmgate.gateway import Gateway
 @click.command()
 @click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
 @click.option("--token", metavar="-", help="Explain the token on standard input: which checks it passes.")
+@click.option("--online", is_flag=True, help="Ask the servers that the settings name as well: `llmgate doctor`.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
-def check(config: str, token: str | None, names: tuple[str, ...]) -> None:
+def check(config: str, token: str | None, online: bool, names: tuple[str, ...]) -> None:
     """Report the first error in the settings and its place, or the target of each model name.
 
     MODEL: names to look up in the model table.
     """
+    if online:
+        from asgi_llmgate.cli.doctor import examine
+
+        examine(config, token, names=names)
+        return
     settings = read_settings(read_file(config))
     folder = Path(config).parent
     Gateway.from_settings(settings, folder=folder)

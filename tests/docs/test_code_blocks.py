@@ -28,6 +28,7 @@ from tests.docs.runners import (
     clients,
     command_line,
     deployment,
+    doctor,
     extending,
     hosts,
     lab,
@@ -38,7 +39,7 @@ from tests.docs.runners import (
 )
 from tests.helpers.installation import ROOT
 
-MODULES = (clients, command_line, deployment, extending, hosts, lab, ledger, mounts, settings, telemetry)
+MODULES = (clients, command_line, deployment, doctor, extending, hosts, lab, ledger, mounts, settings, telemetry)
 RUNNERS: dict[str, Runner] = {name: runner for module in MODULES for name, runner in module.RUNNERS.items()}
 
 

@@ -104,7 +104,7 @@ def make_providers(auth: AuthSettings, folder: Path) -> list[JWTProvider]:
     providers = []
     for index, described in enumerate(auth.providers):
         with error_path(f"auth.providers[{index}]"):
-            providers.append(_make_provider(described, folder))
+            providers.append(make_provider(described, folder))
     return providers
 
 
@@ -133,7 +133,8 @@ def make_metadata(auth: AuthSettings, providers: Sequence[JWTProvider]) -> Mappi
     return protected_resource(resource.url.rstrip("/"), providers, name=resource.name)
 
 
-def _make_provider(described: ProviderSettings, folder: Path) -> JWTProvider:
+def make_provider(described: ProviderSettings, folder: Path) -> JWTProvider:
+    """One of them.  Raises SettingsError."""
     options = msgspec.structs.asdict(described)
     issuer, issuers = options.pop("issuer"), options.pop("issuers")
     options["jwks"] = _make_key_source(described.jwks, folder)

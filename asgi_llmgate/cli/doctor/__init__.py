@@ -1,0 +1,107 @@
+"""`llmgate doctor`, which is `llmgate check --online`: asks everything that the settings name.
+
+steps        one question and its answer
+examination  all of them, in their order
+identity     identity providers        connection   DNS, TCP, TLS
+servers      a model server            server, model_list, windows, calls, advice: its parts
+storage      ledger and logs
+developers   a call through the whole gateway        asking: how an app is asked
+report       what is printed           secrets: what must not be
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from asgi_llmgate.cli.doctor.examination import Examination
+from asgi_llmgate.cli.doctor.report import Mask, Report
+from asgi_llmgate.cli.doctor.secrets import secrets_of
+from asgi_llmgate.config.schema import read_file, read_settings
+from asgi_llmgate.secret_values import Secret
+
+
+@click.command()
+@click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
+@click.option("--token", metavar="-", help="Call the whole gateway with the token on standard input.")
+@click.option("--no-calls", is_flag=True, help="Call no model. A call costs a fraction of a cent.")
+@click.option(
+    "--timeout", default=60.0, show_default=True, type=click.FloatRange(min=0.1, max=3600), help="Seconds for one call."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+def doctor(
+    config: str, token: str | None, no_calls: bool, timeout: float, as_json: bool, names: tuple[str, ...]
+) -> None:
+    """Ask everything that the settings name, and say what a developer would see.
+
+    Asked are identity providers, model servers and their models, the ledger and the logs; then the whole gateway, as
+    Claude Code asks it. MODEL: names for that call.
+    """
+    examine(config, token, as_json=as_json, names=names, with_calls=not no_calls, seconds=timeout)
+
+
+def examine(
+    config: str,
+    token: str | None,
+    *,
+    as_json: bool = False,
+    names: tuple[str, ...] = (),
+    with_calls: bool = True,
+    seconds: float = 60.0,
+) -> None:
+    """Ask, and print. Raises Exit(1) if there are errors, SettingsError for settings that cannot be read."""
+    caller = None if token is None else read_token(token)
+    settings = read_settings(read_file(config))
+    folder = Path(config).parent
+    mask = Mask(secrets_of(settings, folder))
+    if caller is not None:
+        mask.add(caller.reveal())
+    report = Report(config, mask, lambda finding: finding, as_json)
+    with _quiet_logs():
+        asyncio.run(
+            Examination(
+                settings,
+                folder,
+                add=report.add,
+                hide=mask.add,
+                seconds=seconds,
+                with_calls=with_calls,
+                token=caller,
+                names=names,
+            ).run()
+        )
+    report.end()
+    if any(finding.severity == "error" for finding in report.findings):
+        raise click.exceptions.Exit(1)
+
+
+def read_token(option: str) -> Secret:
+    """The token on standard input; `option` must be `-`."""
+    if option != "-":
+        raise click.UsageError("other users can see a command line; give the token on standard input: --token -")
+    text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    text = text[7:].lstrip() if text[:7].lower() == "bearer " else text
+    if not text or not text.isascii() or any(map(str.isspace, text)):
+        raise click.ClickException("standard input must hold exactly one token")
+    return Secret(text)
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """What the gateway would log is in the steps."""
+    log = logging.getLogger("llmgate")
+    handler, before = logging.NullHandler(), log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = before
+        log.removeHandler(handler)

@@ -1,0 +1,108 @@
+"""What the doctor prints: a line for each step as soon as it is known, or one JSON document at the end.
+
+Nothing that is printed contains a secret, also where a server has sent one back: each text goes through the mask.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import click
+
+from asgi_llmgate.cli.doctor.steps import Step
+from asgi_llmgate.config.findings import Finding, count
+
+_FRAGMENT = re.compile(r"[\w-]{8,}", re.ASCII)
+"""A text that may be a part of a secret: some servers send the beginning of a refused key back."""
+
+_LEAST = 4
+"""Characters of a secret; what is shorter is in ordinary words as well."""
+
+_COLOURS: Mapping[str, str] = {"ok": "green", "warning": "yellow", "error": "red"}
+_LABELS = {"skipped": "-"}
+_MARGIN = " " * 18
+_LONGEST = 1200
+
+
+class Mask:
+    """Replaces the secrets of the settings in a text, and characters that a terminal would obey."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: list[str] = []
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """One more secret, such as a token that was fetched."""
+        if len(secret) >= _LEAST and secret not in self._secrets:
+            self._secrets = sorted([*self._secrets, secret], key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
+        text = _FRAGMENT.sub(self._hide_part, text)
+        return "".join(each if each.isprintable() else " " for each in text)[:_LONGEST]
+
+    def _hide_part(self, found: re.Match[str]) -> str:
+        return "[secret]" if any(found[0] in secret for secret in self._secrets) else found[0]
+
+
+Locate = Callable[[Finding], Finding]
+"""Adds file, line and column to a finding."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Prints steps and counts them. With `as_json` it prints one document at the end."""
+
+    file: str
+    mask: Mask
+    locate: Locate
+    as_json: bool = False
+    steps: list[tuple[Step, Finding | None]] = field(default_factory=list)
+
+    def add(self, step: Step) -> None:
+        mask = self.mask
+        step = replace(step, message=mask(step.message), hint=mask(step.hint), shown=mask(step.shown))
+        finding = step.finding
+        if finding is not None:
+            finding = self.locate(finding)
+        self.steps.append((step, finding))
+        if not self.as_json:
+            _print(step, finding)
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [finding for _, finding in self.steps if finding is not None]
+
+    def end(self) -> None:
+        """Print the last line, or the document."""
+        if not self.as_json:
+            click.echo(count(self.findings))
+            return
+        rows = [_as_json(step) for step, _ in self.steps]
+        findings = [finding.as_json() for finding in self.findings]
+        click.echo(json.dumps({"file": self.file, "findings": findings, "steps": rows}, indent=2, ensure_ascii=False))
+
+
+def _print(step: Step, finding: Finding | None) -> None:
+    label = f"{_LABELS.get(step.state, step.state):<8}"
+    colour = _COLOURS.get(step.state)
+    time = "" if step.seconds is None else f"{step.seconds * 1000:.0f} ms"
+    click.echo(f"{click.style(label, fg=colour)}{time:>9} {step.path}: {step.message}")
+    if finding is not None and finding.line:
+        click.echo(f"{_MARGIN}{finding.place.rstrip(': ')}")
+    if step.hint:
+        click.echo(f"{_MARGIN}to do: {step.hint}")
+    if step.shown:
+        click.echo(f"{_MARGIN}Claude Code shows: {step.shown}")
+
+
+def _as_json(step: Step) -> dict[str, Any]:
+    milliseconds = None if step.seconds is None else round(step.seconds * 1000, 1)
+    row = {"state": step.state, "path": step.path, "message": step.message, "hint": step.hint, "shown": step.shown}
+    return {**{name: value for name, value in row.items() if value}, "milliseconds": milliseconds}

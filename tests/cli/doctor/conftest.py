@@ -123,3 +123,38 @@ def reply(body: bytes, *, status: str = "200 OK", content_type: str = "applicati
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+class Site:
+    """Pages by path, on a port of its own: `site["/jwks.json"] = reply(...)`; what has none is a 404."""
+
+    def __init__(self, listen: Callable[..., int]) -> None:
+        self.pages: dict[str, bytes | Respond] = {}
+        self.asked: list[str] = []
+        self.url = f"http://127.0.0.1:{listen(self._respond)}"
+
+    def __setitem__(self, path: str, page: bytes | Respond) -> None:
+        self.pages[path] = page
+
+    def _respond(self, head: bytes, connection: socket.socket, over: threading.Event) -> None:
+        path = head.split(b" ")[1].decode().partition("?")[0]
+        self.asked.append(path)
+        page = self.pages.get(path, reply(b"not here", status="404 Not Found", content_type="text/plain"))
+        if callable(page):
+            page(head, connection, over)
+        else:
+            connection.sendall(page)
+
+
+@pytest.fixture
+def site(listen: Callable[..., int]) -> Site:
+    return Site(listen)
+
+
+def document(content: Any, **options: Any) -> bytes:
+    return reply(json.dumps(content).encode(), **options)
+
+
+def silent(head: bytes, connection: socket.socket, over: threading.Event) -> None:
+    """Accepts a request and never responds."""
+    over.wait(20)

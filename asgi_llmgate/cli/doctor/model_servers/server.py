@@ -82,7 +82,9 @@ class Server:
         try:
             return Document(msgspec.json.decode(read), response.headers)
         except (ValueError, RecursionError):
-            raise unreadable_response(read, "the response is not JSON") from None
+            error = unreadable_response(read, "the response is not JSON")
+        error.status = response.status
+        raise error
 
     def at(self, path: str) -> str:
         """The base URL with another path, as it would stand in the settings, without credentials."""

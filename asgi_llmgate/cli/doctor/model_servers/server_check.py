@@ -20,7 +20,7 @@ from asgi_llmgate.cli.doctor.model_servers.server import Server
 from asgi_llmgate.cli.doctor.model_servers.windows import check_window
 from asgi_llmgate.cli.doctor.steps import State, Step, Steps
 from asgi_llmgate.config.sections.backends import NetSettings
-from asgi_llmgate.errors import Blocked, Broken, CredentialRefused, GateError, UpstreamError
+from asgi_llmgate.errors import CredentialRefused, GateError, UpstreamError
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.routing import ModelRow, ModelTable
 
@@ -162,7 +162,8 @@ class ServerCheck:
         """An error where it shows that no call can succeed, or where no call will be made that would show it."""
         path = f"{self.path}.base_url"
         status = error.status if isinstance(error, UpstreamError) else 0
-        if (status in _NO_LIST or isinstance(error, (Broken, Blocked))) and (other := await self._other_base_url()):
+        is_other_place = status in _NO_LIST or 200 <= status < 400
+        if is_other_place and (other := await self._other_base_url()):
             message = f"there is no API at this address, but there is one at {other}"
             step = Step(state="error", path=path, message=message, hint=f"base_url: {other}")
             return await self._with_shown(step) if self.with_calls else step

@@ -12,7 +12,7 @@ import pytest
 
 from asgi_llmgate.testing.model_script import call, refuse
 from asgi_llmgate.testing.model_server import ModelServer
-from tests.cli.doctor.conftest import reply
+from tests.cli.doctor.conftest import reply, silent
 
 if TYPE_CHECKING:
     from tests.cli.doctor.conftest import Doctor
@@ -33,10 +33,6 @@ def endless(head: bytes, connection: socket.socket, over: threading.Event) -> No
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
     while not over.wait(0.002):
         connection.sendall(b": " + b"x" * 60_000 + b"\n\n")
-
-
-def silent(head: bytes, connection: socket.socket, over: threading.Event) -> None:
-    over.wait(20)
 
 
 def test_a_good_server_is_asked_everything_that_claude_code_does(doctor: Doctor, serve: Serve) -> None:

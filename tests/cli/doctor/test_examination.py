@@ -1,0 +1,74 @@
+"""All parts together: which models are asked, and that one broken part does not hide another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from asgi_llmgate.cli import main
+from asgi_llmgate.cli.doctor.examination import models_of, sample_name
+from asgi_llmgate.config.sections.models import ModelSettings
+
+
+def rows(*described: Any) -> list[ModelSettings]:
+    return [ModelSettings(match=match, use=use, **more) for match, use, *rest in described for more in (rest or [{}])]
+
+
+def test_each_model_is_asked_once_at_each_server() -> None:
+    table = rows(
+        ("claude-opus-*", ["a/big", "b/big"]),
+        ("claude-*", "a/big"),
+        ("small", "a"),
+        ("qwen*", ("a", "b")),
+        ("e", "a/text-embedding-3"),
+        ("bge-m3", "a"),
+    )
+    found = [(model.name, model.place, model.asked) for model in models_of("a", table)]
+    assert found == [
+        ("big", "models[0].use[0]", "claude-opus-5-5"),
+        ("small", "models[2].use", "small"),
+        ("", "models[3].use[0]", "qwen"),
+    ]
+    assert [model.place for model in models_of("b", table)] == ["models[0].use[1]", "models[3].use[1]"]
+    assert list(models_of("c", table)) == []
+
+
+@pytest.mark.parametrize(
+    ("match", "listed", "name"),
+    [
+        ("gpt-5", (), "gpt-5"),
+        ("*", (), "claude-opus-5-5"),
+        ("claude-sonnet-*", (), "claude-sonnet-5"),
+        ("claude-*", ("claude-x",), "claude-x"),
+        ("qwen*coder", (), "qwencoder"),
+    ],
+)
+def test_a_name_that_the_row_matches(match: str, listed: tuple[str, ...], name: str) -> None:
+    assert sample_name(ModelSettings(match=match, use="a", listed=listed)) == name
+
+
+def test_settings_that_cannot_be_read_are_told_as_check_tells_them(tmp_path: Path) -> None:
+    path = tmp_path / "llmgate.yaml"
+    path.write_text("backend: {}\nmodels: []\n")
+    told = CliRunner().invoke(main, ["doctor", "--config", str(path)])
+    assert told.exit_code == 1
+    assert "backend" in told.output
+    assert "Traceback" not in told.output
+
+
+def test_check_online_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "llmgate.yaml"
+    path.write_text(
+        'auth: {mode: "off"}\npolicy: {default: allow}\nbackends: {b: {base_url: "http://127.0.0.1:1/v1"}}\n'
+        "models: [{match: x, use: b/m}]\n"
+    )
+    lines = [
+        CliRunner().invoke(main, [*command, "--config", str(path)]).output.splitlines()
+        for command in (["doctor"], ["check", "--online"])
+    ]
+    plain = [[line.partition(" ms ")[2] or line for line in each] for each in lines]
+    assert plain[0] == plain[1]
+    assert "b.base_url: nothing listens at 127.0.0.1:1" in plain[0][0]

@@ -18,6 +18,7 @@ _COMMANDS = {
     "check": ("check", "Check the settings, and show what they mean."),
     "doctor": ("doctor", "Ask everything that the settings name, and say what developers would see."),
     "schema": ("schema", "Print the settings as JSON Schema, for editors."),
+    "convert": ("convert", "Convert the configuration of agentgateway."),
     "mint": ("mint", "Print a token of the mock identity provider."),
     "jwks": ("jwks", "Print the mock identity provider's public keys."),
     "policy": ("policy", "Test and explain rules."),

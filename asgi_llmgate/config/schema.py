@@ -23,7 +23,7 @@ from asgi_llmgate.config.sections.usage import UsageSettings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.limits import Limit
 
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
 class Settings(Section, frozen=True):
@@ -73,7 +73,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _expanded(value: Any, path: str) -> Any:
     """The value with the variables of the environment in it; `path` is for errors."""
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda found: _variable(found, path), value)
+        return VARIABLE.sub(lambda found: _variable(found, path), value)
     if isinstance(value, list):
         return [_expanded(item, f"{path}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode as MappingNode  # for those who read documents
+from yaml.nodes import Node as Node
+from yaml.nodes import ScalarNode as ScalarNode
+from yaml.nodes import SequenceNode as SequenceNode
 from yaml.reader import ReaderError
 
 from asgi_llmgate.errors import SettingsError
@@ -40,16 +44,76 @@ def read_yaml(data: bytes, name: str) -> Any:
 
     Raises SettingsError with line and column: not UTF-8, not YAML, a repeated key, more or deeper than is read.
     """
+    text = _decode(data, name)
+    with _mistakes(text, name):
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+
+
+def read_documents(data: bytes, name: str) -> list[Node]:
+    """The documents of a file as nodes, which know their places; `value_of` makes a value of one.
+
+    Merge keys (`<<`) are resolved.  The bounds are for all documents together.  Raises SettingsError as `read_yaml`.
+    """
+    text = _decode(data, name)
+    found: list[Node] = []
+    with _mistakes(text, name):
+        loader = _Loader(text)
+        left = MOST
+        while loader.check_node():
+            node = loader.get_node()
+            if node is None:
+                continue
+            left -= loader.values_in(node)
+            if left < 0:
+                wrong = f"more than {MOST} values, aliases counted each time"
+                raise ComposerError(None, None, wrong, node.start_mark)
+            loader.flatten(node)
+            found.append(node)
+    return found
+
+
+def value_of(node: Node) -> Any:
+    """The value of a node.  Raises SettingsError for one that is not of the type that its tag says."""
+    with _mistakes("", "the document"):
+        return _Loader("").construct_document(node)
+
+
+def write_flow(value: Any) -> str:
+    """A value on one line, as `read_yaml` reads it back.  What a terminal could hide or act on is escaped."""
+    clean = all(map(str.isprintable, _texts(value)))
+    text: str = yaml.safe_dump(
+        value, width=2**20, allow_unicode=clean, default_flow_style=True, default_style=None if clean else '"'
+    )
+    return text.removesuffix("...\n").strip()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from (*_texts(key), *_texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _decode(data: bytes, name: str) -> str:
     if len(data) > LARGEST:
         raise SettingsError(f"{name} is larger than {LARGEST // 2**20} MiB")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SettingsError(f"{name} is UTF-16; save it as UTF-8")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name} is not UTF-8: line {data[: error.start].count(10) + 1}") from None
+
+
+@contextmanager
+def _mistakes(text: str, name: str) -> Iterator[None]:
+    """Errors of PyYAML as SettingsErrors with line and column."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        yield
     except ReaderError as error:
         place = f"line {text[: error.position].count(chr(10)) + 1}: {error.reason}"
         raise SettingsError(f"{name} is not valid YAML: {place}") from None
@@ -76,6 +140,17 @@ class _Loader(yaml.SafeLoader):
             self._measured[node] = self._measure(node)
         return node
 
+    def values_in(self, node: Node) -> int:
+        """How many values are in a document that was read."""
+        return self._measured[node][0]
+
+    def flatten(self, node: Node) -> None:
+        """Resolve the merge keys in a document."""
+        if isinstance(node, MappingNode):
+            self.flatten_mapping(node)
+        for child in self._children(node):
+            self.flatten(child)
+
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
@@ -84,19 +159,20 @@ class _Loader(yaml.SafeLoader):
 
     def _measure(self, node: Node) -> tuple[int, int]:
         """How many values are in it, itself included, and how deep it is.  Its children have been measured."""
-        children: list[Node] = []
         if isinstance(node, MappingNode):
             self._refuse_repetition(node)
-            children = [each for pair in node.value for each in pair]
-        elif isinstance(node, SequenceNode):
-            children = node.value
-        measures = [self._measured[child] for child in children]
+        measures = [self._measured[child] for child in self._children(node)]
         count = 1 + sum(count for count, _ in measures)
         depth = 1 + max((depth for _, depth in measures), default=0)
         wrong = f"more than {MOST} values, aliases counted each time" if count > MOST else ""
         if wrong or depth > DEEPEST:
             raise ComposerError(None, None, wrong or _TOO_DEEP, node.start_mark)
         return count, depth
+
+    def _children(self, node: Node) -> list[Node]:
+        if isinstance(node, MappingNode):
+            return [each for pair in node.value for each in pair]
+        return node.value if isinstance(node, SequenceNode) else []
 
     def _refuse_repetition(self, node: MappingNode) -> None:
         """Keys are equal when their values are, or when they read the same: `1` and `"1"`, `on` and `true`."""

@@ -1,0 +1,142 @@
+"""`jwtAuthentication` -> `auth`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from asgi_llmgate.cli.convert.kubernetes.credentials import Credentials
+from asgi_llmgate.cli.convert.kubernetes.matches import any_of, literal
+from asgi_llmgate.cli.convert.manifests import Entry, Manifest
+from asgi_llmgate.cli.convert.notes import Notes
+from asgi_llmgate.cli.convert.writer import noted
+
+UNKNOWN_AUDIENCE = "SET-THE-AUDIENCE"
+"""Where a manifest accepts any audience: no token is for this one, so nobody gets in before it is replaced."""
+
+_MODES: Mapping[str, str] = MappingProxyType({"Strict": "strict", "Optional": "optional", "Permissive": "permissive"})
+_STRICTEST = ("strict", "optional", "permissive")
+_PUBLIC = frozenset({"kty", "use", "key_ops", "alg", "kid", "n", "e", "crv", "x", "y", "x5u", "x5c", "x5t", "x5t#S256"})
+"""Members of a public key (RFC 7517 and 7518): nothing else of a key is written into settings."""
+
+
+@dataclass(slots=True)
+class Authentication:
+    """What all `jwtAuthentication` of the policies ask for, each with its scope."""
+
+    credentials: Credentials
+    notes: Notes
+    providers: list[Any] = field(default_factory=list)
+    modes: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    issuers: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    """(scope, issuers that are accepted there)"""
+
+    def read(self, jwt: Entry, owner: Manifest, scope: str) -> None:
+        mode = jwt.get("mode").text("Strict")
+        if mode not in _MODES:
+            raise jwt.get("mode").error(f"unknown mode {mode!r}", "one of " + ", ".join(_MODES))
+        self.modes.append(_MODES[mode])
+        self.notes.carry(jwt, "auth")
+        entries = jwt.get("providers").each()
+        if not entries:
+            raise jwt.error("no providers")
+        for entry in entries:
+            self.providers.append(self._provider(entry, owner))
+        self.issuers.append((scope, tuple(entry.get("issuer").text() for entry in entries)))
+        if scope:
+            self.notes.differ(jwt, "tokens are verified for every request, not only on this route")
+        self._location(jwt.get("location"))
+
+    def settings(self) -> Any:
+        """`auth:`"""
+        if not self.providers:
+            return noted({"mode": "off"}, "no policy of the files verifies tokens, so callers have no identity")
+        mode = min(self.modes, key=_STRICTEST.index)
+        found: dict[str, Any] = {"mode": mode, "providers": self.providers}
+        if self.sources:
+            found["token_sources"] = list(dict.fromkeys(self.sources))
+        several = len(set(self.modes)) > 1
+        return noted(found, "the files have several modes; the strictest one is here" if several else "")
+
+    def rules(self) -> list[Any]:
+        """Rules that keep the issuers of one scope out of another."""
+        if len({issuers for _, issuers in self.issuers}) < 2:
+            return []
+        others = (
+            any_of(*(scope for scope, _ in self.issuers if scope)) if any(scope for scope, _ in self.issuers) else ""
+        )
+        found = []
+        for number, (scope, issuers) in enumerate(self.issuers):
+            accepted = f"identity.issuer in [{', '.join(map(literal, issuers))}]"
+            exempt = f"!({scope})" if scope else (f"({others})" if others else "")
+            when = f"{exempt} || {accepted}" if exempt else accepted
+            found.append(
+                {
+                    "name": f"issuers-{number + 1}",
+                    "action": "require",
+                    "when": when,
+                    "reason": "your token is from an identity provider that is not accepted for this path",
+                }
+            )
+        return found
+
+    def _provider(self, entry: Entry, owner: Manifest) -> Any:
+        issuer = entry.get("issuer").text()
+        if not issuer:
+            raise entry.error("no issuer")
+        found: dict[str, Any] = {"issuer": issuer}
+        said = [f"from {entry.place}"]
+        if audiences := [each.text() for each in entry.get("audiences").each()]:
+            found["audiences"] = audiences
+        else:
+            message = "without audiences a token for any other application would be accepted"
+            said.append(self.notes.differ(entry, message, f"replace {UNKNOWN_AUDIENCE} by the aud of your tokens"))
+            found["audiences"] = [UNKNOWN_AUDIENCE]
+        jwks = entry.get("jwks")
+        if inline := jwks.get("inline"):
+            found["jwks"] = {"inline": self._inline(inline)}
+        else:
+            url = self._remote(jwks, owner)
+            if url:
+                found["jwks"] = {"url": url}
+            elif issuer.startswith("https://"):
+                message = "where the keys are is not in these files, so they are found through the issuer"
+                said.append(self.notes.differ(jwks or entry, message))
+                found["jwks"] = {"discovery": True}
+            else:
+                raise (jwks or entry).error("no keys: neither inline nor remote with a known address")
+        return noted(found, *said)
+
+    def _remote(self, jwks: Entry, owner: Manifest) -> str:
+        remote = jwks.get("remote")
+        return self.credentials.endpoint(remote, owner, remote.get("jwksPath").text()) if remote else ""
+
+    def _inline(self, inline: Entry) -> dict[str, Any]:
+        try:
+            document = json.loads(inline.text())
+            keys = document.get("keys", [document])
+            public = [{name: value for name, value in key.items() if name in _PUBLIC} for key in keys]
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise inline.error("not a JSON Web Key Set", '{"keys": [...]}') from None
+        if any(len(public[index]) < len(key) for index, key in enumerate(keys)):
+            self.notes.differ(inline, "only the public members of the keys are in the settings")
+        return {"keys": public}
+
+    def _location(self, location: Entry) -> None:
+        header, cookie = location.get("header"), location.get("cookie")
+        if name := header.get("name").text():
+            prefix = header.get("prefix").text()
+            if name.lower() == "authorization":
+                if prefix and prefix.strip().lower() != "bearer":
+                    self.notes.differ(header, "a token in authorization comes after Bearer")
+                self.sources.append("authorization")
+            else:
+                self.sources.append("x-api-key" if name.lower() == "x-api-key" else f"header:{name.lower()}")
+                if prefix:
+                    self.notes.differ(header.get("prefix"), "the header has the token alone, without a prefix")
+        if name := cookie.get("name").text():
+            self.sources.append(f"cookie:{name}")

@@ -1,0 +1,234 @@
+"""AgentgatewayBackend -> a backend of the settings for each of its providers, and what each model name becomes there.
+
+What policies say about a backend is merged field by field: policies < the backend's own < the provider's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from asgi_llmgate.cli.convert.kubernetes.cluster import Cluster
+from asgi_llmgate.cli.convert.kubernetes.credentials import Credentials
+from asgi_llmgate.cli.convert.kubernetes.providers import Server, read_provider
+from asgi_llmgate.cli.convert.manifests import Entry, Manifest
+from asgi_llmgate.cli.convert.writer import noted
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.net.base_url import parse_base_url
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(slots=True)
+class Layer:
+    """Policies about a backend, and the resource that they are written in; `provider`: about this one only."""
+
+    policies: Entry
+    owner: Manifest
+    provider: str = ""
+
+
+@dataclass(slots=True)
+class Provider:
+    """One model server of a backend: its name and settings, the model that is fixed, and aliases of models."""
+
+    name: str
+    settings: Any
+    model: str
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def target(self, model: str = "") -> str:
+        """The target as `models[].use` has it; without a model the requested name is kept."""
+        chosen = model or self.model
+        return f"{self.name}/{chosen}" if chosen else self.name
+
+
+@dataclass(slots=True)
+class Converted:
+    """A backend: its providers, best first, and the API formats of its paths (`spec.policies.ai.routes`)."""
+
+    providers: list[Provider]
+    formats: dict[str, Entry]
+
+
+class Backends:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._notes = cluster.notes
+        self.credentials = Credentials(cluster, cluster.notes)
+        self.settings: dict[str, Any] = {}
+        self._known: dict[tuple[str, str], Converted | None] = {}
+
+    def convert(self, backend: Manifest, outer: Sequence[Layer]) -> Converted | None:
+        """The backend, with the policies that are attached to it in `outer`; None if it has no models."""
+        identity = backend.namespace, backend.name
+        if identity not in self._known:
+            self._known[identity] = self._convert(backend, outer)
+        return self._known[identity]
+
+    def _convert(self, backend: Manifest, outer: Sequence[Layer]) -> Converted | None:
+        ai = backend.spec.get("ai")
+        if not ai:
+            return None
+        layers = [*outer, Layer(backend.spec.get("policies"), backend)]
+        described = _providers(ai)
+        converted = Converted([], {})
+        for name, entry, policies in described:
+            server = read_provider(entry, backend.namespace, self._notes)
+            if server is None:
+                self._notes.ignore(entry, "no provider that is known here")
+                continue
+            own = [*(layer for layer in layers if layer.provider in ("", name)), Layer(policies, backend)]
+            converted.providers.append(self._provider(self._unique(backend, name), entry, server, own))
+            for layer in own:
+                converted.formats |= dict(layer.policies.get("ai", "routes").items())
+        if len([None for _, _, _ in described]) > 1:
+            self._note_groups(ai)
+        return converted if converted.providers else None
+
+    def _note_groups(self, ai: Entry) -> None:
+        for group in ai.first("groups", "priorityGroups").each():
+            if len(group.get("providers").each()) > 1:
+                message = "the providers of a group are asked in their order here, not in turn"
+                self._notes.differ(group, message)
+
+    def _unique(self, backend: Manifest, provider: str) -> str:
+        """The key in `backends`."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{backend.name}-{provider}" if provider else backend.name).strip("-")
+        name = name or "backend"
+        if name in self.settings:
+            name = f"{name}-{backend.namespace}"
+        number = 1
+        chosen = name
+        while chosen in self.settings:
+            number += 1
+            chosen = f"{name}-{number}"
+        return chosen
+
+    def _provider(self, name: str, entry: Entry, server: Server, layers: Sequence[Layer]) -> Provider:
+        try:
+            parse_base_url(server.base_url)
+        except SettingsError as error:
+            raise entry.error(f"no address of a server: {error.message}") from None
+        settings: dict[str, Any] = {"base_url": server.base_url, "dialect": server.dialect}
+        said = [f"from {entry.place}", *server.notes]
+        columns: dict[str, Any] = {"path": server.path} if server.path else {}
+        self._notes.carry(entry, f"backends.{name}")
+        if (auth := _last(layers, "auth")) is not None:
+            found, words = self.credentials.read(auth.policies.get("auth"), auth.owner, name)
+            columns |= {key: value for key, value in found.items() if key == "key_header"}
+            settings |= {key: value for key, value in found.items() if key != "key_header"}
+            said += words
+        if columns:
+            settings["dialect"] = {"base": server.dialect, **columns}
+        self._tls(settings, server, layers)
+        self._timeouts(settings, layers)
+        model, aliases = self._models(settings, server.model, layers)
+        self.settings[name] = noted(settings, *said)
+        return Provider(name, settings, model, aliases)
+
+    def _tls(self, settings: dict[str, Any], server: Server, layers: Sequence[Layer]) -> None:
+        layer = _last(layers, "tls")
+        if layer is None:
+            return
+        tls = layer.policies.get("tls")
+        if server.scheme_open and tls.get("insecureSkipVerify").text() != "All":
+            settings["base_url"] = "https" + str(settings["base_url"]).removeprefix("http")
+        if skip := tls.get("insecureSkipVerify"):
+            self._notes.ignore(skip, "the server's certificate is always verified", "net.ca_file has its authority")
+            if server.scheme_open:
+                settings["base_url"] = "https" + str(settings["base_url"]).removeprefix("http")
+        for ref in tls.get("caCertificateRefs").each():
+            self._notes.ignore(
+                ref, "the authority is in the cluster", "write it to a file and name that in net.ca_file"
+            )
+        for ref in tls.get("mtlsCertificateRef").each():
+            self._notes.ignore(
+                ref, "the certificate is in the cluster", "net.client_cert and net.client_key name files"
+            )
+        if (sni := tls.get("sni")).text() in str(settings["base_url"]):
+            sni.accept()
+        elif sni:
+            self._notes.ignore(sni, "the host of base_url is the name that is asked for")
+
+    def _timeouts(self, settings: dict[str, Any], layers: Sequence[Layer]) -> None:
+        timeouts = {}
+        for key, names in (("total", ("http", "requestTimeout")), ("connect", ("tcp", "connectTimeout"))):
+            layer = _last(layers, *names)
+            if layer is not None:
+                entry = layer.policies.get(*names)
+                timeouts[key] = seconds(entry)
+                self._notes.carry(entry, f"timeouts.{key}")
+        if timeouts:
+            settings["timeouts"] = timeouts
+
+    def _models(self, settings: dict[str, Any], model: str, layers: Iterable[Layer]) -> tuple[str, dict[str, str]]:
+        """The model that is always asked for, and aliases: an override comes before an alias of its name."""
+        aliases: dict[str, str] = {}
+        body: dict[str, Any] = {}
+        for layer in layers:
+            ai = layer.policies.get("ai")
+            aliases |= {alias: target.text() for alias, target in ai.get("modelAliases").items() if target.text()}
+            for override in ai.get("overrides").each():
+                name, value = override.get("field").text(), override.get("value").value()
+                if name == "model" and isinstance(value, str):
+                    model = value
+                elif "." in name:
+                    self._notes.ignore(override, "only whole fields can be replaced", "extra_body of the backend")
+                else:
+                    body[name] = value
+                    self._notes.carry(override, f"extra_body.{name}")
+        if body:
+            settings["extra_body"] = body
+        if not model:
+            return "", aliases
+        return next((to for name, to in by_length(aliases) if fits(name, model)), model), {}
+
+
+def _providers(ai: Entry) -> list[tuple[str, Entry, Entry]]:
+    """Name, entry and own policies of each provider, in the order of their priority."""
+    if "provider" in ai or "llm" in ai:
+        single = ai.first("provider", "llm")
+        single = single.get("provider") if "provider" in single else single
+        return [("", single, Entry(None, "", single.file))]
+    found = []
+    for group in ai.first("groups", "priorityGroups").each():
+        for provider in group.get("providers").each():
+            found.append((provider.get("name").text(), provider, provider.get("policies")))
+    return found
+
+
+def _last(layers: Sequence[Layer], *names: str) -> Layer | None:
+    """The layer that has the last word about a field: the innermost one that has it."""
+    found = None
+    for layer in layers:
+        entry = layer.policies
+        for name in names:
+            if name not in entry:
+                break
+            entry = entry.get(name)
+        else:
+            found = layer
+    return found
+
+
+def by_length(aliases: dict[str, str]) -> list[tuple[str, str]]:
+    """Exact names first, then the longer patterns."""
+    return sorted(aliases.items(), key=lambda item: ("*" in item[0], -len(item[0])))
+
+
+def fits(pattern: str, name: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
+
+
+def seconds(entry: Entry) -> float:
+    """A duration such as `1m30s`, in seconds."""
+    text = entry.text()
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise entry.error("must be a duration such as 30s or 5m")
+    total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return int(total) if total == int(total) else total

@@ -1,0 +1,148 @@
+"""All resources -> the settings of one gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from asgi_llmgate.cli.convert.kubernetes.authentication import Authentication
+from asgi_llmgate.cli.convert.kubernetes.authorization import Authorization
+from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Layer
+from asgi_llmgate.cli.convert.kubernetes.cluster import BACKENDS, POLICIES, Cluster, Target
+from asgi_llmgate.cli.convert.kubernetes.limits import read_body_limit, read_fields, read_limits
+from asgi_llmgate.cli.convert.kubernetes.routes import Routes
+from asgi_llmgate.cli.convert.manifests import Manifest
+from asgi_llmgate.cli.convert.notes import Notes
+from asgi_llmgate.cli.convert.writer import noted
+from asgi_llmgate.errors import SettingsError
+
+_OTHER_AUTHENTICATION = ("basicAuthentication", "apiKeyAuthentication", "extAuth", "entExtAuth", "oidc")
+"""Ways to know a caller that this gateway does not have.  Where there is one, nobody gets in without it."""
+
+
+def convert_cluster(manifests: Sequence[Manifest], notes: Notes) -> dict[str, Any]:
+    """The settings, with comments.  Raises SettingsError with file and line."""
+    return _Conversion(Cluster(manifests, notes), notes).settings()
+
+
+class _Conversion:
+    def __init__(self, cluster: Cluster, notes: Notes) -> None:
+        self._cluster = cluster
+        self._notes = notes
+        self._backends = Backends(cluster)
+        self._routes = Routes(cluster, self._backends)
+        self._authentication = Authentication(self._backends.credentials, notes)
+        self._authorization = Authorization(notes)
+        self._limits: list[Any] = []
+        self._limit_names: set[str] = set()
+        self._fields: dict[str, Any] = {}
+        self._server: dict[str, Any] = {}
+        self._replaced: list[str] = []
+
+    def settings(self) -> dict[str, Any]:
+        policies = [(policy, self._cluster.targets(policy)) for policy in self._cluster.of(*POLICIES)]
+        self._refuse_two_gateways(policies)
+        for policy, targets in policies:
+            for target in targets:
+                layer = Layer(policy.spec.get("backend"), policy, target.section if target.kind in BACKENDS else "")
+                self._routes.attach(target.kind, target.name, target.section, layer)
+        self._routes.read()
+        for policy, targets in policies:
+            for scope in self._scopes(policy, targets):
+                self._read_traffic(policy, scope)
+            self._read_frontend(policy)
+        for secret in self._cluster.of("Secret"):
+            secret.root.accept()
+        self._read_gateways()
+        found = self._assembled()
+        self._cluster.note_others()
+        self._cluster.note_unread()
+        return found
+
+    def _refuse_two_gateways(self, policies: Sequence[tuple[Manifest, Sequence[Target]]]) -> None:
+        """Policies of two gateways would apply to the callers of both."""
+        seen: dict[str, Target] = {}
+        for _, targets in policies:
+            for target in targets:
+                if target.kind == "Gateway":
+                    seen.setdefault(target.name, target)
+        if len(seen) > 1:
+            first, second = list(seen.values())[:2]
+            message = f"policies for two gateways, {first.name} and {second.name}"
+            raise second.entry.error(message, "convert the files of one gateway at a time")
+
+    def _scopes(self, policy: Manifest, targets: Sequence[Target]) -> list[str]:
+        """The conditions under which a policy applies, each once; "" for all requests."""
+        found: list[str] = []
+        for target in targets:
+            if target.kind == "Gateway" and target.section:
+                self._notes.differ(target.entry, "it is for all requests, not for one listener")
+            if target.kind in BACKENDS:
+                continue
+            scope = self._routes.scope(target.kind, target.name, target.section)
+            if scope is None:
+                message = f"no model is behind {target.kind} {target.name}, so {policy} has nothing to decide on"
+                self._notes.ignore(target.entry, message)
+            elif scope not in found:
+                found.append(scope)
+        return [""] if "" in found else found
+
+    def _read_traffic(self, policy: Manifest, scope: str) -> None:
+        traffic = policy.spec.get("traffic")
+        if jwt := traffic.get("jwtAuthentication"):
+            self._authentication.read(jwt, policy, scope)
+        if authorization := traffic.get("authorization"):
+            self._authorization.read(authorization, policy, scope)
+        if local := traffic.get("rateLimit", "local"):
+            self._limits += read_limits(local, policy, scope, self._limit_names, self._notes)
+        for name in _OTHER_AUTHENTICATION:
+            if name in traffic:
+                message = "callers are known by tokens of an identity provider here"
+                self._notes.ignore(traffic.get(name), message, "auth.providers")
+                self._replaced.append(name)
+
+    def _read_frontend(self, policy: Manifest) -> None:
+        frontend = policy.spec.get("frontend")
+        self._fields |= read_fields(frontend.get("accessLog", "attributes"), self._notes)
+        if size := frontend.get("http", "maxBufferSize"):
+            self._server["body_limit"] = read_body_limit(size, self._notes)
+
+    def _read_gateways(self) -> None:
+        for gateway in self._cluster.of("Gateway"):
+            gateway.spec.skip("gatewayClassName", "addresses", "infrastructure")
+            for listener in gateway.spec.get("listeners").each():
+                listener.skip("name", "allowedRoutes", "protocol")
+                port = listener.get("port")
+                message = "your app, or llmgate serve --port, has the address that clients call"
+                self._notes.differ(port or listener, message)
+                listener.skip("hostname")
+
+    def _assembled(self) -> dict[str, Any]:
+        rows = self._routes.rows()
+        if not rows:
+            raise SettingsError(
+                "the files have no AgentgatewayBackend with models (spec.ai)", hint="name all files of the gateway"
+            )
+        found: dict[str, Any] = {"auth": self._authentication.settings(), "policy": self._policy()}
+        found["backends"] = dict(self._backends.settings)
+        found["models"] = rows
+        if paths := self._routes.paths():
+            found["routes"] = noted(paths, "beside /v1/messages, /v1/messages/count_tokens and /v1/models")
+        if self._limits:
+            found["limits"] = self._limits
+        if self._fields:
+            found["usage"] = {"fields": self._fields}
+        if self._server:
+            found["server"] = self._server
+        return found
+
+    def _policy(self) -> Any:
+        if self._replaced and not self._authentication.providers:
+            ways = ", ".join(dict.fromkeys(self._replaced))
+            note = f"{ways} is not there, so nobody is let in: set auth.providers, then remove this rule"
+            self._authorization.close("no-identity", note)
+        self._authorization.finish()
+        rules = [*self._authentication.rules(), *self._authorization.rules]
+        if rules:
+            return {"rules": rules}
+        return noted({"default": "allow"}, "no policy of the files has authorization, so all callers are allowed")

@@ -55,7 +55,7 @@ def test_a_line_has_state_time_place_and_what_to_do(capsys: pytest.CaptureFixtur
     report.end()
     assert capsys.readouterr().out.splitlines() == [
         "ok          12 ms backends.x.base_url: connected",
-        "error    2000 ms models[0].use: no",
+        "error     2000 ms models[0].use: no",
         "                  a.yaml:3:5",
         "                  to do: do",
         "                  Claude Code shows: API Error: 502 no",

@@ -51,6 +51,7 @@ TOPICS = {
     "usage/ledger/test_killed_workers.py": "processes killed with SIGKILL",
     "usage/ledger/test_many_series.py": "names that callers invent",
     "usage/ledger/test_postgresql.py": "a real PostgreSQL server",
+    "usage/ledger/test_versions.py": "gateways of two versions at one database",
     "usage/test_benchmark.py": "benchmarks/usage.py",
     "usage/test_server_processes.py": "logs of real server processes",
 }

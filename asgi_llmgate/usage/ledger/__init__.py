@@ -9,7 +9,7 @@ with needs_extra("ledger", "the ledger"):
 
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.engines import parse_url
-from asgi_llmgate.usage.ledger.schema import NewerSchema
+from asgi_llmgate.usage.ledger.migrations import NewerSchema
 from asgi_llmgate.usage.ledger.sink import Ledger, LedgerState
 
 __all__ = ["Database", "Ledger", "LedgerState", "NewerSchema", "parse_url"]

@@ -19,11 +19,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from asgi_llmgate.usage.ledger import rows
 from asgi_llmgate.usage.ledger.engines import make_engine, parse_url
+from asgi_llmgate.usage.ledger.migrations import migrate
 from asgi_llmgate.usage.ledger.schema import (
     GRAINS,
     ROLLUPS,
     SUMS,
-    migrate,
     usage_record,
     usage_rollup,
     usage_series,
@@ -81,7 +81,7 @@ class Database:
             connection.execute(sa.select(1))
 
     def migrate(self) -> None:
-        """Create or upgrade the tables, once until `close`.  Raises schema.NewerSchema."""
+        """Create or upgrade the tables, once until `close`.  Raises NewerSchema."""
         if not self._migrated:
             with self.writing() as connection:
                 migrate(connection)

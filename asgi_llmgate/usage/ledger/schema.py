@@ -1,4 +1,4 @@
-"""The ledger's tables, and their migrations.
+"""The ledger's tables.  migrations.py brings a database here.
 
     usage_record     one row per usage record, never changed; `request_id` is unique
     usage_series     each combination of subject, model, outcome, ... that has occurred, once
@@ -6,9 +6,10 @@
     usage_tools      the same per tool, of records whose response calls it; a record with two tools counts for both
     usage_schema     the version of these tables
 
-A migration is a function, and the version is the number of migrations.  There is no Alembic, because the database may
-be the host's own, where the host's migrations must not meet a second set.  Rollups are written in the transaction that
-inserts their records, so that each record is counted once.
+A new column of a table that exists is nullable or has a `server_default`, and is no part of a key: then the gateways of
+the version before go on writing.  It is added to older databases without a migration.
+
+Rollups are written in the transaction that inserts their records, so that each record is counted once.
 
 An `id` belongs to one row for ever, even after the row was deleted: by sequences in PostgreSQL, by AUTOINCREMENT in
 SQLite (https://www.sqlite.org/autoinc.html).
@@ -18,8 +19,6 @@ database.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -109,52 +108,3 @@ usage_tools = _rollup("usage_tools", sa.Column("tool", sa.Text, primary_key=True
 ROLLUPS = (usage_rollup, usage_tools)
 
 usage_schema = sa.Table("usage_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
-
-
-class NewerSchema(Exception):
-    """The tables were made by a newer version of this package."""
-
-
-def _create_tables(connection: sa.Connection) -> None:
-    metadata.create_all(connection)
-
-
-def _use_autoincrement(connection: sa.Connection) -> None:
-    """Version 2: in SQLite the id of a deleted last row was used again.
-
-    AUTOINCREMENT can be set only when a table is created, so both tables are copied.
-    """
-    if connection.dialect.name == "sqlite":
-        for table in (usage_record, usage_series):
-            _recreate(connection, table)
-
-
-MIGRATIONS = (_create_tables, _use_autoincrement)
-VERSION = len(MIGRATIONS)
-
-
-def migrate(connection: sa.Connection) -> None:
-    """Create or upgrade the tables, within the transaction of `connection`.  Raises NewerSchema."""
-    usage_schema.create(connection, checkfirst=True)
-    found: Any = connection.scalar(sa.select(sa.func.max(usage_schema.c.version))) or 0
-    if found > VERSION:
-        raise NewerSchema(
-            f"the ledger's tables have version {found}, but this llmgate knows only up to {VERSION}: upgrade it"
-        )
-    # A new database needs only the first: it creates the tables as they are today.
-    for step in MIGRATIONS[found:] if found else MIGRATIONS[:1]:
-        step(connection)
-    if found < VERSION:
-        connection.execute(usage_schema.insert().values(version=VERSION))
-
-
-def _recreate(connection: sa.Connection, table: sa.Table) -> None:
-    """Create a table of SQLite again and copy its rows."""
-    old = f"{table.name}_old"
-    columns = ", ".join(column["name"] for column in sa.inspect(connection).get_columns(table.name))
-    for index in table.indexes:
-        index.drop(connection)  # the new table has an index of the same name
-    connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {old}")
-    table.create(connection)
-    connection.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {old}")  # noqa: S608
-    connection.exec_driver_sql(f"DROP TABLE {old}")

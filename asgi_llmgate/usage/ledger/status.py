@@ -6,7 +6,7 @@ import logging
 
 from sqlalchemy.exc import DBAPIError
 
-from asgi_llmgate.usage.ledger.schema import NewerSchema
+from asgi_llmgate.usage.ledger.migrations import NewerSchema
 
 log = logging.getLogger("llmgate")
 

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from asgi_llmgate.usage import UsageRecord
 from asgi_llmgate.usage.ledger import Ledger, drainer, sink
 from asgi_llmgate.usage.ledger.journal import Journal
+from asgi_llmgate.usage.ledger.migrations import VERSION
 from asgi_llmgate.usage.ledger.rows import encode
-from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, VERSION, usage_record
+from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, usage_record
 from tests.usage.ledger.records import NOON, Stored, record
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -200,11 +201,11 @@ async def test_what_is_no_fault_of_a_row_is_tried_again(ledger, stored: Stored, 
     ledger.emit(record("first"))
     await ledger.aclose()
     with stored.database.writing() as connection:
-        connection.exec_driver_sql("ALTER TABLE usage_rollup RENAME TO away")
+        connection.exec_driver_sql("ALTER TABLE usage_rollup RENAME COLUMN start TO away")
     ledger.emit(record("second"))
     await until(lambda: not ledger.state.database)
     with stored.database.writing() as connection:
-        connection.exec_driver_sql("ALTER TABLE away RENAME TO usage_rollup")
+        connection.exec_driver_sql("ALTER TABLE usage_rollup RENAME COLUMN away TO start")
     await until(lambda: ledger.state.database)
     await ledger.aclose()
     assert stored.ids() == ["first", "second"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from asgi_llmgate.usage.ledger import Database, NewerSchema
-from asgi_llmgate.usage.ledger import schema as module
+from asgi_llmgate.usage.ledger import Database, NewerSchema, schema
+from asgi_llmgate.usage.ledger import migrations as module
 from tests.usage.ledger.records import NOON, Stored, record
 
 DAY = 86400
@@ -20,7 +20,7 @@ def first_version(url: sa.URL, monkeypatch: pytest.MonkeyPatch) -> sa.URL:
     with monkeypatch.context() as patch:
         patch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:1])
         patch.setattr(module, "VERSION", 1)
-        for table in (module.usage_record, module.usage_series):
+        for table in (schema.usage_record, schema.usage_series):
             patch.setitem(table.dialect_options["sqlite"]._non_defaults, "autoincrement", False)
         old = Database(url)
         old.insert([record("a", subject="alice", tools=("Read",)), record("b", subject="bob")])
@@ -81,7 +81,7 @@ def test_tables_of_a_later_version_are_left_alone(url: sa.URL, stored: Stored) -
     database = Database(url)
     database.migrate()
     with database.writing() as connection:
-        connection.execute(module.usage_schema.insert().values(version=module.VERSION + 1))
+        connection.execute(schema.usage_schema.insert().values(version=module.VERSION + 1))
     database.close()
     with pytest.raises(
         NewerSchema,

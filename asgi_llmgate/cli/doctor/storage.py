@@ -86,7 +86,8 @@ def _write_and_roll_back(engine: sa.Engine) -> str:
     """What was found. Raises the errors of SQLAlchemy."""
     import sqlalchemy as sa
 
-    from asgi_llmgate.usage.ledger.schema import VERSION, NewerSchema, migrate, usage_schema
+    from asgi_llmgate.usage.ledger.migrations import VERSION, NewerSchema, migrate
+    from asgi_llmgate.usage.ledger.schema import usage_schema
 
     is_postgresql = engine.dialect.name == "postgresql"
 

@@ -14,7 +14,7 @@ import pytest
 from asgi_llmgate.cli.doctor import storage
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.engines import parse_url
-from asgi_llmgate.usage.ledger.schema import VERSION
+from asgi_llmgate.usage.ledger.migrations import VERSION
 from tests.helpers.postgresql import PostgreSQL, postgresql_server
 
 if TYPE_CHECKING:

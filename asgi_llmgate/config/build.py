@@ -18,7 +18,14 @@ from asgi_llmgate.config.sections.models import make_routes, make_table
 from asgi_llmgate.config.sections.policy import make_limits_layer, make_policy_layer
 from asgi_llmgate.config.sections.secret import make_sealer
 from asgi_llmgate.config.sections.server import check_descriptors, make_draining, make_resolve_layer
-from asgi_llmgate.config.sections.usage import make_access_log, make_fields, make_ledger, make_sink, make_usage_layer
+from asgi_llmgate.config.sections.usage import (
+    make_access_log,
+    make_fields,
+    make_ledger,
+    make_sink,
+    make_usage_layer,
+    make_user,
+)
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.net import HTTPClient
@@ -83,6 +90,7 @@ def make_parts(
         usage,
         make_fields(usage.fields, list_claims, variables),
         models.models(),
+        user=make_user(usage.user, list_claims, variables),
         has_prices=any(row.prices for row in settings.models),
     )
     return Parts(

@@ -44,6 +44,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "secret": ["env:LLMGATE_SECRET"],
     "server.body_limit": ["32MiB"],
     "usage.fields": [{"team": "jwt.team"}],
+    "usage.user": ["jwt.email", "jwt.preferred_username"],
     "usage.ledger.keep": ["90d", None],
     "usage.ledger.url": ["sqlite:///llmgate.db", "postgresql://gateway@db.acme.test/llmgate"],
 }

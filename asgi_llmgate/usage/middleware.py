@@ -47,8 +47,9 @@ class UsageMiddleware:
     """Writes one UsageRecord per HTTP request to every sink.
 
     `fields` are further values for each record: name -> function of the Exchange. `cost` gives the cost of a call in US
-    dollars. `tracing` follows the calls to model servers until their record is written. Of two such layers around one
-    request the inner one writes. Raises SettingsError for a field name that a record cannot have.
+    dollars, `user` the name of the caller in reports, in place of the token's subject. `tracing` follows the calls to
+    model servers until their record is written. Of two such layers around one request the inner one writes. Raises
+    SettingsError for a field name that a record cannot have.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class UsageMiddleware:
         sinks: Sequence[Sink],
         fields: Mapping[str, Field] = NO_FIELDS,
         cost: Cost | None = None,
+        user: Field | None = None,
         tracing: Tracing = UNTRACED,
     ) -> None:
         for name in fields:
@@ -66,6 +68,7 @@ class UsageMiddleware:
         self._sinks = Sinks(sinks)
         self._fields = dict(fields)
         self._cost = cost
+        self._user = user
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,7 +145,7 @@ class UsageMiddleware:
         if not exchange.status and exchange.outcome == "client_disconnect":
             exchange.status = row_for(ClientGone()).status
         try:
-            record = UsageRecord.of(exchange, self._fields, self._cost)
+            record = UsageRecord.of(exchange, self._fields, self._cost, self._user)
         except Exception as error:
             log.error("request %s: its record is not complete\n%s", exchange.request_id, format_traceback(error))
             record = UsageRecord.minimal(exchange)

@@ -69,7 +69,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `request_model` is the model that was sent, `client_model` the one that the client asked for.  `tools` are the names
     of the tools that the response calls, each once.  `error_type` is the class name in errors.py, `error` and `detail`
-    are the `message` and `detail` of that error.  `fields` are the operator's own values (`usage.fields`).
+    are the `message` and `detail` of that error.  `user` is what the operator calls the caller (`usage.user`), empty
+    where that has no value; `fields` are the operator's own values (`usage.fields`).
     """
 
     time: str
@@ -89,6 +90,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     subject: str = field(default="", name="jwt.sub")
     issuer: str = field(default="", name="jwt.iss")
+    user: str = field(default="", name="llmgate.user")
     fields: Mapping[str, Value] = NO_FIELDS
 
     operation: str = field(default="", name="gen_ai.operation.name")
@@ -123,13 +125,21 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     span_id: str = ""
 
     @classmethod
-    def of(cls, exchange: Exchange, fields: Mapping[str, Field] = NO_FIELDS, cost: Cost | None = None) -> UsageRecord:
+    def of(
+        cls,
+        exchange: Exchange,
+        fields: Mapping[str, Field] = NO_FIELDS,
+        cost: Cost | None = None,
+        user: Field | None = None,
+    ) -> UsageRecord:
         """The record of an exchange that has ended (`ended_at` is set)."""
         values = _request_values(exchange)
         values["fields"] = _read_fields(exchange, fields) if fields else NO_FIELDS
         values["trace_id"], values["span_id"] = current_trace()
         identity = exchange.identity
         values["subject"], values["issuer"] = clip(identity.subject), clip(identity.issuer)
+        if user is not None:
+            values["user"] = _read_user(exchange, user)
         if exchange.call is not None:
             values |= _call_values(exchange.call)
         if exchange.target is not None:
@@ -150,6 +160,11 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def minimal(cls, exchange: Exchange) -> UsageRecord:
         """The values that every request has.  Used when `of` has raised, so that there is a record in any case."""
         return cls(**_request_values(exchange))
+
+    @property
+    def caller(self) -> str:
+        """What reports call the caller: `user`, or the token's subject."""
+        return self.user or self.subject
 
     def flat(self) -> dict[str, Any]:
         """The record as a dict of JSON values under the names that leave the process.  Unknown values are left out."""
@@ -233,6 +248,12 @@ def _read_fields(exchange: Exchange, fields: Mapping[str, Field]) -> dict[str, V
             if (value := _convert_field(read(exchange))) is not None:
                 found[name] = value
     return found
+
+
+def _read_user(exchange: Exchange, read: Field) -> str:
+    """The caller's name as one text; empty where there is none, so that the subject stands for it."""
+    value = _read_fields(exchange, {"user": read}).get("user")
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
 
 
 def _convert_field(value: object) -> Value | None:

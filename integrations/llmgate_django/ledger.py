@@ -146,7 +146,7 @@ def row(record: Record) -> UsageRecord:
 
 def _read(record: Record, column: str) -> Any:
     """The attribute of the record that the column holds."""
-    return getattr(record, "vendor" if column == "provider" else column)
+    return getattr(record, {"provider": "vendor", "subject": "caller"}.get(column, column))
 
 
 def _convert(column: models.Field[Any, Any], value: Any) -> Any:

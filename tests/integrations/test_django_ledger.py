@@ -79,7 +79,7 @@ def test_each_attribute_of_a_record_has_its_column() -> None:
     columns = {field.name for field in UsageRecord._meta.concrete_fields if not field.primary_key}
     attributes = {field.name for field in msgspec.structs.fields(Record)}
     assert columns - attributes == {"provider"}  # the value of `vendor`
-    assert attributes - columns == {"vendor"}
+    assert attributes - columns == {"vendor", "user"}  # `subject` has the value of `user`, if there is one
 
 
 def test_calls_are_rows(company: Company) -> None:
@@ -97,6 +97,14 @@ def test_calls_are_rows(company: Company) -> None:
     assert (refused.status, refused.outcome, refused.reason) == (403, "refused", "Authorization")
     assert refused.fields == {"team": "marketing"}
     assert refused.input_tokens is None
+
+
+def test_a_row_has_the_operators_name_of_the_caller(company: Company) -> None:
+    setting = override_settings(LLMGATE=company.settings(usage=LEDGER | {"user": "jwt.email"}))
+    with setting, serving(llmgate_django.mount(application)) as url:
+        for claims in ({"email": "ada@acme.test"}, {}):
+            httpx.post(f"{url}/llm/v1/messages", json=ASK, headers=company.bearer(sub="ada", **claims))
+    assert sorted(UsageRecord.objects.values_list("subject", flat=True)) == ["ada", "ada@acme.test"]
 
 
 def test_many_calls_at_once_open_one_connection(company: Company) -> None:

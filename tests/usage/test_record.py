@@ -121,6 +121,34 @@ def test_a_chosen_field_is_a_scalar_or_a_list(full_exchange, value, kept):
     assert UsageRecord.of(full_exchange(), {"field": lambda _: value}).flat()["field"] == kept
 
 
+@pytest.mark.parametrize(
+    ("value", "caller"),
+    [
+        pytest.param("ada@acme.test", "ada@acme.test", id="a text"),
+        pytest.param(1842, "1842", id="a number"),
+        pytest.param("x" * 5000, "x" * 127 + "…", id="a long text"),
+        pytest.param("ada\x1b[31m\n\u202e", "ada\ufffd[31m\ufffd\ufffd", id="control characters"),
+        pytest.param("", "u-1842", id="an empty text"),
+        pytest.param(None, "u-1842", id="nothing"),
+        pytest.param(["ada"], "u-1842", id="a list"),
+        pytest.param({"name": "ada"}, "u-1842", id="a mapping"),
+        pytest.param(True, "u-1842", id="true"),
+        pytest.param(1.5, "u-1842", id="a fraction"),
+    ],
+)
+def test_the_operators_name_of_the_caller(full_exchange, value, caller):
+    record = UsageRecord.of(full_exchange(), user=lambda _: value)
+    assert record.caller == caller
+    assert record.subject == "u-1842"
+    assert record.flat().get("llmgate.user", "u-1842") == caller
+
+
+def test_a_caller_whose_name_cannot_be_read_keeps_the_subject(full_exchange):
+    record = UsageRecord.of(full_exchange(), user=lambda exchange: exchange.identity.claims["none"])
+    assert (record.caller, record.user) == ("u-1842", "")
+    assert UsageRecord.of(full_exchange()).caller == "u-1842"
+
+
 @pytest.mark.parametrize("value", [None, {"a": 1}, math.nan, math.inf, object()])
 def test_a_chosen_field_of_another_kind_is_absent(full_exchange, value):
     assert "field" not in UsageRecord.of(full_exchange(), {"field": lambda _: value}).flat()

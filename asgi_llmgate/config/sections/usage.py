@@ -62,10 +62,12 @@ class LedgerSettings(Section, frozen=True):
 
 
 class UsageSettings(Section, frozen=True):
-    """The records.  `fields`: name in the record -> CEL expression over jwt, request and llm."""
+    """The records.  `fields`: name in the record -> CEL expression over jwt, request and llm; `user`: the same for what
+    reports call the caller."""
 
     access_log: AccessLogSettings = AccessLogSettings()
     fields: dict[str, str] = {}
+    user: str | None = None
     otel: bool | OtelSettings = False
     prometheus: bool | PrometheusSettings = False
     ledger: LedgerSettings | None = None
@@ -84,15 +86,23 @@ def make_fields(
     return made
 
 
+def make_user(source: str | None, list_claims: Sequence[str], variables: Collection[str] = ()) -> Field | None:
+    """`usage.user` as a function of the exchange; `variables` are further rule variables.  Raises SettingsError."""
+    if source is None:
+        return None
+    with error_path("usage.user"):
+        return field(source, list_claims, variables)
+
+
 def make_usage_layer(
-    usage: UsageSettings, fields: Mapping[str, Field], models: Collection[str], *, has_prices: bool
+    usage: UsageSettings, fields: Mapping[str, Field], models: Collection[str], *, user: Field | None, has_prices: bool
 ) -> tuple[Layer, list[Sink]]:
     """The UsageMiddleware, and the sinks for metrics and spans, whose label `model` has the values `models`.
 
-    `has_prices`: a row of the model table has prices.  Raises SettingsError.
+    `user` names the caller in reports.  `has_prices`: a row of the model table has prices.  Raises SettingsError.
     """
     # Imported where they are used: prometheus-client and OpenTelemetry are extras.
-    options: dict[str, Any] = {"fields": fields, "cost": _make_costs(usage, has_prices=has_prices)}
+    options: dict[str, Any] = {"fields": fields, "user": user, "cost": _make_costs(usage, has_prices=has_prices)}
     sinks: list[Sink] = []
     if usage.prometheus:
         prometheus = PrometheusSettings() if usage.prometheus is True else usage.prometheus

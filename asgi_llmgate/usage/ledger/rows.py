@@ -47,6 +47,7 @@ def decode(line: bytes) -> UsageRecord:
 def record_row(record: UsageRecord) -> Row:
     """The row of `usage_record`, without `series_id`."""
     row: Row = {name: getattr(record, attribute) for name, attribute in ATTRIBUTES.items()}
+    row["subject"] = record.caller
     for name in TEXTS:
         row[name] = _text(row[name])
     for name, value in row.items():

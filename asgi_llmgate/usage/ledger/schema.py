@@ -37,7 +37,8 @@ metadata = sa.MetaData()
 DIMENSIONS = (
     "subject", "issuer", "provider", "backend", "request_model", "client_model", "outcome", "reason", "policy_rule",
 )  # fmt: skip
-"""Columns of a record that identify its series, together with the operator's `fields`."""
+"""Columns of a record that identify its series, together with the operator's `fields`.  `subject` is the caller as
+reports name it: the token's subject, or what `usage.user` says."""
 
 _TEXTS = (
     "method", "path", "error", "error_type", "detail", "client_ip", "user_agent", "operation",

@@ -58,6 +58,16 @@ async def the_ledger_is_asked(text: str, place: Place) -> None:
     assert (place.folder / "usage.csv").read_text().startswith("day,user,requests,")
 
 
+@RUNNERS.runs("usage user", "okta names", "entra names")
+async def people_have_names(text: str, place: Place) -> None:
+    usage = {"ledger": {}} | yaml.safe_load(text)["usage"]
+    names = {"email": "ada@acme.test", "preferred_username": "ada@acme.test", "uid": "00u1a2b3c4"}
+    assert await place.ask(place.settings(usage=usage), **names | {"sub": "ada@acme.test"}) == 200
+    assert await place.ask(place.settings(usage=usage), sub="a-job") == 200
+    lines = place.sh("llmgate usage report --by user").splitlines()[1:]
+    assert sorted(line.split()[0] for line in lines) == ["a-job", "ada@acme.test"]
+
+
 @RUNNERS.runs("ledger sql")
 async def the_ledger_is_asked_in_sql(text: str, place: Place) -> None:
     assert await place.ask(place.settings()) == 200

@@ -301,7 +301,12 @@ def test_every_fact_of_a_record_has_a_column() -> None:
     of_records = {each.name for each in msgspec.structs.fields(UsageRecord)}
     assert set(ATTRIBUTES) <= set(usage_record.c.keys())
     assert set(ATTRIBUTES.values()) <= of_records
-    assert of_records - set(usage_record.c.keys()) == {"time", "cost_usd", "vendor"}  # time_ms, cost_nano, provider
+    assert of_records - set(usage_record.c.keys()) == {
+        "time",
+        "cost_usd",
+        "vendor",
+        "user",
+    }  # time_ms, cost_nano, provider, subject
     assert {column: name for column, name in ATTRIBUTES.items() if column != name} == {"provider": "vendor"}
 
 

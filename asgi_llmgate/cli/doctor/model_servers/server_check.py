@@ -20,9 +20,12 @@ from asgi_llmgate.cli.doctor.model_servers.server import Server
 from asgi_llmgate.cli.doctor.model_servers.windows import check_window
 from asgi_llmgate.cli.doctor.steps import State, Step, Steps
 from asgi_llmgate.config.sections.backends import NetSettings
-from asgi_llmgate.errors import CredentialRefused, GateError, UpstreamError
+from asgi_llmgate.errors import CredentialRefused, GateError, NotAuthorized, UpstreamError
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.net import CredentialSource
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.routing import ModelRow, ModelTable
+from asgi_llmgate.secret_values import Secret
 
 _SEARCH_TIME = 15.0
 """Seconds for the search for another base URL."""
@@ -59,9 +62,15 @@ class ServerCheck:
             yield await self._with_shown(connected)
             return
         yield connected
-        if (credential := await self._credential()) is not None:
-            yield credential
-            if credential.state == "error":
+        source = self.server.backend.api_key
+        if source is not None:
+            if (credential := await self._check_credential(source)) is not None:
+                yield credential
+                if credential.state == "error":
+                    return
+            if source.needs_token and self.server.token is None:
+                message = "not asked further: this credential is made from a caller's token, which --token - reads"
+                yield Step(state="skipped", path=f"{self.path}.api_key", message=message)
                 return
         listed = missing = None
         try:
@@ -132,18 +141,22 @@ class ServerCheck:
             return step
         return replace(step, shown=(await self.caller.ask(model)).shown(model.asked))
 
-    async def _credential(self) -> Step | None:
-        """The step for a credential that has to be fetched; None for a key of the settings, and for no credential."""
-        source = self.server.backend.api_key
-        if source is None:
-            return None
+    async def _check_credential(self, source: CredentialSource) -> Step | None:
+        """The step for a credential that has to be fetched; None for a key of the settings.
+
+        Without a caller's token an exchange is tried with a text that is none: a provider that accepts the gateway's
+        client refuses that token, and not the client.
+        """
         path = f"{self.path}.api_key"
-        exchange = self.server.exchange()
-        if source.needs_token and exchange.token is None:
-            message = "the token exchange is not asked: it needs a caller's token, which --token - reads"
-            return Step(state="skipped", path=path, message=message)
+        is_trial = source.needs_token and self.server.token is None
+        exchange = Exchange(token=Secret("not-a-token")) if is_trial else self.server.exchange()
         try:
             self.hide((await source.get(exchange)).reveal())
+        except NotAuthorized as error:
+            if is_trial:
+                return Step(path=path, message="the token endpoint accepts the gateway's client")
+            message = told(error.message, error.detail)
+            return Step(state="error", path=path, message=message, hint=advice_on("NotAuthorized")[1])
         except GateError as error:
             message = told(error.message, error.detail)
             return Step(state="error", path=path, message=message, hint=_credential_hint(error))

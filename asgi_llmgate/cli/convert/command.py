@@ -11,8 +11,8 @@ import click
 from asgi_llmgate.cli.convert.kubernetes.settings import convert_cluster
 from asgi_llmgate.cli.convert.manifests import read_manifests
 from asgi_llmgate.cli.convert.notes import Notes
+from asgi_llmgate.cli.convert.reading_back import find_mistake
 from asgi_llmgate.cli.convert.writer import plain, write
-from asgi_llmgate.config.schema import read_settings
 from asgi_llmgate.config.yaml_text import read_yaml
 from asgi_llmgate.errors import SettingsError
 
@@ -48,7 +48,7 @@ def agentgateway(files: Sequence[str], output: str | None, force: bool, strict: 
         _write(Path(output), text)
     for line in notes.summary(resources, output or DEFAULT_NAME):
         click.echo(line, err=True)
-    if strict and notes.ignored:
+    if notes.mistake or (strict and notes.ignored):
         raise click.exceptions.Exit(1)
 
 
@@ -63,9 +63,10 @@ def convert_files(files: Sequence[str]) -> tuple[str, Notes, int]:
     notes = Notes()
     settings = convert_cluster(manifests, notes)
     text = write(settings, _header(notes))
-    if read_yaml(text.encode(), DEFAULT_NAME) != plain(settings):
+    written = read_yaml(text.encode(), DEFAULT_NAME)
+    if written != plain(settings):
         raise SettingsError("the settings cannot be read back; please report this")
-    read_settings(plain(settings))
+    notes.mistake = find_mistake(written)
     return text, notes, len(manifests)
 
 

@@ -66,7 +66,7 @@ def convert_expression(source: str) -> Converted:
         compile_rule(converted, variables=fields_of())
     except CompileError as error:
         return Converted(converted, tuple(changes), _one_line(error))
-    problem = next((_unreadable(name) for name in sorted(_headers(parse(converted))) if name in CREDENTIALS), "")
+    problem = next((_unreadable(name) for name in sorted(_headers(converted)) if name in CREDENTIALS), "")
     return Converted(converted, tuple(dict.fromkeys(reversed(changes))), problem)
 
 
@@ -74,26 +74,24 @@ def _renames(tree: lark.Tree[lark.Token], source: str) -> Iterator[tuple[int, in
     """Start, end and name of each variable that has another name here; the longest of those that begin together."""
     for node in tree.iter_subtrees():
         if node.data == "member_dot":
-            text = source[node.meta.start_pos : node.meta.end_pos]
-            name = "".join(text.split())
+            name = _text(node, source)
             if name in RENAMED:
                 yield node.meta.start_pos, node.meta.end_pos, name
 
 
-def _headers(tree: lark.Tree[lark.Token]) -> set[str]:
-    """The literal names of headers that the expression reads: `request.headers["x-team"]`."""
+def _headers(source: str) -> set[str]:
+    """The names of headers that the expression reads as texts: `request.headers["x-team"]`."""
     return {
-        str(token).strip("\"'").lower()
-        for node in tree.iter_subtrees()
-        if node.data == "member_index" and _text(node.children[0]) == "request.headers"
-        for token in node.children[1].scan_values(lambda token: token.type == "STRING_LIT")  # type: ignore[union-attr]
+        _text(node.children[1], source).strip("\"'").lower()
+        for node in parse(source).iter_subtrees()
+        if node.data == "member_index" and _text(node.children[0], source).strip("()") == "request.headers"
     }
 
 
-def _text(tree: object) -> str:
-    if not isinstance(tree, lark.Tree):
-        return ""
-    return ".".join(str(token) for token in tree.scan_values(lambda token: isinstance(token, lark.Token)))
+def _text(node: object, source: str) -> str:
+    """The source of a tree, without white space.  Not a walk of the tree: it may be deeper than Python recurses."""
+    assert isinstance(node, lark.Tree)
+    return "".join(source[node.meta.start_pos : node.meta.end_pos].split())
 
 
 def _unreadable(header: str) -> str:

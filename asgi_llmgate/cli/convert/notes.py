@@ -14,6 +14,7 @@ class Notes:
     """carried    (place in the manifest, setting)
     different  settings that do not do exactly what the manifest says
     ignored    what of the manifests has no counterpart
+    mistake    what `llmgate check` will say, as long as it is not corrected; "" if nothing
     variables  environment variable -> its value as a word of the shell, which reads it from the cluster
     """
 
@@ -21,6 +22,7 @@ class Notes:
     different: list[Finding] = field(default_factory=list)
     ignored: list[Finding] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
+    mistake: str = ""
 
     def carry(self, entry: Entry, setting: str) -> None:
         self.carried.append((f"{entry.place}: {entry.path}", printable(setting)))
@@ -54,5 +56,7 @@ class Notes:
             yield from (f"  {finding}" for finding in self.ignored)
         if self.variables:
             yield "set before you start the gateway:"
-            yield from (f"  export {name}={word}" for name, word in self.variables.items())
+            yield from (printable(f"  export {name}={word}") for name, word in self.variables.items())
+        if self.mistake:
+            yield f"to be corrected in {output}: {self.mistake}"
         yield f"next: llmgate check --config {output}"

@@ -56,7 +56,7 @@ def test_the_lab_is_converted_checked_and_served(
     responses = [ask(gateway, token) for token in ("", idp.mint(team="marketing"), idp.mint())]
     assert [each.status_code for each in responses] == [401, 403, 200]
     assert responses[0].json()["error"]["message"] == "authentication failure: no bearer token found"
-    assert "ask the team that runs this gateway" in responses[1].json()["error"]["message"]
+    assert "ask the team that runs the gateway" in responses[1].json()["error"]["message"]
     message = responses[2].json()
     assert (message["type"], message["content"][0]["text"]) == ("message", "It manages requests.")
     assert [request.body["model"] for request in model.chats] == ["gpt-4o-mini"]
@@ -81,7 +81,7 @@ def test_what_the_lab_becomes(idp: MockIdP, tmp_path: Path) -> None:
                     "name": "claude-code-rbac",
                     "action": "allow",
                     "when": 'jwt.org == "acme" && jwt.team == "data-platform"',
-                    "reason": "the rule 'claude-code-rbac' does not allow this; ask the team that runs this gateway "
+                    "reason": "the policy claude-code-rbac does not allow this; ask the team that runs the gateway "
                     "for access",
                 }
             ]

@@ -17,6 +17,9 @@ from asgi_llmgate.cli.convert.writer import noted
 UNKNOWN_AUDIENCE = "SET-THE-AUDIENCE"
 """Where a manifest accepts any audience: no token is for this one, so nobody gets in before it is replaced."""
 
+KEY_FILE = "jwks.json"
+"""Where keys are expected that the gateway cannot fetch."""
+
 _MODES: Mapping[str, str] = MappingProxyType({"Strict": "strict", "Optional": "optional", "Permissive": "permissive"})
 _STRICTEST = ("strict", "optional", "permissive")
 _PUBLIC = frozenset({"kty", "use", "key_ops", "alg", "kid", "n", "e", "crv", "x", "y", "x5u", "x5c", "x5t", "x5t#S256"})
@@ -101,14 +104,17 @@ class Authentication:
             found["jwks"] = {"inline": self._inline(inline)}
         else:
             url = self._remote(jwks, owner)
-            if url:
+            if url.startswith("https://"):
                 found["jwks"] = {"url": url}
             elif issuer.startswith("https://"):
-                message = "where the keys are is not in these files, so they are found through the issuer"
-                said.append(self.notes.differ(jwks or entry, message))
+                message = "keys are fetched over https only" if url else "the address of the keys is not in these files"
+                said.append(self.notes.differ(jwks or entry, f"{message}, so they are found through the issuer"))
                 found["jwks"] = {"discovery": True}
             else:
-                raise (jwks or entry).error("no keys: neither inline nor remote with a known address")
+                message = "keys are fetched over https only" if url else "the address of the keys is not in these files"
+                hint = f"curl -o {KEY_FILE} {url or 'ADDRESS'}"
+                said.append(self.notes.differ(jwks or entry, f"{message}, so they are read from a file", hint))
+                found["jwks"] = {"file": KEY_FILE}
         return noted(found, *said)
 
     def _remote(self, jwks: Entry, owner: Manifest) -> str:

@@ -94,7 +94,7 @@ class Authorization:
             "name": chosen,
             "action": action.lower(),
             "when": when[0] if len(when) == 1 else when,
-            "reason": f"the rule {chosen!r} does not allow this; ask the team that runs this gateway for access",
+            "reason": f"the policy {chosen} does not allow this; ask the team that runs the gateway for access",
         }
         if not self._explained:
             said = [*said, _REASON_NOTE]

@@ -36,7 +36,7 @@ class Provider:
     """One model server of a backend: its name and settings, the model that is fixed, and aliases of models."""
 
     name: str
-    settings: Any
+    settings: dict[str, Any]
     model: str
     aliases: dict[str, str] = field(default_factory=dict)
 
@@ -88,6 +88,16 @@ class Backends:
         if len([None for _, _, _ in described]) > 1:
             self._note_groups(ai)
         return converted if converted.providers else None
+
+    def limit_time(self, timeout: Entry, backends: Iterable[Converted]) -> None:
+        """A route's timeout of whole calls, for the backends that it leads to and that have none of their own."""
+        total = seconds(timeout)
+        for provider in [each for backend in backends for each in backend.providers]:
+            timeouts = provider.settings.setdefault("timeouts", {})
+            if total and timeouts.setdefault("total", total) == total:
+                self._notes.carry(timeout, f"backends.{provider.name}.timeouts.total")
+            if not timeouts:
+                del provider.settings["timeouts"]
 
     def _note_groups(self, ai: Entry) -> None:
         for group in ai.first("groups", "priorityGroups").each():

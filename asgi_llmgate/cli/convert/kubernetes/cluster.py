@@ -128,6 +128,9 @@ _HINTS: Mapping[str, str] = MappingProxyType(
         "headerModifiers": "extra_headers of a backend adds headers",
         "phase": "rules run after the caller is known and before the model is asked",
         "strategy": "there is one set of rules",
+        "static": "your own app can serve what is no model",
+        "dynamicForwardProxy": "your own app can serve what is no model",
+        "filters": "routes: has whole paths, extra_headers of a backend adds headers",
         "cacheDuration": "key sets are fetched again when a token has an unknown key",
     }
 )

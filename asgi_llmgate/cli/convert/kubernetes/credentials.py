@@ -153,7 +153,8 @@ class Credentials:
         namespace, port = to.get("namespace").text(owner.namespace), to.get("port").number(0)
         path = "/" + path.lstrip("/") if path else ""
         if kind == "Service" and name:
-            return f"http://{name}.{namespace}.svc.cluster.local:{port or 80}{path}"
+            scheme, at = ("https", "") if port == 443 else ("http", f":{port or 80}")
+            return f"{scheme}://{name}.{namespace}.svc.cluster.local{at}{path}"
         backend = self._cluster.find(BACKENDS, name, namespace)
         static = backend.spec.get("static") if backend is not None else Entry(None, "", "")
         host, port = static.get("host").text(), static.get("port").number(port)

@@ -92,6 +92,8 @@ class Routes:
         if not found:
             return
         found.sort(key=lambda pair: -pair[0])
+        if timeout := entry.get("timeouts", "request"):
+            self._backends.limit_time(timeout, [converted for _, converted in found])
         self._notes.carry(entry, "models")
         matches = read_matches(entry, hosts, self._notes)
         self.rules.append(Rule(route, name, matches, [converted for _, converted in found]))
@@ -129,7 +131,7 @@ class Routes:
 
         With one rule alone it is about all that the gateway serves.
         """
-        if kind != "HTTPRoute":
+        if kind != "HTTPRoute" or not self._cluster.of("HTTPRoute"):
             return ""
         covered = [
             rule
@@ -139,6 +141,11 @@ class Routes:
         if len(covered) == len(self.rules):
             return ""
         return any_of(*(rule.condition for rule in covered)) if covered else None
+
+    def behind(self, scope: str) -> list[Converted]:
+        """The backends of the requests in a scope."""
+        chosen = [rule for rule in self.rules if not scope or rule.condition in scope]
+        return [backend for rule in chosen for backend in rule.backends]
 
     def rows(self) -> list[Any]:
         """The rows of `models:`, the most exact match first."""

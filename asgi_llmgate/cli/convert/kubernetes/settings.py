@@ -48,8 +48,12 @@ class _Conversion:
                 self._routes.attach(target.kind, target.name, target.section, layer)
         self._routes.read()
         for policy, targets in policies:
-            for scope in self._scopes(policy, targets):
+            scopes = self._scopes(policy, targets)
+            for scope in scopes:
                 self._read_traffic(policy, scope)
+            if (traffic := policy.spec.get("traffic")) and not scopes:
+                message = f"{policy} is attached to nothing that is converted"
+                self._notes.ignore(traffic, message, "name the files of what it is attached to")
             self._read_frontend(policy)
         for secret in self._cluster.of("Secret"):
             secret.root.accept()
@@ -93,6 +97,8 @@ class _Conversion:
             self._authentication.read(jwt, policy, scope)
         if authorization := traffic.get("authorization"):
             self._authorization.read(authorization, policy, scope)
+        if timeout := traffic.get("timeouts", "request"):
+            self._backends.limit_time(timeout, self._routes.behind(scope))
         if local := traffic.get("rateLimit", "local"):
             self._limits += read_limits(local, policy, scope, self._limit_names, self._notes)
         for name in _OTHER_AUTHENTICATION:

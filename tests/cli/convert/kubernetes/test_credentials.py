@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cli.convert.kubernetes.resources import backend, resource
@@ -26,6 +26,7 @@ def secret(name: str = "openai-secret", namespace: str = "default", **content: A
     )
 
 
+@settings(max_examples=15)
 @given(value=LETTERS, key=st.sampled_from(["Authorization", "token", "a.b"]))
 def test_no_value_of_a_secret_is_in_any_output(value: str, key: str) -> None:
     coded = base64.b64encode(value.encode()).decode()

@@ -1,4 +1,8 @@
-"""The table of usage records.  A column has the name of the attribute of asgi_llmgate.UsageRecord that it stores."""
+"""The table of usage records.  A column has the name of the attribute of asgi_llmgate.UsageRecord that it stores.
+
+A column that is added needs `db_default` or `null=True`: then sites of the version before go on writing into the newer
+table.  Django's `default` is Python's, which that version does not have.
+"""
 
 from __future__ import annotations
 

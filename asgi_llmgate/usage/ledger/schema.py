@@ -7,7 +7,7 @@
     usage_schema     the version of these tables
 
 A new column of a table that exists is nullable or has a `server_default`, and is no part of a key: then the gateways of
-the version before go on writing.  It is added to older databases without a migration.
+the version before go on writing (COMPATIBILITY.md).  It is added to older databases without a migration.
 
 Rollups are written in the transaction that inserts their records, so that each record is counted once.
 

@@ -66,7 +66,7 @@ def test_its_document_and_its_keys(doctor: Doctor, idp: tuple[str, IdP]) -> None
     assert "RS256" in found[1][1]
 
 
-@pytest.mark.parametrize("wrong", ["{}/", "{}-of-another"])
+@pytest.mark.parametrize("wrong", ["{}/", "{}/of-another"])
 def test_a_wrong_issuer(doctor: Doctor, idp: tuple[str, IdP], wrong: str) -> None:
     issuer = idp[1].issuer
     found = about(doctor({"issuer": wrong.format(issuer)}, None, "", "--no-calls"), "auth.providers")

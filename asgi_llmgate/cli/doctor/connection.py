@@ -36,17 +36,26 @@ _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 
 
 async def check_connection(
-    path: str, url: str, net: NetSettings, folder: Path, *, now: Callable[[], float] = time.time
+    path: str,
+    url: str,
+    net: NetSettings,
+    folder: Path,
+    *,
+    ca_setting: str = "net.ca_file",
+    now: Callable[[], float] = time.time,
 ) -> Step:
     """Connect to the host of `url`, or to the proxy that leads to it. `path` is the setting with the URL.
 
-    `folder` is that of the settings, `now` Unix seconds.
+    `folder` is that of the settings, `ca_setting` the one for further authorities, `now` Unix seconds.
     """
     import httpx
 
-    proxy = Proxies(net.proxy).for_url(httpx.URL(url))
-    parts = urlsplit(proxy or url)
-    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    try:
+        proxy = Proxies(net.proxy).for_url(httpx.URL(url))
+        parts = urlsplit(proxy or url)
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    except (httpx.InvalidURL, LookupError, ValueError):
+        return Step(state="error", path=path, message=f"not a URL that can be asked: {redact_url(url)}")
     place = f"{host}:{port}" + (f", the proxy to {redact_url(url)}" if proxy else "")
     if proxy:
         path = "net.proxy"
@@ -60,7 +69,7 @@ async def check_connection(
             state="error", path=path, message=f"no connection to {place} within {CONNECT_TIMEOUT:g} s", hint=hint
         )
     except (OSError, UnicodeError) as error:
-        message, hint = _explain(error, host, place, net)
+        message, hint = _explain(error, host, place, ca_setting, net.ca_file)
         return Step(state="error", path=path, message=message, hint=hint)
     tls = writer.get_extra_info("ssl_object")
     certificate = tls.getpeercert() if tls is not None else None
@@ -81,12 +90,14 @@ def _context(net: NetSettings, folder: Path) -> ssl.SSLContext:
     return tls_context(*(None if name is None else str(folder / name) for name in names))
 
 
-def _explain(error: OSError | UnicodeError, host: str, place: str, net: NetSettings) -> tuple[str, str]:
+def _explain(
+    error: OSError | UnicodeError, host: str, place: str, ca_setting: str, ca_file: str | None
+) -> tuple[str, str]:
     """What failed, and what to do."""
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return f"the name {host} cannot be resolved", "is it spelled right, and known to the DNS of this machine?"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _explain_certificate(error, place, net)
+        return _explain_certificate(error, place, ca_setting, ca_file)
     if isinstance(error, ssl.SSLError):
         hint = "does this port speak http? Then the URL begins with http://" if "VERSION" in str(error.reason) else ""
         return f"the TLS handshake with {place} failed: {error.reason or 'no reason given'}", hint
@@ -98,12 +109,14 @@ def _explain(error: OSError | UnicodeError, host: str, place: str, net: NetSetti
     return f"no connection to {place}: {error.strerror or type(error).__name__}", "is this the right host and port?"
 
 
-def _explain_certificate(error: ssl.SSLCertVerificationError, place: str, net: NetSettings) -> tuple[str, str]:
+def _explain_certificate(
+    error: ssl.SSLCertVerificationError, place: str, ca_setting: str, ca_file: str | None
+) -> tuple[str, str]:
     code = error.verify_code
     if code in _UNKNOWN_AUTHORITY:
-        hint = "name the PEM file of your company's authority in net.ca_file"
-        if net.ca_file is not None:
-            hint = f"the authorities in net.ca_file ({net.ca_file}) have not signed it: is it the right file?"
+        hint = f"name the PEM file of your company's authority in {ca_setting}"
+        if ca_file is not None:
+            hint = f"the authorities in {ca_setting} ({ca_file}) have not signed it: is it the right file?"
         return f"the certificate of {place} is signed by an authority that this machine does not know", hint
     if code == _EXPIRED:
         return f"the certificate of {place} has expired", "it must be renewed, by whoever runs that server"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.secret_values import Secret
+
+log = logging.getLogger("llmgate")
 
 _NEEDED = ("asgi_llmgate.net.errors", "joserfc.jwt", "sqlalchemy")
 """What the first request imports, and the first record. The last is an extra."""
@@ -88,8 +91,13 @@ class Examination:
             await self._state.aclose()
 
     async def _take(self, steps: Steps) -> None:
-        async for step in timed(steps):
-            self.add(step)
+        try:
+            async for step in timed(steps):
+                self.add(step)
+        except Exception as error:  # a defect in one part hides no other part
+            message = f"a question failed in the doctor itself: {type(error).__name__}"
+            self.add(Step(state="error", path="", message=message, hint="please report it"))
+            log.debug("the doctor failed", exc_info=error)
 
     def _add_error(self, error: SettingsError) -> None:
         self.add(Step(state="error", path=error.path, message=error.message, hint=error.hint))
@@ -108,7 +116,7 @@ class Examination:
             yield self._noting_failure(provider, path, client)
 
     async def _noting_failure(self, provider: JWTProvider, path: str, client: HTTPClient) -> Steps:
-        async for step in check_provider(provider, path, client.fetch, self.settings.net, self.folder):
+        async for step in check_provider(provider, path, client, self.settings.net, self.folder):
             if step.state == "error":
                 self._broken.append((path, provider))
             yield step

@@ -31,6 +31,7 @@ from asgi_llmgate.cli.doctor.connection import check_connection
 from asgi_llmgate.cli.doctor.steps import Step, Steps
 from asgi_llmgate.config.sections.backends import NetSettings
 from asgi_llmgate.errors import GateError
+from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.net.client import Fetch, Fetched
 from asgi_llmgate.net.oauth import OAuthError, OAuthUnavailable, encode_form
 from asgi_llmgate.net.urls import redact_url
@@ -64,18 +65,26 @@ class _Recorder:
 async def check_provider(
     provider: JWTProvider,
     path: str,
-    fetch: Fetch,
+    client: HTTPClient,
     net: NetSettings,
     folder: Path,
     *,
     now: Callable[[], float] = time.time,
 ) -> Steps:
     """Ask one provider. `path` is its place in the settings, `now` Unix seconds."""
-    recorder = _Recorder(fetch, now)
-    introspection = provider.introspection
+    recorder = _Recorder(client.fetch, now)
+    introspection, source = provider.introspection, provider.jwks
     if introspection is None or introspection.tokens == "opaque":
-        async for step in _check_keys(provider, path, recorder, net, folder):
-            yield step
+        if isinstance(source, URL) and source.ca_file:  # as in JWTVerifier: an authority belongs to a whole client
+            own = HTTPClient(ca_file=str(source.ca_file))
+            recorder.fetch = own.fetch
+            async for step in _check_keys(provider, path, recorder, NetSettings(ca_file=str(source.ca_file)), folder):
+                yield step
+            await own.aclose()
+            recorder.fetch = client.fetch
+        else:
+            async for step in _check_keys(provider, path, recorder, net, folder):
+                yield step
     if introspection is not None:
         yield await _check_introspection(introspection, f"{path}.introspection", recorder)
     if recorder.skew is not None and (clocks := about_clock(recorder.skew, provider.leeway, path)) is not None:
@@ -85,8 +94,10 @@ async def check_provider(
 async def _check_keys(provider: JWTProvider, path: str, recorder: _Recorder, net: NetSettings, folder: Path) -> Steps:
     source = provider.jwks
     url = _address(provider)
-    if url and not (isinstance(source, URL) and source.ca_file):  # that has an authority of its own
-        connected = await check_connection(_place(provider, path), url, net, folder)
+    if url:
+        has_own = isinstance(source, URL) and source.ca_file
+        ca_setting = f"{path}.jwks.ca_file" if has_own else "net.ca_file"
+        connected = await check_connection(_place(provider, path), url, net, folder, ca_setting=ca_setting)
         yield connected
         if connected.state == "error":
             return

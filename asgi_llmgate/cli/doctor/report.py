@@ -94,9 +94,10 @@ def _print(step: Step, finding: Finding | None) -> None:
     label = f"{_LABELS.get(step.state, step.state):<8}"
     colour = _COLOURS.get(step.state)
     time = "" if step.seconds is None else f"{step.seconds * 1000:.0f} ms"
+    place = f"{step.path}: " if step.path else ""
     # https://no-color.org; without it click decides by whether this is a terminal.
     colours = False if os.environ.get("NO_COLOR") else None
-    click.echo(f"{click.style(label, fg=colour)}{time:>9} {step.path}: {step.message}", color=colours)
+    click.echo(f"{click.style(label, fg=colour)}{time:>9} {place}{step.message}", color=colours)
     if finding is not None and finding.line:
         click.echo(f"{_MARGIN}{finding.place.rstrip(': ')}")
     if step.hint:

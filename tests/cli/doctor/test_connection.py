@@ -114,3 +114,9 @@ def test_a_proxy_is_asked_in_place_of_the_server(doctor: Doctor) -> None:
     step = asked(doctor, "https://api.openai.test/v1", proxy="http://user:s3cr3t-word@127.0.0.1:1")
     assert step["path"] == "net.proxy"
     assert step["message"] == "nothing listens at 127.0.0.1:1, the proxy to https://api.openai.test/v1"
+
+
+@pytest.mark.parametrize("url", ["http://localhost:99999/", "http://localhost:80-x", "http://[::1/", "gopher://a.test"])
+async def test_what_is_no_url(url: str, tmp_path: Path) -> None:
+    step = await check_connection("auth.providers[0].issuer", url, NetSettings(), tmp_path)
+    assert (step.state, step.path) == ("error", "auth.providers[0].issuer")

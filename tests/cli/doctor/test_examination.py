@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from asgi_llmgate.cli import main
-from asgi_llmgate.cli.doctor.examination import models_of, sample_name
+from asgi_llmgate.cli.doctor.examination import Examination, models_of, sample_name
+from asgi_llmgate.config.schema import read_settings
 from asgi_llmgate.config.sections.models import ModelSettings
 
 
@@ -72,3 +73,15 @@ def test_check_online_is_the_same(tmp_path: Path) -> None:
     plain = [[line.partition(" ms ")[2] or line for line in each] for each in lines]
     assert plain[0] == plain[1]
     assert "b.base_url: nothing listens at 127.0.0.1:1" in plain[0][0]
+
+
+async def test_a_defect_in_one_part_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*arguments: Any) -> Any:
+        raise RuntimeError("s3cr3t")
+        yield
+
+    monkeypatch.setattr("asgi_llmgate.cli.doctor.examination.check_access_log", broken)
+    told: list[Any] = []
+    settings = read_settings({"auth": {"mode": "off"}, "policy": {"default": "allow"}, "backends": {}, "models": []})
+    await Examination(settings, tmp_path, told.append, lambda secret: None).run()
+    assert [step.message for step in told] == ["a question failed in the doctor itself: RuntimeError"]

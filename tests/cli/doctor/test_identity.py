@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
@@ -16,6 +17,7 @@ from asgi_llmgate.config.sections.backends import NetSettings
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.idp import MockIdP
 from tests.cli.doctor.conftest import document, reply, silent
+from tests.helpers.certificates import self_signed
 from tests.helpers.token_server import Asked, TokenServer
 
 if TYPE_CHECKING:
@@ -148,6 +150,17 @@ def test_keys_of_other_algorithms_than_the_accepted_ones(doctor: Doctor, site: S
     assert "algorithms" in found["hint"]
 
 
+def test_keys_behind_an_authority_of_their_own(doctor: Doctor, listen: Callable[..., int], tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path / "ca.pem"))
+    url = f"https://localhost:{listen(document(IDP.jwks), tls=context)}/jwks.json"
+    good = doctor(settings(issuer="https://a.test", jwks={"url": url, "ca_file": "ca.pem"}), "--no-calls")
+    assert good.states("auth.providers") == ["ok", "ok"]
+    self_signed(tmp_path / "other.pem")
+    other = doctor(settings(issuer="https://a.test", jwks={"url": url, "ca_file": "other.pem"}), "--no-calls")
+    assert "auth.providers[0].jwks.ca_file" in other.about("auth.providers")[0]["hint"]
+
+
 @pytest.mark.parametrize("where", ["url", "inline", "discovery_url"])
 def test_keys_from_elsewhere(doctor: Doctor, site: Site, where: str) -> None:
     good(site)
@@ -178,7 +191,7 @@ async def test_a_wrong_clock(site: Site, tmp_path: Path, seconds: float, state: 
     date = f"date: {formatdate(NOW + seconds, usegmt=True)}\r\n"
     site["/jwks.json"] = document(IDP.jwks, more=date)
     client, provider = HTTPClient(), JWTProvider(issuers=[site.url], audiences=["llm"])
-    asked = check_provider(provider, "auth", client.fetch, NetSettings(), tmp_path, now=lambda: NOW)
+    asked = check_provider(provider, "auth", client, NetSettings(), tmp_path, now=lambda: NOW)
     steps = [step async for step in asked]
     await client.aclose()
     assert [step.state for step in steps] == ["ok", "ok", *([state] if state else [])]

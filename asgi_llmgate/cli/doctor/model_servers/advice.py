@@ -59,9 +59,21 @@ NO_TOOLS: Mapping[str, str] = MappingProxyType(
 """Dialect -> what to do where the chat template leaves tools out."""
 
 
+_PROXY = re.compile(r"the proxy (?:refused|cannot)|wants a credential")
+
+
 def advice_on(error_type: str, words: str = "") -> tuple[str, str]:
-    """The setting of the backend ("" where it is about the model), and what to do. `words` are the server's."""
+    """The setting ("" where it is about the model), and what to do. `words` are those of the error."""
+    if _PROXY.search(words):
+        return "net.proxy", "should this host be asked without the proxy (NO_PROXY, or net.proxy: none)?"
     for pattern, hint in _TOOLS:
         if re.search(pattern, words, re.IGNORECASE):
             return "", hint
     return _ADVICE.get(error_type, ("", ""))
+
+
+def path_of(backend: str, setting: str) -> str:
+    """The path of a setting of `advice_on`; "" for none."""
+    if not setting or setting.startswith("net."):
+        return setting
+    return f"backends.{backend}.{setting}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgi_llmgate.cli.doctor.asking import MAX_RESPONSE, Answer, ask
-from asgi_llmgate.cli.doctor.model_servers.advice import NO_TOOLS, advice_on
+from asgi_llmgate.cli.doctor.model_servers.advice import NO_TOOLS, advice_on, path_of
 from asgi_llmgate.cli.doctor.model_servers.server import Server
 from asgi_llmgate.cli.doctor.steps import Step, Steps
 from asgi_llmgate.endpoints.app import TranslationApp
@@ -141,11 +141,10 @@ async def _check_result(caller: Caller, model: Model) -> Step:
 
 def failed(model: Model, answer: Answer, what: str) -> Step:
     """The step for a call without a Message."""
-    setting, hint = advice_on(answer.error_type, answer.error)
-    path = f"backends.{model.backend}.{setting}" if setting else model.place
-    return Step(
-        state="error", path=path, message=f"{what}: {_told(answer)}", hint=hint, shown=answer.shown(model.asked)
-    )
+    words = _told(answer)
+    setting, hint = advice_on(answer.error_type, f"{words} {answer.error}")
+    path = path_of(model.backend, setting) or model.place
+    return Step(state="error", path=path, message=f"{what}: {words}", hint=hint, shown=answer.shown(model.asked))
 
 
 def told(message: str, detail: str) -> str:

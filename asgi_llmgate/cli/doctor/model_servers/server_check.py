@@ -13,7 +13,7 @@ from pathlib import Path
 
 from asgi_llmgate.cli.doctor.asking import Answer
 from asgi_llmgate.cli.doctor.connection import check_connection
-from asgi_llmgate.cli.doctor.model_servers.advice import EVERY_MODEL, advice_on
+from asgi_llmgate.cli.doctor.model_servers.advice import EVERY_MODEL, advice_on, path_of
 from asgi_llmgate.cli.doctor.model_servers.calls import Caller, Model, about_call, check_further, told
 from asgi_llmgate.cli.doctor.model_servers.model_list import ModelList, fetch_models, find_base_url, is_chat_model
 from asgi_llmgate.cli.doctor.model_servers.server import Server
@@ -178,15 +178,19 @@ class ServerCheck:
         is_other_place = status in _NO_LIST or 200 <= status < 400
         if is_other_place and (other := await self._other_base_url()):
             message = f"there is no API at this address, but there is one at {other}"
-            step = Step(state="error", path=path, message=message, hint=f"base_url: {other}")
-            return await self._with_shown(step) if self.with_calls else step
+            hint = f"base_url: {other}"
+            if not self._is_called:
+                return Step(state="warning", path=path, message=message, hint=hint)
+            step = await self._with_shown(Step(state="error", path=path, message=message, hint=hint))
+            if step.shown:  # else it has an API all the same, as Azure's deployments have
+                return step
         if status in _NO_LIST:
             message = "the server has no list of models" + ("" if self._is_called else ": is this the right address?")
             return Step(state="skipped" if self._is_called else "warning", path=path, message=message)
-        setting, hint = advice_on(type(error).__name__)
         message = f"no list of models: {told(error.message, error.detail)}"
+        setting, hint = advice_on(type(error).__name__, message)
         state: State = "warning" if self._is_called else "error"
-        return Step(state=state, path=f"{self.path}.{setting or 'base_url'}", message=message, hint=hint)
+        return Step(state=state, path=path_of(self.server.name, setting) or path, message=message, hint=hint)
 
     async def _other_base_url(self) -> str:
         try:

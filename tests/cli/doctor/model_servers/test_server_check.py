@@ -218,3 +218,74 @@ def test_a_server_that_was_started_without_tools(doctor: Doctor, serve: Serve) -
         found = told.the("error", "models[0]")
         assert hint in found["hint"]
         assert found["shown"].startswith("API Error: 400 ")
+
+
+def test_an_address_without_a_list_that_works_is_right(doctor: Doctor, serve: Serve) -> None:
+    """As Azure's deployments: there is a list under another path, and the calls are here."""
+    model = ModelServer(model="m")
+
+    async def deployment(scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"].replace("/openai/deployments/m/", "/v1/").replace("/v1/models", "/none")
+        path = "/v1/models" if scope["path"] == "/openai/v1/models" else path
+        await model({**scope, "path": path}, receive, send)
+
+    told = doctor(backend(serve(deployment) + "/openai/deployments/m", dialect="azure"))
+    assert told.exit_code == 0
+    assert told.about("models[0]")[0]["message"].startswith("m responds")
+
+
+def test_a_proxy_that_refuses(doctor: Doctor, listen: Listen) -> None:
+    proxy = f"http://127.0.0.1:{listen(reply(b'', status='403 Forbidden'))}"
+    told = doctor({**backend("https://api.acme.test/v1"), "net": {"proxy": proxy}})
+    found = told.the("error", "net.proxy")
+    assert "NO_PROXY" in found["hint"]
+    assert found["shown"].startswith("API Error: 502 ")
+
+
+def test_a_server_of_anthropics_wire(doctor: Doctor, serve: Serve) -> None:
+    """It is forwarded to and not translated; the list of models and the calls are Anthropic's."""
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    async def server(scope: Any, receive: Any, send: Any) -> None:
+        request, headers = await receive(), {name.decode(): value.decode() for name, value in scope["headers"]}
+        asked.append((scope["path"], headers))
+        body = json.loads(request["body"] or b"{}")
+        content: Any = [{"type": "text", "text": "Fine."}]
+        if body.get("tools"):
+            content = [{"type": "tool_use", "id": "toolu_1", "name": "Read", "input": {"file_path": "README.md"}}]
+        message = {
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "content": content,
+            "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 30, "output_tokens": 3},
+        }  # fmt: skip
+        kind, sent = "application/json", json.dumps(message)
+        if scope["path"] == "/v1/models":
+            sent = json.dumps({"data": [{"type": "model", "id": "claude-x", "display_name": "X"}], "has_more": False})
+        elif body.get("stream"):
+            kind, block = "text/event-stream", content[0]
+            delta = {"type": "text_delta", "text": "Fine."}
+            if "input" in block:
+                delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+            start = {**block, **({"input": {}} if "input" in block else {"text": ""})}
+            events: list[dict[str, Any]] = [
+                {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}},
+                {"type": "content_block_start", "index": 0, "content_block": start},
+                {"type": "content_block_delta", "index": 0, "delta": delta},
+                {"type": "content_block_stop", "index": 0},
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+                {"type": "message_stop"},
+            ]
+            sent = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind.encode())]})
+        await send({"type": "http.response.body", "body": sent.encode()})
+
+    rows = [{"match": "claude-*", "use": "main"}]
+    told = doctor({**backend(serve(server) + "/v1", dialect="anthropic"), "models": rows})
+    assert [step["message"].partition(" (")[0] for step in told.about("models[0]")] == [
+        "claude-x responds",
+        "claude-x streams",
+        "claude-x calls a tool",
+        "claude-x goes on after the result of a tool",
+    ]
+    assert asked[0][0] == "/v1/models"
+    assert asked[0][1]["anthropic-version"]
+    assert {path for path, _ in asked[1:]} == {"/v1/messages"}

@@ -5,5 +5,6 @@ grammar        checks that bytes are a well-formed Anthropic stream
 idp            a mock identity provider that mints tokens
 model_script   the responses of a model server, as a script of turns
 model_server   an OpenAI-style model server that plays a script and keeps the requests that it got
+pytest_plugin  fixtures for pytest: a gateway, an identity provider, a model server
 serving        a real uvicorn for an app, on a free port
 """

@@ -119,7 +119,16 @@ def python_environment(
     return folder / "bin" / "python"
 
 
-SOURCES = ("asgi_llmgate", "integrations", "examples/lab", "pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
+SOURCES = (
+    "asgi_llmgate",
+    "integrations",
+    "examples/lab",
+    "docs/reference/settings.md",
+    "pyproject.toml",
+    "hatch_build.py",
+    "README.md",
+    "LICENSE",
+)
 """What the wheel is built from."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from tests.docs.code_blocks import BLOCKS
 from tests.docs.lab_folder import Place, Runners
 
 RUNNERS = Runners()
@@ -51,6 +52,7 @@ def an_anthropic_client(text: str, place: Place) -> None:
 
 @RUNNERS.runs("test your gateway")
 def a_test_of_ones_own(text: str, place: Place) -> None:
-    (place.folder / "test_gateway.py").write_text(text)
-    told = place.sh("python -m pytest -q -p no:cacheprovider -o asyncio_mode=auto test_gateway.py")
-    assert "2 passed" in told
+    for block in (block for block in BLOCKS if block.name == "test your gateway"):
+        (place.folder / block.text.split()[1]).write_text(block.text)
+    told = place.sh("python -m pytest -q -p no:cacheprovider -p no:asyncio -W error test_gateway.py test_stream.py")
+    assert "3 passed" in told

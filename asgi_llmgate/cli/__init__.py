@@ -13,6 +13,7 @@ from asgi_llmgate.cli.command_group import ProgramGroup
 
 _COMMANDS = {
     "demo": ("demo", "Run the lab on this machine: model server, gateway, scenarios."),
+    "init": ("init", "Write settings and an app for a first trial into this folder."),
     "model": ("model", "Serve a scripted model, for trials without a key."),
     "serve": ("serve", "Serve a gateway without a host app."),
     "check": ("check", "Check the settings, and show what they mean."),

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
 from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 import asgi_llmgate
@@ -25,9 +27,25 @@ def mount(application: Callable[[Any, Any, Any], Awaitable[None]], prefix: str =
     """Serve the gateway of the Django setting LLMGATE under `prefix`, and `application` everywhere else.
 
     `options` are those of `asgi_llmgate.mount`.  Raises SettingsError for a wrong setting, since gunicorn and uvicorn
-    run no system checks.
+    run no system checks.  With DEBUG, the static files of django.contrib.staticfiles are served too.
     """
-    return asgi_llmgate.mount(application, prefix, SiteGateway(), **options)
+    return asgi_llmgate.mount(_with_static_files(application), prefix, SiteGateway(), **options)
+
+
+def _with_static_files(application: Callable[[Any, Any, Any], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """The application with the handler that `runserver` puts in front of it: uvicorn would show an admin without
+    styles.  Not without DEBUG, where a site has a server for them (https://docs.djangoproject.com/en/5.2/howto/static-files/).
+    """
+    if not (settings.DEBUG and apps.is_installed("django.contrib.staticfiles") and settings.STATIC_URL):
+        return application
+    from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+
+    if isinstance(application, ASGIStaticFilesHandler):
+        return application
+    try:
+        return ASGIStaticFilesHandler(application)  # type: ignore[arg-type]  # it calls any ASGI application
+    except ImproperlyConfigured:  # such as one folder for static and uploaded files: only these files are missing then
+        return application
 
 
 class SiteGateway:

@@ -39,7 +39,7 @@ async def test_a_minted_token_opens_a_gate_that_reads_the_folder(folder: Path) -
         raise AssertionError("nothing is fetched")
 
     identity = await Verifier([provider], fetch=no_network).verify(result.stdout.strip())
-    assert (identity.claims["org"], identity.claims["team"]) == ("acme", "data-platform")
+    assert (identity.subject, identity.claims["org"], identity.claims["team"]) == ("ada", "acme", "data-platform")
 
 
 def test_only_the_token_is_printed(folder: Path) -> None:
@@ -54,6 +54,9 @@ def test_only_the_token_is_printed(folder: Path) -> None:
     [
         (["--team", "marketing"], {"team": "marketing", "org": "acme"}),
         (["--org", "other"], {"org": "other"}),
+        ([], {"sub": "ada", "email": "ada@acme.example"}),
+        (["--user", "bob"], {"sub": "bob", "email": "bob@acme.example"}),
+        (["--user", "bob@corp.test", "--org", "x"], {"sub": "bob@corp.test", "email": "bob@corp.test"}),
         (["--claim", "sub=alice"], {"sub": "alice"}),
         (["--claim", "groups=[1,2]", "--claim", "admin=true"], {"groups": [1, 2], "admin": True}),
         (["--claim", "note=a=b"], {"note": "a=b"}),
@@ -76,12 +79,17 @@ def test_how_long_it_is_good_for(ttl: str, seconds: int, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--ttl", "soon"], ["--ttl", "-5"], ["--ttl", "1h30m"], ["--claim", "team"], ["--claim", "=x"]],
+    [
+        *(["--ttl", ttl] for ttl in ("soon", "-5", "1h30m", "", "0", "0h", "3651d", "999999999d")),
+        ["--claim", "team"],
+        ["--claim", "=x"],
+    ],
     ids=str,
 )
 def test_what_cannot_be_understood_is_refused(arguments: list[str], folder: Path) -> None:
     result = run(folder, *arguments)
     assert result.exit_code == 2
+    assert f"Invalid value for '{arguments[0]}': {arguments[1]!r} is not" in result.stderr
     assert result.stdout == ""
 
 

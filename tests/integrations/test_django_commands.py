@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from asgi_llmgate.cli.mint import mint
 from asgi_llmgate.testing.idp import MockIdP
 from tests.helpers import django_site
 from tests.helpers.django_site import configured
@@ -24,7 +26,7 @@ application = django_site.ready()
 import llmgate_django  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.core.checks import CheckMessage, run_checks  # noqa: E402
-from django.core.management import CommandError, call_command  # noqa: E402
+from django.core.management import CommandError, call_command, load_command_class  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
@@ -168,6 +170,20 @@ def test_check_fails_with_the_place(company: Company) -> None:
         told("llmgate_check")
 
 
+BASE_OPTIONS = (
+    "help",
+    "version",
+    "verbosity",
+    "settings",
+    "pythonpath",
+    "traceback",
+    "no_color",
+    "force_color",
+    "skip",
+)
+"""Options of every command of manage.py, as they begin."""
+
+
 def claims(token: str, folder: Path) -> dict[str, Any]:
     keys = jwk.KeySet.import_key_set(json.loads((folder / "jwks.json").read_text()))
     return dict(jwt.decode(token.strip(), keys).claims)
@@ -190,12 +206,33 @@ def test_mint_can_speak_for_a_user_of_the_site(tmp_path: Path) -> None:
     assert seen["iss"] == MockIdP().issuer
 
 
+def test_mint_takes_the_options_of_llmgate_mint(tmp_path: Path) -> None:
+    asked = {option.name: option for option in mint.params}
+    command = load_command_class("llmgate_django", "llmgate_mint")
+    parser = command.create_parser("manage.py", "llmgate_mint")
+    own = {action.dest for action in parser._actions if not action.dest.startswith(BASE_OPTIONS)}
+    assert own == asked.keys()
+    arguments = ["--team", "ops", "--org", "other", "--claim", "a=1", "--claim", "llms=null", "--ttl", "90s"]
+    ours = claims(told("llmgate_mint", "--dir", str(tmp_path), *arguments), tmp_path)
+    theirs = claims(CliRunner().invoke(mint, ["--dir", str(tmp_path), *arguments]).stdout, tmp_path)
+    assert {**ours, "iat": 0, "exp": 0} == {**theirs, "iat": 0, "exp": 0}
+    assert (ours["sub"], ours["email"], ours["a"], "llms" in ours) == ("ada", "ada@other.example", 1, False)
+
+
+@pytest.mark.parametrize("content", ["{}", "not JSON", '{"kty": "RSA"}'])
+def test_mint_names_a_folder_with_a_damaged_key(content: str, tmp_path: Path) -> None:
+    (tmp_path / "private-key.json").write_text(content)
+    with pytest.raises(CommandError, match="cannot be used: its key file is damaged"):
+        told("llmgate_mint", "--dir", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--user", "nobody"], "no user is named 'nobody'"),
         (["--claim", "team"], "'team' is not of the form name=value"),
-        (["--ttl", "soon"], "not a duration: 'soon'"),
+        (["--ttl", "soon"], "'soon' is not a duration"),
+        (["--ttl", "0"], "'0' is not between 1s and 3650d"),
     ],
 )
 def test_mint_explains_what_it_cannot_do(tmp_path: Path, arguments: list[str], says: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 application = django_site.ready()
 
 import llmgate_django  # noqa: E402
+from django.conf import settings  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 
@@ -41,6 +42,31 @@ def test_the_prefix_is_the_hosts_choice(company: Company, serve: Callable[..., s
         url = serve(llmgate_django.mount(application, "/ai"))
         assert httpx.post(f"{url}/ai/v1/messages", json=ASK, headers=company.bearer()).status_code == 200
         assert httpx.get(f"{url}/llm/v1/models").text == "host /llm/v1/models"
+
+
+WITH_STATIC_FILES = ["django.contrib.staticfiles", *settings.INSTALLED_APPS]
+CSS = "/static/admin/css/base.css"
+
+
+@pytest.mark.parametrize(
+    ("changed", "served"),
+    [
+        ({"DEBUG": True, "INSTALLED_APPS": WITH_STATIC_FILES}, True),
+        ({"DEBUG": False, "INSTALLED_APPS": WITH_STATIC_FILES}, False),
+        ({"DEBUG": True}, False),
+        ({"DEBUG": True, "INSTALLED_APPS": WITH_STATIC_FILES, "STATIC_URL": None}, False),
+        ({"DEBUG": True, "INSTALLED_APPS": WITH_STATIC_FILES, "MEDIA_ROOT": "/x", "STATIC_ROOT": "/x"}, False),
+    ],
+)
+def test_static_files_are_served_where_runserver_would(
+    company: Company, serve: Callable[..., str], changed: dict[str, Any], served: bool
+) -> None:
+    with override_settings(LLMGATE=company.settings(), **changed):
+        url = serve(llmgate_django.mount(application))
+        style, page, missing = (httpx.get(url + path) for path in (CSS, "/page", "/static/none.css"))
+    assert page.text == "host /page"
+    assert ("--primary" in style.text, style.text == f"host {CSS}") == (served, not served)
+    assert (missing.status_code == 404) is served
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ All blocks of a tutorial have one name, so that one reader follows the page from
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,8 +12,10 @@ import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import yaml
 
+from asgi_llmgate._version import __version__
 from asgi_llmgate.testing.driver import call
 from tests.docs.tutorial_reader import Reader
 from tests.helpers.installation import ROOT
@@ -40,49 +41,63 @@ def blocks_named(name: str) -> list[tuple[str, str]]:
     return [(block.language, block.text) for block in BLOCKS if block.name == name]
 
 
-_INSTALL = re.compile(r"pip install 'asgi-llmgate\[([\w,]+)\]'\n")
+HOSTS = ("django", "starlette", "fastapi", "quart")
+
+_INSTALL = """python3 -m venv .venv
+. .venv/bin/activate
+pip install "./{wheel}[{host},serve]"
+"""
 
 
-def with_nothing_to_install(blocks: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The blocks but the first, which installs and is run by tests/integrations/test_installed.py."""
+def with_nothing_to_install(host: str, blocks: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The blocks but the first, which installs; tests/integrations/test_first_contact.py follows the page with it."""
     (_, install), *rest = blocks
-    found = _INSTALL.fullmatch(install)
-    assert found is not None, install
+    assert install == _INSTALL.format(wheel=f"asgi_llmgate-{__version__}-py3-none-any.whl", host=host)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(found[1].split(",")) <= extras.keys()
+    assert {host, "serve"} <= extras.keys()
     return rest
 
 
-def a_page_leads_to_a_first_answer(page: str, place: Place) -> None:
+def a_page_leads_to_a_first_answer(host: str, place: Place) -> None:
     place.install_claude()
     folder = place.folder / "reader"
-    folder.mkdir()
-    reader = Reader(folder, place.stack, os.environ, os.environ["OPENAI_BASE_URL"])
-    printed = reader.follow(with_nothing_to_install(blocks_named(page)))
+    activate = folder / ".venv" / "bin" / "activate"
+    activate.parent.mkdir(parents=True)
+    activate.touch()  # the environment of the tests is active already
+    reader = Reader(folder, place.stack, {name: os.environ[name] for name in os.environ if "OPENAI" not in name})
+    whole = blocks_named(f"tutorial {host}")
+    assert copied_lines_until_an_answer(whole) < 25
+    printed = reader.follow(with_nothing_to_install(host, whole))
     assert any(each.startswith("You said: Say hello.") for each in printed), printed
-    if page in CLOSINGS:
-        CLOSINGS[page](printed)
+    if host in CLOSINGS:
+        CLOSINGS[host](printed, reader)
 
 
-for _page in ("tutorial django", "tutorial starlette", "tutorial fastapi", "tutorial quart"):
-    runs(_page)(lambda text, place, page=_page: a_page_leads_to_a_first_answer(page, place))
+def copied_lines_until_an_answer(blocks: list[tuple[str, str]]) -> int:
+    """Lines of commands and code on a page, comments included, until Claude Code is asked."""
+    last = next(index for index, (_, text) in enumerate(blocks) if "claude -p" in text)
+    return sum(1 for _, text in blocks[: last + 1] for line in text.splitlines() if line.strip())
 
 
-def djangos_table(printed: list[str]) -> None:
-    assert "claude-opus-5: gpt-4o-mini at openai" in printed[-3]
-    header, row = printed[-1].splitlines()
+for _host in HOSTS:
+    runs(f"tutorial {_host}")(lambda text, place, host=_host: a_page_leads_to_a_first_answer(host, place))
+
+
+def djangos_table_and_admin(printed: list[str], reader: Reader) -> None:
+    check, header, row = printed[-1].rsplit("\n", 3)[:-1]
+    assert "claude-opus-5: gpt-4o-mini at main" in check
     assert header.split()[:4] == ["user", "model", "requests", "failed"]
-    assert "gpt-4o-mini" in row
+    user, model, requests, *_, cost = row.split()
+    assert (user, model) == ("ada", "gpt-4o-mini")
+    assert int(requests) >= 1
+    assert float(cost) > 0
+    page = httpx.get(f"{reader.address}/admin/login/", trust_env=False).text
+    (style,) = re.findall(r'href="(/static/admin/css/base\.[\w.]*css)"', page) or [""]
+    found = httpx.get(f"{reader.address}{style}", trust_env=False)
+    assert (found.status_code, found.headers["content-type"].partition(";")[0]) == (200, "text/css")
 
 
-def fastapis_own_route(printed: list[str]) -> None:
-    assert json.loads(printed[-1]) == {"team": "data-platform"}
-
-
-CLOSINGS: dict[str, Callable[[list[str]], None]] = {
-    "tutorial django": djangos_table,
-    "tutorial fastapi": fastapis_own_route,
-}
+CLOSINGS: dict[str, Callable[[list[str], Reader], None]] = {"django": djangos_table_and_admin}
 
 
 @runs("starlette users")
@@ -94,6 +109,25 @@ async def starlettes_own_routes(text: str, place: Place) -> None:
     assert (await call(found["app"], "GET", "/reports", headers=bearer)).json() == {"team": "data-platform"}
     assert (await call(found["app"], "GET", "/me")).json() == {"name": "", "known": False}
     assert (await call(found["app"], "GET", "/reports")).status == 403
+
+
+@runs("fastapi users")
+async def fastapis_own_route(text: str, place: Place) -> None:
+    found: dict[str, Any] = {}
+    exec(text, found)
+    bearer = {"authorization": f"Bearer {place.idp.mint()}"}
+    assert (await call(found["app"], "GET", "/me", headers=bearer)).json() == {"team": "data-platform"}
+    assert (await call(found["app"], "GET", "/me")).status == 401
+
+
+@runs("own model", "own provider")
+def a_section_replaces_that_of_init(text: str, place: Place) -> None:
+    """Each section of the page in place of the one that `llmgate init` writes, checked by the command."""
+    (place.folder / "llmgate.yaml").unlink()
+    place.sh("llmgate init serve")
+    file = place.folder / "llmgate.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | yaml.safe_load(text)))
+    assert place.sh("llmgate check claude-opus-5").startswith("llmgate.yaml: good")
 
 
 @runs("quart views")

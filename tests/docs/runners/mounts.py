@@ -45,7 +45,7 @@ FILES = {
 }
 
 
-@RUNNERS.runs("mount starlette", "mount django", "mount quart", "mount anything")
+@RUNNERS.runs("mount starlette", "mount django", "mount quart", "mount anything", "starlette lifespans")
 def mounted_in_a_host(text: str, place: Place) -> None:
     for name, content in (FILES | {"hosted.py": text}).items():
         (place.folder / name).parent.mkdir(exist_ok=True)

@@ -1,8 +1,10 @@
-"""`manage.py llmgate_mint`: a token of the mock identity provider.  Standard output has the token and nothing else."""
+"""`manage.py llmgate_mint`: a token of the mock identity provider.  Standard output has the token and nothing else.
+
+The options are those of `llmgate mint`; only `--user` is somebody of this site.
+"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from asgi_llmgate import SettingsError
-from asgi_llmgate.testing.idp import MockIdP
-from llmgate_django.conf import parse_age
+from asgi_llmgate.testing.minting import OPTIONS, open_idp, parse_claims, parse_ttl, person
 
 
 class Command(BaseCommand):
@@ -23,26 +23,27 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        folder = Path(getattr(settings, "BASE_DIR", "."), ".llmgate")
-        parser.add_argument("--user", help="a user of this site, whose name, email and groups are in the token")
-        parser.add_argument(
-            "--claim", metavar="K=V", action="append", default=[], help="another claim, as JSON or text"
-        )
-        parser.add_argument("--ttl", default="1h", help="lifetime of the token: 1h, 7d (1h)")
-        parser.add_argument("--dir", default=str(folder), help=f"folder of the key ({folder})")
+        mock = OPTIONS["user"].default
+        site: dict[str, dict[str, str | None]] = {
+            "user": {"default": None, "help": f"A user of this site: name, email and groups. (a person named {mock})"},
+            "dir": {"default": str(Path(getattr(settings, "BASE_DIR", "."), OPTIONS["dir"].default))},
+        }
+        for name, option in OPTIONS.items():
+            action = {"action": "append"} if option.repeated else {}
+            default: Any = [] if option.repeated else option.default
+            words = option.help if option.repeated else f"{option.help} ({default})"
+            given: dict[str, Any] = {"metavar": option.metavar, "default": default, "help": words, **action}
+            given |= site.get(name, {})
+            parser.add_argument(f"--{name}", **given)
 
-    def handle(self, *args: Any, user: str | None, claim: list[str], ttl: str, dir: str, **options: Any) -> None:
-        claims = (_user_claims(user) if user else {}) | dict(map(_parse_claim, claim))
+    def handle(self, *args: Any, user: str | None, team: str, org: str, claim: list[str], **options: Any) -> None:
         try:
-            seconds = parse_age(ttl, "--ttl").total_seconds()
-            idp = MockIdP.in_folder(dir)
-        except SettingsError as error:
+            who = _user_claims(user) if user else person(OPTIONS["user"].default, org)
+            claims = {**who, "team": team, "org": org, **parse_claims(claim)}
+            token = open_idp(options["dir"]).mint(claims, ttl=parse_ttl(options["ttl"]))
+        except ValueError as error:
             raise CommandError(str(error)) from None
-        except OSError as error:
-            raise CommandError(f"{dir} cannot be used: {error.strerror}") from None
-        except ValueError:
-            raise CommandError(f"{dir} cannot be used: its key file is damaged") from None
-        self.stdout.write(idp.mint(claims, ttl=seconds))
+        self.stdout.write(token)
 
 
 def _user_claims(name: str) -> dict[str, Any]:
@@ -59,13 +60,3 @@ def _user_claims(name: str) -> dict[str, Any]:
         raise CommandError(f"no user is named {name!r}") from None
     # The mock provider is the issuer of its tokens.
     return {key: value for key, value in claims.items() if key != "iss"}
-
-
-def _parse_claim(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise CommandError(f"{text!r} is not of the form name=value")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value

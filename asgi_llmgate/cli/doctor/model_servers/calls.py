@@ -42,6 +42,9 @@ _LEAST_TOOL_TOKENS = 12
 _TOOL_OUTPUT = 700
 """Output tokens of the call with a tool: models that think need some before they call."""
 
+_LITTLE_OUTPUT = 200
+"""The same for a model that does not see the tool: to be sure that it does not call it."""
+
 _CALL_AS_TEXT = re.compile(
     r"<tool_call|<function[=_ ]|\[TOOL_CALLS]|<\|(?:tool|python_tag|call)|\"(?:name|tool|function)\"\s*:\s*\"Read\""
 )
@@ -110,11 +113,12 @@ async def check_further(caller: Caller, model: Model, plain: Answer, dialect: st
 
     `dialect` is that of the server.
     """
-    streamed = await caller.ask(model, stream=True, max_tokens=16)
+    streamed = await caller.ask(model, stream=True, max_tokens=16, tools=[TOOL])
     yield about_stream(model, streamed)
     if not streamed.is_good:
         return
-    with_tool = await caller.ask(model, stream=True, max_tokens=_TOOL_OUTPUT, tools=[TOOL])
+    output = _TOOL_OUTPUT if _sees_tools(plain, streamed) else _LITTLE_OUTPUT
+    with_tool = await caller.ask(model, stream=True, max_tokens=output, tools=[TOOL])
     step = about_tools(model, plain, with_tool, dialect)
     if step is None:  # it has seen the tool and has not used it
         demand = {"tools": [TOOL], "tool_choice": {"type": "any"}, "max_tokens": _TOOL_OUTPUT}
@@ -172,7 +176,7 @@ def about_call(model: Model, answer: Answer) -> Step:
 def about_stream(model: Model, answer: Answer) -> Step:
     """The step for a stream."""
     if not answer.is_good:
-        return failed(model, answer, f"a stream of {model.name}")
+        return failed(model, answer, f"a stream of {model.name} with a tool")
     if answer.usage is None or answer.usage.estimated:
         message = f"a stream of {model.name} has no token counts: usage records will have estimates"
         return Step(state="warning", path=model.place, message=message, hint="does the server support stream_options?")
@@ -200,8 +204,8 @@ def about_tools(model: Model, plain: Answer, with_tool: Answer, dialect: str) ->
         )
         hint = advice_on("", "tool-call-parser")[1] + "; or set the `dialect` of the server"
         return Step(state="error", path=model.place, message=message, hint=hint)
-    before, after = _input(plain), _input(with_tool)
-    if before is not None and after is not None and after - before < _LEAST_TOOL_TOKENS:
+    if not _sees_tools(plain, with_tool):
+        before, after = _input(plain), _input(with_tool)
         message = (
             f"{model.name} never sees the tools: the prompt has {after} tokens with a tool and {before} without: the "
             "chat template has no tools, and Claude Code cannot work"
@@ -209,6 +213,12 @@ def about_tools(model: Model, plain: Answer, with_tool: Answer, dialect: str) ->
         hint = NO_TOOLS.get(dialect, "use a model whose chat template has tools")
         return Step(state="error", path=model.place, message=message, hint=hint)
     return None
+
+
+def _sees_tools(plain: Answer, with_tool: Answer) -> bool:
+    """Whether the prompt with a tool is longer than the one without; True where it is not known."""
+    before, after = _input(plain), _input(with_tool)
+    return before is None or after is None or after - before >= _LEAST_TOOL_TOKENS
 
 
 def _input(answer: Answer) -> int | None:

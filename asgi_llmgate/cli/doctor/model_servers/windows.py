@@ -17,11 +17,14 @@ from typing import Any
 
 from asgi_llmgate.cli.doctor.model_servers.model_list import ModelList
 from asgi_llmgate.cli.doctor.model_servers.server import Server
-from asgi_llmgate.cli.doctor.steps import Step
+from asgi_llmgate.cli.doctor.steps import State, Step
 from asgi_llmgate.config.advice import CLAUDE_CODE_WINDOW
 from asgi_llmgate.errors import GateError
 
 _FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length", "max_input_tokens")
+_INSTRUCTIONS = CLAUDE_CODE_WINDOW // 2
+"""Tokens of Claude Code's instructions and tools: a smaller window has no room for them."""
+
 _NUM_CTX = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 
 RAISE: Mapping[str, str] = {
@@ -50,7 +53,8 @@ async def check_window(
         message = f"{model} runs with a context window of {window} tokens; Claude Code needs about {CLAUDE_CODE_WINDOW}"
         if kind == "ollama":
             message += ", and Ollama cuts longer prompts without an error"
-        return Step(state="error", path=f"{row}.use", message=message, hint=hint)
+        state: State = "error" if window < _INSTRUCTIONS else "warning"
+        return Step(state=state, path=f"{row}.use", message=message, hint=hint)
     if stated is not None and stated > window:
         message = f"the server runs {model} with {window} tokens, which is less than {stated}"
         return Step(state="warning", path=f"{row}.context_window", message=message, hint=f"context_window: {window}")

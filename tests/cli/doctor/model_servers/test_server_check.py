@@ -51,7 +51,7 @@ def test_a_good_server_is_asked_everything_that_claude_code_does(doctor: Doctor,
     ]
     posted = [request.body for request in model.requests if request.method == "POST"]
     assert [bool(each.get("stream")) for each in posted[:4]] == [False, True, True, True]
-    assert [len(each.get("tools", ())) for each in posted[:4]] == [0, 0, 1, 1]
+    assert [len(each.get("tools", ())) for each in posted[:4]] == [0, 1, 1, 1]
     assert posted[3]["messages"][-1]["role"] == "tool"
     assert posted[0]["max_tokens"] <= 16
     assert all(step["milliseconds"] is not None for step in told.steps if step["state"] == "ok")

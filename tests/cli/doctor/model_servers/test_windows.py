@@ -102,6 +102,15 @@ def test_a_large_window_is_told(doctor: Doctor, site: Site, server: tuple[str, A
     assert "`context_window: 131072` in the row" in step["message"]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "state"), [(23_999, "error"), (24_000, "warning"), (47_999, "warning"), (48_000, "ok")]
+)
+def test_how_small_is_too_small(doctor: Doctor, site: Site, tokens: int, state: str) -> None:
+    """Half of 48,000 tokens are Claude Code's instructions and tools."""
+    (step,) = asked(doctor, site, SERVERS["vLLM, SGLang"], tokens)
+    assert step["state"] == state
+
+
 def test_ollama_cuts_without_an_error(doctor: Doctor, site: Site) -> None:
     (step,) = asked(doctor, site, SERVERS["Ollama, loaded"], 4096)
     assert "cuts longer prompts without an error" in step["message"]

@@ -46,7 +46,8 @@ Each error has three texts:
 
     message         for logs and records; contains no key, token, claim, prompt or internal address
     client_message  for the client, in the response only; `message`, unless the client may read more: text of its own
-                    request, or the model server's text about the request, which may quote it
+                    request, or the model server's text about the request, which may quote it; or should read something
+                    else: it says in a developer's words what to do, and has no word that only an operator knows
     detail          for the operator, in logs and records only; as safe as `message`
 
 TABLE is the whole mapping; no status code is chosen anywhere else.  Anthropic's types:
@@ -292,14 +293,14 @@ class MaybeSent(UpstreamError):
     """The connection broke before a response.  `reused`: it had served an earlier request and no byte came, so the
     server has probably closed it before this one arrived: then it is sent once more, on a new connection."""
 
-    def __init__(self, message: str, *, detail: str = "", reused: bool = False) -> None:
-        super().__init__(message, detail=detail)
+    def __init__(self, message: str, *, client_message: str = "", detail: str = "", reused: bool = False) -> None:
+        super().__init__(message, client_message=client_message, detail=detail)
         self.reused = reused
 
 
 class TimedOut(UpstreamError):
-    def __init__(self, message: str, *, phase: Phase, detail: str = "") -> None:
-        super().__init__(message, detail=detail)
+    def __init__(self, message: str, *, phase: Phase, client_message: str = "", detail: str = "") -> None:
+        super().__init__(message, client_message=client_message, detail=detail)
         self.phase = phase
 
 

@@ -90,7 +90,7 @@ async def test_the_labs_three_requests(make: Any, headers: Any, status: int, rea
     assert (record.status, record.reason, record.error) == (status, reason, told)
     assert record.request_id == reply.headers["request-id"]
     if status != 200:
-        assert reply.json()["error"]["message"] == told
+        assert reply.json()["error"]["message"].startswith(told)
         assert server.requests == []
 
 

@@ -28,6 +28,8 @@ MAX_HEADER = 8192
 MAX_DEPTH = 32
 """Levels of objects and arrays, so that later code may walk the claims recursively."""
 
+_ENCRYPTED_HINT = "ask the identity provider for a signed access token (Auth0: pass an audience)"
+_OPAQUE_HINT = "an opaque token: configure introspection, or an audience for which the identity provider issues JWTs"
 _OPAQUE = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 section 2.1, b64token."""
 
@@ -69,9 +71,9 @@ def read_token(token: str, *, limit: int, opaque: bool = False) -> UnverifiedTok
             raise _malformed("it has characters that a token cannot have")
         return UnverifiedToken(token, {}, {}, None)
     if len(segments) == 5:  # RFC 7516 section 7.1: a compact JWE
-        raise TokenRefused(Check.SHAPE, reasons.ENCRYPTED)
+        raise TokenRefused(Check.SHAPE, reasons.ENCRYPTED, hint=_ENCRYPTED_HINT)
     if len(segments) == 1:
-        raise TokenRefused(Check.SHAPE, reasons.OPAQUE)
+        raise TokenRefused(Check.SHAPE, reasons.OPAQUE, hint=_OPAQUE_HINT)
     if len(segments) != 3:
         raise _malformed("not three parts")
     if len(segments[0]) > MAX_HEADER:

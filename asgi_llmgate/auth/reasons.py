@@ -1,6 +1,7 @@
 """The checks that a token has to pass, in their order, and the reason that the caller reads when one fails.
 
-A reason never contains a claim's value, the id of a key, or the token.  `WWW-Authenticate` follows RFC 6750 section 3.
+A reason never contains a claim's value, the id of a key, or the token.  Behind it the caller reads what a developer can
+do.  What the operator can do is a hint, in the log.  `WWW-Authenticate` follows RFC 6750 section 3.
 """
 
 from __future__ import annotations
@@ -30,14 +31,12 @@ class Check(StrEnum):
 
 # Where agentgateway has a reason for the same case, its text is used here: people and log searches know it.
 NO_TOKEN = "no bearer token found"  # noqa: S105
-ONLY_API_KEY = f"{NO_TOKEN} (a token in x-api-key counts only when auth.token_sources names it)"
+ONLY_API_KEY = f"{NO_TOKEN} (an API key is none: set ANTHROPIC_AUTH_TOKEN or apiKeyHelper, and no ANTHROPIC_API_KEY)"
 BAD_HEADER = "the authorization header is malformed"
 CROSS_SITE = "a cookie counts only on a same-origin request, and for POST only with a JSON content type"
 MALFORMED = "the token is malformed"
-ENCRYPTED = (
-    "the token is encrypted (JWE); ask the identity provider for a signed access token (Auth0: pass an audience)"
-)
-OPAQUE = "the token is not a JWT (opaque); configure introspection or an audience"
+ENCRYPTED = "the token is encrypted (JWE), and the gateway can read signed ones only (JWT)"
+OPAQUE = "the token is not a JWT"
 WRONG_ISSUER = "wrong issuer"
 BAD_ALGORITHM = "algorithm not allowed"
 UNKNOWN_KEY = "token uses an unknown key"
@@ -53,11 +52,18 @@ BOUND = "the token is bound to a key of its client (cnf), and is no bearer token
 NOT_ACCESS_TOKEN = "not an access token"  # noqa: S105
 
 
+SIGN_IN = "sign in again, or ask the operator of the gateway"
+CHECK_CLIENT = "check the token that your client sends"
+
+_COMPLETE = frozenset({NO_TOKEN, ONLY_API_KEY, EXPIRED})
+"""Reasons that say what to do, or that clients act upon: no advice is added."""
+
+
 class TokenRefused(AuthenticationFailed):
     """The token is missing or not accepted: a 401.
 
     check      the check that failed
-    text       the reason, for the caller
+    text       the reason
     hint       for the log only: what usually causes this with the identity provider in question
     renewable  whether a new token from the same place may pass
     """
@@ -65,7 +71,10 @@ class TokenRefused(AuthenticationFailed):
     should_retry: bool | None = False
 
     def __init__(self, check: Check, text: str, *, hint: str = "", renewable: bool = False) -> None:
-        super().__init__(f"authentication failure: {text}", detail=hint)
+        message = f"authentication failure: {text}"
+        advice = CHECK_CLIENT if check in (Check.CREDENTIAL, Check.SHAPE) else SIGN_IN
+        told = message if text in _COMPLETE else f"{message}; {advice}"
+        super().__init__(message, client_message=told, detail=hint)
         self.check = check
         self.text = text
         self.renewable = renewable
@@ -86,7 +95,7 @@ def unaccepted_claim(name: str) -> str:
 
 def keys_unavailable(*, detail: str = "", retry_after: float | None = None) -> KeysUnavailable:
     """The 503 for a token that cannot be verified now.  `detail` is for the log; `retry_after`: seconds."""
-    error = KeysUnavailable("authentication unavailable: signing keys could not be fetched", detail=detail)
+    error = _unavailable("signing keys could not be fetched", detail)
     if retry_after is not None:
         error.retry_after = max(1.0, retry_after)
     return error
@@ -94,11 +103,17 @@ def keys_unavailable(*, detail: str = "", retry_after: float | None = None) -> K
 
 def introspection_unavailable(*, detail: str) -> KeysUnavailable:
     """The 503 for a token that cannot be introspected now.  `detail` is for the log."""
-    return KeysUnavailable("authentication unavailable: the identity provider could not be asked", detail=detail)
+    return _unavailable("the identity provider could not be asked", detail)
+
+
+def _unavailable(text: str, detail: str) -> KeysUnavailable:
+    told = "authentication unavailable: the gateway cannot check tokens now; try again, or tell its operator"
+    return KeysUnavailable(f"authentication unavailable: {text}", client_message=told, detail=detail)
 
 
 def missing_scope(scope: str, required: tuple[str, ...]) -> MissingScope:
     """The 403 for a token without `scope`; its challenge names all that are required (RFC 6750 section 3.1)."""
-    error = MissingScope(f'authorization failed: the token lacks scope "{scope}"')
+    message = f'authorization failed: the token lacks scope "{scope}"'
+    error = MissingScope(message, client_message=f"{message}; ask the operator of the gateway how to get it")
     error.challenge = f'Bearer error="insufficient_scope", scope="{" ".join(required)}"'
     return error

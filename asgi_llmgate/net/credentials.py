@@ -68,4 +68,6 @@ class CallableSource(CredentialSource):
 
 def unavailable(detail: str) -> CredentialUnavailable:
     """The error (503) where the credential for the model server cannot be obtained."""
-    return CredentialUnavailable("the credential for the model server cannot be obtained now", detail=detail)
+    message = "the credential for the model server cannot be obtained now"
+    told = "the gateway has no access to the model server now; try again, or tell the operator of the gateway"
+    return CredentialUnavailable(message, client_message=told, detail=detail)

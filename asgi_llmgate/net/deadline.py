@@ -38,16 +38,18 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _WAITING_FOR: dict[Phase, str] = {
-    "pool": "a free connection to the upstream",
-    "connect": "a connection to the upstream",
-    "first_byte": "the upstream to begin its response",
-    "idle": "the upstream to go on with its response",
-    "total": "the upstream to finish its response",
+    "pool": "a free connection to the {server}",
+    "connect": "a connection to the {server}",
+    "first_byte": "the {server} to begin its response",
+    "idle": "the {server} to go on with its response",
+    "total": "the {server} to finish its response",
 }
 
 
 def timed_out(phase: Phase, detail: str = "") -> TimedOut:
-    return TimedOut(f"timed out waiting for {_WAITING_FOR[phase]}", phase=phase, detail=detail)
+    text = f"timed out waiting for {_WAITING_FOR[phase]}"
+    told = text.format(server="model server")  # a caller waits for no other
+    return TimedOut(text.format(server="server"), client_message=told, phase=phase, detail=detail)
 
 
 class Deadline:

@@ -2,8 +2,9 @@
 
 The important difference is whether the server can have read the request: that decides whether it may be sent again.
 
-Messages are for the caller and name no host.  `detail` is for the operator and may name it, but never quotes what a
-server sent.
+Messages name no host, and say "the server": it may be an identity provider as well.  Clients read such an error only of
+a model server, so `client_message` says that it is one, and what to do.  `detail` is for the operator and may name the
+host, but never quotes what a server sent.
 """
 # httpx's exceptions do not make that difference: httpx-aiohttp raises httpx.ConnectTimeout for a refused connection,
 # for an unknown name, and for a server that has read the whole POST and died.  aiohttp's exception behind it does, so
@@ -42,6 +43,9 @@ _NOT_SENT = (
     httpx.InvalidURL,
 )
 
+TRY_AGAIN = "try again, or tell the operator of the gateway"
+_CANNOT_BE_REACHED = f"the model server cannot be reached; {TRY_AGAIN}"
+
 _SAFE_TO_QUOTE = (aiohttp.ClientConnectorError, httpx.ConnectError)
 """Exceptions with only a host, a port and the system's message in their text; others quote URLs or a proxy's text."""
 
@@ -51,9 +55,9 @@ _TOO_LARGE = ("Got more than ", "Too many headers ")
 _UNREACHABLE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((aiohttp.ClientProxyConnectionError,), "the proxy cannot be reached"),
     ((aiohttp.ClientHttpProxyError, httpx.ProxyError), "the proxy refused to connect"),
-    ((socket.gaierror, aiohttp.ClientConnectorDNSError), "the upstream's name cannot be resolved"),
-    ((ssl.SSLCertVerificationError,), "the upstream's certificate is not trusted"),
-    ((ssl.SSLError,), "the TLS handshake with the upstream failed"),
+    ((socket.gaierror, aiohttp.ClientConnectorDNSError), "the server's name cannot be resolved"),
+    ((ssl.SSLCertVerificationError,), "the server's certificate is not trusted"),
+    ((ssl.SSLError,), "the TLS handshake with the server failed"),
 )
 
 
@@ -68,10 +72,15 @@ def error_before_response(error: Exception) -> UpstreamError:
         return _not_sent(cause)
     if isinstance(cause, aiohttp.ClientResponseError):
         if cause.message.startswith(_TOO_LARGE):
-            return Broken("the upstream's response has a head that is too large", detail=name)
-        return Broken("the upstream's response is not HTTP", detail=name)
+            return _broken("the server's response has a head that is too large", detail=name)
+        return _broken("the server's response is not HTTP", detail=name)
     is_reused = dialled is False and not has_begun(cause)
-    return MaybeSent("the upstream closed the connection without a response", detail=name, reused=is_reused)
+    return MaybeSent(
+        "the server closed the connection without a response",
+        client_message=f"the model server closed the connection without a response; {TRY_AGAIN}",
+        detail=name,
+        reused=is_reused,
+    )
 
 
 def error_in_response(error: Exception) -> UpstreamError:
@@ -81,8 +90,16 @@ def error_in_response(error: Exception) -> UpstreamError:
     if isinstance(cause, _TIMEOUTS):
         return timed_out("idle", name)
     if isinstance(cause, httpx.DecodingError):
-        return Broken("the upstream's response is not encoded as its content-encoding says", detail=name)
-    return Broken("the upstream's response was cut off", detail=name)
+        return _broken("the server's response is not encoded as its content-encoding says", detail=name)
+    told = f"the response of the model server was cut off; {TRY_AGAIN}"
+    return Broken("the server's response was cut off", client_message=told, detail=name)
+
+
+def _broken(message: str, *, detail: str = "") -> Broken:
+    """The error for a response that is not what its protocol has."""
+    return Broken(
+        message, client_message=f"the response of the model server cannot be read; {TRY_AGAIN}", detail=detail
+    )
 
 
 def _cause(error: Exception) -> Exception:
@@ -107,10 +124,10 @@ def _not_sent(cause: Exception) -> UpstreamError:
         detail += f": {cause}"
     for kinds, message in _UNREACHABLE:
         if any(isinstance(link, kinds) for link in links):
-            return Unreachable(message, detail=detail)
+            return Unreachable(message, client_message=_CANNOT_BE_REACHED, detail=detail)
     if any(isinstance(link, ConnectionRefusedError) for link in links):
-        return ConnectionRefused("the upstream refused the connection", detail=detail)
-    return Unreachable("the upstream cannot be reached", detail=detail)
+        return ConnectionRefused("the server refused the connection", client_message=_CANNOT_BE_REACHED, detail=detail)
+    return Unreachable("the server cannot be reached", client_message=_CANNOT_BE_REACHED, detail=detail)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

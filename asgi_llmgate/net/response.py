@@ -98,7 +98,10 @@ class HTTPResponse:
         body = bytearray()
         async for chunk in self:
             if len(body) + len(chunk) > limit:
-                raise Broken("the upstream's response is too large", detail=f"more than {limit} bytes")
+                told = "the response of the model server is too large; tell the operator of the gateway"
+                raise Broken(
+                    "the server's response is too large", client_message=told, detail=f"more than {limit} bytes"
+                )
             body += chunk
         return bytes(body)
 

@@ -24,6 +24,14 @@ log = logging.getLogger("llmgate")
 
 # Methods without a body (RFC 9110 section 9.2.1): a request with one of these can be allowed without a call.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_FAILED = "authorization failed"
+# Claude Code puts "Please run /login" before the text of a 403, which signs in to another service.
+_NOTHING = (
+    "the rules of this gateway do not allow this request, and /login does not help; ask the operator of the gateway"
+)
+_NOT_THIS_MODEL = (
+    "the rules of this gateway do not allow this model; choose another, or ask the operator of the gateway"
+)
 _DENIED_SUBJECT = Rule("deny_subjects", "", "deny")
 _NO_TARGET = Rule("no target", "", "deny")
 
@@ -184,11 +192,13 @@ class PolicyMiddleware:
                 "a rule reads %s, and the request is not a call to a model: is ResolveMiddleware missing?",
                 denial.missing,
             )
-        message = denial.rule.reason or "authorization failed"
+        reason = denial.rule.reason
         detail = f"rule {denial.rule.name!r}" + (f": {denial.error}" if denial.error is not None else "")
-        if model:
-            return self._denied_model(f"{message} (model: {model[:128]})", detail=detail)
-        return NotAuthorized(message, detail=detail)
+        if not model:
+            return NotAuthorized(reason or _FAILED, client_message=reason or f"{_FAILED}: {_NOTHING}", detail=detail)
+        about = f" (model: {model[:128]})"
+        told = (reason or f"{_FAILED}: {_NOT_THIS_MODEL}") + about
+        return self._denied_model((reason or _FAILED) + about, client_message=told, detail=detail)
 
 
 def _permit_nothing(target: Target, name: str = "", /) -> bool:

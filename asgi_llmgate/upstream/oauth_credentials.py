@@ -88,7 +88,10 @@ class _Grant(CredentialSource):
         return _token(response), _lifetime(response)
 
     def _denied(self, error: OAuthError) -> GateError:
-        return CredentialRefused("the identity provider refuses the gateway's own client", detail=str(error))
+        told = "the gateway has no access to the model server; tell the operator of the gateway"
+        return CredentialRefused(
+            "the identity provider refuses the gateway's own client", client_message=told, detail=str(error)
+        )
 
 
 class ClientCredentials(_Grant):
@@ -146,6 +149,7 @@ class TokenExchange(_Grant):
             return super()._denied(error)
         return NotAuthorized(
             "authorization failed: the identity provider gives no token for the model server in exchange for this one",
+            client_message="authorization failed: you have no access to this model; ask the operator of the gateway",
             detail=str(error),
         )
 
@@ -168,7 +172,7 @@ def _caller(exchange: Exchange) -> Hashable:
 
 
 def _no_token() -> AuthenticationFailed:
-    error = AuthenticationFailed("authentication failure: this model needs a caller with a token")
+    error = AuthenticationFailed("authentication failure: this model can be used with a token only")
     error.challenge = "Bearer"
     error.should_retry = False
     return error

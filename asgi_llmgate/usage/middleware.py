@@ -89,9 +89,7 @@ class UsageMiddleware:
                     raise
             else:
                 if not (messages.complete or messages.client_gone or exchange.outcome == "client_disconnect"):
-                    failure = InternalError(
-                        "internal error", detail="the app returned before its response was complete"
-                    )
+                    failure = internal_error("the app returned before its response was complete")
                     log.error("request %s: %s", exchange.request_id, failure.detail)
                     await self._end_response(scope, exchange, messages, failure)
         except asyncio.CancelledError:
@@ -114,7 +112,7 @@ class UsageMiddleware:
             return error
         name = type(error).__qualname__
         log.error("request %s: %s\n%s", exchange.request_id, name, format_traceback(error))
-        return InternalError("internal error", detail=name)
+        return internal_error(name)
 
     async def _end_response(
         self, scope: Scope, exchange: Exchange, messages: ObservedMessages, failure: GateError
@@ -150,6 +148,12 @@ class UsageMiddleware:
             log.error("request %s: its record is not complete\n%s", exchange.request_id, format_traceback(error))
             record = UsageRecord.minimal(exchange)
         self._sinks.emit(record)
+
+
+def internal_error(detail: str) -> InternalError:
+    """The error for a defect of the gateway, or of the app behind it."""
+    told = "internal error of the gateway; try again, or tell the operator of the gateway"
+    return InternalError("internal error", client_message=told, detail=detail)
 
 
 class ObservedMessages:

@@ -14,7 +14,7 @@ from asgi_llmgate.exchange_values import ANONYMOUS
 from asgi_llmgate.testing.driver import call, http_scope
 
 NO_TOKEN = "authentication failure: no bearer token found"
-BAD_HEADER = "authentication failure: the authorization header is malformed"
+BAD_HEADER = "authentication failure: the authorization header is malformed; check the token that your client sends"
 CROSS_SITE = "authentication failure: a cookie counts only on a same-origin request"
 EXPIRED = "authentication failure: token expired"
 
@@ -140,7 +140,10 @@ async def test_the_challenge_says_where_a_token_can_be_had(token: str, challenge
 
 async def test_a_lone_x_api_key_is_no_token_and_the_answer_says_why(layer: Any, forge: Any) -> None:
     status, text = await told(layer(), ("x-api-key", forge.token()))
-    assert (status, text) == (401, f"{NO_TOKEN} (a token in x-api-key counts only when auth.token_sources names it)")
+    assert (status, text) == (
+        401,
+        f"{NO_TOKEN} (an API key is none: set ANTHROPIC_AUTH_TOKEN or apiKeyHelper, and no ANTHROPIC_API_KEY)",
+    )
 
 
 async def test_an_unnamed_x_api_key_does_not_matter_beside_a_token(layer: Any, forge: Any) -> None:
@@ -287,7 +290,7 @@ async def test_permissive_does_not_wait_for_an_identity_provider_that_is_down(la
 async def test_keys_that_cannot_be_had_are_a_503_with_a_time(layer: Any, web: Any, forge: Any) -> None:
     web.pages = {"https://idp.test/jwks.json": web.down()}
     reply = await call(layer(), "POST", "/", headers={"authorization": f"Bearer {forge.token()}"})
-    message = "authentication unavailable: signing keys could not be fetched"
+    message = "authentication unavailable: the gateway cannot check tokens now; try again, or tell its operator"
     assert (reply.status, reply.json()["error"]) == (503, {"type": "api_error", "message": message})
     assert int(reply.headers["retry-after"]) >= 1
     assert "www-authenticate" not in reply.headers
@@ -299,7 +302,7 @@ async def test_a_scope_that_is_lacking_is_a_403_that_names_it(layer: Any, provid
     assert reply.status == 403
     assert reply.json()["error"] == {
         "type": "permission_error",
-        "message": 'authorization failed: the token lacks scope "llm.use"',
+        "message": 'authorization failed: the token lacks scope "llm.use"; ask the operator of the gateway how to get it',
     }
     assert reply.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="llm.use"'
 

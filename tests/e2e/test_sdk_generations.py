@@ -158,7 +158,7 @@ FAILURES = {
         "AuthenticationError",
         401,
         "authentication_error",
-        "authentication failure: the token is not a JWT (opaque); configure introspection or an audience",
+        "authentication failure: the token is not a JWT; check the token that your client sends",
     ),
     "not allowed": ("PermissionDeniedError", 403, "permission_error", "only the data platform team may use this model"),
     "no model": ("NotFoundError", 404, "not_found_error", "model: other"),

@@ -153,7 +153,7 @@ def assert_error(reply: Reply, status: int, kind: str) -> None:
     for secret in (KEY, ORGANISATION, "10.0.0.7", "127.0.0.1"):
         assert secret not in shown
     # What another attempt cannot change: money, the gateway's key, and what stands at the address instead of a model.
-    lasting = ("credential", "`base_url`")
+    lasting = ("credential", "the operator of the gateway must")
     never = kind == "billing_error" or (status == 502 and any(word in error["error"]["message"] for word in lasting))
     assert reply.headers.get("x-should-retry") == ("false" if never else None)
 

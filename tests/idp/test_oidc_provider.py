@@ -27,7 +27,8 @@ def described(idp: OIDCProvider, **options: Any) -> dict[str, Any]:
 
 async def answer(gateway: Gateway, token: str) -> tuple[int, str]:
     reply = await call(gateway, "POST", "/v1/messages", json=BODY, headers={"authorization": f"Bearer {token}"})
-    return reply.status, reply.json().get("error", {}).get("message", "")
+    # Behind the reason is what a developer can do.
+    return reply.status, reply.json().get("error", {}).get("message", "").partition("; ")[0]
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
@@ -87,7 +88,7 @@ async def test_a_wrong_secret_of_ours_is_nobody_elses_401(
     async with app:
         assert await answer(app, oidc_provider.opaque()) == (
             503,
-            "authentication unavailable: the identity provider could not be asked",
+            "authentication unavailable: the gateway cannot check tokens now",
         )
 
 

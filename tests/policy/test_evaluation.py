@@ -99,7 +99,10 @@ async def test_when_the_request_is_over_the_exchange_does_not_hold_itself_any_mo
 async def test_no_target_left_is_a_403_that_names_the_model() -> None:
     reply = await Seen(GOOD, LARGE).ask(rules=[ENTITLED])
     assert reply.status == 403
-    assert reply.json()["error"]["message"] == "authorization failed (model: claude-opus-5)"
+    assert reply.json()["error"]["message"] == (
+        "authorization failed: the rules of this gateway do not allow this model; choose another, or ask the operator of "
+        "the gateway (model: claude-opus-5)"
+    )
 
 
 async def test_a_denied_model_may_be_told_as_a_400() -> None:

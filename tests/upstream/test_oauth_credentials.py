@@ -253,7 +253,7 @@ async def test_a_token_without_a_subject_keeps_its_exchange(make: Any, server: T
 
 
 async def test_without_a_token_there_is_nothing_to_exchange(make: Any, server: TokenServer) -> None:
-    with pytest.raises(AuthenticationFailed, match="this model needs a caller with a token"):
+    with pytest.raises(AuthenticationFailed, match="this model can be used with a token only"):
         await make(TokenExchange).get(caller(None))
     assert server.asked == []
 
@@ -362,7 +362,7 @@ async def test_a_provider_that_is_away_is_a_503_that_names_no_address_to_the_cal
     with pytest.raises(CredentialUnavailable) as caught:
         await source.get(caller())
     assert caught.value.message == "the credential for the model server cannot be obtained now"
-    assert caught.value.detail == "http://127.0.0.1:1/token: the upstream refused the connection"
+    assert caught.value.detail == "http://127.0.0.1:1/token: the server refused the connection"
 
 
 class Model:

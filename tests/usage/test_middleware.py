@@ -28,6 +28,7 @@ from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.usage import UsageMiddleware, UsageRecord
 
 PROMPT = "the secret prompt"
+DEFECT = "internal error of the gateway; try again, or tell the operator of the gateway"
 STREAM = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 JSON = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
 
@@ -179,7 +180,7 @@ async def test_an_exception_in_any_layer_is_a_500_and_a_traceback_without_its_me
     app = stacked(hello, position, Raising, ValueError(PROMPT))
     reply = await call(UsageMiddleware(app, sinks=[sink]), "POST", "/v1/messages", content=b"{}")
     assert reply.status == 500
-    assert reply.json()["error"] == {"type": "api_error", "message": "internal error"}
+    assert reply.json()["error"] == {"type": "api_error", "message": DEFECT}
     record = sink.only()
     assert (record.status, record.outcome, record.reason, record.detail) == (500, "error", "Internal", "ValueError")
     (entry,) = caplog.records
@@ -209,7 +210,7 @@ async def test_an_exception_in_a_stream_ends_it_with_an_error_event(sink, error)
 
     reply = await call(UsageMiddleware(app, sinks=[sink]))
     assert [name for name, _ in reply.events()] == ["ping", "error"]
-    message = "cut" if isinstance(error, GateError) else "internal error"
+    message = "cut" if isinstance(error, GateError) else DEFECT
     assert reply.events()[1][1] == {
         "type": "error",
         "error": {"type": "api_error", "message": message},

@@ -80,7 +80,10 @@ def test_a_fixed_token_that_is_bad_stops_at_once_with_our_reason(
 @pytest.mark.parametrize(
     ("claims", "told"),
     [
-        ({"aud": "another"}, "401 authentication failure: wrong audience"),
+        (
+            {"aud": "another"},
+            "401 authentication failure: wrong audience; sign in again, or ask the operator of the gateway",
+        ),
         ({"team": "marketing"}, f"403 {REASON}"),
     ],
     ids=["bad tokens", "good tokens of another team"],

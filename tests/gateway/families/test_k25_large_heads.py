@@ -58,5 +58,5 @@ async def test_a_head_over_the_limits_is_an_error_of_the_server(gate: MakeGate, 
     reply = await (await gate(respond)).ask()
     assert (reply.status, reply.json()["error"]["message"]) == (
         502,
-        "the upstream's response has a head that is too large",
+        "the response of the model server cannot be read; try again, or tell the operator of the gateway",
     )

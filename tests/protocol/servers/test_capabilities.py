@@ -30,7 +30,7 @@ def test_a_conversation_is_written_as_for_a_dialect_that_lacks_it(translate: Any
 
 
 def test_a_gateway_that_refuses_what_it_cannot_do_refuses_it(translate: Any) -> None:
-    with pytest.raises(InvalidRequest, match="image: not supported here"):
+    with pytest.raises(InvalidRequest, match="image: not supported by this gateway"):
         translate(
             more={"corrections": Corrections(missing=frozenset({"images"}))},
             options={"strict": True},

@@ -31,13 +31,14 @@ _PROXY_CREDENTIAL_MESSAGE = (
     "a proxy between the gateway and the model server wants a credential; the operator of the gateway must set one"
 )
 _REDIRECT_MESSAGE = (
-    "the model server's address responds with a redirect; the operator of the gateway must set the final address in "
-    "`base_url`"
+    "the model server's address responds with a redirect; the operator of the gateway must set the final address"
 )
 _SIGN_IN_MESSAGE = (
     "the model server's address responds with a sign-in page; the operator of the gateway must let the gateway through"
 )
-_PAGE_MESSAGE = "the model server's address responds with a web page; the operator of the gateway must check `base_url`"
+_PAGE_MESSAGE = (
+    "the model server's address responds with a web page; the operator of the gateway must check the address"
+)
 
 _FIREWALL_STATUSES = frozenset({200, 400, 403, 405, 406, 501, 503})
 

@@ -50,13 +50,13 @@ MESSAGES: Mapping[type[UpstreamError], str] = MappingProxyType(
         CredentialRefused: (
             "the gateway's own credential was refused by the model server; tell the operator of the gateway"
         ),
-        QuotaExhausted: "the gateway's upstream account has no quota; tell the operator of the gateway",
+        QuotaExhausted: "the gateway's account with the model server has no quota; tell the operator of the gateway",
         UnknownModel: "model: not known to the model server",
         TooLarge: "the model server does not accept a request of this size",
         TimedOut: "the model server timed out",
         Broken: (
-            "the model server did not respond as a chat completions server does; the operator of the gateway should "
-            "check its `base_url`"
+            "the model server did not respond as a chat completions server does; the operator of the gateway must "
+            "check the address"
         ),
         Throttled: "the model server limits requests",
         Overloaded: "the model server is overloaded or not ready",

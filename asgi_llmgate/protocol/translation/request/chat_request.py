@@ -189,7 +189,7 @@ def _check_fields(draft: Draft) -> None:
             raise refusal(f"{name}: not supported by this gateway")
     geo = objects.get_raw(fields, "inference_geo")
     if geo is not None and objects.read_value(geo) not in ("global", draft.dialect.region):
-        raise InvalidRequest("inference_geo: the settings do not say that the model server runs there")
+        raise InvalidRequest("inference_geo: it is not known that the model server runs there")
     draft.dropped.add_unknown("", fields, _TRANSLATED)
 
 
@@ -220,4 +220,6 @@ def _messages(draft: Draft) -> bytes:
 def _refuse_dropped(draft: Draft) -> None:
     for name in draft.dropped.names:
         if name.rpartition(".")[2] not in _HARMLESS:
-            raise InvalidRequest(f"{name}: not supported here, and the settings refuse what would be left out (strict)")
+            raise InvalidRequest(
+                f"{name}: not supported by this gateway, which refuses a request that it cannot serve completely"
+            )

@@ -222,7 +222,8 @@ def test_used_up_money_is_told_as_that_and_not_tried_again(name: str) -> None:
     status, body = EXHAUSTED[name]
     found = error(status, body)
     assert type(found) is QuotaExhausted
-    assert found.client_message == "the gateway's upstream account has no quota; tell the operator of the gateway"
+    told = "the gateway's account with the model server has no quota; tell the operator of the gateway"
+    assert found.client_message == told
     assert (b"x-should-retry", b"false") in error_headers(found, "req_1")
 
 

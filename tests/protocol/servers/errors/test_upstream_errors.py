@@ -181,7 +181,10 @@ def test_an_error_inside_an_answer_is_known_by_its_code_or_type(
             of(401, error("bad key")),
             "the gateway's own credential was refused by the model server; tell the operator of the gateway",
         ),
-        (of(402, error("pay")), "the gateway's upstream account has no quota; tell the operator of the gateway"),
+        (
+            of(402, error("pay")),
+            "the gateway's account with the model server has no quota; tell the operator of the gateway",
+        ),
         (of(404, error("The model `x/y` does not exist.")), "model: x/y"),
         (of(400, error("x/y is not a valid model ID")), "model: x/y"),
         (of(400, error("Invalid model name passed in model=qwen-3.5. Call `/v1/models` to view")), "model: qwen-3.5"),

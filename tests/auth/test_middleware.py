@@ -300,10 +300,8 @@ async def test_a_scope_that_is_lacking_is_a_403_that_names_it(layer: Any, provid
     app = layer(providers=[provider(required_scopes=["llm.use"])])
     reply = await call(app, "POST", "/", headers={"authorization": f"Bearer {forge.token()}"})
     assert reply.status == 403
-    assert reply.json()["error"] == {
-        "type": "permission_error",
-        "message": 'authorization failed: the token lacks scope "llm.use"; ask the operator of the gateway how to get it',
-    }
+    message = 'authorization failed: the token lacks scope "llm.use"; ask the operator of the gateway how to get it'
+    assert reply.json()["error"] == {"type": "permission_error", "message": message}
     assert reply.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="llm.use"'
 
 

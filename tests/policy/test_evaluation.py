@@ -100,8 +100,8 @@ async def test_no_target_left_is_a_403_that_names_the_model() -> None:
     reply = await Seen(GOOD, LARGE).ask(rules=[ENTITLED])
     assert reply.status == 403
     assert reply.json()["error"]["message"] == (
-        "authorization failed: the rules of this gateway do not allow this model; choose another, or ask the operator of "
-        "the gateway (model: claude-opus-5)"
+        "authorization failed: the rules of this gateway do not allow this model; choose another, or ask the operator "
+        "of the gateway (model: claude-opus-5)"
     )
 
 

@@ -55,7 +55,7 @@ def test_an_unknown_authority(doctor: Doctor, tls_server: Callable[..., str]) ->
     assert step["path"] == "backends.main.base_url"
     assert "signed by an authority that this machine does not know" in step["message"]
     assert "net.ca_file" in step["hint"]
-    assert "certificate is not trusted" in step["shown"]
+    assert "the model server cannot be reached" in step["shown"]
 
 
 def test_another_authority(doctor: Doctor, tls_server: Callable[..., str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.cli.convert.lab import lab_files
 from tests.docs.lab_folder import Place, Runners
 
 QWEN = [{"match": "*", "use": "qwen"}]
@@ -68,6 +69,28 @@ def schema_for_editors(text: str, place: Place) -> None:
     jsonschema.validate(place.settings(), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(place.settings(polcy={}), schema)
+
+
+@RUNNERS.runs("convert agentgateway")
+async def the_labs_resources(text: str, place: Place) -> None:
+    (place.folder / "llmgate.yaml").unlink()
+    lab_files(place.folder, place.idp)
+    told = place.sh(text)
+    assert "llmgate.yaml: good" in told
+    settings = place.settings()
+    settings["backends"]["openai"]["base_url"] = os.environ["OPENAI_BASE_URL"]
+    assert await place.ask(settings) == 200
+    assert await place.ask(settings, team="marketing") == 403
+
+
+@RUNNERS.runs("the lab converted")
+def what_they_become(text: str, place: Place) -> None:
+    (place.folder / "llmgate.yaml").write_text(
+        place.sh("llmgate convert agentgateway " + " ".join(lab_files(place.folder, place.idp)))
+    )
+    shown = yaml.safe_load(text)
+    shown["auth"]["providers"][0]["jwks"]["inline"] = place.idp.jwks
+    assert place.settings() == shown
 
 
 @RUNNERS.runs("from agentgateway")

@@ -31,6 +31,7 @@ from tests.docs.runners import (
     doctor,
     extending,
     hosts,
+    installing,
     lab,
     ledger,
     mounts,
@@ -39,7 +40,20 @@ from tests.docs.runners import (
 )
 from tests.helpers.installation import ROOT
 
-MODULES = (clients, command_line, deployment, doctor, extending, hosts, lab, ledger, mounts, settings, telemetry)
+MODULES = (
+    clients,
+    command_line,
+    deployment,
+    doctor,
+    extending,
+    hosts,
+    installing,
+    lab,
+    ledger,
+    mounts,
+    settings,
+    telemetry,
+)
 RUNNERS: dict[str, Runner] = {name: runner for module in MODULES for name, runner in module.RUNNERS.items()}
 
 

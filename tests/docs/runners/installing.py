@@ -1,0 +1,69 @@
+"""Runners for docs/how-to/install.md.
+
+`make test` reads the lines: each names this version's wheel, extras that there are, and is good shell.
+test_install_page.py runs them all, from the first to the last, with pip, uv and pipx (make test-all).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from asgi_llmgate._version import __version__
+from tests.helpers.installation import ROOT
+
+if TYPE_CHECKING:
+    from tests.docs.lab_folder import Place
+
+NEXT = "0.2.0"
+"""The version that the page upgrades to."""
+
+STEPS = (
+    "wheel",
+    "tag",
+    "constraints",
+    "download",
+    "offline",
+    "lock",
+    "hashes",
+    "container",
+    "uv",
+    "tool",
+    "pipx",
+    "upgrade",
+    "rollback",
+)
+"""The blocks of the page, in its order."""
+
+_NAMED = re.compile(r"(?:asgi_llmgate-(?P<version>[\d.]+)-py3-none-any\.whl|asgi-llmgate)(?:\[(?P<extras>[\w,]+)\])?")
+
+
+def extras() -> dict[str, list[str]]:
+    """The extras of pyproject.toml and their requirements."""
+    found: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    return found
+
+
+def _is_good(step: str, text: str) -> None:
+    named = list(_NAMED.finditer(text))
+    assert named or step == "hashes"
+    for found in named:
+        assert found["version"] in (None, NEXT if step == "upgrade" else __version__)
+        assert set((found["extras"] or "serve").split(",")) <= extras().keys()
+    assert f"@v{__version__}" in text if step == "tag" else "@v" not in text
+    if step != "container":
+        subprocess.run(["bash", "-n", "-c", text], check=True)
+
+
+RUNNERS: dict[str, Callable[[str, Any], Any]] = {}
+for _step in STEPS:
+
+    def _runner(text: str, place: Place, step: str = _step) -> None:
+        _is_good(step, text)
+
+    RUNNERS[f"install {_step}"] = _runner

@@ -159,9 +159,8 @@ def told(message: str, detail: str) -> str:
 
 def _told(answer: Answer) -> str:
     words = told(answer.reason or answer.error, answer.detail)
-    if answer.error_type in _WITH_SERVER_TEXT and answer.error not in words:
-        words += f": {answer.error}"
-    return words
+    servers = answer.error.removeprefix(answer.reason).removeprefix(": ")
+    return f"{words}: {servers}" if answer.error_type in _WITH_SERVER_TEXT and servers else words
 
 
 def about_call(model: Model, answer: Answer) -> Step:

@@ -82,8 +82,7 @@ async def fetch_models(server: Server, path: str | None = None) -> ModelList:
 async def find_base_url(server: Server) -> str:
     """The base URL under which the server has a list of models, if there is another one; else ""."""
     asked = server.path
-    nearer = [asked + "/v1", asked.replace("/v1/v1", "/v1"), asked.rpartition("/")[0]]
-    for path in dict.fromkeys((*nearer, *_PATHS)):
+    for path in dict.fromkeys((asked + "/v1", asked.replace("/v1/v1", "/v1"), *_PATHS, asked.rpartition("/")[0])):
         if path == asked:
             continue
         try:

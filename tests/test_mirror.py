@@ -29,6 +29,7 @@ TOPICS = {
     "auth/test_bad_tokens.py": "JWTAuthMiddleware and all that is behind it",
     "auth/test_fork.py": "a server that forks after import",
     "auth/test_random_tokens.py": "generated tokens, at the verifier and the middleware",
+    "cli/convert/test_public_examples.py": "shapes of public example files of agentgateway",
     "cel/test_conformance.py": "cel-spec's own examples",
     "cel/test_known_engine_bugs.py": "rules that other engines evaluate wrongly",
     "cel/test_language.py": "the language as a table: cel/runtime and cel/compiler.py",

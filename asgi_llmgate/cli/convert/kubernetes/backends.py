@@ -227,7 +227,7 @@ def _last(layers: Sequence[Layer], *names: str) -> Layer | None:
 
 def by_length(aliases: dict[str, str]) -> list[tuple[str, str]]:
     """Exact names first, then the longer patterns."""
-    return sorted(aliases.items(), key=lambda item: ("*" in item[0], -len(item[0])))
+    return sorted(aliases.items(), key=lambda item: -len(item[0]) if "*" in item[0] else -(2**31))
 
 
 def fits(pattern: str, name: str) -> bool:

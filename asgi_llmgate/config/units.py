@@ -19,7 +19,7 @@ LONGEST = 36_500
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def parse_size(value: str | int, path: str) -> int:
+def parse_size(value: str | int, path: str = "") -> int:
     """Bytes of `32MiB`, `500kB` or a plain number.  Raises SettingsError with `path`."""
     if isinstance(value, int):
         return value
@@ -29,7 +29,7 @@ def parse_size(value: str | int, path: str) -> int:
     return int(found[1]) * _UNITS[found[2].lower()]
 
 
-def parse_time_span(text: str, path: str) -> float:
+def parse_time_span(text: str, path: str = "") -> float:
     """Seconds of `90s`, `15m`, `12h`, `7d`, `4w`.  Raises SettingsError with `path`."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:
@@ -61,7 +61,7 @@ def require_readable(file: Path, path: str) -> None:
         raise SettingsError(f"cannot read {file}: {error.strerror}", path=path, hint=hint) from None
 
 
-def require_writable(folder: Path, path: str) -> None:
+def require_writable(folder: Path, path: str = "") -> None:
     """Raises SettingsError unless the folder is there or can be made.
 
     It is not made: `llmgate check` calls this as well.

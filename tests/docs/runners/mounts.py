@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -45,7 +46,40 @@ FILES = {
 }
 
 
-@RUNNERS.runs("mount starlette", "mount django", "mount quart", "mount anything", "starlette lifespans")
+AROUND = {
+    "application": (
+        "import os\nimport llmgate_django\nfrom django.core.asgi import get_asgi_application\n"
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')\n{line}\n"
+    ),
+    "LLMGate(app)": (
+        "from llmgate_quart import LLMGate\nfrom quart import Quart\n"
+        "app = Quart(__name__)\napp.config['LLMGATE'] = 'llmgate.yaml'\n{line}\n"
+        "@app.get('/')\nasync def home():\n    return \"the company's own app\"\n"
+    ),
+    "app": "from company import app\nfrom asgi_llmgate import Gateway, mount\n{line}\n",
+}
+"""How a line of "mount others" begins -> the file that it is a line of."""
+
+
+@RUNNERS.runs("mount others")
+def lines_of_other_hosts(text: str, place: Place) -> None:
+    lines = text.splitlines()
+    assert len(lines) == len(AROUND)
+    for line, (begins, file) in zip(lines, AROUND.items(), strict=True):
+        assert line.startswith(begins)
+        mounted_in_a_host(file.format(line=line), place)
+
+
+@RUNNERS.runs("readme install")
+def install_lines_of_the_readme(text: str, place: Place) -> None:
+    """The two forms of the page on installing, which runs them with pip (tests/integrations/test_installed.py)."""
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text("utf-8")
+    for line in text.splitlines():
+        command = re.sub(r"\[.*?\]", "[EXTRAS]", line.partition("    #")[0])
+        assert command in re.sub(r"\[[\w,]+\]", "[EXTRAS]", page), command
+
+
+@RUNNERS.runs("mount starlette", "starlette lifespans")
 def mounted_in_a_host(text: str, place: Place) -> None:
     for name, content in (FILES | {"hosted.py": text}).items():
         (place.folder / name).parent.mkdir(exist_ok=True)

@@ -94,13 +94,20 @@ def test_a_line_of_help_is_the_commands_own() -> None:
         command = main.get_command(context, name)
         assert command is not None
         assert line.endswith(".")
-        assert len(line) < 70, name
+        assert len(line) < 78, name
 
 
 def test_the_page_has_each_command() -> None:
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
     rows = re.findall(r"^\| `([a-z ]+)` \|", page, re.MULTILINE)
-    assert [" ".join(command) for command in COMMANDS if " ".join(command) not in rows] == []
+    assert sorted(rows) == sorted(" ".join(command) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if len(command) > 1], ids=" ".join)
+def test_each_group_of_commands_suggests_its_own(command: tuple[str, ...]) -> None:
+    *group, name = command
+    result = CliRunner().invoke(main, [*group, f"{name}x"])
+    assert (result.exit_code, f"did you mean {name}?" in result.stderr) == (2, True)
 
 
 def test_completion_of_commands_imports_none_of_them() -> None:
@@ -128,6 +135,8 @@ UNREADABLE = {
 READERS = [
     ["check", "--config", "FILE"],
     ["serve", "--config", "FILE"],
+    ["doctor", "--config", "FILE"],
+    ["convert", "agentgateway", "FILE"],
     ["policy", "test", "FILE"],
     ["policy", "explain", "--config", "FILE", "--claims", "-"],
     ["policy", "explain", "--claims", "FILE"],
@@ -146,8 +155,8 @@ def test_a_file_that_cannot_be_used(folder: Path, words: list[str], content: str
     result = CliRunner().invoke(main, [word.replace("FILE", "given") for word in words], input="{}")
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in (1, 2)
-    assert "Error: " in result.stderr
-    assert len(result.stderr) < 600
+    assert re.search(r"error|cannot", result.output, re.IGNORECASE)
+    assert len(result.output) < 800
 
 
 @pytest.mark.parametrize(

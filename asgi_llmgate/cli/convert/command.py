@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from asgi_llmgate.cli.command_group import CommandGroup
 from asgi_llmgate.cli.convert.kubernetes.settings import convert_cluster
 from asgi_llmgate.cli.convert.manifests import read_manifests
 from asgi_llmgate.cli.convert.notes import Notes
@@ -19,7 +20,7 @@ from asgi_llmgate.errors import SettingsError
 DEFAULT_NAME = "llmgate.yaml"
 
 
-@click.group()
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def convert() -> None:
     """Convert the configuration of another gateway."""
 

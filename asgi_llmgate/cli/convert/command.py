@@ -13,6 +13,7 @@ from asgi_llmgate.cli.convert.kubernetes.settings import convert_cluster
 from asgi_llmgate.cli.convert.manifests import read_manifests
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.reading_back import find_mistake
+from asgi_llmgate.cli.convert.standalone.settings import convert_file
 from asgi_llmgate.cli.convert.writer import plain, write
 from asgi_llmgate.config.yaml_text import read_yaml
 from asgi_llmgate.errors import SettingsError
@@ -34,7 +35,8 @@ def agentgateway(files: Sequence[str], output: str | None, force: bool, strict: 
     """Convert agentgateway's resources (YAML) to settings of llmgate.
 
     FILE: Gateway, HTTPRoute, AgentgatewayBackend, AgentgatewayPolicy, EnterpriseAgentgatewayPolicy and Secret, in any
-    order and number; - is standard input.  Values of Secrets are never written.
+    order and number, or one configuration file of agentgateway's own with `llm:`; - is standard input.  Values of
+    Secrets are never written.
     """
     if output is not None and not force and os.path.lexists(output):
         raise click.ClickException(f"{output} exists; --force replaces it")
@@ -62,7 +64,10 @@ def convert_files(files: Sequence[str]) -> tuple[str, Notes, int]:
     if not manifests:
         raise SettingsError("the files are empty")
     notes = Notes()
-    settings = convert_cluster(manifests, notes)
+    files_alone = [manifest for manifest in manifests if not manifest.kind]
+    if files_alone and len(manifests) > 1:
+        raise files_alone[0].root.error("a configuration file is converted alone, without other files")
+    settings = convert_file(files_alone[0], notes) if files_alone else convert_cluster(manifests, notes)
     text = write(settings, _header(notes))
     written = read_yaml(text.encode(), DEFAULT_NAME)
     if written != plain(settings):
@@ -72,7 +77,7 @@ def convert_files(files: Sequence[str]) -> tuple[str, Notes, int]:
 
 
 def _header(notes: Notes) -> list[str]:
-    lines = ["Converted from agentgateway's resources by llmgate convert."]
+    lines = ["Converted from agentgateway's configuration by llmgate convert."]
     if notes.variables:
         lines.append("Set these variables before you start the gateway:")
         lines += [f"export {name}={word}" for name, word in notes.variables.items()]

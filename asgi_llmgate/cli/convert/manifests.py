@@ -134,6 +134,15 @@ class Entry:
             raise self.error("a text with ${NAME}, which llmgate.yaml would read from the environment", hint)
         return str(self._node.value)
 
+    @property
+    def is_text(self) -> bool:
+        return bool(self) and isinstance(self._node, ScalarNode)
+
+    def raw(self) -> str:
+        """A scalar as it is written, a `${NAME}` included."""
+        self._seen = True
+        return str(self._node.value) if self and isinstance(self._node, ScalarNode) else ""
+
     def number(self, default: int) -> int:
         text = self.text()
         if not text:
@@ -237,7 +246,7 @@ def _read(name: str) -> list[Entry]:
             problem = f"not valid YAML: {placed['problem']}"
             message = str(Finding("error", problem, file=printable(shown), line=line, column=column))
         raise SettingsError(message) from None
-    return [Entry(node, "", shown) for node in nodes]
+    return [root for node in nodes if (root := Entry(node, "", shown))]
 
 
 def _unpack(root: Entry) -> Iterator[Manifest]:

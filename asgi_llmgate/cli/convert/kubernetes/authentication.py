@@ -38,13 +38,14 @@ class Authentication:
     issuers: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """(scope, issuers that are accepted there)"""
 
-    def read(self, jwt: Entry, owner: Manifest, scope: str) -> None:
-        mode = jwt.get("mode").text("Strict")
+    def read(self, jwt: Entry, owner: Manifest, scope: str, default: str = "Strict") -> None:
+        """`jwtAuthentication` of a policy, or `jwtAuth` of a configuration file, which may be a provider itself."""
+        mode = jwt.get("mode").text(default).capitalize()
         if mode not in _MODES:
             raise jwt.get("mode").error(f"unknown mode {mode!r}", "one of " + ", ".join(_MODES))
         self.modes.append(_MODES[mode])
         self.notes.carry(jwt, "auth")
-        entries = jwt.get("providers").each()
+        entries = [jwt] if "issuer" in jwt else jwt.get("providers").each()
         if not entries:
             raise jwt.error("no providers")
         for entry in entries:
@@ -99,9 +100,13 @@ class Authentication:
             message = "without audiences a token for any other application would be accepted"
             said.append(self.notes.differ(entry, message, f"replace {UNKNOWN_AUDIENCE} by the aud of your tokens"))
             found["audiences"] = [UNKNOWN_AUDIENCE]
+        if claims := entry.get("jwtValidationOptions", "requiredClaims").each():
+            found["required_claims"] = [each.text() for each in claims]
         jwks = entry.get("jwks")
-        if inline := jwks.get("inline"):
-            found["jwks"] = {"inline": self._inline(inline)}
+        if jwks.is_text or jwks.get("inline"):
+            found["jwks"] = {"inline": self._inline(jwks if jwks.is_text else jwks.get("inline"))}
+        elif file := jwks.get("file").text():
+            found["jwks"] = {"file": file}
         else:
             url = self._remote(jwks, owner)
             if url.startswith("https://"):
@@ -118,6 +123,8 @@ class Authentication:
         return noted(found, *said)
 
     def _remote(self, jwks: Entry, owner: Manifest) -> str:
+        if url := jwks.get("url").text():
+            return url
         remote = jwks.get("remote")
         return self.credentials.endpoint(remote, owner, remote.get("jwksPath").text()) if remote else ""
 

@@ -50,6 +50,21 @@ class Authorization:
         self._note_allow(action, scope)
         self._add(policy.name, action, when, said)
 
+    def read_rules(self, rules: Entry, name: str, scope: str) -> None:
+        """The rules of a configuration file: a text allows, a mapping says what it does (`{deny: ...}`)."""
+        for entry in rules.each():
+            given = [each for each in ACTIONS if not entry.is_text and each.lower() in entry]
+            if not entry.is_text and len(given) != 1:
+                raise entry.error("a rule is an expression, or one of allow, deny, require")
+            action = given[0] if given else "Allow"
+            self.notes.carry(entry, "policy.rules")
+            said = [f"from {entry.place}"]
+            if action == "Deny":
+                said.append(self.notes.differ(entry, "a Deny rule that cannot be evaluated denies here"))
+            source, words = self._expression(entry.get(action.lower()) if given else entry, action)
+            self._note_allow(action, scope)
+            self._add(name, action, [_scoped(source, action, scope)], said + words)
+
     def close(self, name: str, note: str) -> None:
         """Deny everything, with a comment that says why."""
         self._add(name, "Deny", ["true"], [note])

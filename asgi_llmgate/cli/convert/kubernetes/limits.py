@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 from asgi_llmgate.cli.convert.expressions import convert_expression
+from asgi_llmgate.cli.convert.kubernetes.backends import seconds
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.writer import noted
 
 _UNITS = {"Seconds": "second", "Minutes": "minute", "Hours": "hour"}
+_PERIODS = (("second", 1.0), ("minute", 60.0), ("hour", 3600.0), ("day", 86_400.0))
 _SIZE = re.compile(r"(\d+)(Ki|Mi|Gi)?")
 ALL_CALLERS = '"all"'
 """A key with one value: agentgateway counts all callers together."""
@@ -35,6 +37,26 @@ def read_limits(local: Entry, policy: Manifest, scope: str, taken: set[str], not
         limit = {"name": _free(policy.name, taken), "key": key, "requests": f"{requests}/{_UNITS[unit]}"}
         notes.carry(entry, "limits")
         found.append(noted(limit | ({"when": scope} if scope else {}), *said, *words))
+    return found
+
+
+def read_bucket(entries: Entry, name: str, scope: str, taken: set[str], notes: Notes) -> list[Any]:
+    """`localRateLimit` of a configuration file: so many requests at each interval."""
+    found = []
+    for entry in entries.each():
+        count, interval = entry.get("tokensPerFill").number(1), seconds(entry.get("fillInterval"))
+        most = entry.get("maxTokens")
+        if entry.get("type").text("requests") != "requests":
+            notes.ignore(entry, "there are no limits of tokens yet", "requests or concurrency")
+            continue
+        unit, period = next(((u, p) for u, p in _PERIODS if p >= interval), _PERIODS[-1])
+        requests = max(1, int(count * period / interval)) if interval else count
+        said = [notes.differ(entry, "limits count in each worker process, agentgateway's in each replica")]
+        if most.number(requests) != requests:
+            said.append(notes.differ(most, f"up to {requests} requests may come at once"))
+        notes.carry(entry, "limits")
+        limit = {"name": _free(name, taken), "key": ALL_CALLERS, "requests": f"{requests}/{unit}"}
+        found.append(noted(limit | ({"when": scope} if scope else {}), *said))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from asgi_llmgate.cli.convert.assembly import assemble
 from asgi_llmgate.cli.convert.kubernetes.authentication import Authentication
 from asgi_llmgate.cli.convert.kubernetes.authorization import Authorization
 from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Layer
@@ -13,7 +14,6 @@ from asgi_llmgate.cli.convert.kubernetes.limits import read_body_limit, read_fie
 from asgi_llmgate.cli.convert.kubernetes.routes import Routes
 from asgi_llmgate.cli.convert.manifests import Manifest
 from asgi_llmgate.cli.convert.notes import Notes
-from asgi_llmgate.cli.convert.writer import noted
 from asgi_llmgate.errors import SettingsError
 
 _OTHER_AUTHENTICATION = ("basicAuthentication", "apiKeyAuthentication", "extAuth", "entExtAuth", "oidc")
@@ -129,26 +129,14 @@ class _Conversion:
             raise SettingsError(
                 "the files have no AgentgatewayBackend with models (spec.ai)", hint="name all files of the gateway"
             )
-        found: dict[str, Any] = {"auth": self._authentication.settings(), "policy": self._policy()}
-        found["backends"] = dict(self._backends.settings)
-        found["models"] = rows
-        if paths := self._routes.paths():
-            found["routes"] = noted(paths, "beside /v1/messages, /v1/messages/count_tokens and /v1/models")
-        if self._limits:
-            found["limits"] = self._limits
-        if self._fields:
-            found["usage"] = {"fields": self._fields}
-        if self._server:
-            found["server"] = self._server
-        return found
-
-    def _policy(self) -> Any:
-        if self._replaced and not self._authentication.providers:
-            ways = ", ".join(dict.fromkeys(self._replaced))
-            note = f"{ways} is not there, so nobody is let in: set auth.providers, then remove this rule"
-            self._authorization.close("no-identity", note)
-        self._authorization.finish()
-        rules = [*self._authentication.rules(), *self._authorization.rules]
-        if rules:
-            return {"rules": rules}
-        return noted({"default": "allow"}, "no policy of the files has authorization, so all callers are allowed")
+        return assemble(
+            self._authentication,
+            self._authorization,
+            replaced=self._replaced,
+            backends=dict(self._backends.settings),
+            models=rows,
+            routes=self._routes.paths(),
+            limits=self._limits,
+            fields=self._fields,
+            server=self._server,
+        )

@@ -239,8 +239,8 @@ class CrossSite(NotAuthorized):
 
 
 class RateLimited(Refusal):
-    def __init__(self, message: str, *, retry_after: float, detail: str = "") -> None:
-        super().__init__(message, detail=detail)
+    def __init__(self, message: str, *, retry_after: float, client_message: str = "", detail: str = "") -> None:
+        super().__init__(message, client_message=client_message, detail=detail)
         self.retry_after = retry_after
 
 

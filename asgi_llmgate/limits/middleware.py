@@ -20,7 +20,7 @@ from asgi_llmgate.asgi import refuse
 from asgi_llmgate.cel import CompileError, EvaluationError, Expression, Fields, compile_rule
 from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.limits.rates import Rate
+from asgi_llmgate.limits.rates import Rate, in_words
 from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
 from asgi_llmgate.rule_variables import (
     LIST_CLAIMS,
@@ -231,9 +231,9 @@ def _with_quota_headers(send: Send, quota: Quota, exchange: Exchange) -> Send:
 
 
 def _rate_limited(shortage: Shortage) -> RateLimited:
-    error = RateLimited(
-        f"too many requests: {shortage.claim.limit!r} is limited to {shortage.limited_to}", retry_after=shortage.wait
-    )
+    message = f"too many requests: {shortage.claim.limit!r} is limited to {shortage.limited_to}"
+    told = f"{message}; try again in {in_words(shortage.wait)}"
+    error = RateLimited(message, client_message=told, retry_after=shortage.wait)
     if shortage.wait > MAX_CLIENT_WAIT:
         error.should_retry = False
     return error

@@ -70,8 +70,11 @@ LLMGATE = {
         "rules": [
             {
                 "name": "team",
-                "when": ['jwt.org == "acme" && jwt.team == "data-platform"', 'identity.provider == "django" && jwt.staff'],
-                "reason": "only the team data-platform and staff may use this gateway; ask the platform team for access",
+                "when": [
+                    'jwt.org == "acme" && jwt.team == "data-platform"',
+                    'identity.provider == "django" && jwt.staff',
+                ],
+                "reason": "only the team data-platform and staff may use this gateway; ask the platform team",
             }
         ]
     },

@@ -23,6 +23,7 @@ import click
 from asgi_llmgate.cli.doctor.examination import Examination
 from asgi_llmgate.cli.doctor.report import Mask, Report
 from asgi_llmgate.cli.doctor.secrets import secrets_of
+from asgi_llmgate.config.checking import locator
 from asgi_llmgate.config.schema import read_file, read_settings
 from asgi_llmgate.secret_values import Secret
 
@@ -63,7 +64,7 @@ def examine(
     mask = Mask(secrets_of(settings, folder))
     if caller is not None:
         mask.add(caller.reveal())
-    report = Report(config, mask, lambda finding: finding, as_json)
+    report = Report(config, mask, locator(config), as_json)
     with _quiet_logs():
         asyncio.run(
             Examination(

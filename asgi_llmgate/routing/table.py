@@ -112,7 +112,7 @@ class _Compiled:
         mistakes = Mistakes()
         with mistakes.under("use"):
             self._uses = _uses(row.use, vendors)
-        with mistakes.under("prices"):
+        with mistakes.under():
             self._prices = _prices(row)
         mistakes.raise_if_any()
         self._fixed = self._targets("") if all(model for _, _, model in self._uses) else None
@@ -168,7 +168,8 @@ def _prices(row: ModelRow) -> list[Callable[[Usage | None, float | None], float 
     given = row.prices * len(row.use) if len(row.prices) == 1 else row.prices
     if given and len(given) != len(row.use):
         hint = "one price, or one for each target"
-        raise SettingsError(f"{len(given)} prices for {len(row.use)} targets", hint=hint, rests_on=("use",))
+        message = f"{len(given)} prices for {len(row.use)} targets"
+        raise SettingsError(message, path="prices", hint=hint, rests_on=("use",))
     return [price.cost for price in given] or [None] * len(row.use)
 
 

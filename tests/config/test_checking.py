@@ -109,7 +109,6 @@ MEANT_OTHERWISE = [
             (("auth", "token_sources", 0), "query:x"),
             (("auth", "protected_resource", "url"), "apps.acme.test"),
             ((*PROVIDERS[0], "jwks", "file"), "nowhere.json"),
-            ((*PROVIDERS[0], "algorithms"), []),
             ((*PROVIDERS[0], "algorithms", 0), "HS256"),
             ((*PROVIDERS[0], "leeway"), -1),
             ((*PROVIDERS[1], "preset"), "okt"),

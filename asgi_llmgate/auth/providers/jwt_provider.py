@@ -167,5 +167,5 @@ class JWTProvider:
                 f"the issuer {self.issuers[0]!r} is not an https URL, so its keys cannot be discovered",
                 path="jwks",
                 hint="set where its keys are: jwks: {file: ...}, {url: ...} or {inline: ...}",
-                rests_on=("preset", "issuer", "issuers", "discovery_url", "introspection"),
+                rests_on=("preset", "issuer", "issuers[0]", "discovery_url", "introspection"),
             ) from None

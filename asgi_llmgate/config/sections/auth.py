@@ -147,6 +147,7 @@ def make_provider(described: ProviderSettings, folder: Path) -> JWTProvider:
     mistakes = Mistakes()
     if issuer and not issuers:
         mistakes.add_name("issuers", "issuer")
+        mistakes.add_name("issuers[0]", "issuer")
     options["jwks"] = options["introspection"] = None
     with mistakes.part("jwks"):
         options["jwks"] = _make_key_source(described.jwks, folder)

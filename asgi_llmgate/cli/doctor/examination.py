@@ -156,7 +156,7 @@ class Examination:
             name: msgspec.structs.replace(each, timeouts=_shorter(each.timeouts, self.seconds))
             for name, each in settings.backends.items()
         }
-        quiet = UsageSettings(access_log=AccessLogSettings(stdout=False))
+        quiet = UsageSettings(access_log=AccessLogSettings(stdout=False))  # no file, no ledger, no metrics
         limited = msgspec.structs.replace(settings, backends=backends, usage=quiet)
         try:
             mistakes = Mistakes()
@@ -166,7 +166,6 @@ class Examination:
             message = f"no call through the whole gateway, which cannot be built: {error.message}"
             self.add(Step(state="skipped", path=error.path, message=message))
             return None
-        parts["sinks"] = ()
         return Gateway(**parts)
 
     async def _ask_as_developer(self, gateway: Gateway) -> None:

@@ -64,12 +64,17 @@ def every_command(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[
     return found
 
 
+def write_settings(folder: Path) -> None:
+    """The files that COMMANDS name."""
+    (folder / "llmgate.yaml").write_text(SETTINGS)
+    (folder / "latin1.yaml").write_bytes(LATIN_1)
+    for extra, setting in FEATURES.items():
+        (folder / f"{extra}.yaml").write_text(f"{SETTINGS}usage: {{{setting}}}\n")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "llmgate.yaml").write_text(SETTINGS)
-    (tmp_path / "latin1.yaml").write_bytes(LATIN_1)
-    for extra, setting in FEATURES.items():
-        (tmp_path / f"{extra}.yaml").write_text(f"{SETTINGS}usage: {{{setting}}}\n")
+    write_settings(tmp_path)
     return tmp_path
 
 

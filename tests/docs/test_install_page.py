@@ -14,13 +14,13 @@ from asgi_llmgate._version import __version__
 from tests.docs.code_blocks import BLOCKS, NAMED, PAGES
 from tests.docs.runners.installing import NEXT, STEPS, extras
 from tests.helpers.installation import (
-    CACHE,
     CONSTRAINTS,
     ROOT,
+    UV_OPTIONS,
     build_python,
     built_wheel,
+    installers,
     newcomer,
-    python_environment,
     run,
 )
 
@@ -84,8 +84,7 @@ def test_the_blocks_are_followed_in_the_order_of_the_page() -> None:
 def test_no_page_installs_from_an_index() -> None:
     """No index has the project.  With `--no-index` or an address the name alone is safe."""
     line = re.compile(r"(?:pip|pipx|uv pip|uv tool) (?:install|download)(?P<rest>[^`\n]*\basgi-llmgate\b[^`\n]*)")
-    pages = [page for page in PAGES if page.parent.name != "tutorial"]
-    files = [*pages, *(ROOT / "examples").rglob("*.py"), DOCKERFILE]
+    files = [*PAGES, *(ROOT / "examples").rglob("*.py"), DOCKERFILE]
     found = [
         f"{file.relative_to(ROOT)}: {each[0]}"
         for file in files
@@ -111,14 +110,12 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        installers = python_environment("installers", "uv==0.13.9", "pipx==1.18.4").parent
         self.environment = newcomer(folder / ".venv", folder) | {
+            **UV_OPTIONS,
             "REPOSITORY": f"file://localhost{folder}/repository",
             "PIP_CONSTRAINT": str(CONSTRAINTS),
             "PIP_NO_COMPILE": "1",
             "UV_CONSTRAINT": str(CONSTRAINTS),
-            "UV_CACHE_DIR": str(CACHE / "uv"),
-            "UV_PYTHON_DOWNLOADS": "never",
             "UV_TOOL_BIN_DIR": str(folder / "uv-bin"),
             "UV_TOOL_DIR": str(folder / "uv-tools"),
             "PIPX_BIN_DIR": str(folder / "pipx-bin"),
@@ -127,7 +124,7 @@ class Reader:
         # uv and pipx without the python3 beside them
         for name in ("uv", "pipx"):
             (folder / "bin").mkdir(exist_ok=True)
-            (folder / "bin" / name).symlink_to(installers / name)
+            (folder / "bin" / name).symlink_to(installers() / name)
         self.environment["PATH"] += f":{folder / 'bin'}"
         # What the wheel needs is there, from uv's cache: the tutorials' tests wait for pip to fill an empty one.
         self.do(f'uv venv --quiet --seed && uv pip install --quiet "./{WHEEL}[django,serve]"')

@@ -32,8 +32,7 @@ async def check_ledger(settings: LedgerSettings, folder: Path) -> Steps:
     try:
         make_ledger(settings, folder)
     except SettingsError as error:
-        for each in (error, *error.others):
-            yield Step(state="error", path=each.path, message=each.message, hint=each.hint)
+        yield Step(state="error", path=error.path, message=error.message, hint=error.hint)
         return
     yield await asyncio.to_thread(_check_database, settings, folder)
     yield _check_journal(folder / settings.journal, f"{path}.journal")

@@ -68,14 +68,8 @@ LLMGATE = {
     },
     "policy": {
         "rules": [
-            {
-                "name": "team",
-                "when": [
-                    'jwt.org == "acme" && jwt.team == "data-platform"',
-                    'identity.provider == "django" && jwt.staff',
-                ],
-                "reason": "only the team data-platform and staff may use this gateway; ask the platform team",
-            }
+            'jwt.org == "acme" && jwt.team == "data-platform"',
+            'identity.provider == "django" && jwt.staff',
         ]
     },
     "backends": {

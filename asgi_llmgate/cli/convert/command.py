@@ -35,7 +35,7 @@ def agentgateway(files: Sequence[str], output: str | None, force: bool, strict: 
     """Convert agentgateway's resources (YAML) to settings of llmgate.
 
     FILE: Gateway, HTTPRoute, AgentgatewayBackend, AgentgatewayPolicy, EnterpriseAgentgatewayPolicy and Secret, in any
-    order and number, or one configuration file of agentgateway's own with `llm:`; - is standard input.  Values of
+    order and number, or one configuration file of agentgateway's own; - is standard input.  Values of
     Secrets are never written.
     """
     if output is not None and not force and os.path.lexists(output):

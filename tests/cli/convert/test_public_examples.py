@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cli.convert.lab import Conversion, convert
 
@@ -181,3 +182,41 @@ def test_each_example_has_its_expectation() -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_strict_is_about_what_is_left_out(name: str) -> None:
     assert convert("--strict", str(EXAMPLES / f"{name}.yaml")).code == int(bool(EXPECTED[name]["left out"]))
+
+
+FREE = ("modelAliases", "routes", "matchLabels", "value", "metadata", "parentRefs", "allowedRoutes")
+"""Mappings whose keys are data, and what has no meaning for a gateway."""
+
+
+def with_unknown_keys(value: Any, path: str, added: list[str]) -> Any:
+    """The value with a key in each mapping that no version of agentgateway has; their paths are `added`."""
+    if isinstance(value, list):
+        return [with_unknown_keys(item, f"{path}[{index}]", added) for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    name = f"unknown{len(added)}"
+    added.append(f"{path}.{name}".lstrip("."))
+    changed = {
+        key: item if key in FREE else with_unknown_keys(item, f"{path}.{key}".lstrip("."), added)
+        for key, item in value.items()
+    }
+    return changed | {name: "x"}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_field_that_is_not_known_is_named(name: str, tmp_path: Path) -> None:
+    """By its own path, or as a part of what is left out as a whole."""
+    path = tmp_path / "changed.yaml"
+    documents = [
+        each for each in yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text()) if each["kind"] != "Secret"
+    ]
+    added: list[str] = []
+    path.write_text(yaml.safe_dump_all([with_unknown_keys(each, "", added) for each in documents]))
+    found = convert(str(path))
+    assert found.code == 0, found
+    reported = [said.partition(": ")[0] for said in left_out(found)]
+    whole = [kind for kind in ("Deployment", "Service") if f": warning: {kind} " in found.said]
+    parts = tuple(f"{said}{sign}" for said in reported for sign in (".", "["))
+    missing = [each for each in added if each not in reported and not each.startswith(parts)]
+    assert whole or missing == []
+    assert len(added) > 5

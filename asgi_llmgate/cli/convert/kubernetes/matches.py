@@ -51,12 +51,20 @@ def _match(entry: Entry, hosts: str, notes: Notes) -> Match:
     kind, value = path.get("type").text("PathPrefix"), path.get("value").text("/")
     if kind not in _RANKS:
         raise path.error(f"unknown type {kind!r}", "one of " + ", ".join(_RANKS))
-    conditions = [hosts]
-    if method := entry.get("method").text():
-        conditions.append(f"request.method == {literal(method)}")
-    headers, queries = entry.get("headers").each(), entry.get("queryParams").each()
-    conditions += [_header(each, notes) for each in headers]
-    conditions += [_query(each) for each in queries]
+    headers = []
+    for each in entry.get("headers").each():
+        exact = each.get("type").text("Exact") == "Exact"
+        headers.append(header_condition(each, each.get("value").text(), notes, exact=exact))
+    queries = []
+    for each in entry.get("queryParams").each():
+        exact = each.get("type").text("Exact") == "Exact"
+        queries.append(query_condition(each, each.get("value").text(), exact=exact))
+    return make_match(kind, value, entry.get("method").text(), headers, queries, hosts)
+
+
+def make_match(kind: str, value: str, method: str, headers: list[str], queries: list[str], hosts: str) -> Match:
+    """A match of these parts; `headers`, `queries` and `hosts` are conditions."""
+    conditions = [hosts, f"request.method == {literal(method)}" if method else "", *headers, *queries]
     rank = (_RANKS[kind], len(value), int(bool(method)), len(headers), len(queries))
     return Match(value, kind, all_of(*conditions), rank)
 
@@ -75,22 +83,22 @@ def path_condition(kind: str, path: str) -> str:
     return f'(request.path + "/").startsWith({literal(path + "/")})'
 
 
-def _header(entry: Entry, notes: Notes) -> str:
-    name, value = entry.get("name").text().lower(), entry.get("value").text()
+def header_condition(entry: Entry, value: str, notes: Notes, *, exact: bool) -> str:
+    """The condition that the header of the entry's `name` has this value, or fits it as a regular expression."""
+    name = entry.get("name").text().lower()
     if name in CREDENTIALS:
         notes.differ(entry, f"no condition can read the header {name} here, so this match fits no request")
         return _NEVER
     read = f"request.headers[{literal(name)}]"
     there = f"{literal(name)} in request.headers"
-    if entry.get("type").text("Exact") == "RegularExpression":
-        return f"{there} && {read}.matches({literal(f'^(?:{value})$')})"
-    return f"{there} && {read} == {literal(value)}"
+    if exact:
+        return f"{there} && {read} == {literal(value)}"
+    return f"{there} && {read}.matches({literal(f'^(?:{value})$')})"
 
 
-def _query(entry: Entry) -> str:
+def query_condition(entry: Entry, value: str, *, exact: bool) -> str:
+    """The same for a parameter of the query."""
     name = re.escape(quote_plus(entry.get("name").text()))
-    value = entry.get("value").text()
-    exact = entry.get("type").text("Exact") == "Exact"
     wanted = re.escape(quote_plus(value)) if exact else f"(?:{value})"
     return f"request.query.matches({literal(f'(?:^|&){name}={wanted}(?:&|$)')})"
 

@@ -41,27 +41,36 @@ class Server:
     """Whether the scheme is http only because nothing has asked for TLS."""
 
 
-def read_provider(provider: Entry, namespace: str, notes: Notes) -> Server | None:
-    """The server of `provider`, whose kind is the name of a member (`openai: {model: ...}`); None if there is none."""
+def read_provider(provider: Entry, namespace: str, notes: Notes, place: Entry | None = None) -> Server | None:
+    """The server of `provider`, whose kind is the name of a member (`openai: {model: ...}`); None if there is none.
+
+    `place` has the host and the path that replace the provider's own, where they are not beside the kind.
+    """
     for kind, read in _KINDS.items():
         if kind in provider:
             config = provider.get(kind)
             server = read(config, namespace, notes)
             server.model = server.model or config.get("model").text()
-            return _at_host(provider, config, server, notes)
+            return _at_host(place or provider, server, notes)
     return None
 
 
-def _at_host(provider: Entry, config: Entry, server: Server, notes: Notes) -> Server:
+def _at_host(provider: Entry, server: Server, notes: Notes) -> Server:
     """The server with the host, port and path that replace the provider's own."""
     host, port = provider.get("host").text(), provider.get("port").number(0)
-    path, prefix = provider.get("path").text(), provider.get("pathPrefix").text()
+    if both := provider.get("hostOverride").text():
+        host, _, number = both.rpartition(":")
+        if not host or not number.isdecimal():
+            raise provider.get("hostOverride").error("must be HOST:PORT")
+        port = int(number[:6])
+    given = provider.first("path", "pathOverride")
+    path, prefix = given.text(), provider.get("pathPrefix").text()
     if not host:
         if prefix:
             root = server.base_url.split("//", 1)[1].split("/", 1)[0]
             server.base_url = f"https://{root}{prefix.rstrip('/')}"
         elif path:
-            notes.ignore(provider.get("path"), hint="base_url is the part of the address before the endpoint")
+            notes.ignore(given, hint="base_url is the part of the address before the endpoint")
         return server
     scheme = "https" if port == 443 else "http"
     at = f"{scheme}://{host}" + (f":{port}" if port and scheme == "http" else "")
@@ -163,7 +172,7 @@ def _azure_at(host: str, version: str, deployment: str) -> Server:
 
 def _custom(config: Entry, namespace: str, notes: Notes) -> Server:
     """A server of one's own, with the API formats that it has."""
-    formats = {each.get("type").text(): each for each in config.get("formats").each()}
+    formats = {upper_first(each.get("type").text()): each for each in config.get("formats").each()}
     chosen = next((name for name in ("Completions", "Messages") if name in formats), "")
     for name, entry in formats.items():
         if name != chosen:
@@ -184,14 +193,21 @@ def _custom(config: Entry, namespace: str, notes: Notes) -> Server:
     return server
 
 
+def upper_first(text: str) -> str:
+    """`messages` of a configuration file as `Messages`, as resources have it."""
+    return text[:1].upper() + text[1:]
+
+
 _KINDS: Mapping[str, Callable[[Entry, str, Notes], Server]] = MappingProxyType(
     {
         "openai": _openai,
+        "openAI": _openai,
         "azureopenai": _azure_openai,
         "azure": _azure,
         "anthropic": _anthropic,
         "gemini": _gemini,
         "vertexai": _vertex,
+        "vertex": _vertex,
         "bedrock": _bedrock,
         "custom": _custom,
     }

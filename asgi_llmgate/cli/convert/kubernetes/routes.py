@@ -14,6 +14,7 @@ from typing import Any
 from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Layer, Provider, by_length
 from asgi_llmgate.cli.convert.kubernetes.cluster import BACKENDS, Cluster
 from asgi_llmgate.cli.convert.kubernetes.matches import Match, any_of, host_condition, read_matches
+from asgi_llmgate.cli.convert.kubernetes.providers import upper_first
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
 from asgi_llmgate.cli.convert.writer import noted
 from asgi_llmgate.routing.routes import ROUTES
@@ -185,7 +186,7 @@ class Routes:
         return {path: kind for path, kind in found.items() if path not in ROUTES}
 
     def _paths_of(self, match: Match, rule: Rule, formats: Mapping[str, Entry]) -> Iterator[tuple[str, Any]]:
-        given = {name: entry.text() for name, entry in formats.items()} or {_COMPLETIONS: "Completions"}
+        given = {name: upper_first(entry.text()) for name, entry in formats.items()} or {_COMPLETIONS: "Completions"}
         for suffix, kind in given.items():
             entry = formats.get(suffix)
             path = joined(match, suffix)

@@ -53,13 +53,16 @@ class Servers:
         if address is None:
             return ""
         base_url, dialect, variable = address
-        key, said = self._key(param("apiKey"), provider, variable)
-        identity = (provider, base_url, key)
+        key, said = self.key(param("apiKey"), provider, variable)
+        return self.add(kind, provider, {"base_url": base_url, "dialect": dialect}, key, said)
+
+    def add(self, entry: Entry, wanted: str, settings: dict[str, Any], key: str, said: list[str]) -> str:
+        """The name of the backend with these settings and key; the one that there is, if it is the same."""
+        identity = (wanted, repr(settings), key)
         if identity not in self._names:
-            name = self._names[identity] = self._free(provider)
-            settings = {"base_url": base_url, "dialect": dialect} | ({"api_key": key} if key else {})
-            self.settings[name] = noted(settings, f"from {kind.place}", *said)
-            self._notes.carry(kind, f"backends.{name}")
+            name = self._names[identity] = self._free(wanted)
+            self.settings[name] = noted(settings | ({"api_key": key} if key else {}), f"from {entry.place}", *said)
+            self._notes.carry(entry, f"backends.{name}")
         return self._names[identity]
 
     def _address(self, kind: Entry, provider: str, param: Any) -> tuple[str, str, str] | None:
@@ -91,7 +94,7 @@ class Servers:
             raise kind.error(f"no address of a server: {error.message}") from None
         return known
 
-    def _key(self, entry: Entry, provider: str, default: str) -> tuple[str, list[str]]:
+    def key(self, entry: Entry, provider: str, default: str) -> tuple[str, list[str]]:
         """`api_key` and comments: a variable stays one, a file stays one, and a key itself becomes a variable."""
         if not entry:
             return (f"env:{default}", [f"without an apiKey agentgateway reads {default}"]) if default else ("", [])

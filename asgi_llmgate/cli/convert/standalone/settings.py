@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from asgi_llmgate.cli.convert.assembly import assemble
@@ -13,6 +14,7 @@ from asgi_llmgate.cli.convert.kubernetes.limits import read_bucket
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.standalone.models import Models
+from asgi_llmgate.cli.convert.standalone.routes import RouteFile
 from asgi_llmgate.cli.convert.standalone.servers import Servers
 
 _OTHER_AUTHENTICATION = ("apiKey", "basicAuth", "oidc", "extAuthz")
@@ -21,26 +23,33 @@ _OTHER_AUTHENTICATION = ("apiKey", "basicAuth", "oidc", "extAuthz")
 def convert_file(manifest: Manifest, notes: Notes) -> dict[str, Any]:
     """The settings, with comments.  Raises SettingsError with file and line."""
     root = manifest.root
-    llm = root.get("llm")
-    if not llm:
-        raise root.error("no models", "llm: is converted; so are agentgateway's resources of Kubernetes")
     cluster = Cluster([manifest], notes)
-    authentication = Authentication(Credentials(cluster, notes), notes)
-    authorization = Authorization(notes)
-    servers = Servers(notes)
-    rows = Models(servers, authorization, notes).read(llm)
-    llm.skip("port", "gateways")
+    servers, authorization = Servers(notes), Authorization(notes)
+    callers = _Callers(Authentication(Credentials(cluster, notes), notes), authorization, manifest)
+    rows: list[Any] = []
+    paths: dict[str, Any] = {}
+    if llm := root.get("llm"):
+        llm.skip("port", "gateways")
+        rows += Models(servers, authorization, notes).read(llm)
+        paths["/v1/chat/completions"] = "completions"
+        callers.read(llm.get("policies"), "")
+    if "binds" in root or "routes" in root:
+        file = RouteFile(cluster, servers, notes)
+        for scoped in file.read(root):
+            callers.read(scoped.policies, scoped.scope)
+        rows += file.rows()
+        paths |= file.paths()
     if not rows:
-        raise llm.error("no model with a provider that is known here")
-    replaced, limits = _policies(llm.get("policies"), manifest, authentication, authorization)
+        hint = "it has them in llm.models, or in routes with an ai backend"
+        raise root.error("no model with a provider that is known here", hint)
     found = assemble(
-        authentication,
+        callers.authentication,
         authorization,
-        replaced=replaced,
+        replaced=callers.replaced,
         backends=dict(servers.settings),
         models=rows,
-        routes={"/v1/chat/completions": "completions"},
-        limits=limits,
+        routes=paths,
+        limits=callers.limits,
         fields={},
         server=_server(root),
     )
@@ -48,21 +57,29 @@ def convert_file(manifest: Manifest, notes: Notes) -> dict[str, Any]:
     return found
 
 
-def _policies(
-    policies: Entry, manifest: Manifest, authentication: Authentication, authorization: Authorization
-) -> tuple[list[str], list[Any]]:
-    """Reads what is about callers; the ways to know them that are not there, and the limits."""
-    notes = authorization.notes
-    if jwt := policies.get("jwtAuth"):
-        authentication.read(jwt, manifest, "", default="Optional")
-    if rules := policies.get("authorization", "rules"):
-        authorization.read_rules(rules, "gateway", "")
-    limits = read_bucket(policies.get("localRateLimit"), "gateway", "", set(), notes)
-    replaced = [name for name in _OTHER_AUTHENTICATION if name in policies]
-    for name in replaced:
-        message = "callers are known by tokens of an identity provider here"
-        notes.ignore(policies.get(name), message, "auth.providers")
-    return replaced, limits
+@dataclass(slots=True)
+class _Callers:
+    """What policies say about callers; `replaced` are the ways to know them that are not there."""
+
+    authentication: Authentication
+    authorization: Authorization
+    manifest: Manifest
+    replaced: list[str] = field(default_factory=list)
+    limits: list[Any] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
+
+    def read(self, policies: Entry, scope: str) -> None:
+        notes = self.authorization.notes
+        if jwt := policies.get("jwtAuth"):
+            self.authentication.read(jwt, self.manifest, scope, default="Optional")
+        if rules := policies.get("authorization", "rules"):
+            self.authorization.read_rules(rules, "gateway", scope)
+        self.limits += read_bucket(policies.get("localRateLimit"), "gateway", scope, self._names, notes)
+        for name in _OTHER_AUTHENTICATION:
+            if name in policies:
+                message = "callers are known by tokens of an identity provider here"
+                notes.ignore(policies.get(name), message, "auth.providers")
+                self.replaced.append(name)
 
 
 def _server(root: Entry) -> dict[str, Any]:

@@ -82,8 +82,8 @@ def test_without_its_way_to_know_callers_nobody_gets_in(way: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("config: {}\nbinds: []\n", "0.yaml:1:1: error: no models"),
-        ("llm: {models: []}\n", "0.yaml:1:1: error: llm: no model with a provider that is known here"),
+        ("config: {}\nbinds: []\n", "0.yaml:1:1: error: no model with a provider"),
+        ("llm: {models: []}\n", "0.yaml:1:1: error: no model with a provider that is known here"),
         (
             "llm: {models: [{name: x, provider: {reference: y}}]}\n",
             "error: llm.models[0].provider: no provider is named 'y'",

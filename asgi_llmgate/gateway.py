@@ -85,7 +85,7 @@ class Gateway:
 
     What a policy or limits layer can decide without the body (its `before_body`, if it has one) is decided before
     `resolve`.  `metadata` is the document that tells clients whom to ask for a token (auth.protected_resource).
-    `/readyz` asks `health`, the `health` of each sink that has one, and `draining`.
+    `/readyz` asks `health`, the `health` of `auth` and of each sink that has one, and `draining`.
 
     At the end the gateway closes the layers that it has built and the sinks, by their `aclose` where they have one, its
     own client, and then calls `closing`, in order: all of them, also when one raises.  A client that was given is not
@@ -161,10 +161,13 @@ class Gateway:
             ("auth", auth),
             ("usage", usage),
         ]
+        checked: list[Callable[[], Health]] = []
         for path, optional in layers:
             if optional is not None:
                 built.append(shared.build(path, optional, built[-1]))
-        self._health = (*health, *_methods(sinks, "health"))
+            if path == "auth" and optional is not None:
+                checked = _methods(built[-1:], "health")
+        self._health = (*health, *checked, *_methods(sinks, "health"))
         document = None if metadata is None else lambda scope: metadata
         self._snapshot = Snapshot(Front(built[-1], health=self.health, metadata=document), routes, variables)
         self._layers_closing = _methods(reversed(built), "aclose")

@@ -490,3 +490,21 @@ async def test_without_the_setting_nothing_is_published(make: Any) -> None:
     gateway, _, _ = make()
     assert (await call(gateway, "GET", "/.well-known/oauth-protected-resource")).status == 401
     assert "resource_metadata" not in (await call(gateway, "GET", "/v1/models")).headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(("mode", "says"), [("strict", b"ok\nlimping: signing keys\n"), ("off", b"ok\n")])
+async def test_readyz_names_keys_that_cannot_be_fetched(mode: str, says: bytes) -> None:
+    provider = {"issuer": "https://idp.test", "audiences": ["llm"], "jwks": {"url": "http://127.0.0.1:1/jwks"}}
+    gateway = Gateway.from_settings(
+        {
+            "auth": {"mode": mode, "providers": [provider]},
+            "policy": {"rules": ["true"]},
+            "backends": {"openai": {"base_url": "http://127.0.0.1:1/v1"}},
+            "models": [{"match": "*", "use": "openai/gpt-4o-mini"}],
+        }
+    )
+    async with gateway, asyncio.timeout(20):
+        assert (await call(gateway, "GET", "/readyz")).status == 200
+        while (reply := await call(gateway, "GET", "/readyz")).body != says:
+            await asyncio.sleep(0.01)
+        assert reply.status == 200

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
-from asgi_llmgate.asgi import close_all, refuse
+from asgi_llmgate.asgi import Health, close_all, refuse
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
@@ -156,6 +156,11 @@ class JWTAuthMiddleware:
         headers = scope["headers"]
         kept = self._sources.without_credentials(headers) if self._strip else without_gateway_headers(headers)
         return scope if kept is headers else {**scope, "headers": kept}
+
+    def health(self) -> Health:
+        """For `/readyz`.  Limping, because all processes ask the same identity provider, and would leave at once."""
+        failing = self._mode != "off" and self.verifier.lacks_keys()
+        return Health(limping=("signing keys",) if failing else ())
 
     async def aclose(self) -> None:
         """Close the connections that the middleware opened.  A borrowed client is not closed."""

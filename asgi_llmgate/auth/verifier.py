@@ -176,6 +176,10 @@ class Verifier:
         """The token's parts, not verified.  Raises TokenRefused."""
         return read_token(token, limit=self._max_token_size, opaque=self._for_opaque is not None)
 
+    def lacks_keys(self) -> bool:
+        """Whether the keys of a provider could not be read when this was tried last."""
+        return any(each.keys.failing() for each in self.provider_verifiers if isinstance(each, JWTVerifier))
+
     def verifier_of(self, token: UnverifiedToken) -> ProviderVerifier:
         """The verifier of the provider that the token names as its issuer.  Raises TokenRefused."""
         if token.signed is None and self._for_opaque is not None:

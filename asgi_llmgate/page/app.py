@@ -131,7 +131,7 @@ class UsagePage:
             return await _redirect(send, viewer)
         if viewer is not True and not (isinstance(viewer, Mapping) and viewer):
             self._log_wrong_type(viewer)
-            return await _respond_text(send, 403, "you are not logged in, or you may not see this page", head=head)
+            return await _respond_text(send, 403, self._refusal(scope), head=head)
         visible = partial(self._visible, viewer if isinstance(viewer, Mapping) else {})
         await endpoint(scope, receive, send, query, visible)
         return None
@@ -145,6 +145,16 @@ class UsagePage:
         if threads is not None:
             threads.shutdown(wait=False)
         self._database.close()
+
+    def _refusal(self, scope: Scope) -> str:
+        """What a browser is told that may not see the page."""
+        if not isinstance(self._auth, OneTimeLink):
+            return "you are not logged in, or you may not see this page"
+        if self._auth.is_link(scope):
+            return (
+                "this login link has been used, or is too old: start the program again that printed it, for a new one"
+            )
+        return "you are not logged in: open the login link that the program printed when it started"
 
     def _log_wrong_type(self, viewer: object) -> None:
         """Log once that `page_auth` returned an object of a wrong type."""

@@ -45,6 +45,10 @@ class OneTimeLink:
             return False
         return COOKIE in jar and self._is_good(self._sessions, jar[COOKIE].value)
 
+    def is_link(self, scope: Scope) -> bool:
+        """Whether the request has a key, good or not."""
+        return "key" in parse_qs(scope.get("query_string", b"").decode("latin-1"))
+
     def redeem(self, scope: Scope) -> str | None:
         """The value of `set-cookie` for a request with an unused key; None for all other requests."""
         (key,) = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[:1]

@@ -1,7 +1,8 @@
 """A sink that writes usage records to the site's own database.
 
 `emit` puts a record into memory; the database thread inserts all records that wait there.  While the database does not
-work, up to LIMIT records wait, and each further record is a reason to try again.
+work, up to LIMIT records wait.  Each further record is a reason to try again, and so is each `/readyz`, at most once in
+RETRY_DELAY seconds: a site without calls writes its records when the database is back, too.
 
 A record that is in memory when the process is killed (kill -9, power failure) is not in the table.  The access log has
 it, because its line is written before the client sees the end of the response.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -24,6 +26,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, models
 from django.utils import timezone
 
+from asgi_llmgate import Health
 from asgi_llmgate import UsageRecord as Record
 from llmgate_django.models import UsageRecord
 from llmgate_django.thread import DatabaseThread
@@ -35,6 +38,9 @@ BATCH = 500
 
 LIMIT = 10_000
 """Records that wait in memory; further ones are lost."""
+
+RETRY_DELAY = 5.0
+"""Seconds between two tries that have no new record."""
 
 _ROW_ERRORS = (DataError, IntegrityError, OverflowError, TypeError, ValueError)
 """Errors that are due to the values of one row.  After any other error the insert is tried again."""
@@ -66,6 +72,21 @@ class DjangoLedger:
             await self._thread.asynchronous(self._drain)()
         if missing := len(self._of_this_process().waiting) + self.lost:
             log.error("%d usage records did not reach the database; the access log has them", missing)
+
+    def health(self) -> Health:
+        """For `/readyz`: whether records wait for a database that does not work.
+
+        It counts as limping: all processes use the same database, and would be taken out of service at once.
+        """
+        process = self._of_this_process()
+        with process.lock:
+            failing = process.failing
+            again = failing and not process.busy and time.monotonic() >= process.failed_at + RETRY_DELAY
+            if again:
+                process.busy = True
+        if again:
+            self._start()
+        return Health(limping=("ledger database",) if failing else ())
 
     def _of_this_process(self) -> _Process:
         # A fork copies the waiting records, which the parent inserts, and the lock, which a thread of it may hold.
@@ -107,6 +128,7 @@ class DjangoLedger:
         process = self._of_this_process()
         with process.lock:
             logged, process.failing = process.failing, True
+            process.failed_at = time.monotonic()
             process.busy = False
         if not logged:
             log.error("the site's database does not work; usage records wait in memory", exc_info=error)
@@ -120,6 +142,8 @@ class _Process:
         self.waiting: deque[Record] = deque()
         self.busy = False
         self.failing = False
+        self.failed_at = 0.0
+        """When the last try failed, in monotonic seconds."""
 
 
 def insert(records: Sequence[Record]) -> None:

@@ -18,6 +18,7 @@ import httpx
 import msgspec
 import pytest
 
+from asgi_llmgate import Health
 from asgi_llmgate import UsageRecord as Record
 from asgi_llmgate.testing.serving import serving
 from tests.helpers import django_site
@@ -174,6 +175,32 @@ async def test_while_the_database_fails_records_wait(
     ledger.emit(record(3))
     await ledger.aclose()
     assert await UsageRecord.objects.acount() == 4
+    await thread.aclose()
+
+
+async def test_after_an_outage_a_look_at_the_health_writes_what_waits(
+    thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(records: Any) -> None:
+        tries.append(len(records))
+        raise OperationalError("connection refused")
+
+    tries: list[int] = []
+    ledger = DjangoLedger(thread)
+    assert ledger.health() == Health()
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger_module, "insert", down)
+        ledger.emit(record(0))
+        settle(thread)
+        for _ in range(3):
+            assert ledger.health() == Health(limping=("ledger database",))
+            settle(thread)
+        assert tries == [1]  # not sooner than RETRY_DELAY
+    monkeypatch.setattr(ledger_module, "RETRY_DELAY", 0.0)
+    assert ledger.health() == Health(limping=("ledger database",))
+    settle(thread)
+    assert ledger.health() == Health()
+    assert await UsageRecord.objects.acount() == 1
     await thread.aclose()
 
 

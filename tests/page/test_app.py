@@ -188,10 +188,13 @@ async def test_the_one_time_link(page: Make) -> None:
     link = OneTimeLink()
     made = page(page_auth=link)
     query = link.path().partition("?")[2]
-    assert (await get(made)).status == 403
+    told = await get(made)
+    assert (told.status, told.body[:21]) == (403, b"you are not logged in")
     first = await get(made, query=query)
     assert (first.status, first.headers["location"]) == (303, "/llm-usage/?range=24h")
-    assert (await get(made, query=query)).status == 403
+    told = await get(made, query=query)
+    assert (told.status, told.body[:29]) == (403, b"this login link has been used")
+    assert query.encode() not in told.body
     cookie = first.headers["set-cookie"].partition(";")[0]
     assert (await get(made, headers={"cookie": cookie})).status == 200
 

@@ -20,6 +20,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,6 +60,10 @@ class KeyStore(Protocol):
         """The keys, among which `kid` may be.  Raises errors.KeysUnavailable when there are none."""
         ...
 
+    def failing(self) -> bool:
+        """Whether the keys could not be read when this was tried last."""
+        ...
+
 
 class FixedKeys:
     """Keys from the settings; they never change."""
@@ -70,6 +75,9 @@ class FixedKeys:
 
     async def find(self, kid: str | None) -> Keys:
         return self._keys
+
+    def failing(self) -> bool:
+        return False
 
 
 class FileKeys:
@@ -86,6 +94,16 @@ class FileKeys:
         self._problem = ""
 
     async def find(self, kid: str | None) -> Keys:
+        self._read()
+        if self._keys is None:
+            raise keys_unavailable(detail=self._problem)
+        return self._keys
+
+    def failing(self) -> bool:
+        self._read()
+        return bool(self._problem)
+
+    def _read(self) -> None:
         try:
             stat = self._path.stat()
             version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
@@ -97,9 +115,6 @@ class FileKeys:
                 self._problem = ""
         except (OSError, BadKeySet) as error:
             self._report(f"keys in {self._path} cannot be read: {error}")
-        if self._keys is None:
-            raise keys_unavailable(detail=self._problem)
-        return self._keys
 
     def _report(self, problem: str) -> None:
         if problem != self._problem:  # once per problem, not per request
@@ -145,6 +160,18 @@ class RemoteKeys:
             if self._is_new_kid(kid, now) and self._may_fetch_for_kid(now):
                 await self._refresh()
         return self._keys
+
+    def failing(self) -> bool:
+        """Whether the last fetch has failed.
+
+        Keys that are stale, or not fetched yet, are fetched behind: a process may be asked for its health before it has
+        had a request.
+        """
+        now = self._clock()
+        if now >= self._stale_at and now >= self._retry_at:
+            with suppress(RuntimeError):  # asked outside of an event loop
+                self._flight.start(None, self._start_fetch)
+        return bool(self._problem)
 
     def _is_new_kid(self, kid: str, now: float) -> bool:
         """Whether a kid is not listed, and may have been added after the known keys were requested."""

@@ -14,7 +14,7 @@ import pytest
 from joserfc import jwk
 
 from asgi_llmgate.auth.keys import cache
-from asgi_llmgate.auth.keys.cache import FileKeys, RemoteKeys
+from asgi_llmgate.auth.keys.cache import FileKeys, FixedKeys, RemoteKeys
 from asgi_llmgate.auth.keys.key_set import Keys, read_keys
 from asgi_llmgate.auth.keys.sources import KeyFetchError
 from asgi_llmgate.errors import KeysUnavailable, Unreachable
@@ -348,3 +348,34 @@ async def test_a_file_may_come_later(file: Callable[[Any], Path], tmp_path: Path
             await keys.find("old")
     file(OLD)
     assert "old" in (await keys.find("old")).by_kid
+
+
+# What /readyz says
+
+
+async def test_health_starts_fetches_behind_and_knows_their_result(idp: IdP, keys: RemoteKeys, clock: Any) -> None:
+    idp.error = Unreachable("gone")
+    assert keys.failing() is False  # not known yet
+    await settled()
+    assert keys.failing() is True
+    await settled()
+    assert idp.fetches == 1  # the pause between failed fetches counts here too
+    idp.error = None
+    clock.advance(2)
+    assert keys.failing() is True
+    await settled()
+    assert keys.failing() is False
+    await settled()
+    assert idp.fetches == 2  # fresh
+
+
+def test_health_can_be_asked_outside_of_an_event_loop(keys: RemoteKeys) -> None:
+    assert keys.failing() is False
+
+
+async def test_health_of_a_file_is_that_of_its_last_reading(file: Callable[[Any], Path], tmp_path: Path) -> None:
+    keys = FileKeys(tmp_path / "jwks.json")
+    assert keys.failing() is True
+    file(OLD)
+    assert keys.failing() is False
+    assert FixedKeys(await keys.find("old")).failing() is False

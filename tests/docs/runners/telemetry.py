@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Any
 
 import httpx
 import yaml
 
-from asgi_llmgate.testing.driver import call
+from asgi_llmgate import Exchange
+from asgi_llmgate.testing.driver import call, http_scope
 from asgi_llmgate.testing.serving import serving
+from asgi_llmgate.usage import AccessLog, UsageRecord
+from asgi_llmgate.usage.access_log import LOGGER
 from tests.docs.code_blocks import NAMED
 from tests.docs.lab_folder import ASK, Place, Runners
 from tests.helpers.otlp_collector import Collector
@@ -25,6 +29,28 @@ async def a_log_of_its_own(text: str, place: Place) -> None:
     (line,) = (place.folder / "access.log").read_text().splitlines()
     record = json.loads(line)
     assert (record["org"], record["team"], record["outcome"]) == ("acme", "data-platform", "ok")
+
+
+@RUNNERS.runs("observe structlog")
+def a_processor_for_structlog(text: str, place: Place) -> None:
+    """Called as structlog's ProcessorFormatter does: with the message, and with the record's extra values."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    made: dict[str, Any] = {}
+    exec(text, made)
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(handler)
+    try:
+        _, exchange = Exchange.enter(http_scope("POST", "/v1/messages"))
+        AccessLog().emit(UsageRecord.of(exchange, {}, None))
+    finally:
+        logger.removeHandler(handler)
+    (record,) = records
+    values = vars(record)["llmgate"]
+    event = made["llmgate_values"](None, "info", {"event": record.getMessage(), "level": "info", "llmgate": values})
+    assert event == {"level": "info", **values, "event": "llm call"}
+    assert made["llmgate_values"](None, "info", {"event": "theirs"}) == {"event": "theirs"}
 
 
 def ask_the_lab(place: Place, url: str) -> None:

@@ -117,18 +117,21 @@ class Routes:
         found: list[tuple[int, Layer]] = []
         for kind, name, section, layer in self._policies:
             if kind in BACKENDS:
-                if name == backend.name:
+                if (name, layer.owner.namespace) == (backend.name, backend.namespace):
                     place = "provider" if section else "backend"
                     found.append((_SPECIFIC.index(place), Layer(layer.policies, layer.owner, section)))
             elif kind == "HTTPRoute":
-                if route is not None and name == route.name and section in ("", rule):
+                attached = route is not None and (name, layer.owner.namespace) == (route.name, route.namespace)
+                if attached and section in ("", rule):
                     found.append((_SPECIFIC.index("rule" if section else kind), layer))
             elif kind in _SPECIFIC:
                 found.append((_SPECIFIC.index(kind), layer))
         return [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
 
-    def scope(self, kind: str, name: str, section: str) -> str | None:
+    def scope(self, kind: str, name: str, section: str, namespace: str) -> str | None:
         """The condition that a request is one of those that a policy is about; "" for all, None for none.
+
+        A policy is in the namespace of what it is attached to.
 
         With one rule alone it is about all that the gateway serves.
         """
@@ -137,7 +140,9 @@ class Routes:
         covered = [
             rule
             for rule in self.rules
-            if rule.route is not None and rule.route.name == name and section in ("", rule.name)
+            if rule.route is not None
+            and (rule.route.name, rule.route.namespace) == (name, namespace)
+            and section in ("", rule.name)
         ]
         if len(covered) == len(self.rules):
             return ""

@@ -16,6 +16,8 @@ from asgi_llmgate.cli.convert.manifests import Manifest
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.errors import SettingsError
 
+_ENTRANCES = ("Gateway", "ListenerSet")
+
 _OTHER_AUTHENTICATION = ("basicAuthentication", "apiKeyAuthentication", "extAuth", "entExtAuth", "oidc")
 """Ways to know a caller that this gateway does not have.  Where there is one, nobody gets in without it."""
 
@@ -41,7 +43,7 @@ class _Conversion:
 
     def settings(self) -> dict[str, Any]:
         policies = [(policy, self._cluster.targets(policy)) for policy in self._cluster.of(*POLICIES)]
-        self._refuse_two_gateways(policies)
+        self._refuse_two_entrances(policies)
         for policy, targets in policies:
             for target in targets:
                 layer = Layer(policy.spec.get("backend"), policy, target.section if target.kind in BACKENDS else "")
@@ -63,17 +65,19 @@ class _Conversion:
         self._cluster.note_unread()
         return found
 
-    def _refuse_two_gateways(self, policies: Sequence[tuple[Manifest, Sequence[Target]]]) -> None:
-        """Policies of two gateways would apply to the callers of both."""
-        seen: dict[str, Target] = {}
-        for _, targets in policies:
-            for target in targets:
-                if target.kind == "Gateway":
-                    seen.setdefault(target.name, target)
+    def _refuse_two_entrances(self, policies: Sequence[tuple[Manifest, Sequence[Target]]]) -> None:
+        """What one gateway or listener allows would be allowed at another one, too."""
+        seen: dict[tuple[str, str, str], Target] = {}
+        for policy, targets in policies:
+            traffic = policy.spec.get("traffic")
+            if "authorization" in traffic or "jwtAuthentication" in traffic:
+                for target in targets:
+                    if target.kind in _ENTRANCES:
+                        seen.setdefault((policy.namespace, target.name, target.section), target)
         if len(seen) > 1:
-            first, second = list(seen.values())[:2]
-            message = f"policies for two gateways, {first.name} and {second.name}"
-            raise second.entry.error(message, "convert the files of one gateway at a time")
+            first, second = [" ".join(filter(None, (each.name, each.section))) for each in list(seen.values())[:2]]
+            message = f"rules for two entrances, {first} and {second}"
+            raise list(seen.values())[1].entry.error(message, "convert the files of one gateway or listener at a time")
 
     def _scopes(self, policy: Manifest, targets: Sequence[Target]) -> list[str]:
         """The conditions under which a policy applies, each once; "" for all requests."""
@@ -83,7 +87,7 @@ class _Conversion:
                 self._notes.differ(target.entry, "it is for all requests, not for one listener")
             if target.kind in BACKENDS:
                 continue
-            scope = self._routes.scope(target.kind, target.name, target.section)
+            scope = self._routes.scope(target.kind, target.name, target.section, policy.namespace)
             if scope is None:
                 message = f"no model is behind {target.kind} {target.name}, so {policy} has nothing to decide on"
                 self._notes.ignore(target.entry, message)

@@ -14,4 +14,6 @@ class LLMGateConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from llmgate_django import checks  # noqa: F401
+        from llmgate_django import wsgi  # imports the checks, too, which registers them
+
+        wsgi.install()

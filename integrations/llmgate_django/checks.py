@@ -47,7 +47,7 @@ def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
 
 def _check_deployment() -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    module = _asgi_module()
+    module = asgi_module()
     # Importing asgi.py calls `mount`, which is counted in SiteGateway.mounted.
     if module:
         import_module(module)
@@ -57,13 +57,11 @@ def _check_deployment() -> list[CheckMessage]:
         found.append(Warning(f"{where} llmgate_django.mount()", hint=hint, id="llmgate.W003"))
     elif sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne"):
         hint = f'serve {module or "your asgi.py"} with uvicorn, or put "daphne" first into INSTALLED_APPS'
-        found.append(
-            Warning("runserver serves WSGI, so the gateway's paths respond with 404", hint=hint, id="llmgate.W004")
-        )
+        found.append(Warning("runserver serves WSGI, and cannot serve the gateway", hint=hint, id="llmgate.W004"))
     return found
 
 
-def _asgi_module() -> str:
+def asgi_module() -> str:
     """The module of ASGI_APPLICATION, or `asgi` beside the WSGI application, the settings or the URLs, or ""."""
     named = getattr(settings, "ASGI_APPLICATION", None)
     if named:

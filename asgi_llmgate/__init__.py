@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider, Session
     from asgi_llmgate.config.description import describe
     from asgi_llmgate.config.schema import Settings
+    from asgi_llmgate.config.usage_report import usage_report
     from asgi_llmgate.endpoints.app import TranslationApp
     from asgi_llmgate.errors import GateError, SettingsError
     from asgi_llmgate.exchange import Exchange, Outcome, Tracing
@@ -167,6 +168,7 @@ _HOMES = {
     "mount": "asgi",
     "parse_secret": "net",
     "refuse": "asgi",
+    "usage_report": "config.usage_report",
 }
 """The module that each name is imported from."""
 
@@ -268,6 +270,7 @@ __all__ = [
     "mount",
     "parse_secret",
     "refuse",
+    "usage_report",
 ]
 
 

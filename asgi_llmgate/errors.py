@@ -57,6 +57,7 @@ https://platform.openai.com/docs/guides/error-codes shows.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import ClassVar, Literal, NamedTuple, Self
 
 __all__ = [
@@ -147,16 +148,58 @@ class GateError(Exception):
 
 
 class SettingsError(GateError):
-    """The settings are wrong.  `path` is the place in the file (`auth.providers[0].issuer`), `hint` says what to do."""
+    """The settings are wrong.
 
-    def __init__(self, message: str, *, path: str = "", hint: str = "") -> None:
+    path      the place in the file (`auth.providers[0].issuer`)
+    hint      what to do
+    place     line and column, from 1, inside of the text at `path`, which is a rule, or inside of the file; None: it
+              is about the whole
+    missing   a secret or a variable is not there on this machine; the settings themselves may be right
+    rests_on  paths of further settings that this is about: while one of them cannot be read, this is not sure.  They
+              are relative, as `path` is; `$.backends` is not
+    others    further mistakes that were found in the same settings
+    """
+
+    place: tuple[int, int] | None = None
+    others: tuple[SettingsError, ...] = ()
+
+    def __init__(
+        self, message: str, *, path: str = "", hint: str = "", missing: bool = False, rests_on: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.path = path
         self.hint = hint
+        self.missing = missing
+        self.rests_on = rests_on
 
     def __str__(self) -> str:
         place = f"{self.path}: " if self.path else ""
-        return f"{place}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        more = f"\n(and {len(self.others)} more; a check of the settings lists all)" if self.others else ""
+        return f"{place}{self.message}" + (f" ({self.hint})" if self.hint else "") + more
+
+    def __copy__(self) -> Self:
+        made = super().__copy__()
+        made.path = self.path  # beside an ImportError it is not in the object's dict
+        return made
+
+    @property
+    def problem(self) -> str:
+        """The message without `place`, for those who tell the place themselves."""
+        return self.message
+
+    def under(self, path: str) -> Self:
+        """The same error, and its `others`, with `path` in front of each path that does not begin with it."""
+        made = copy(self)
+        made.path = _joined(path, self.path)
+        made.rests_on = tuple(_joined(path, each) for each in self.rests_on)
+        made.others = tuple(each.under(path) for each in self.others)
+        return made
+
+
+def _joined(outer: str, inner: str) -> str:
+    if not outer or inner == outer or inner.startswith((outer + ".", outer + "[", "$.")):
+        return inner
+    return outer + inner if inner.startswith("[") else f"{outer}.{inner}".rstrip(".")
 
 
 class Refusal(GateError):
@@ -239,8 +282,8 @@ class CrossSite(NotAuthorized):
 
 
 class RateLimited(Refusal):
-    def __init__(self, message: str, *, retry_after: float, detail: str = "") -> None:
-        super().__init__(message, detail=detail)
+    def __init__(self, message: str, *, retry_after: float, client_message: str = "", detail: str = "") -> None:
+        super().__init__(message, client_message=client_message, detail=detail)
         self.retry_after = retry_after
 
 

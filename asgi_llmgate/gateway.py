@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, Self
 from asgi_llmgate._types import ASGIApp, Layer, Receive, Scope, Send
 from asgi_llmgate.asgi import Close, Draining, Front, Health, close_all, run_lifespan
 from asgi_llmgate.asgi.misdirected import WrongPaths, unmatched
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.mistakes import Mistakes, error_path
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.routing.resolve import ResolveMiddleware
@@ -91,7 +91,8 @@ class Gateway:
     own client, and then calls `closing`, in order: all of them, also when one raises.  A client that was given is not
     closed: put its `aclose` into `closing`.
 
-    Raises SettingsError; for a layer's mistake with the name of the layer in its path.
+    Raises SettingsError, with the mistakes of the other layers as its `others`; for a layer's mistake with the name of
+    the layer in its path.
     """
 
     def __init__(
@@ -141,15 +142,21 @@ class Gateway:
             },
             may_differ=[name for name, value in (("client", client), ("sinks", sinks)) if not value],
         )
-        built = [shared.build("endpoints", endpoints) if app is None else app]
+        mistakes = Mistakes()
+        built: list[Any] = [app]
+        if app is None:
+            with mistakes.under():
+                built[0] = shared.build("endpoints", endpoints)
         for layer in reversed(middleware):
-            built.append(shared.build("middleware", layer, built[-1]))
+            with mistakes.under():
+                built.append(shared.build("middleware", layer, built[-1]))
         early: list[Layer] = []
         for path, optional in (("limits", limits), ("policy", policy)):
             if optional is not None:
-                built.append(shared.build(path, optional, built[-1]))
-                if hasattr(built[-1], "before_body"):
-                    early.append(built[-1].before_body)
+                with mistakes.under():
+                    built.append(shared.build(path, optional, built[-1]))
+                    if hasattr(built[-1], "before_body"):
+                        early.append(built[-1].before_body)
         if usage is None and sinks:
             usage = UsageMiddleware
         public = "" if metadata is None else str(metadata.get("resource", ""))
@@ -164,9 +171,11 @@ class Gateway:
         checked: list[Callable[[], Health]] = []
         for path, optional in layers:
             if optional is not None:
-                built.append(shared.build(path, optional, built[-1]))
-            if path == "auth" and optional is not None:
-                checked = _methods(built[-1:], "health")
+                with mistakes.under():
+                    built.append(shared.build(path, optional, built[-1]))
+                    if path == "auth":
+                        checked = _methods(built[-1:], "health")
+        mistakes.raise_if_any()
         self._health = (*health, *checked, *_methods(sinks, "health"))
         document = None if metadata is None else lambda scope: metadata
         self._snapshot = Snapshot(Front(built[-1], health=self.health, metadata=document), routes, variables)
@@ -195,8 +204,12 @@ class Gateway:
         from asgi_llmgate.config.build import make_parts
 
         state = RunningState() if state is None else state
-        parts = make_parts(settings, Path(folder), state, sinks=sinks, variables=variables, session=session)
-        return cls(**parts, middleware=middleware, closing=closing)
+        mistakes = Mistakes()
+        parts = make_parts(settings, Path(folder), state, mistakes, sinks=sinks, variables=variables, session=session)
+        with mistakes.under():
+            made = cls(**parts, middleware=middleware, closing=closing)
+        mistakes.raise_if_any()
+        return made
 
     @classmethod
     def from_file(

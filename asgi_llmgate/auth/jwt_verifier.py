@@ -23,6 +23,7 @@ from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange_values import Identity
+from asgi_llmgate.mistakes import error_path
 from asgi_llmgate.net.client import Fetch, HTTPClient
 from asgi_llmgate.running_state import RunningState
 
@@ -53,7 +54,8 @@ class JWTVerifier:
         ca_file = provider.jwks.ca_file if isinstance(provider.jwks, URL) else None
         # A CA belongs to a whole client, so a provider with a CA of its own has a client of its own.
         if ca_file:
-            fetch = state.keep("client", str(ca_file), None, lambda: HTTPClient(ca_file=str(ca_file))).fetch
+            with error_path("jwks"):
+                fetch = state.keep("client", str(ca_file), None, lambda: HTTPClient(ca_file=str(ca_file))).fetch
         issuers, described = tuple(provider.issuers), (provider.jwks, provider.cooldown, fetch)
         self.keys: KeyStore = state.keep(
             "keys", issuers[0], (issuers, *described), lambda: _key_store(provider, fetch, clock)
@@ -119,7 +121,7 @@ def _key_store(provider: JWTProvider, fetch: Fetch, clock: Callable[[], float]) 
         try:
             return FixedKeys(read_keys(source.document, origin=f"the settings of {provider.name}"))
         except BadKeySet as error:
-            raise SettingsError(f"not a JWKS: {error}", path="jwks") from None
+            raise SettingsError(f"not a JWKS: {error}", path="jwks.inline") from None
     if isinstance(source, File):
         return FileKeys(source.path)
     load: Load

@@ -28,6 +28,7 @@ from asgi_llmgate.auth.verifier import CACHE_TTL, MAX_TOKEN_SIZE, Verifier
 from asgi_llmgate.errors import NOT_SOON, Refusal, SettingsError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Identity
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net.client import HTTPClient
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.secret_values import Secret
@@ -77,29 +78,33 @@ class JWTAuthMiddleware:
         state: RunningState | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
+        mistakes = Mistakes()
         if mode not in ("strict", "optional", "permissive", "off"):
-            raise SettingsError(f"no such mode: {mode!r}", path="auth.mode")
+            mistakes.add(SettingsError(f"no such mode: {mode!r}", path="auth.mode"))
         if mode == "off":
-            log.warning("auth.mode is off: no token is checked, and every caller is anonymous")
+            effect = "no token is checked, and every caller is anonymous"
+            log.warning("auth.mode is off: %s", effect, extra={"setting": "auth.mode", "problem": effect})
         elif not providers and session is None:
-            raise SettingsError(
-                "no identity provider is configured, so no token can be verified", path="auth.providers"
-            )
+            message = "no identity provider is configured, so no token can be verified"
+            mistakes.add(SettingsError(message, path="auth.providers", rests_on=("$.auth.mode",)))
         self.app = app
         self._mode = mode
-        self._sources = TokenSources(token_sources)
+        with mistakes.under():
+            self._sources = TokenSources(token_sources)
         self._session = session
         self._own_state = RunningState()
         state = self._own_state if state is None else state
         client = self._own_state.keep("client", "", None, HTTPClient) if client is None else client
-        self.verifier = Verifier(
-            providers,
-            fetch=client.fetch,
-            cache_ttl=cache_ttl,
-            max_token_size=max_token_size,
-            state=state,
-            now=now,
-        )
+        with mistakes.under():
+            self.verifier = Verifier(
+                providers,
+                fetch=client.fetch,
+                cache_ttl=cache_ttl,
+                max_token_size=max_token_size,
+                state=state,
+                now=now,
+            )
+        mistakes.raise_if_any()
         self._strip = strip_credentials
         self._metadata = f', resource_metadata="{resource_metadata}"' if resource_metadata else ""
 

@@ -15,6 +15,7 @@ from asgi_llmgate._types import Scope
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.errors import CrossSite, SettingsError
+from asgi_llmgate.mistakes import Mistakes
 
 # b64token of RFC 6750 section 2.1, and "=" anywhere, as some clients send it.
 _BEARER = re.compile(rb"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
@@ -40,6 +41,9 @@ class FoundToken:
     from_helper: bool
 
 
+_SHOWN = 64
+"""Characters of a name in an error."""
+
 TOKEN_SOURCES = ("authorization",)
 """The default of `token_sources`."""
 
@@ -56,7 +60,8 @@ class TokenSources:
         self._bearer = False
         self._headers: list[bytes] = []
         self._cookies: list[bytes] = []
-        for name in names:
+        mistakes = Mistakes()
+        for index, name in enumerate(names):
             kind, _, rest = name.partition(":")
             if name == "authorization":
                 self._bearer = True
@@ -67,11 +72,10 @@ class TokenSources:
             elif kind == "cookie" and rest:
                 self._cookies.append(rest.encode("ascii", "replace"))
             else:
-                raise SettingsError(
-                    f"not a place for a token: {name!r}",
-                    path="auth.token_sources",
-                    hint="authorization, x-api-key, cookie:NAME or header:NAME",
-                )
+                hint = "authorization, x-api-key, cookie:NAME or header:NAME"
+                message = f"not a place for a token: {name[:_SHOWN]!r}"
+                mistakes.add(SettingsError(message, path=f"auth.token_sources[{index}]", hint=hint))
+        mistakes.raise_if_any()
         self._credentials = {b"authorization", b"x-api-key", *self._headers, *([b"cookie"] if self._cookies else [])}
 
     def find(self, scope: Scope) -> FoundToken | None:

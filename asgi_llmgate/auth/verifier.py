@@ -22,6 +22,7 @@ from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.result_cache import KeyGeneration, ResultCache
 from asgi_llmgate.errors import KeysUnavailable, SettingsError
 from asgi_llmgate.exchange_values import Identity
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.running_state import RunningState
 
@@ -90,15 +91,20 @@ class Verifier:
         self._by_issuer: dict[str, ProviderVerifier] = {}
         self._by_template: list[tuple[str, ProviderVerifier]] = []
         self._for_opaque: ProviderVerifier | None = None
-        for provider in providers:
+        mistakes = Mistakes()
+        for index, provider in enumerate(providers):
+            path = f"auth.providers[{index}]"
             introspection = IntrospectionVerifier(provider, fetch, now=now) if provider.introspection else None
             if introspection is not None:
                 self._closing.append(introspection.aclose)
-                self._register_for_opaque(introspection)
-            if introspection is None or introspection.only_opaque:
-                self._register(JWTVerifier(provider, fetch, now=now, clock=clock, state=state))
-            else:
-                self._register(introspection)
+                with mistakes.under(f"{path}.introspection"):
+                    self._register_for_opaque(introspection)
+            with mistakes.under(path):
+                if introspection is None or introspection.only_opaque:
+                    self._register(JWTVerifier(provider, fetch, now=now, clock=clock, state=state))
+                else:
+                    self._register(introspection)
+        mistakes.raise_if_any()
         self._cache_ttl = cache_ttl
         self._max_token_size = max_token_size
         self._now = now
@@ -110,7 +116,7 @@ class Verifier:
         self.provider_verifiers.append(verifier)
         for issuer in verifier.provider.issuers:
             if issuer in self._by_issuer:
-                raise SettingsError(f"two providers have the issuer {issuer!r}", path="auth.providers")
+                raise SettingsError(f"two providers have the issuer {issuer!r}")
             self._by_issuer[issuer] = verifier
             if TENANT in issuer:
                 self._by_template.append((issuer, verifier))
@@ -118,10 +124,7 @@ class Verifier:
     def _register_for_opaque(self, verifier: ProviderVerifier) -> None:
         """Send the tokens that name no issuer to this verifier.  There can be only one."""
         if self._for_opaque is not None:
-            raise SettingsError(
-                "two providers have an introspection, and an opaque token does not say whose it is",
-                path="auth.providers",
-            )
+            raise SettingsError("two providers have an introspection, and an opaque token does not say whose it is")
         self._for_opaque = verifier
 
     async def verify(self, token: str, client: str = "") -> Identity:

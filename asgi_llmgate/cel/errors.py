@@ -37,9 +37,14 @@ class CompileError(SettingsError):
 
     def __init__(self, problem: str, place: Place, *, source: str = "") -> None:
         line, column = place
-        super().__init__(f"{line}:{column}: {problem}{_excerpt(source, line, column)}")
-        self.problem = problem
-        self.place = place
+        self._problem = f"{problem}{_excerpt(source, line, column)}"
+        super().__init__(f"{line}:{column}: {self._problem}")
+        self.words = problem
+        self.place: Place = place
+
+    @property
+    def problem(self) -> str:
+        return self._problem
 
 
 def _excerpt(source: str, line: int, column: int) -> str:

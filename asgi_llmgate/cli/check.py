@@ -1,50 +1,109 @@
-"""`llmgate check`: reports the first error in the settings, or a summary of them."""
+"""`llmgate check`: all that is wrong in the settings, with its place, or a summary of them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from asgi_llmgate.auth import explain
-from asgi_llmgate.config.advice import advise
+from asgi_llmgate.config.checking import Checked, check_file
 from asgi_llmgate.config.description import describe
-from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.config.findings import Finding, count
+from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.config.sections.auth import make_providers
 from asgi_llmgate.config.sections.backends import make_client
 from asgi_llmgate.gateway import Gateway
+from asgi_llmgate.mistakes import Mistakes
+
+_COLORS = {"error": "red", "warning": "yellow"}
 
 
 @click.command()
 @click.option("--config", default="llmgate.yaml", show_default=True, type=click.Path(), help="The settings.")
+@click.option("--strict", is_flag=True, help="A secret or a variable that is not there is an error, not a warning.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--color/--no-color", default=None, help="Colours; by default on a terminal, unless NO_COLOR is set.")
 @click.option("--token", metavar="-", help="Explain the token on standard input: which checks it passes.")
 @click.option("--online", is_flag=True, help="Ask the servers that the settings name as well: `llmgate doctor`.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
-def check(config: str, token: str | None, online: bool, names: tuple[str, ...]) -> None:
-    """Report the first error in the settings and its place, or the target of each model name.
+def check(
+    config: str,
+    strict: bool,
+    as_json: bool,
+    color: bool | None,
+    token: str | None,
+    online: bool,
+    names: tuple[str, ...],
+) -> None:
+    """Tell all mistakes in the settings with their places, or the target of each model name.
 
     MODEL: names to look up in the model table.
+
+    Exit code: 0 where there is no error, 1 where there is one, 2 for a wrong option.
     """
     if online:
         from asgi_llmgate.cli.doctor import examine
 
-        examine(config, token, names=names)
+        examine(config, token, as_json=as_json, names=names)
         return
-    settings = read_settings(read_file(config))
-    folder = Path(config).parent
-    Gateway.from_settings(settings, folder=folder)
+    checked = check_file(config, lambda settings, folder: Gateway.from_settings(settings, folder=folder), strict=strict)
+    settings = checked.settings
     if token is not None:
-        if token != "-":  # noqa: S105
-            raise click.UsageError("other users can see a command line; give the token on standard input: --token -")
-        _explain(sys.stdin.buffer.read().decode("utf-8", "replace"), settings, folder)
-        return
-    click.echo(f"{config}: good")
-    for line in describe(settings, names):
-        click.echo(f"  {line}")
-    for line in advise(settings):
-        click.echo(f"  warning: {line}")
+        _explain_token(token, config, checked)
+    elif as_json:
+        click.echo(json.dumps(_as_json(config, checked, names), indent=2))
+    else:
+        print_findings(checked.findings, color=color)
+        if settings is not None:
+            click.echo(f"{config}: good")
+            for line in describe(settings, names):
+                click.echo(f"  {line}")
+        if checked.findings:
+            click.echo(count(checked.findings), err=True)
+    if settings is None:
+        raise click.exceptions.Exit(1)
+
+
+def print_findings(findings: Sequence[Finding], *, color: bool | None = None) -> None:
+    """Print the findings to standard error, a line for each.
+
+    `color`: True, False, or None for colours on a terminal, unless the environment variable NO_COLOR is set
+    (https://no-color.org).
+    """
+    import os
+
+    if color is None and os.environ.get("NO_COLOR"):
+        color = False
+    for finding in findings:
+        place = click.style(finding.place, bold=True) if finding.place else ""
+        severity = click.style(f"{finding.severity}:", fg=_COLORS[finding.severity], bold=True)
+        click.echo(f"{place}{severity} {finding.text}", err=True, color=color)
+
+
+def _as_json(config: str, checked: Checked, names: Sequence[str]) -> dict[str, Any]:
+    findings = checked.findings
+    return {
+        "file": config,
+        "errors": sum(finding.severity == "error" for finding in findings),
+        "warnings": sum(finding.severity == "warning" for finding in findings),
+        "findings": [finding.as_json() for finding in findings],
+        "description": list(describe(checked.settings, names)) if checked.settings is not None else [],
+    }
+
+
+def _explain_token(token: str, config: str, checked: Checked) -> None:
+    if token != "-":  # noqa: S105
+        raise click.UsageError("other users can see a command line; give the token on standard input: --token -")
+    if checked.settings is None:
+        print_findings([finding for finding in checked.findings if finding.severity == "error"])
+    else:
+        _explain(sys.stdin.buffer.read().decode("utf-8", "replace"), checked.settings, Path(config).parent)
 
 
 def _explain(token: str, settings: Settings, folder: Path) -> None:
@@ -65,7 +124,7 @@ async def _explanation(token: str, settings: Settings, folder: Path) -> list[str
     try:
         return await explain(
             token,
-            make_providers(settings.auth, folder),
+            make_providers(settings.auth, folder, Mistakes()),
             fetch=client.fetch,
             max_token_size=settings.auth.max_token_size,
         )

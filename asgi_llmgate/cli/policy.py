@@ -14,7 +14,6 @@ import click
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.cel import Expression, explain
 from asgi_llmgate.cli.command_group import CommandGroup
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.sections.backends import make_dialect
 from asgi_llmgate.config.sections.models import make_table
@@ -23,6 +22,7 @@ from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
 from asgi_llmgate.errors import InternalError, SettingsError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Target
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy import PolicyMiddleware
 from asgi_llmgate.policy.cases import Targets, TestRequest, decide, decide_before_body, read_cases
 from asgi_llmgate.routing import ModelTable
@@ -118,8 +118,11 @@ def _policy(written: Any, folder: Path) -> tuple[PolicyMiddleware, Targets | Non
         settings = read_settings({"backends": {}, "models": [], "policy": written})
     else:
         raise SettingsError("must be the name of a settings file, or a policy section", path="policy")
-    with error_path("policy"):
-        layer = make_policy_layer(settings.policy, folder)(_no_app, list_claims=settings.policy.list_claims)
+    mistakes = Mistakes()
+    make_layer = make_policy_layer(settings.policy, folder, mistakes)
+    with mistakes.under("policy"):
+        layer = make_layer(_no_app, list_claims=settings.policy.list_claims)
+    mistakes.raise_if_any()
     assert isinstance(layer, PolicyMiddleware)
     table = _table(settings)
 
@@ -133,7 +136,10 @@ def _table(settings: Settings) -> ModelTable:
     vendors = {
         name: backend.provider or make_dialect(name, backend).name for name, backend in settings.backends.items()
     }
-    return make_table(settings.models, vendors)
+    mistakes = Mistakes()
+    table = make_table(settings.models, vendors, mistakes)
+    mistakes.raise_if_any()
+    return table
 
 
 async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,10 +26,12 @@ def app() -> Gateway:
     "--graceful-timeout",
     default=30,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 86400),
     help="Seconds that calls may last after SIGTERM.",
 )
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of worker processes.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 512), help="Number of worker processes."
+)
 def serve(config: str, host: str, port: int, graceful_timeout: int, workers: int) -> None:
     """Serve a gateway without a host app; its address is the client's ANTHROPIC_BASE_URL."""
     with needs_extra("serve", "llmgate serve"):

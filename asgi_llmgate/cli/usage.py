@@ -6,23 +6,20 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from asgi_llmgate.cli.command_group import CommandGroup
 from asgi_llmgate.cli.usage_text import as_json, as_text, format_number, format_table, group_cells
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
-from asgi_llmgate.config.sections.usage import LedgerSettings, make_ledger
 from asgi_llmgate.config.units import parse_time_span
-from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.config.usage_report import ledger_settings, open_database, open_ledger, usage_report
 
 # SQLAlchemy is imported inside the commands: `llmgate usage --help` works without it.
-if TYPE_CHECKING:
-    from asgi_llmgate.usage.ledger import Database, Ledger
 
 _POLL_INTERVAL = 1.0
 """Seconds between two reads of `tail --follow`."""
@@ -65,39 +62,39 @@ def report(config: str, by: str, since: str, form: str) -> None:
     reason, rule, issuer, client, tool, day, hour, and each name in usage.fields.  By tool, a call of two tools counts
     for both.
     """
-    from asgi_llmgate.usage.ledger.report import MEASURES, safe_cell, summarise
-
-    settings = _settings(config)
     names = [name.strip() for name in by.split(",") if name.strip()]
     now = time.time()
-    with _database(settings, config) as database, database.reading() as connection:
-        start = now - parse_time_span(since, "--since")
-        lines = summarise(connection, names, since=start, until=now, fields=settings.usage.fields)
-    header = [*names, *MEASURES]
+    start = now - parse_time_span(since, "--since")
+    header, rows = usage_report(_settings(config), names, since=start, until=now, folder=Path(config).parent)
     if form == "json":
-        rows = [dict(zip(header, (*line.group, *line.measures()), strict=True)) for line in lines]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps([dict(zip(header, row, strict=True)) for row in rows], indent=2))
     elif form == "csv":
+        from asgi_llmgate.usage.ledger.report import safe_cell
+
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\r\n")  # the writer quotes a lone CR only then
         writer.writerow(header)
-        writer.writerows([*map(safe_cell, line.group), *line.measures()] for line in lines)
+        writer.writerows([*map(safe_cell, row[: len(names)]), *row[len(names) :]] for row in rows)
         click.echo(out.getvalue(), nl=False)
-    elif lines:
-        click.echo(
-            format_table(
-                header,
-                [[*group_cells(line.group), *map(format_number, line.measures())] for line in lines],
-                len(names),
-            )
-        )
+    elif rows:
+        count = len(names)
+        cells = [[*group_cells(row[:count]), *map(format_number, row[count:])] for row in rows]
+        click.echo(format_table(header, cells, count))
     else:
         click.echo(f"no records in the last {since}")
 
 
 @usage.command()
 @_config
-@click.option("-n", "--lines", "count", default=20, show_default=True, help="Number of records to begin with.")
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, _MAX_NEW),
+    help="Number of records to begin with.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new records until Ctrl-C.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def tail(config: str, count: int, follow: bool, form: str) -> None:
@@ -106,7 +103,7 @@ def tail(config: str, count: int, follow: bool, form: str) -> None:
 
     show = as_json if form == "json" else as_text
     last = 0
-    with _database(_settings(config), config) as database, suppress(KeyboardInterrupt):
+    with open_database(_settings(config), Path(config).parent) as database, suppress(KeyboardInterrupt):
         while True:
             with database.reading() as connection:
                 for row in latest(connection, count, after=last):
@@ -124,11 +121,11 @@ def tail(config: str, count: int, follow: bool, form: str) -> None:
 def prune(config: str, keep: str | None) -> None:
     """Delete records older than usage.ledger.keep.  A running gateway does this once an hour."""
     settings = _settings(config)
-    keep = keep or _ledger_settings(settings).keep
+    keep = keep or ledger_settings(settings).keep
     if keep is None:
         raise click.ClickException("usage.ledger.keep is null, so records are kept for ever: give an age with --keep")
     seconds = parse_time_span(keep, "--keep")
-    with _database(settings, config) as database:
+    with open_database(settings, Path(config).parent) as database:
         deleted = database.prune(int(time.time() - seconds))
     click.echo(f"{deleted} {'record' if deleted == 1 else 'records'} older than {keep} deleted")
 
@@ -137,38 +134,9 @@ def prune(config: str, keep: str | None) -> None:
 @_config
 def drain(config: str) -> None:
     """Insert the records in the journal of processes that have ended.  A running gateway does this by itself."""
-    if not _ledger(_settings(config), config).drain():
+    if not open_ledger(_settings(config), Path(config).parent).drain():
         raise click.ClickException("the ledger's database does not work; the records stay in the journal")
 
 
 def _settings(config: str) -> Settings:
     return read_settings(read_file(config))
-
-
-def _ledger_settings(settings: Settings) -> LedgerSettings:
-    if settings.usage.ledger is None:
-        raise SettingsError("the settings have no ledger", path="usage.ledger", hint="add `usage: {ledger: {}}`")
-    return settings.usage.ledger
-
-
-def _ledger(settings: Settings, config: str) -> Ledger:
-    return make_ledger(_ledger_settings(settings), Path(config).parent)
-
-
-@contextmanager
-def _database(settings: Settings, config: str) -> Iterator[Database]:
-    """The database of the ledger.  Its errors become messages without addresses and passwords."""
-    database = _ledger(settings, config).database
-    from sqlalchemy.exc import DBAPIError
-
-    from asgi_llmgate.usage.ledger import NewerSchema
-
-    try:
-        database.migrate()
-        yield database
-    except NewerSchema as error:
-        raise click.ClickException(str(error)) from None
-    except DBAPIError as error:
-        raise click.ClickException(f"the ledger's database does not work: {type(error.orig).__name__}") from None
-    finally:
-        database.close()

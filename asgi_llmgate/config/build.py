@@ -10,7 +10,6 @@ from typing import Any, TypedDict
 from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.asgi import Draining
 from asgi_llmgate.auth import Session
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.schema import Settings, read_settings
 from asgi_llmgate.config.sections.auth import make_auth_layer, make_metadata, make_providers
 from asgi_llmgate.config.sections.backends import make_backend, make_client, require_tokens
@@ -28,11 +27,14 @@ from asgi_llmgate.config.sections.usage import (
 )
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.endpoints.app import TranslationApp
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.routing import ModelTable
+from asgi_llmgate.routing.resolve import ResolveMiddleware
 from asgi_llmgate.routing.routes import Routes
 from asgi_llmgate.rule_variables import Variable
 from asgi_llmgate.running_state import RunningState
+from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import Sink
 
@@ -62,6 +64,7 @@ def make_parts(
     settings: Settings | Mapping[str, Any],
     folder: Path,
     state: RunningState,
+    mistakes: Mistakes,
     *,
     sinks: Iterable[Sink] = (),
     variables: Mapping[str, Variable],
@@ -69,34 +72,41 @@ def make_parts(
 ) -> Parts:
     """What the settings describe, with what a host adds to it; paths are relative to `folder`.
 
-    What changes while a gateway runs is taken from `state`, or kept there.  Raises SettingsError.
+    What changes while a gateway runs is taken from `state`, or kept there.  What is wrong is added to `mistakes`; the
+    parts then do for a check of the layers, and for nothing else.
     """
     if not isinstance(settings, Settings):
-        settings = read_settings(settings)
+        settings = read_settings(settings, mistakes)
     server, usage, list_claims = settings.server, settings.usage, settings.policy.list_claims
     check_descriptors(server.streams)
-    client = state.keep("client", "", (settings.net, folder), lambda: make_client(settings.net, folder))
-    backends = {
-        name: make_backend(name, backend, settings.translation, client, folder, state)
-        for name, backend in settings.backends.items()
-    }
-    if settings.auth.mode == "off":
-        for name, backend in backends.items():
-            require_tokens(name, backend)
-    models = make_table(settings.models, {name: backend.vendor for name, backend in backends.items()}, variables)
-    providers = make_providers(settings.auth, folder)
-    own_sinks = _make_sinks(settings, folder, state)
+    client = _make_client(settings, folder, state, mistakes)
+    backends = _make_backends(settings, client, folder, state, mistakes)
+    vendors = {name: backends[name].vendor if name in backends else "" for name in settings.backends}
+    models = make_table(settings.models, vendors, mistakes, variables)
+    providers = make_providers(settings.auth, folder, mistakes)
+    own_sinks = _make_sinks(settings, folder, state, mistakes)
     usage_layer, telemetry = make_usage_layer(
         usage,
-        make_fields(usage.fields, list_claims, variables),
+        make_fields(usage.fields, list_claims, mistakes, variables),
         models.models(),
-        user=make_user(usage.user, list_claims, variables),
+        mistakes,
+        user=make_user(usage.user, list_claims, mistakes, variables),
         has_prices=any(row.prices for row in settings.models),
     )
+    metadata, sealer, answer_limit = None, Sealer(), 0
+    resolve: Layer = ResolveMiddleware
+    with mistakes.under():
+        metadata = make_metadata(settings.auth, providers)
+    with mistakes.under():
+        sealer = state.keep("sealer", "", settings.secret, lambda: make_sealer(settings.secret))
+    with mistakes.under("server.answer_limit"):
+        answer_limit = parse_size(server.answer_limit)
+    with mistakes.under():
+        resolve = make_resolve_layer(server)
     return Parts(
         backends=backends,
         models=models,
-        routes=make_routes(settings.routes, backends),
+        routes=make_routes(settings.routes, vendors, mistakes),
         client=client,
         list_claims=list_claims,
         variables=variables,
@@ -104,30 +114,51 @@ def make_parts(
         # One for the whole life of a gateway: it knows the open calls, and handles SIGTERM.
         draining=state.keep("draining", "", None, lambda: make_draining(server.drain)),
         state=state,
-        resolve=make_resolve_layer(server),
+        resolve=resolve,
         auth=make_auth_layer(settings.auth, providers, session),
-        policy=make_policy_layer(settings.policy, folder),
+        policy=make_policy_layer(settings.policy, folder, mistakes),
         limits=make_limits_layer(settings.limits),
         usage=usage_layer,
         endpoints=partial(
             TranslationApp,
-            sealer=state.keep("sealer", "", settings.secret, lambda: make_sealer(settings.secret)),
+            sealer=sealer,
             ping_interval=settings.translation.ping_interval,
             client_stall=server.client_stall,
-            answer_limit=parse_size(server.answer_limit, "server.answer_limit"),
+            answer_limit=answer_limit,
             debug=server.debug,
         ),
-        metadata=make_metadata(settings.auth, providers),
+        metadata=metadata,
     )
 
 
-def _make_sinks(settings: Settings, folder: Path, state: RunningState) -> list[Sink]:
-    """The access log, the ledger and the sinks of the host's own, as far as there are any.  Raises SettingsError."""
+def _make_client(settings: Settings, folder: Path, state: RunningState, mistakes: Mistakes) -> HTTPClient:
+    made = None
+    with mistakes.under():
+        made = state.keep("client", "", (settings.net, folder), lambda: make_client(settings.net, folder))
+    return made or HTTPClient(proxy="none")
+
+
+def _make_backends(
+    settings: Settings, client: HTTPClient, folder: Path, state: RunningState, mistakes: Mistakes
+) -> dict[str, Backend]:
+    """Those backends that can be made."""
+    backends = {}
+    for name, described in settings.backends.items():
+        with mistakes.under():
+            backends[name] = make_backend(name, described, settings.translation, client, folder, state)
+            if settings.auth.mode == "off":
+                require_tokens(name, backends[name])
+    return backends
+
+
+def _make_sinks(settings: Settings, folder: Path, state: RunningState, mistakes: Mistakes) -> list[Sink]:
+    """The access log, the ledger and the sinks of the host's own, as far as there are any."""
     log, ledger = settings.usage.access_log, settings.usage.ledger
     sinks: list[Sink] = [state.keep("sink", "access_log", (log, folder), lambda: make_access_log(log, folder))]
     if ledger is not None:
-        sinks.append(state.keep("sink", "ledger", (ledger, folder), lambda: make_ledger(ledger, folder)))
+        with mistakes.under():
+            sinks.append(state.keep("sink", "ledger", (ledger, folder), lambda: make_ledger(ledger, folder)))
     for index, described in enumerate(settings.usage.sinks):
-        with error_path(f"usage.sinks[{index}]"):
+        with mistakes.under(f"usage.sinks[{index}]"):
             sinks.append(state.keep("sink", f"{described.callable} {index}", None, partial(make_sink, described)))
     return sinks

@@ -22,6 +22,7 @@ from asgi_llmgate.config.sections.server import ServerSettings
 from asgi_llmgate.config.sections.usage import UsageSettings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.limits import Limit
+from asgi_llmgate.mistakes import Mistakes
 
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
@@ -46,9 +47,16 @@ class Settings(Section, frozen=True):
     secret: str | tuple[str, ...] = ()
 
 
-def read_settings(mapping: Mapping[str, Any]) -> Settings:
-    """The settings, checked.  Raises SettingsError with the path of the first mistake."""
-    settings: Settings = convert(mapping, Settings)
+def read_settings(mapping: Mapping[str, Any], mistakes: Mistakes | None = None) -> Settings:
+    """The settings, checked.
+
+    Raises SettingsError for the first mistake, with the others.  With `mistakes` nothing is raised: they are added
+    there, and what is wrong is replaced in the settings.
+    """
+    found = Mistakes() if mistakes is None else mistakes
+    settings: Settings = convert(mapping, Settings, found)
+    if mistakes is None:
+        found.raise_if_any()
     return settings
 
 
@@ -58,31 +66,55 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises SettingsError: unreadable, not YAML or a key twice (with line and column), not a mapping, a variable that is
     not set.
     """
-    from asgi_llmgate.config.yaml_text import LARGEST, read_yaml  # a host that has a mapping does without PyYAML
+    from asgi_llmgate.config.yaml_text import read_yaml  # a host that has a mapping does without PyYAML
+
+    mistakes = Mistakes()
+    mapping = expand(read_yaml(read_bytes(path), os.fspath(path)), os.fspath(path), mistakes)
+    mistakes.raise_if_any()
+    return mapping
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The file, or the beginning of one that is too large.  Raises SettingsError where it cannot be read."""
+    from asgi_llmgate.config.yaml_text import LARGEST
 
     try:
         with Path(path).open("rb") as file:
-            content = read_yaml(file.read(LARGEST + 1), os.fspath(path))
+            return file.read(LARGEST + 1)
     except OSError as error:
-        raise SettingsError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+        raise SettingsError(f"{os.fspath(path)} cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in the name
+        raise SettingsError(f"{os.fspath(path)!a} cannot be read: no file can have this name") from None
+
+
+def expand(content: Any, name: str, mistakes: Mistakes) -> dict[str, Any]:
+    """The content of a file, with the variables of the environment in its texts.
+
+    A text with a variable that is not set stays as it is, and is told to `mistakes`.  `name` is what errors call the
+    file.  Raises SettingsError where the content is no mapping.
+    """
+    if content is None:
+        raise SettingsError(f"{name} is empty")
     if not isinstance(content, dict):
-        raise SettingsError(f"{os.fspath(path)} holds no mapping at its top level")
-    return {str(key): _expanded(value, str(key)) for key, value in content.items()}
+        raise SettingsError(f"{name} holds no mapping at its top level", hint="it begins with a key, such as models:")
+    return {str(key): _expanded(value, str(key), mistakes) for key, value in content.items()}
 
 
-def _expanded(value: Any, path: str) -> Any:
+def _expanded(value: Any, path: str, mistakes: Mistakes) -> Any:
     """The value with the variables of the environment in it; `path` is for errors."""
     if isinstance(value, str):
-        return VARIABLE.sub(lambda found: _variable(found, path), value)
+        return VARIABLE.sub(lambda found: _variable(found, path, mistakes), value)
     if isinstance(value, list):
-        return [_expanded(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [_expanded(item, f"{path}[{index}]", mistakes) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return {key: _expanded(item, f"{path}.{key}") for key, item in value.items()}
+        return {key: _expanded(item, f"{path}.{key}", mistakes) for key, item in value.items()}
     return value
 
 
-def _variable(found: re.Match[str], path: str) -> str:
+def _variable(found: re.Match[str], path: str, mistakes: Mistakes) -> str:
     value = os.environ.get(found["name"]) or found["default"]
     if value is None:
-        raise SettingsError(f"the environment variable {found['name']} is not set", path=path)
+        error = SettingsError(f"the environment variable {found['name']} is not set", path=path, missing=True)
+        mistakes.add_unknown(error)
+        return found[0]
     return value

@@ -13,10 +13,13 @@ _SIZE = re.compile(r"(\d+)\s*(|B|kB|KiB|MB|MiB|GB|GiB)", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "kib": 2**10, "mb": 10**6, "mib": 2**20, "gb": 10**9, "gib": 2**30}
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+LONGEST = 36_500
+"""Days of the longest duration: a date has a beginning, and a database's whole numbers have an end."""
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def parse_size(value: str | int, path: str) -> int:
+def parse_size(value: str | int, path: str = "") -> int:
     """Bytes of `32MiB`, `500kB` or a plain number.  Raises SettingsError with `path`."""
     if isinstance(value, int):
         return value
@@ -26,12 +29,15 @@ def parse_size(value: str | int, path: str) -> int:
     return int(found[1]) * _UNITS[found[2].lower()]
 
 
-def parse_time_span(text: str, path: str) -> float:
+def parse_time_span(text: str, path: str = "") -> float:
     """Seconds of `90s`, `15m`, `12h`, `7d`, `4w`.  Raises SettingsError with `path`."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:
         raise SettingsError(f"not a duration: {text!r}", path=path, hint="such as 12h or 30d; s, m, h, d, w")
-    return float(found[1]) * _SECONDS[found[2]]
+    seconds = float(found[1]) * _SECONDS[found[2]]
+    if seconds > LONGEST * _SECONDS["d"]:
+        raise SettingsError(f"longer than {LONGEST} days: {text!r}", path=path)
+    return seconds
 
 
 def resolve_path(folder: Path, name: str | None) -> Path | None:
@@ -55,7 +61,7 @@ def require_readable(file: Path, path: str) -> None:
         raise SettingsError(f"cannot read {file}: {error.strerror}", path=path, hint=hint) from None
 
 
-def require_writable(folder: Path, path: str) -> None:
+def require_writable(folder: Path, path: str = "") -> None:
     """Raises SettingsError unless the folder is there or can be made.
 
     It is not made: `llmgate check` calls this as well.

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.composer import ComposerError
@@ -24,6 +25,7 @@ from yaml.nodes import SequenceNode as SequenceNode
 from yaml.reader import ReaderError
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 
 LARGEST = 4 * 2**20
 """Bytes of a document."""
@@ -34,9 +36,46 @@ MOST = 100_000
 DEEPEST = 64
 """Values within one another, aliases included."""
 
+_LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _MERGE = "tag:yaml.org,2002:merge"
 _SHOWN = 64
 _TOO_DEEP = f"more than {DEEPEST} levels"
+
+
+_HINTS = (
+    ("'\\t'", "indent with spaces, not with tabs"),
+    ("that cannot start any token", "a text that begins with this character stands in quotes"),
+    ("expected alphabetic or numeric character", 'a text that begins with * or & stands in quotes: "*"'),
+    ("mapping values are not allowed here", "a text with a colon and a space in it stands in quotes"),
+    ("could not find expected ':'", "is a colon missing, or a space after it?"),
+    ("found unexpected end of stream", "a quote or a bracket is not closed"),
+    ("expected <block end>", "is the line indented like those it belongs to?"),
+    ("but got '<stream end>'", "a bracket is not closed"),
+)
+"""What PyYAML says -> what is usually the cause."""
+
+
+class BadYAML(SettingsError):
+    """What is wrong in a document, and where: `problem` at `place`."""
+
+    def __init__(self, name: str, problem: str, place: tuple[int, int] | None = None) -> None:
+        where = f"line {place[0]}, column {place[1]}: " if place is not None else ""
+        hint = next((hint for text, hint in _HINTS if text in problem), "")
+        super().__init__(f"{name} is not valid YAML: {where}{problem}", hint=hint)
+        self._problem = problem
+        self.place = place
+
+    @property
+    def problem(self) -> str:
+        return self._problem if "is repeated" in self._problem else f"not valid YAML: {self._problem}"
+
+
+class Document(NamedTuple):
+    """A document: its content, its nodes (None for an empty one) and its text."""
+
+    content: Any
+    node: Node | None
+    text: str
 
 
 def read_yaml(data: bytes, name: str) -> Any:
@@ -44,9 +83,29 @@ def read_yaml(data: bytes, name: str) -> Any:
 
     Raises SettingsError with line and column: not UTF-8, not YAML, a repeated key, more or deeper than is read.
     """
+    mistakes = Mistakes()
+    document = None
+    with mistakes.under():
+        document = read_document(data, name, mistakes)
+    mistakes.raise_if_any()
+    return document and document.content
+
+
+def read_document(data: bytes, name: str, mistakes: Mistakes) -> Document:
+    """The document; of a repeated key the last value counts, and it is added to `mistakes`.
+
+    Raises SettingsError for everything else that `read_yaml` raises, after it has added those.
+    """
     text = _decode(data, name)
-    with _mistakes(text, name):
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    with _errors(text, name):
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+        finally:
+            _add_repeated(loader, name, mistakes)
+        content = None if node is None else loader.construct_document(node)
+        loader.dispose()
+    return Document(content, node, text)
 
 
 def read_documents(data: bytes, name: str) -> list[Node]:
@@ -56,7 +115,7 @@ def read_documents(data: bytes, name: str) -> list[Node]:
     """
     text = _decode(data, name)
     found: list[Node] = []
-    with _mistakes(text, name):
+    with _errors(text, name):
         loader = _Loader(text)
         left = MOST
         while loader.check_node():
@@ -69,12 +128,15 @@ def read_documents(data: bytes, name: str) -> list[Node]:
                 raise ComposerError(None, None, wrong, node.start_mark)
             loader.flatten(node)
             found.append(node)
+    mistakes = Mistakes()
+    _add_repeated(loader, name, mistakes)
+    mistakes.raise_if_any()
     return found
 
 
 def value_of(node: Node) -> Any:
     """The value of a node.  Raises SettingsError for one that is not of the type that its tag says."""
-    with _mistakes("", "the document"):
+    with _errors("", "the document"):
         return _Loader("").construct_document(node)
 
 
@@ -106,19 +168,42 @@ def _decode(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{name} is not UTF-8: line {data[: error.start].count(10) + 1}") from None
+        line = data[: error.start].count(10) + 1
+        refused = SettingsError(f"{name} is not UTF-8: line {line}")
+        refused.place = line, error.start - data.rfind(b"\n", 0, error.start)
+        raise refused from None
 
 
 @contextmanager
-def _mistakes(text: str, name: str) -> Iterator[None]:
+def _errors(text: str, name: str) -> Iterator[None]:
     """Errors of PyYAML as SettingsErrors with line and column."""
     try:
         yield
     except ReaderError as error:
-        place = f"line {text[: error.position].count(chr(10)) + 1}: {error.reason}"
-        raise SettingsError(f"{name} is not valid YAML: {place}") from None
+        raise BadYAML(name, error.reason, place_of(text, error.position)) from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{name} is not valid YAML: {_place(error)}") from None
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise BadYAML(name, problem, (mark.line + 1, mark.column + 1) if mark else None) from None
+
+
+def _add_repeated(loader: _Loader, name: str, mistakes: Mistakes) -> None:
+    for problem, mark in sorted(loader.repeated, key=lambda each: each[1].index):
+        mistakes.add(BadYAML(name, problem, (mark.line + 1, mark.column + 1)))
+
+
+def names_of_key(key: Node) -> set[str]:
+    """How a key may be written in a path: as in the document, or as what YAML reads (`on` is True)."""
+    names = {str(key.value)}
+    if key.tag == "tag:yaml.org,2002:bool":
+        names.add(str(yaml.SafeLoader.bool_values[key.value.lower()]))
+    return names
+
+
+def place_of(text: str, position: int) -> tuple[int, int]:
+    """Line and column of a character, both from 1; lines end where YAML ends them."""
+    ends = [found.end() for found in _LINE_END.finditer(text, 0, position)]
+    return len(ends) + 1, position - (ends[-1] if ends else 0) + 1
 
 
 class _Loader(yaml.SafeLoader):
@@ -126,6 +211,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = 0
         self._measured: dict[Node, tuple[int, int]] = {}
+        self.repeated: list[tuple[str, yaml.Mark]] = []
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -160,7 +246,7 @@ class _Loader(yaml.SafeLoader):
     def _measure(self, node: Node) -> tuple[int, int]:
         """How many values are in it, itself included, and how deep it is.  Its children have been measured."""
         if isinstance(node, MappingNode):
-            self._refuse_repetition(node)
+            self._find_repetition(node)
         measures = [self._measured[child] for child in self._children(node)]
         count = 1 + sum(count for count, _ in measures)
         depth = 1 + max((depth for _, depth in measures), default=0)
@@ -174,7 +260,7 @@ class _Loader(yaml.SafeLoader):
             return [each for pair in node.value for each in pair]
         return node.value if isinstance(node, SequenceNode) else []
 
-    def _refuse_repetition(self, node: MappingNode) -> None:
+    def _find_repetition(self, node: MappingNode) -> None:
         """Keys are equal when their values are, or when they read the same: `1` and `"1"`, `on` and `true`."""
         seen: dict[Hashable, tuple[int, Node]] = {}
         for index, (key, _) in enumerate(node.value):
@@ -184,7 +270,8 @@ class _Loader(yaml.SafeLoader):
                 number, first = seen.setdefault(reading, (index, key))
                 if number != index:
                     again = f"the key {key.value[:_SHOWN]!r} is repeated, it is in line {first.start_mark.line + 1} too"
-                    raise ComposerError(None, None, again, key.start_mark)
+                    self.repeated.append((again, key.start_mark))
+                    break
 
     def _readings(self, key: ScalarNode) -> set[Hashable]:
         written = "text", key.value
@@ -197,9 +284,3 @@ class _Loader(yaml.SafeLoader):
 
 def _tag(node: Node) -> str:
     return str(node.tag).replace("tag:yaml.org,2002:", "!!")[:_SHOWN]
-
-
-def _place(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "cannot be read"
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,11 +17,12 @@ import msgspec
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
-from asgi_llmgate.cel import CompileError, EvaluationError, Expression, Fields, compile_rule
+from asgi_llmgate.cel import EvaluationError, Expression, Fields, compile_rule
 from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.limits.rates import Rate
+from asgi_llmgate.limits.rates import Rate, in_words
 from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.rule_variables import (
     LIST_CLAIMS,
     NO_VARIABLES,
@@ -78,13 +79,15 @@ class LimitMiddleware:
         self.app = app
         self._variables = variables
         fields = fields_of(further=variables)
-        self._limits = [
-            part for index, limit in enumerate(limits) for part in _compiled(limit, fields, f"limits[{index}]")
-        ]
+        mistakes = Mistakes()
+        self._limits: list[_Compiled] = []
         names = [limit.name for limit in limits]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise SettingsError(f"two limits are named {name!r}", path=f"limits[{index}].name")
+        for index, limit in enumerate(limits):
+            with mistakes.under(f"limits[{index}]"):
+                self._limits += _compiled(limit, fields)
+            if limit.name in names[:index]:
+                mistakes.add(SettingsError(f"two limits are named {limit.name!r}", path=f"limits[{index}].name"))
+        mistakes.raise_if_any()
         if store is None:
             state = RunningState() if state is None else state
             self._store: Store = state.keep("limits", "", None, MemoryStore)
@@ -134,19 +137,30 @@ class LimitMiddleware:
         return [claim for claim in found if claim is not None]
 
 
-def _compiled(limit: Limit, fields: Fields, path: str) -> Iterator[_Compiled]:
-    """The limit's concurrency and its rate, as two; `path` is for errors.  Raises SettingsError."""
+def _compiled(limit: Limit, fields: Fields) -> list[_Compiled]:
+    """The limit's concurrency and its rate, as two.  Raises SettingsError."""
+    mistakes = Mistakes()
+    parts: list[_Compiled] = []
     if limit.requests is None and limit.concurrency is None:
-        raise SettingsError("a limit needs requests or concurrency", path=path, hint='such as requests: "60/minute"')
+        hint = 'such as requests: "60/minute"'
+        about = ("requests", "concurrency")
+        mistakes.add(SettingsError("a limit needs requests or concurrency", hint=hint, rests_on=about))
     if limit.concurrency is not None and limit.concurrency < 1:
-        raise SettingsError("concurrency must be at least 1", path=f"{path}.concurrency")
-    rate = None if limit.requests is None else _parse_rate(limit.requests, f"{path}.requests")
-    key = _compile(limit.key, fields, f"{path}.key")
-    when = None if limit.when is None else _compile(limit.when, fields, f"{path}.when")
+        mistakes.add(SettingsError("must be at least 1", path="concurrency"))
+    rate = key = when = None
+    with mistakes.under("requests"):
+        rate = None if limit.requests is None else _parse_rate(limit.requests)
+    with mistakes.under("key"):
+        key = compile_rule(limit.key, variables=fields)
+    with mistakes.under("when"):
+        when = None if limit.when is None else compile_rule(limit.when, variables=fields)
+    mistakes.raise_if_any()
+    assert key is not None
     if limit.concurrency is not None:
-        yield _Compiled(limit.name, key, when, concurrency=limit.concurrency)
+        parts.append(_Compiled(limit.name, key, when, concurrency=limit.concurrency))
     if rate is not None:
-        yield _Compiled(limit.name, key, when, rate=rate)
+        parts.append(_Compiled(limit.name, key, when, rate=rate))
+    return parts
 
 
 class _Compiled:
@@ -199,18 +213,11 @@ def _bucket(value: Any) -> Hashable:
     return value if isinstance(value, int) else _SHARED_BUCKET
 
 
-def _parse_rate(text: str, path: str) -> Rate:
+def _parse_rate(text: str) -> Rate:
     try:
         return Rate.parse(text)
     except ValueError as error:
-        raise SettingsError(str(error), path=path, hint="such as 60/minute") from None
-
-
-def _compile(source: str, fields: Fields, path: str) -> Expression:
-    try:
-        return compile_rule(source, variables=fields)
-    except CompileError as error:
-        raise SettingsError(error.message, path=path) from None
+        raise SettingsError(str(error), hint="such as 60/minute") from None
 
 
 def _with_quota_headers(send: Send, quota: Quota, exchange: Exchange) -> Send:
@@ -231,9 +238,9 @@ def _with_quota_headers(send: Send, quota: Quota, exchange: Exchange) -> Send:
 
 
 def _rate_limited(shortage: Shortage) -> RateLimited:
-    error = RateLimited(
-        f"too many requests: {shortage.claim.limit!r} is limited to {shortage.limited_to}", retry_after=shortage.wait
-    )
+    message = f"too many requests: {shortage.claim.limit!r} is limited to {shortage.limited_to}"
+    told = f"{message}; try again in {in_words(shortage.wait)}"
+    error = RateLimited(message, client_message=told, retry_after=shortage.wait)
     if shortage.wait > MAX_CLIENT_WAIT:
         error.should_retry = False
     return error

@@ -6,6 +6,7 @@ request moves that time by one interval, and is refused while it is more than a 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -44,3 +45,10 @@ class Rate:
     def after(self, full_at: float, now: float) -> float:
         """When the bucket is full after one more request."""
         return max(full_at, now) + self.period / self.count
+
+
+def in_words(seconds: float) -> str:
+    """`1 second`, `90 seconds`, `60 minutes`, `24 hours`: rounded up, since a client that comes early waits again."""
+    unit, size = ("second", 1) if seconds <= 90 else ("minute", 60) if seconds <= 90 * 60 else ("hour", 3600)
+    count = max(math.ceil(seconds / size), 1)
+    return f"{count} {unit}" + ("s" if count > 1 else "")

@@ -23,7 +23,7 @@ class Proxies:
             if proxy and urlsplit(proxy).scheme not in ("http", "https"):
                 raise SettingsError(
                     "only http:// and https:// proxies are supported",
-                    path="net.proxy",
+                    path="proxy",
                     hint="env, none, or a proxy's URL",
                 )
 

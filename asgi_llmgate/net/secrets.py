@@ -90,12 +90,12 @@ def _source(spec: str, path: str) -> StaticSecret | FileSecret:
     if kind == "env" and name:
         value = os.environ.get(name, "").strip()
         if not value:
-            raise SettingsError(f"the environment variable {name} is not set", path=path)
+            raise SettingsError(f"the environment variable {name} is not set", path=path, missing=True)
         return StaticSecret(Secret(value))
     if kind == "file" and name:
         try:
             return FileSecret(name)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is empty, or not UTF-8"
-            raise SettingsError(f"the secret in {name} cannot be read: {why}", path=path) from None
+            raise SettingsError(f"the secret in {name} cannot be read: {why}", path=path, missing=True) from None
     raise SettingsError("a secret is named, not written here", path=path, hint="env:NAME or file:PATH")

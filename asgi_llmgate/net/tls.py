@@ -24,12 +24,13 @@ def tls_context(ca_file: str | None, client_cert: str | None, client_key: str | 
         if ca_file:
             context.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"{ca_file} cannot be used: {error}", path="net.ca_file") from None
+        raise SettingsError(f"{ca_file} cannot be used: {error}", path="ca_file") from None
     try:
         if client_cert:
             context.load_cert_chain(client_cert, client_key, password=_no_password)
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise SettingsError(f"{client_cert} cannot be used: {error}", path="net.client_cert") from None
+        absent = isinstance(error, FileNotFoundError | PermissionError)  # a key is a secret: not on every machine
+        raise SettingsError(f"{client_cert} cannot be used: {error}", path="client_cert", missing=absent) from None
     return context
 
 

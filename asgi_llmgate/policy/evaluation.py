@@ -13,8 +13,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from asgi_llmgate.cel import CompileError, Fields, ReferenceExpression, compile_rule
+from asgi_llmgate.cel import Fields, ReferenceExpression, compile_rule
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy.compiled_rules import CompiledExpression, CompiledRule, Denial, RuleSet, RulesResult
 from asgi_llmgate.policy.rules import Rule, read_rules
 from asgi_llmgate.rule_variables import CREDENTIALS, fields_of
@@ -41,10 +42,13 @@ class Policy:
         variables: Iterable[str] = (),
     ) -> None:
         fields = fields_of(env, further=variables)
-        self.rules = [_compile(rule, fields, engine) for rule in read_rules(rules)]
+        mistakes = Mistakes()
+        self.rules = [_compile(rule, fields, engine, mistakes) for rule in read_rules(rules, mistakes)]
+        mistakes.raise_if_any()
         enforced = [rule for rule in self.rules if rule.rule.mode == "enforce"]
         if not enforced and default != "allow":
-            raise SettingsError("no rule is enforced", path="rules", hint="write rules, or default: allow")
+            hint = "write rules, or default: allow"
+            raise SettingsError("no rule is enforced", path="rules", hint=hint, rests_on=("default", "authorization"))
         self.per_target = any(rule.per_target for rule in self.rules)
         self._general = RuleSet(rule for rule in self.rules if not rule.per_target)
         self._target_rules = RuleSet(rule for rule in self.rules if rule.per_target)
@@ -82,31 +86,28 @@ class Policy:
         return first.find_denial(variables, call_unknown) or Denial(first.rule)
 
 
-def _compile(rule: Rule, fields: Fields, engine: Engine) -> CompiledRule:
+def _compile(rule: Rule, fields: Fields, engine: Engine, mistakes: Mistakes) -> CompiledRule:
+    """The rule with those expressions that can be compiled."""
     make: Callable[..., CompiledExpression] = compile_rule if engine == "strict" else ReferenceExpression
     expressions = []
-    for source in rule.expressions:
-        try:
+    for index, source in enumerate(rule.expressions):
+        place = rule.place_of(index)
+        with mistakes.under(place):
             expression = make(source, variables=fields)
-        except CompileError as error:
-            raise SettingsError(error.message, path=f"{rule.place}.when") from None
-        _check_headers(expression, f"{rule.place}.when")
-        for warning in expression.warnings:
-            if not (warning.negation and rule.action == "deny"):
-                log.warning("policy rule %r at %d:%d: %s", rule.name, *warning.place, warning.text)
-        expressions.append(expression)
+            _check_headers(expression)
+            expressions.append(expression)
+            for warning in expression.warnings:
+                if not (warning.negation and rule.action == "deny"):
+                    where = {"setting": f"policy.{place}", "place": warning.place, "problem": warning.text}
+                    log.warning("policy rule %r at %d:%d: %s", rule.name, *warning.place, warning.text, extra=where)
     return CompiledRule(rule, expressions)
 
 
-def _check_headers(expression: CompiledExpression, path: str) -> None:
+def _check_headers(expression: CompiledExpression) -> None:
     """Raises SettingsError for a header that is never there: one with a credential, or a name with capitals."""
     prefix = "request.headers."
     for name in (found.removeprefix(prefix) for found in expression.references if found.startswith(prefix)):
         if name in CREDENTIALS:
-            raise SettingsError(
-                f"rules cannot read the header {name!r}", path=path, hint="the token's claims are in jwt"
-            )
+            raise SettingsError(f"rules cannot read the header {name!r}", hint="the token's claims are in jwt")
         if name != name.lower():
-            raise SettingsError(
-                f"no header is named {name!r}", path=path, hint=f"names are in lower case: {name.lower()!r}"
-            )
+            raise SettingsError(f"no header is named {name!r}", hint=f"names are in lower case: {name.lower()!r}")

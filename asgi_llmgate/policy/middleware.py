@@ -14,6 +14,7 @@ from asgi_llmgate.asgi import refuse
 from asgi_llmgate.errors import ModelDenied, NotAuthorized, SettingsError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Call, Decision, Target
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy.compiled_rules import Denial, RulesResult
 from asgi_llmgate.policy.denied_subjects import DeniedSubjects
 from asgi_llmgate.policy.evaluation import Engine, Policy
@@ -76,9 +77,13 @@ class PolicyMiddleware:
             raise SettingsError("a list of names is expected", path="list_claims")
         self.app = app
         self._env = read_env(env := tuple(env))
-        self.policy = Policy(rules, default=default, engine=engine, env=env, variables=variables)
         self._variables = variables
-        self._denied = None if deny_subjects is None else DeniedSubjects(deny_subjects, now=now)
+        mistakes = Mistakes()
+        with mistakes.under():
+            self.policy = Policy(rules, default=default, engine=engine, env=env, variables=variables)
+        with mistakes.under():
+            self._denied = None if deny_subjects is None else DeniedSubjects(deny_subjects, now=now)
+        mistakes.raise_if_any()
         self._list_claims = tuple(list_claims)
         self._denied_model = ModelDenied if denied_model_status == 400 else NotAuthorized
         self._reported_unknown = False

@@ -13,12 +13,13 @@ if ALL are true.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from asgi_llmgate.cel.errors import suggestion
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
+from asgi_llmgate.type_words import describe_value, explain_mismatch, nearest
 
 Action = Literal["allow", "deny", "require"]
 Mode = Literal["enforce", "dry_run"]
@@ -34,6 +35,7 @@ class Rule:
     reason  the message for a caller whom the rule denies
     mode    enforce, or dry_run: only record what the rule would do
     place   where the rule is written (`rules[0]`), for error messages
+    within  where its condition is, inside of that (`.when`, `.deny`)
     """
 
     name: str
@@ -42,63 +44,96 @@ class Rule:
     reason: str = ""
     mode: Mode = "enforce"
     place: str = field(default="", compare=False, repr=False)
+    within: str = field(default=".when", compare=False, repr=False)
 
     @property
     def expressions(self) -> tuple[str, ...]:
         return (self.when,) if isinstance(self.when, str) else self.when
 
+    @property
+    def condition_place(self) -> str:
+        """Where the condition is written: `rules[0].when`; `rules[0]` where that is all of the rule."""
+        return self.place + self.within
 
-def read_rules(written: Sequence[str | Rule | Mapping[str, Any]]) -> list[Rule]:
+    def place_of(self, index: int) -> str:
+        """Where one of the expressions is written."""
+        return self.condition_place if isinstance(self.when, str) else f"{self.condition_place}[{index}]"
+
+
+def read_rules(written: Sequence[str | Rule | Mapping[str, Any]], mistakes: Mistakes) -> list[Rule]:
     """The rules.  A rule without a name gets its number as the name: `rule 1`.
 
-    Raises SettingsError with the place (`rules[0].action`).
+    What is wrong is added to `mistakes` with its place (`rules[0].action`).
     """
     if isinstance(written, str | Mapping):
-        raise SettingsError(f"must be a list of rules, not {type(written).__name__}", path="rules")
-    rules = [_read(rule, f"rules[{index}]", f"rule {index + 1}") for index, rule in enumerate(written)]
-    names = [rule.name for rule in rules]
-    for index, rule in enumerate(rules):
-        if rule.name in names[:index]:
-            raise SettingsError(f"two rules are named {rule.name!r}", path=f"{rule.place}.name")
+        mistakes.add(SettingsError(f"must be a list of rules, not {describe_value(written)}", path="rules"))
+        return []
+    rules = _read_each(written, "rules", "rule", mistakes)
+    names: set[str] = set()
+    for rule in rules:
+        if rule.name in names:
+            mistakes.add(SettingsError(f"two rules are named {rule.name!r}", path=f"{rule.place}.name"))
+        names.add(rule.name)
     return rules
 
 
-def read_authorization(written: Mapping[str, Any]) -> list[Rule]:
+def read_authorization(written: Mapping[str, Any], mistakes: Mistakes) -> list[Rule]:
     """The rules of an `authorization` section of agentgateway: one rule, as in its Kubernetes resource, or `rules`.
 
-    Raises SettingsError (`authorization.policy.matchExpressions`).
+    What is wrong is added to `mistakes` (`authorization.policy.matchExpressions`).
     """
     if "rules" not in written:
-        return [_read(written, "authorization", "authorization")]
-    if more := written.keys() - {"rules"}:
-        raise SettingsError("unknown key: with rules there can be no other key", path=f"authorization.{min(more)}")
-    if not isinstance(written["rules"], list | tuple):
-        found = type(written["rules"]).__name__
-        raise SettingsError(f"must be a list of rules, not {found}", path="authorization.rules")
-    return [
-        _read(rule, f"authorization.rules[{index}]", f"authorization rule {index + 1}")
-        for index, rule in enumerate(written["rules"])
-    ]
+        rule = _read(written, "authorization", "authorization", mistakes)
+        return [rule] if rule is not None else []
+    for key in written:
+        if key != "rules":
+            message = "unknown key: with rules there can be no other key"
+            mistakes.add(SettingsError(message, path=f"authorization.{key}"))
+    if isinstance(written["rules"], list | tuple):
+        return _read_each(written["rules"], "authorization.rules", "authorization rule", mistakes)
+    found = describe_value(written["rules"])
+    mistakes.add(SettingsError(f"must be a list of rules, not {found}", path="authorization.rules"))
+    return []
 
 
-def _read(written: str | Rule | Mapping[str, Any], path: str, name: str) -> Rule:
+def _read_each(
+    written: Sequence[str | Rule | Mapping[str, Any]], path: str, name: str, mistakes: Mistakes
+) -> list[Rule]:
+    rules = (_read(each, f"{path}[{index}]", f"{name} {index + 1}", mistakes) for index, each in enumerate(written))
+    return [rule for rule in rules if rule is not None]
+
+
+def _read(written: Any, path: str, name: str, mistakes: Mistakes) -> Rule | None:
+    """The rule, as far as it can be read; None without a condition."""
     if isinstance(written, Rule):
         return written if written.place else replace(written, place=path)
     if isinstance(written, str):
-        return Rule(name, written, place=path)
+        return Rule(name, written, place=path, within="")
     if not isinstance(written, Mapping):
-        raise SettingsError(f"must be a CEL expression or a rule, not {type(written).__name__}", path=path)
-    for key in written:
+        message = f"must be a CEL expression or a rule, not {describe_value(written)}"
+        mistakes.add(SettingsError(message, path=path))
+        return None
+    written = _known(written, path, mistakes)
+    options: dict[str, Any] = {}
+    for key, read in _READERS.items():
+        with mistakes.under():
+            options[key] = read(written, path)
+    with mistakes.under():
+        options["when"], options["within"] = _when(written, path)
+    return Rule(**{**options, "name": options.get("name") or name}, place=path) if "when" in options else None
+
+
+def _known(written: Mapping[str, Any], path: str, mistakes: Mistakes) -> dict[str, Any]:
+    """The mapping with the keys that rules have; a misspelt one is told, and read as the one that was meant."""
+    known = {key: value for key, value in written.items() if key in _KEYS}
+    for key, value in written.items():
         if key not in _KEYS:
-            raise SettingsError(f"unknown key{suggestion(key, _KEYS)}", path=f"{path}.{key}")
-    return Rule(
-        name=_text(written, "name", path, name),
-        when=_when(written, path),
-        action=_action(written, path),
-        reason=_text(written, "reason", path, ""),
-        mode=_choice(_text(written, "mode", path, "enforce"), Mode, f"{path}.mode"),
-        place=path,
-    )
+            near = nearest(str(key), _KEYS)
+            hint = f"did you mean {near}?" if near else ""
+            mistakes.add(SettingsError("unknown key", path=f"{path}.{key}", hint=hint))
+            if near:
+                known.setdefault(near, value)
+    return known
 
 
 def _action(written: Mapping[str, Any], path: str) -> Action:
@@ -110,7 +145,8 @@ def _action(written: Mapping[str, Any], path: str) -> Action:
     return action
 
 
-def _when(written: Mapping[str, Any], path: str) -> str | tuple[str, ...]:
+def _when(written: Mapping[str, Any], path: str) -> tuple[str | tuple[str, ...], str]:
+    """The condition, and where in the rule it is."""
     policy = written.get("policy", {})
     if not isinstance(policy, Mapping) or policy.keys() - {"matchExpressions"}:
         raise SettingsError("must be a mapping with the key matchExpressions and no other key", path=f"{path}.policy")
@@ -122,20 +158,36 @@ def _when(written: Mapping[str, Any], path: str) -> str | tuple[str, ...]:
         raise SettingsError("a rule needs exactly one condition", path=f"{path}.when", hint="a CEL expression")
     ((place, value),) = given.items()
     if isinstance(value, str) and place in texts:
-        return value
+        return value, f".{place}"
     if isinstance(value, list | tuple) and value and all(isinstance(text, str) for text in value):
-        return tuple(value)
+        return tuple(value), f".{place}"
     raise SettingsError("must be a CEL expression or a list of them", path=f"{path}.{place}")
+
+
+def _mode(written: Mapping[str, Any], path: str) -> Mode:
+    mode: Mode = _choice(_text(written, "mode", path, "enforce"), Mode, f"{path}.mode")
+    return mode
 
 
 def _text(written: Mapping[str, Any], key: str, path: str, default: str) -> str:
     value = written.get(key, default)
     if not isinstance(value, str):
-        raise SettingsError(f"must be a string, not {type(value).__name__}", path=f"{path}.{key}")
+        words = explain_mismatch(value, str)
+        raise SettingsError(words.message, path=f"{path}.{key}", hint=words.hint)
     return value
 
 
 def _choice(value: str, choices: Any, path: str) -> Any:
     if value not in get_args(choices):
-        raise SettingsError(f"unknown value: {value!r}", path=path, hint="one of " + ", ".join(get_args(choices)))
+        words = explain_mismatch(value, choices)
+        raise SettingsError(words.message, path=path, hint=words.hint)
     return value
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
+    "name": lambda written, path: _text(written, "name", path, ""),
+    "action": _action,
+    "reason": lambda written, path: _text(written, "reason", path, ""),
+    "mode": _mode,
+}
+"""How the members of a rule are read, each by itself."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from asgi_llmgate.errors import NotFound, SettingsError
 from asgi_llmgate.exchange_values import Target, Usage
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.routing.prices import Price
 
 Condition = Callable[[Mapping[str, Any]], bool | None]
@@ -60,7 +61,12 @@ class ModelTable:
 
     def __init__(self, rows: Sequence[ModelRow], vendors: Mapping[str, str]) -> None:
         self.vendors = dict(vendors)
-        self._rows = [_Compiled(row, index, vendors) for index, row in enumerate(rows)]
+        self._rows: list[_Compiled] = []
+        mistakes = Mistakes()
+        for index, row in enumerate(rows):
+            with mistakes.under(f"models[{index}]"):
+                self._rows.append(_Compiled(row, vendors))
+        mistakes.raise_if_any()
         self.conditional = any(row.when is not None for row in rows)
 
     def resolve(self, asked: str, variables: Mapping[str, Any] | None = None) -> tuple[Target, ...]:
@@ -99,12 +105,16 @@ class ModelTable:
 
 
 class _Compiled:
-    def __init__(self, row: ModelRow, index: int, vendors: Mapping[str, str]) -> None:
+    def __init__(self, row: ModelRow, vendors: Mapping[str, str]) -> None:
         self.matches = _pattern(row.match)
         self._when = row.when
         self._row = row
-        self._uses = [_use(text, f"models[{index}].use", vendors) for text in row.use]
-        self._prices = _prices(row, f"models[{index}].prices")
+        mistakes = Mistakes()
+        with mistakes.under("use"):
+            self._uses = _uses(row.use, vendors)
+        with mistakes.under():
+            self._prices = _prices(row)
+        mistakes.raise_if_any()
         self._fixed = self._targets("") if all(model for _, _, model in self._uses) else None
         self.names = ((row.match,) if "*" not in row.match else ()) + row.listed
         self.models = [name for _, _, model in self._uses for name in ([model] if model else self.names)]
@@ -154,18 +164,29 @@ def _pattern(match: str) -> Callable[[str], bool]:
     return matches
 
 
-def _prices(row: ModelRow, path: str) -> list[Callable[[Usage | None, float | None], float | None] | None]:
+def _prices(row: ModelRow) -> list[Callable[[Usage | None, float | None], float | None] | None]:
     given = row.prices * len(row.use) if len(row.prices) == 1 else row.prices
     if given and len(given) != len(row.use):
-        raise SettingsError(
-            f"{len(given)} prices for {len(row.use)} targets", path=path, hint="one price, or one for each target"
-        )
+        hint = "one price, or one for each target"
+        message = f"{len(given)} prices for {len(row.use)} targets"
+        raise SettingsError(message, path="prices", hint=hint, rests_on=("use",))
     return [price.cost for price in given] or [None] * len(row.use)
 
 
-def _use(text: str, path: str, vendors: Mapping[str, str]) -> tuple[str, str, str]:
-    backend, _, model = text.partition("/")
-    if backend not in vendors:
-        known = ", ".join(sorted(vendors)) or "none"
-        raise SettingsError(f"no backend is named {backend!r}", path=path, hint=f"backends: {known}")
-    return backend, vendors[backend], model
+def _uses(targets: Sequence[str], vendors: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Backend, vendor and model of each target.
+
+    Raises SettingsError, with the target's number as the path where there are several.
+    """
+    found = []
+    mistakes = Mistakes()
+    for index, text in enumerate(targets):
+        backend, _, model = text.partition("/")
+        if backend in vendors:
+            found.append((backend, vendors[backend], model))
+            continue
+        hint = "backends: " + (", ".join(sorted(vendors)) or "none")
+        path = f"[{index}]" if len(targets) > 1 else ""
+        mistakes.add(SettingsError(f"no backend is named {backend!r}", path=path, hint=hint, rests_on=("$.backends",)))
+    mistakes.raise_if_any()
+    return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net import CredentialSource, Timeouts, header_name, header_value
 from asgi_llmgate.net.base_url import parse_base_url
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
@@ -32,18 +33,22 @@ class Backend:
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
-        _require("dialect.key_header", header_name, self.dialect.key_header)
+        mistakes = Mistakes()
+        with mistakes.under("dialect.key_header"):
+            _require(header_name, self.dialect.key_header)
         for name, value in self.extra_headers.items():
-            _require("extra_headers", header_name, name)
-            _require(f"extra_headers.{name}", header_value, value)
-        try:
+            with mistakes.under(f"extra_headers.{name}"):
+                _require(header_name, name)
+                _require(header_value, value)
+        with mistakes.under("base_url"):
             base = parse_base_url(self.base_url, self.dialect.path)
-        except SettingsError as error:
-            raise SettingsError(error.message, path="base_url", hint=error.hint) from None
-        if base.authorization is not None and "authorization" in self._credential_headers():
-            hint = "leave out one of them"
-            message = "a user and password in the URL, and api_key or extra_headers: both are the authorization header"
-            raise SettingsError(message, path="base_url", hint=hint)
+            if base.authorization is not None and "authorization" in self._credential_headers():
+                hint = "leave out one of them"
+                message = (
+                    "a user and password in the URL, and api_key or extra_headers: both are the authorization header"
+                )
+                raise SettingsError(message, hint=hint)
+        mistakes.raise_if_any()
 
     def _credential_headers(self) -> set[str]:
         """The lower-case names of the headers that hold a credential, or may."""
@@ -53,8 +58,8 @@ class Backend:
         return names
 
 
-def _require(path: str, check: Callable[[str], bytes], text: str) -> None:
+def _require(check: Callable[[str], bytes], text: str) -> None:
     try:
         check(text)
     except ValueError as error:
-        raise SettingsError(str(error), path=path) from None
+        raise SettingsError(str(error)) from None

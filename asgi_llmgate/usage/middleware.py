@@ -29,6 +29,7 @@ from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi.responses import in_time, outcome_of, refuse
 from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, ShuttingDown, row_for
 from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.protocol.error_bodies import error_event
 from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Cost, Field, UsageRecord
 from asgi_llmgate.usage.sinks import Sink, Sinks
@@ -62,8 +63,11 @@ class UsageMiddleware:
         user: Field | None = None,
         tracing: Tracing = UNTRACED,
     ) -> None:
+        mistakes = Mistakes()
         for name in fields:
-            _check_name(name)
+            with mistakes.under(f"usage.fields.{name}"):
+                _check_name(name)
+        mistakes.raise_if_any()
         self.app = app
         self._sinks = Sinks(sinks)
         self._fields = dict(fields)
@@ -227,8 +231,7 @@ def _is_event_stream(start: Message) -> bool:
 
 
 def _check_name(name: str) -> None:
-    path = f"usage.fields.{name}"
     if name in NAMES:
-        raise SettingsError("every record has this name already", path=path)
+        raise SettingsError("every record has this name already")
     if not _FIELD_NAME.fullmatch(name):
-        raise SettingsError("a field's name is letters, digits and `_.-`, 64 at most", path=path)
+        raise SettingsError("a field's name is letters, digits and `_.-`, 64 at most")

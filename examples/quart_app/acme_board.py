@@ -28,7 +28,15 @@ def create_app() -> Quart:
                 }
             ]
         },
-        "policy": {"rules": ['jwt.org == "acme" && jwt.team == "data-platform"']},
+        "policy": {
+            "rules": [
+                {
+                    "name": "team",
+                    "when": 'jwt.org == "acme" && jwt.team == "data-platform"',
+                    "reason": "only the team data-platform may use this gateway; ask the platform team for access",
+                }
+            ]
+        },
         "backends": {
             "openai": {
                 "base_url": os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"),

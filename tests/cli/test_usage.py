@@ -90,6 +90,10 @@ def test_since_is_how_far_back(folder: Path) -> None:
     [
         (["report", "--by", "taem"], "--by: cannot group by 'taem' (did you mean team?)"),
         (["report", "--since", "soon"], "--since: not a duration: 'soon'"),
+        *(
+            ([command, option, "99999999999999999999w"], f"{option}: longer than 36500 days")
+            for command, option in (("report", "--since"), ("prune", "--keep"))
+        ),
         (["report", "--config", "other.yaml"], "cannot read other.yaml"),
     ],
 )

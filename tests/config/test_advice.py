@@ -17,7 +17,7 @@ def advice(backend: dict[str, Any], **row: Any) -> list[str]:
         "backends": {"main": backend},
         "models": [{"match": "a", "use": "main"}, {"match": "*", "use": "main", **row}],
     }
-    return list(advise(read_settings(settings)))
+    return list(map(str, advise(read_settings(settings))))
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_check_prints_it_and_succeeds(tmp_path: Path) -> None:
     )
     said = CliRunner().invoke(main, ["check", "--config", str(path)])
     assert said.exit_code == 0
-    assert said.stdout.splitlines()[-1].startswith("  warning: backends.b.base_url: it has no path")
+    assert f"{path}:3:16: warning: backends.b.base_url: it has no path" in said.stderr

@@ -17,17 +17,20 @@ def with_(**sections: Any) -> dict[str, Any]:
 
 
 MISTAKES = [
-    ({}, "object missing required field `backends`"),
+    ({}, "backends: this key is missing\n(and 1 more; a check of the settings lists all)"),
     (with_(pollicy={}), "pollicy: unknown key (did you mean policy?)"),
     (with_(zzz={}), "zzz: unknown key"),
     (
         with_(auth={"providers": [{"issuer": "x"}, {"audience": ["x"]}]}),
         "auth.providers[1].audience: unknown key (did you mean audiences?)",
     ),
-    (with_(auth={"providers": [{"audiences": [5]}]}), "auth.providers[0].audiences[0]: expected `str`, got `int`"),
+    (
+        with_(auth={"providers": [{"audiences": [5]}]}),
+        "auth.providers[0].audiences[0]: must be a text, not 5 (in quotes)",
+    ),
     (
         with_(auth={"mode": "strikt"}),
-        "auth.mode: invalid enum value 'strikt' (one of strict, optional, permissive, off)",
+        "auth.mode: must be one of strict, optional, permissive, off, not 'strikt' (did you mean strict?)",
     ),
     (
         with_(auth={"providers": [{"jwks": {"fil": "x"}}]}),
@@ -37,9 +40,13 @@ MISTAKES = [
         with_(backends={"ok": {"base_url": "x"}, "bad": {"bas_url": "x"}}),
         "backends.bad.bas_url: unknown key (did you mean base_url?)",
     ),
-    (with_(backends={"b": {"base_url": 3}}), "backends.b.base_url: expected `str`, got `int`"),
-    (with_(models=[{"match": "a", "use": 3}]), "models[0].use: expected `str | array`, got `int`"),
-    (with_(models=[{"match": "a", "use": "o", "list": "x"}]), "models[0].list: expected `array`, got `str`"),
+    (with_(backends={"b": {"base_url": 3}}), "backends.b.base_url: must be a text, not 3 (in quotes)"),
+    (with_(models=[{"match": "a", "use": 3}]), "models[0].use: must be a text or a list, not 3 (in quotes)"),
+    (
+        with_(models=[{"match": "a", "use": "o", "list": "x"}]),
+        "models[0].list: must be a list, not a text "
+        "(in brackets, or each member in a line of its own that begins with a dash)",
+    ),
     (
         with_(models=[{"match": "a", "use": "o", "prices": {"inputs": 1}}]),
         "models[0].prices.inputs: unknown key (did you mean input?)",
@@ -50,19 +57,18 @@ MISTAKES = [
     ),
     (
         with_(usage={"otel": {"semconv": 1.41}}),
-        "usage.otel.semconv: expected `str`, got `float` "
-        "(one of 1.41, latest, both; in quotes, where YAML would read a number)",
+        "usage.otel.semconv: must be one of 1.41, latest, both, not 1.41 (in quotes)",
     ),
     (
         with_(auth={"mode": False}),
-        "auth.mode: expected `str`, got `bool` "
-        "(one of strict, optional, permissive, off; in quotes, where YAML would read true or false)",
+        "auth.mode: must be one of strict, optional, permissive, off, not false "
+        "(in quotes; without them YAML reads on, off, yes and no as true and false)",
     ),
     (
         with_(usage={"otel": {"semconf": "latest"}}),
         "usage.otel.semconf: unknown key (did you mean semconv?)",
     ),
-    (with_(usage={"prometheus": 3}), "usage.prometheus: expected `bool | object`, got `int`"),
+    (with_(usage={"prometheus": 3}), "usage.prometheus: must be true or false or a mapping, not 3"),
     (with_(usage={"ledger": {"kepp": "1d"}}), "usage.ledger.kepp: unknown key (did you mean keep?)"),
 ]
 
@@ -112,8 +118,8 @@ def test_a_variable_that_is_not_set_is_refused_with_its_place(tmp_path: Path, mo
     ("content", "words"),
     [
         ("a: [1, 2\nb: 3", "is not valid YAML: line 2, column 2: expected ',' or ']', but got ':'"),
-        ("- a\n- b\n", "holds no mapping at its top level"),
-        ("", "holds no mapping at its top level"),
+        ("- a\n- b\n", "holds no mapping at its top level (it begins with a key, such as models:)"),
+        ("", "is empty"),
     ],
     ids=["yaml", "list", "empty"],
 )
@@ -135,7 +141,7 @@ def test_a_second_policy_does_not_take_the_rules_of_the_first_away(tmp_path: Pat
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"^cannot read .*nowhere\.yaml: No such file"):
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml cannot be read: No such file"):
         read_file(tmp_path / "nowhere.yaml")
 
 

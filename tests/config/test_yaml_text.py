@@ -205,7 +205,7 @@ BROKEN = [
     ("a: {<<: 1}\n", "line 1, column 9: expected a mapping"),
     ("a:\n\tb: 1\n", "line 2, column 1: found character"),
     ("a: '\n", "line 2, column 1: found unexpected end of stream"),
-    ("a: 1\nb: \x07\n", "line 2: special characters are not allowed"),
+    ("a: 1\nb: \x07\n", "line 2, column 4: special characters are not allowed"),
     ("%YAML 3.0\n---\na: 1\n", "line 1, column 1: found incompatible YAML document"),
 ]
 
@@ -244,5 +244,5 @@ def test_no_text_makes_anything_but_a_settings_error(text: str) -> None:
 def test_no_other_module_reads_yaml() -> None:
     package = Path(asgi_llmgate.__file__).parent
     files = [*package.rglob("*.py"), *(package.parent / "integrations").rglob("*.py")]
-    imports = re.compile(r"^\s*(import|from) (yaml|ruamel)\b", re.MULTILINE)
+    imports = re.compile(r"^\s*(import|from) (yaml|ruamel)\b(?!\.nodes)", re.MULTILINE)
     assert [file.name for file in files if imports.search(file.read_text("utf-8"))] == ["yaml_text.py"]

@@ -169,15 +169,6 @@ def test_the_helper_is_run_again_when_the_last_token_is_old(lab: Callable[..., L
     assert developer.runs > 1
 
 
-def test_a_fixed_token_that_has_expired_is_told(lab: Callable[..., Lab], developer: Developer) -> None:
-    gate = lab()
-    settings = without("apiKeyHelper")
-    settings["env"]["ANTHROPIC_AUTH_TOKEN"] = gate.idp.mint(ttl=-3600)
-    run = developer.claude("Hello.", gate=gate, settings=settings)
-    assert run.is_error
-    assert "Failed to authenticate. API Error: 401 authentication failure: token expired" in run.result
-
-
 def test_an_unknown_model_is_told(lab: Callable[..., Lab], developer: Developer) -> None:
     gate = lab(models=[{"match": "other", "use": "openai/gpt-4o-mini"}])
     run = developer.claude("Hello.", gate=gate, settings=settings_of_the_page())

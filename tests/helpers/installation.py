@@ -221,6 +221,12 @@ def newcomer(environment: Path, home: Path) -> dict[str, str]:
     }
 
 
+def pinned(package: str) -> str:
+    """The package with its version in constraints.txt."""
+    lines = CONSTRAINTS.read_text().splitlines()
+    return next(line for line in lines if line.lower().startswith(f"{package}=="))
+
+
 def version_of(python: str | Path) -> str:
     """Such as 3.12."""
     return run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()

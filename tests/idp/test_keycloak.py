@@ -285,7 +285,11 @@ async def test_an_exchange_that_is_not_allowed_is_told_as_that(
 
 
 @pytest.mark.parametrize(
-    ("who", "said"), [("alice", "Hello, Alice."), ("bob", "API Error: 403 ask for the role llm-user")]
+    ("who", "said"),
+    [
+        ("alice", "Hello, Alice."),
+        ("bob", "API Error: 403 you need the role llm-user; ask the IT help desk for it, then sign in again"),
+    ],
 )
 def test_claude_code_signs_in_by_the_examples_helper(
     keycloak: Keycloak,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from asgi_llmgate.cli.mint import mint
+from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from tests.helpers import django_site
 from tests.helpers.django_site import configured
+from tests.integrations.conftest import ASK
 
 if TYPE_CHECKING:
     from tests.integrations.conftest import Company
@@ -31,8 +34,9 @@ from django.db import connections  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from joserfc import jwk, jwt  # noqa: E402
+from llmgate_django.conf import read  # noqa: E402
 from llmgate_django.models import UsageRecord  # noqa: E402
-from llmgate_django.site import SiteGateway  # noqa: E402
+from llmgate_django.site import SiteGateway, build  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -286,11 +290,57 @@ def test_usage_knows_the_operators_own_fields() -> None:
 
 @pytest.mark.usefixtures("with_teams")
 def test_usage_explains_what_it_cannot_do() -> None:
-    assert told("llmgate_usage") == "no records in the last 7d\n"
+    assert told("llmgate_usage").startswith("no records in the last 7d\n")
     with pytest.raises(CommandError, match=r"cannot group by 'modle' \(did you mean model\?\)"):
         told("llmgate_usage", "--by", "modle")
     with pytest.raises(CommandError, match="--since: not a duration"):
         told("llmgate_usage", "--since", "yesterday")
+
+
+@pytest.fixture
+def with_another_ledger(company: Company, tmp_path: Path) -> Iterator[None]:
+    """A call of the running site, in a SQLite file that `usage.ledger.url` names; its own table has another one."""
+    add(1, subject="of the site's table", outcome="ok")
+    url = f"sqlite:///{tmp_path / 'usage.sqlite3'}"
+    setting = company.settings(usage={"ledger": {"url": url, "journal": str(tmp_path)}, "fields": {"team": "jwt.team"}})
+    with configured(setting):
+
+        async def ask() -> None:
+            gateway = build(read())
+            await call(gateway, "POST", "/v1/messages", json=ASK, headers=company.bearer(sub="ada"))
+            await gateway.shutdown()
+
+        asyncio.run(ask())
+        yield
+
+
+@pytest.mark.usefixtures("with_another_ledger")
+def test_usage_reads_the_ledger_that_the_setting_names() -> None:
+    header, row = told("llmgate_usage", "--by", "user,team").splitlines()
+    assert header.split() == [
+        *("user", "team", "requests", "failed", "input_tokens", "output_tokens"),
+        *("cached_tokens", "cost_usd", "unpriced"),
+    ]
+    assert row.split()[:3] == ["ada", "data-platform", "1"]
+    (found,) = json.loads(told("llmgate_usage", "--by", "user", "--format", "json"))
+    assert (found["user"], found["requests"], found["failed"]) == ("ada", 1, 0)
+    assert told("llmgate_usage", "--by", "user", "--format", "csv").splitlines()[1].startswith("ada,1,0,")
+    with pytest.raises(CommandError, match="cannot group by 'usr'"):
+        told("llmgate_usage", "--by", "usr")
+    with pytest.raises(CommandError, match="a running gateway prunes by itself"):
+        told("llmgate_prune", "--keep", "1d")
+
+
+def test_usage_says_when_nothing_is_written_down(company: Company) -> None:
+    with configured(company.settings()):
+        assert "has no usage.ledger, so none are written" in told("llmgate_usage")
+
+
+@pytest.mark.parametrize("since", ["36501d", "999999999w", "99999999999d", "0.5d", "-1d", ""])
+@pytest.mark.usefixtures("with_teams")
+def test_usage_refuses_a_time_that_is_none(since: str) -> None:
+    with pytest.raises(CommandError, match=r"--since: (not a duration|longer than 36500 days)"):
+        told("llmgate_usage", f"--since={since}")
 
 
 def test_prune_deletes_what_is_older_than_is_kept(company: Company) -> None:

@@ -33,13 +33,8 @@ ALL = ["before", "while the table is newer", "after the way back"]
 TEXT = 'models.CharField(max_length=16, default="", db_default="")'
 
 
-@pytest.mark.parametrize(
-    "definition",
-    [
-        pytest.param(TEXT, id="a text"),
-        pytest.param("models.BigIntegerField(null=True)", id="a number", marks=pytest.mark.servers),
-    ],
-)
+@pytest.mark.servers
+@pytest.mark.parametrize("definition", [TEXT, "models.BigIntegerField(null=True)"], ids=["a text", "a number"])
 def test_this_version_goes_on_writing_while_the_table_is_newer(tmp_path: Path, definition: str) -> None:
     assert there_and_back(tmp_path, "sqlite", definition) == ALL
 

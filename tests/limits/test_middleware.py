@@ -68,7 +68,7 @@ async def test_the_refusal_names_the_limit_in_the_anthropic_envelope() -> None:
     reply = await ask(app, "a")
     assert reply.json()["error"] == {
         "type": "rate_limit_error",
-        "message": "too many requests: 'teams' is limited to 1/minute",
+        "message": "too many requests: 'teams' is limited to 1/minute; try again in 60 seconds",
     }
     assert "x-should-retry" not in reply.headers
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Gateway, Rule, SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy import Policy
 from asgi_llmgate.policy.rules import read_authorization, read_rules
 
@@ -32,16 +33,18 @@ WRITTEN = [
 
 @pytest.mark.parametrize(("written", "rule"), WRITTEN, ids=[str(written) for written, _ in WRITTEN])
 def test_a_rule_is_read(written: Any, rule: Rule) -> None:
-    assert read_rules([written]) == [rule]
+    mistakes = Mistakes()
+    assert read_rules([written], mistakes) == [rule]
+    assert mistakes.found == []
 
 
 @pytest.mark.parametrize(
     ("written", "path", "hint"),
     [
         ({"wehn": "jwt.a"}, "rules[0].wehn", "when"),
-        ({"when": "jwt.a", "action": "Audit"}, "rules[0].action", "allow, deny, require"),
-        ({"when": "jwt.a", "mode": "shadow"}, "rules[0].mode", "enforce, dry_run"),
-        ({"when": "jwt.a", "reason": 5}, "rules[0].reason", "must be a string, not int"),
+        ({"when": "jwt.a", "action": "Audit"}, "rules[0].action", "one of allow, deny, require"),
+        ({"when": "jwt.a", "mode": "shadow"}, "rules[0].mode", "one of enforce, dry_run"),
+        ({"when": "jwt.a", "reason": 5}, "rules[0].reason", "must be a text, not 5"),
         ({}, "rules[0].when", "CEL"),
         ({"when": "", "matchExpressions": ["a"]}, "rules[0].when", "exactly one condition"),
         ({"when": True}, "rules[0].when", "CEL"),
@@ -54,10 +57,31 @@ def test_a_rule_is_read(written: Any, rule: Rule) -> None:
     ],
 )
 def test_a_rule_that_cannot_be_read_says_where(written: Any, path: str, hint: str) -> None:
-    with pytest.raises(SettingsError) as raised:
-        read_rules([written])
-    assert raised.value.path == path
-    assert hint in str(raised.value)
+    mistakes = Mistakes()
+    read_rules([written], mistakes)
+    (mistake,) = mistakes.found
+    assert mistake.path == path
+    assert hint in str(mistake)
+
+
+def test_all_that_is_wrong_in_all_rules_is_told_at_once() -> None:
+    mistakes = Mistakes()
+    rules = read_rules(
+        [
+            "jwt.a",
+            {"wehn": "jwt.a", "action": "alow", "mode": 5, "reason": False},
+            7,
+            {"when": "jwt.b", "foo": 1, "name": "rule 1"},
+        ],
+        mistakes,
+    )
+    assert [rule.when for rule in rules] == ["jwt.a", "jwt.a", "jwt.b"]
+    assert [mistake.path for mistake in mistakes.found] == [
+        *(f"rules[1].{key}" for key in ("wehn", "action", "reason", "mode")),
+        "rules[2]",
+        "rules[3].foo",
+        "rules[3].name",
+    ]
 
 
 AUTHORIZATION = [
@@ -80,24 +104,29 @@ AUTHORIZATION = [
 
 @pytest.mark.parametrize(("written", "rules"), AUTHORIZATION, ids=[str(written) for written, _ in AUTHORIZATION])
 def test_agentgateways_own_section_is_read(written: Any, rules: list[Rule]) -> None:
-    assert read_authorization(written) == rules
+    mistakes = Mistakes()
+    assert read_authorization(written, mistakes) == rules
+    assert mistakes.found == []
 
 
 @pytest.mark.parametrize(
     ("authorization", "said"),
     [
-        ({"action": "Audit", "policy": {"matchExpressions": ["jwt.a"]}}, "policy.authorization.action: unknown value"),
-        ({"policy": {"matchExpressions": ["jtw.a"]}}, "policy.authorization.when: 1:1: unknown variable 'jtw'"),
+        ({"action": "Audit", "policy": {"matchExpressions": ["jwt.a"]}}, "policy.authorization.action: must be one of"),
+        (
+            {"policy": {"matchExpressions": ["jtw.a"]}},
+            "policy.authorization.policy.matchExpressions[0]: 1:1: unknown variable 'jtw'",
+        ),
         (
             {"policy": {"matchExpressions": "jwt.a"}},
             "policy.authorization.policy.matchExpressions: must be a CEL expression",
         ),
-        ({"rules": [{"deny": "jwt.a =="}]}, "policy.authorization.rules[0].when: 1:9: the expression ends too early"),
+        ({"rules": [{"deny": "jwt.a =="}]}, "policy.authorization.rules[0].deny: 1:9: the expression ends too early"),
         (
             {"rules": ["jwt.a"], "action": "Allow"},
             "policy.authorization.action: unknown key: with rules there can be no other key",
         ),
-        ({"rules": "jwt.a"}, "policy.authorization.rules: must be a list of rules, not str"),
+        ({"rules": "jwt.a"}, "policy.authorization.rules: must be a list of rules, not a text"),
         ({"rules": []}, "policy.rules: no rule is enforced"),
     ],
 )
@@ -114,8 +143,9 @@ def test_a_mistake_in_agentgateways_section_has_its_place(authorization: Any, sa
 
 
 def test_one_text_is_not_a_list_of_rules() -> None:
-    with pytest.raises(SettingsError, match="a list of rules"):
-        read_rules("jwt.a")
+    mistakes = Mistakes()
+    read_rules("jwt.a", mistakes)
+    assert [str(mistake) for mistake in mistakes.found] == ["rules: must be a list of rules, not a text"]
 
 
 @pytest.mark.parametrize(
@@ -168,5 +198,5 @@ def test_a_rule_that_lets_in_by_what_is_absent_is_warned_about(
 def test_a_name_that_could_never_be_there_is_refused(source: str, hint: str) -> None:
     with pytest.raises(SettingsError) as raised:
         Policy(["jwt.a", source])
-    assert raised.value.path == "rules[1].when"
+    assert raised.value.path == "rules[1]"
     assert hint in str(raised.value)

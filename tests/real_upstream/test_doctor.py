@@ -73,14 +73,38 @@ def test_a_wrong_base_url(doctor: Doctor, llamacpp: Server, path: str) -> None:
     assert path == "" or f"base_url: {llamacpp.url}/v1" in hints
 
 
-def test_smollm2(doctor: Doctor, smollm2: Server) -> None:
-    print(json.dumps(doctor(smollm2, dialect="llamacpp"), indent=1))
+def test_smollm2_whose_template_has_no_tools(doctor: Doctor, smollm2: Server) -> None:
+    steps = doctor(smollm2, dialect="llamacpp")
+    (found,) = [step for text, step in steps.items() if "never sees the tools" in text]
+    assert found["state"] == "error"
+    assert "--chat-template-file" in found["hint"]
 
 
 def test_a_template_that_refuses_much(doctor: Doctor, strict_template: Server) -> None:
-    print(json.dumps(doctor(strict_template, dialect="llamacpp"), indent=1))
+    """It takes the tools; what the model then writes is no call."""
+    steps = doctor(strict_template, dialect="llamacpp")
+    assert "small streams" in steps
+    assert [step for step in steps.values() if step["state"] == "error" and "tool" in step["message"]]
 
 
-def test_litellm(doctor: Doctor, litellm: Server) -> None:
-    for model in ("small", "mock", "throttled", "overflow", "failing", "no-such-model"):
-        print(model, json.dumps(doctor(litellm, model), indent=1))
+LITELLM = {
+    "small": ("warning", "models[0].use", "calls a tool only when it must", ""),
+    "mock": ("error", "models[0].use", "does not call the tool", ""),
+    "throttled": ("error", "backends.real.api_key", "RateLimitError", "API Error: Request rejected (429)"),
+    "overflow": ("error", "models[0].use", "prompt is too long", "API Error: 400 prompt is too long"),
+    "failing": ("error", "backends.real.base_url", "InternalServerError", "API Error: 500 "),
+    "no-such-model": ("error", "models[0].use", "has no model no-such-model", "There's an issue with the selected"),
+}
+
+
+@pytest.mark.parametrize(("model", "expected"), LITELLM.items(), ids=LITELLM)
+def test_litellm(doctor: Doctor, litellm: Server, model: str, expected: tuple[str, ...]) -> None:
+    state, path, words, shown = expected
+    steps = doctor(litellm, model).values()
+    assert [
+        step
+        for step in steps
+        if (step["state"], step["path"]) == (state, path)
+        and words in step["message"]
+        and step.get("shown", "").startswith(shown)
+    ]

@@ -13,6 +13,7 @@ from asgi_llmgate.auth.keys.sources import URL, Discovery
 from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 from asgi_llmgate.auth.providers.presets import PRESETS, Preset
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts a pod's service account."""
@@ -24,12 +25,15 @@ def provider(preset: str | None = None, *, issuers: Sequence[str], **options: An
     None and () count as not given.  `require_access_token=False` is short for `access_token=None`, and
     `discovery_url=X` for `jwks=Discovery(X)`.
     """
+    mistakes = Mistakes()
     if preset is not None and preset not in PRESETS:
-        raise SettingsError(f"unknown preset: {preset!r}", path="preset", hint="one of " + ", ".join(sorted(PRESETS)))
-    chosen = PRESETS[preset] if preset is not None else Preset()
+        hint = "one of " + ", ".join(sorted(PRESETS))
+        mistakes.add_unknown(SettingsError(f"unknown preset: {preset[:64]!r}", path="preset", hint=hint))
+    chosen = PRESETS.get(preset or "", Preset())
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if (discovery_url := given.pop("discovery_url", None)) is not None:
-        given["jwks"] = Discovery(discovery_url)
+        with mistakes.under("discovery_url"):
+            given["jwks"] = Discovery(discovery_url)
     # An explicit Discovery() says no more than the default does, so the preset's source takes its place.
     elif chosen.keys is not None and issuers and given.get("jwks", Discovery()) == Discovery():
         given["jwks"] = chosen.keys(issuers[0])
@@ -37,9 +41,13 @@ def provider(preset: str | None = None, *, issuers: Sequence[str], **options: An
     merged["claim_map"] = {**chosen.defaults.get("claim_map", {}), **given.get("claim_map", {})}
     if merged.pop("require_access_token", True) is False:
         merged["access_token"] = None
-    if chosen.check is not None:
-        chosen.check(merged)
-    return JWTProvider(**merged)
+    with mistakes.under():
+        if chosen.check is not None:
+            chosen.check(merged)
+    with mistakes.under():
+        made = JWTProvider(**merged)
+    mistakes.raise_if_any()
+    return made
 
 
 def okta(domain: str, *, audiences: Sequence[str], server: str = "default", **options: Any) -> JWTProvider:

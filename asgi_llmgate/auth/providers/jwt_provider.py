@@ -14,6 +14,7 @@ from asgi_llmgate.auth.keys.key_set import ALGORITHMS
 from asgi_llmgate.auth.keys.sources import Discovery, Inline, KeySource, discovery_url
 from asgi_llmgate.auth.reasons import Check
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net.oauth import OAuthClient
 from asgi_llmgate.net.urls import require_https
 
@@ -120,32 +121,43 @@ class JWTProvider:
     hints: Mapping[Check, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        mistakes = Mistakes()
         for name in ("issuers", "audiences", "algorithms", "required_claims", "required_scopes", "client_ids"):
-            self._check_list(name)
+            with mistakes.under(name):
+                self._check_list(name)
+        mistakes.raise_if_any()
         if not self.issuers:
-            raise SettingsError("a provider needs an issuer", path="issuers")
+            mistakes.add(SettingsError("a provider needs an issuer", path="issuers", rests_on=("issuer",)))
         if not self.audiences or (self.audiences == "none" and not self.client_ids):
-            raise SettingsError(
-                "a provider needs audiences: without them, any token of this issuer would be accepted",
-                path="audiences",
-                hint="if its tokens have no aud, set audiences: none, and client_ids",
-            )
-        if bad := [name for name in self.algorithms if name not in ALGORITHMS] or not self.algorithms:
-            raise SettingsError(f"not accepted: {bad}", path="algorithms", hint="any of " + ", ".join(ALGORITHMS))
-        if self.leeway < 0 or self.cooldown < 0 or (self.max_lifetime is not None and self.max_lifetime <= 0):
-            raise SettingsError("leeway, cooldown and max_lifetime are seconds, not negative")
+            hint = "if its tokens have no aud, set audiences: none, and client_ids"
+            message = "a provider needs audiences: without them, any token of this issuer would be accepted"
+            about = ("preset", "client_ids")
+            mistakes.add(SettingsError(message, path="audiences", hint=hint, rests_on=about))
+        hint = "any of " + ", ".join(ALGORITHMS)
+        if not self.algorithms:
+            mistakes.add(SettingsError("at least one is needed", path="algorithms", hint=hint))
+        for index, name in enumerate(self.algorithms):
+            if name not in ALGORITHMS:
+                mistakes.add(SettingsError(f"not accepted: {name[:64]!r}", path=f"algorithms[{index}]", hint=hint))
+        for name, seconds in (("leeway", self.leeway), ("cooldown", self.cooldown)):
+            if seconds < 0:
+                mistakes.add(SettingsError("must not be negative: these are seconds", path=name))
+        if self.max_lifetime is not None and self.max_lifetime <= 0:
+            mistakes.add(SettingsError("must be above 0: these are seconds", path="max_lifetime"))
         if isinstance(self.jwks, Mapping):
             object.__setattr__(self, "jwks", Inline(self.jwks))
         needs_no_keys = self.introspection is not None and self.introspection.tokens == "all"
-        if isinstance(self.jwks, Discovery) and self.jwks.url is None and not needs_no_keys:
-            self._check_discovery()
+        if self.issuers and isinstance(self.jwks, Discovery) and self.jwks.url is None and not needs_no_keys:
+            with mistakes.under():
+                self._check_discovery()
+        mistakes.raise_if_any()
         # object.__setattr__ is how a frozen dataclass sets a field of its own.
         object.__setattr__(self, "name", self.name or self.issuers[0])
 
     def _check_list(self, name: str) -> None:
         value = getattr(self, name)
         if isinstance(value, str) and not (name == "audiences" and value == "none"):
-            raise SettingsError(f"a list is needed, and {value!r} is a text", path=name)
+            raise SettingsError("must be a list, not a text")
 
     def _check_discovery(self) -> None:
         try:
@@ -155,4 +167,5 @@ class JWTProvider:
                 f"the issuer {self.issuers[0]!r} is not an https URL, so its keys cannot be discovered",
                 path="jwks",
                 hint="set where its keys are: jwks: {file: ...}, {url: ...} or {inline: ...}",
+                rests_on=("preset", "issuer", "issuers[0]", "discovery_url", "introspection"),
             ) from None

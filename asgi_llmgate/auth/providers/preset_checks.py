@@ -23,20 +23,20 @@ def check_okta(options: Mapping[str, Any]) -> None:
     introspection = options.get("introspection")
     if introspection is not None and introspection.tokens == "all":
         return
-    for issuer in options["issuers"]:
+    for index, issuer in enumerate(options["issuers"]):
         # https://developer.okta.com/docs/concepts/auth-servers: a custom server has /oauth2/ID in its issuer.
         if "/oauth2/" not in issuer:
             raise SettingsError(
                 f"{issuer} is Okta's org authorization server; the keys of its access tokens are not published",
-                path="issuers",
+                path=f"issuers[{index}]",
                 hint=f"use a custom authorization server, such as {issuer.rstrip('/')}/oauth2/default",
             )
 
 
 def check_auth0(options: Mapping[str, Any]) -> None:
-    for issuer in options["issuers"]:
+    for index, issuer in enumerate(options["issuers"]):
         if not issuer.endswith("/"):
-            raise SettingsError(f"Auth0's issuer ends with a slash: {issuer}/", path="issuers")
+            raise SettingsError(f"Auth0's issuer ends with a slash: {issuer}/", path=f"issuers[{index}]")
 
 
 def check_entra(options: Mapping[str, Any]) -> None:

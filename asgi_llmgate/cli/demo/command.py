@@ -47,13 +47,23 @@ from asgi_llmgate.testing.serving import bind, serving
 @click.option(
     "--traffic", is_flag=True, help="Fill the usage page: send made-up calls to the embedded model for some minutes."
 )
-def demo(folder: str, port: int, once: bool, traffic: bool) -> None:
+@click.option(
+    "--model",
+    "choice",
+    type=click.Choice(["real", "scripted"]),
+    help="real: a small language model on this machine. scripted: one that plays a script, whatever OPENAI_* says.",
+)
+def demo(folder: str, port: int, once: bool, traffic: bool, choice: str | None) -> None:
     """Run the lab on this machine: model server, gateway, scenarios.
 
     The exit code is 0 if every scenario had the expected result.
     """
     llmgate = str(Path(sys.argv[0]).absolute())
-    if traffic and is_real():
+    if traffic and choice == "real":
+        raise click.ClickException(
+            "--traffic sends made-up calls, which need the scripted model: leave out --model real"
+        )
+    if traffic and choice is None and is_real():
         raise click.ClickException(
             "--traffic would send made-up calls to a real model, which costs money: "
             "unset OPENAI_API_KEY and OPENAI_BASE_URL"
@@ -65,7 +75,7 @@ def demo(folder: str, port: int, once: bool, traffic: bool) -> None:
     idp = open_idp(".llmgate")
     with contextlib.ExitStack() as running:
         listener = running.enter_context(_listen(port))
-        server = running.enter_context(model_server(traffic))
+        server = running.enter_context(model_server(choice, traffic))
         log = running.enter_context(_captured_log())
         app, link = load_app()
         url = running.enter_context(serving(app, listener))
@@ -86,7 +96,7 @@ def demo(folder: str, port: int, once: bool, traffic: bool) -> None:
             if not traffic:
                 log.echo()
             page = None if link is None else f"{url}/llm-usage{link.path()}&range=1h"
-            _print_invitation(base, server.model, llmgate, page)
+            _print_invitation(base, server, llmgate, page)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
 
@@ -159,12 +169,16 @@ def _require_expected(results: list[Result], server: UsedServer, log: _AccessLog
         raise click.ClickException(advice(server, failed.status, failed.text, log.records()))
 
 
-def _print_invitation(base: str, model: str, llmgate: str, page: str | None) -> None:
+def _print_invitation(base: str, server: UsedServer, llmgate: str, page: str | None) -> None:
+    model = server.model
     # The lab's policy allows a model only to tokens that name it, and the default token names gpt-4o-mini.
     command = shlex.join([llmgate, "mint", "--dir", str(Path(".llmgate").absolute())])
     claims = "" if model == "gpt-4o-mini" else " " + shlex.join(["--claim", f'llms={{"openai": ["{model}"]}}'])
     if page is not None:
         click.echo(f"\nThe usage page, by a link that works once:\n\n  {page}")
+    if not server.fits_claude_code:
+        click.echo(_small_model_invitation(base, f"{command}{claims}"))
+        return
     click.echo(
         f"""
 Point Claude Code at it, in another terminal:
@@ -175,3 +189,18 @@ Point Claude Code at it, in another terminal:
 
 Serving until Ctrl-C."""
     )
+
+
+def _small_model_invitation(base: str, mint: str) -> str:
+    return f"""
+The answers above are the model's own. It has 135 million parameters, answers in a few seconds, and is often wrong.
+Claude Code cannot work with it: the instructions that it sends first are longer than what this model can read.
+Ask it with curl, in another terminal, or with any SDK of Anthropic's (base URL {base}):
+
+  curl {base}/v1/messages -H "authorization: Bearer $({mint})" \\
+    -H "content-type: application/json" -d '{{"model": "claude-x", "max_tokens": 100,
+    "system": "Answer with one word.", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+
+For Claude Code set OPENAI_BASE_URL to a server with a larger model, or leave out --model real.
+
+Serving until Ctrl-C."""

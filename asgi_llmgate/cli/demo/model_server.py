@@ -17,9 +17,11 @@ from typing import Any
 import click
 import httpx
 
+from asgi_llmgate.cli.demo.real_model import NAME, real_model
 from asgi_llmgate.cli.demo.traffic import busy_model
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.base_url import BaseURL, parse_base_url
+from asgi_llmgate.testing.llamacpp import KEY
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
 
@@ -44,12 +46,14 @@ _SERVERS = "http://127.0.0.1:8000/v1 for vLLM, http://127.0.0.1:11434/v1 for Oll
 @dataclass(frozen=True, slots=True)
 class UsedServer:
     """`model`: the name that it is asked for.  `where`: its address, or what it is.  `listed`: the names in its list of
-    models, empty where it gave none."""
+    models, empty where it gave none.  `is_real`: the environment named it.  `fits_claude_code`: its window has room for
+    Claude Code's own instructions."""
 
     model: str
     where: str
     listed: tuple[str, ...] = ()
     is_real: bool = field(default=True, kw_only=True)
+    fits_claude_code: bool = field(default=True, kw_only=True)
 
 
 def is_real() -> bool:
@@ -58,13 +62,20 @@ def is_real() -> bool:
 
 
 @contextlib.contextmanager
-def model_server(traffic: bool) -> Iterator[UsedServer]:
+def model_server(choice: str | None, traffic: bool) -> Iterator[UsedServer]:
     """The model server of the demo.  Sets the variables that the lab's llmgate.yaml reads.
 
-    Raises ClickException for an address where no server responds.
+    `choice` is `real` for the small model of this machine, `scripted` for the embedded server, or None: the server that
+    the environment names, else the embedded one.  Raises ClickException for an address where no server responds.
     """
+    if choice == "real":
+        with real_model() as url:
+            os.environ |= {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": KEY, "OPENAI_MODEL": NAME}
+            where = "a real language model, on one thread of this machine"
+            yield UsedServer(NAME, where, is_real=False, fits_claude_code=False)
+        return
     model = os.environ.setdefault("OPENAI_MODEL", "gpt-4o-mini")
-    if is_real():
+    if choice is None and is_real():
         key = os.environ.setdefault("OPENAI_API_KEY", "none")  # a server of one's own may need no key
         base = _base_url(os.environ.get("OPENAI_BASE_URL", OPENAI))
         yield UsedServer(model, base.root, _listed_models(base, key))

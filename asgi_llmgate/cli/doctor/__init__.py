@@ -15,7 +15,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -23,7 +23,10 @@ import click
 from asgi_llmgate.cli.doctor.examination import Examination
 from asgi_llmgate.cli.doctor.report import Mask, Report
 from asgi_llmgate.cli.doctor.secrets import secrets_of
-from asgi_llmgate.config.schema import read_file, read_settings
+from asgi_llmgate.config.checking import check_file, locator
+from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.gateway import Gateway
 from asgi_llmgate.secret_values import Secret
 
 
@@ -56,27 +59,25 @@ def examine(
     with_calls: bool = True,
     seconds: float = 60.0,
 ) -> None:
-    """Ask, and print. Raises Exit(1) if there are errors, SettingsError for settings that cannot be read."""
+    """Check the settings, ask, and print. Raises Exit(1) if there are errors."""
     caller = None if token is None else read_token(token)
-    settings = read_settings(read_file(config))
     folder = Path(config).parent
-    mask = Mask(secrets_of(settings, folder))
-    if caller is not None:
-        mask.add(caller.reveal())
+    checked = check_file(config, lambda settings, folder: Gateway.from_settings(settings, folder=folder), strict=True)
+    mask = Mask([caller.reveal()] if caller is not None else [])
     report = Report(config, mask, lambda finding: finding, as_json)
-    with _quiet_logs():
-        asyncio.run(
-            Examination(
-                settings,
-                folder,
-                add=report.add,
-                hide=mask.add,
-                seconds=seconds,
-                with_calls=with_calls,
-                token=caller,
-                names=names,
-            ).run()
-        )
+    settings: Settings | None = None
+    with suppress(SettingsError):  # else there is nothing to ask
+        settings = read_settings(read_file(config))
+    if settings is not None:
+        report.locate = locator(config)
+        for secret in secrets_of(settings, folder):
+            mask.add(secret)
+    for finding in checked.findings:
+        report.add_finding(finding)
+    if settings is not None:
+        examination = Examination(settings, folder, report.add, mask.add, seconds, with_calls, caller, names)
+        with _quiet_logs():
+            asyncio.run(examination.run())
     report.end()
     if any(finding.severity == "error" for finding in report.findings):
         raise click.exceptions.Exit(1)

@@ -25,7 +25,6 @@ from asgi_llmgate.cli.doctor.model_servers.server_check import ServerCheck
 from asgi_llmgate.cli.doctor.steps import Step, Steps, timed
 from asgi_llmgate.cli.doctor.storage import check_access_log, check_ledger
 from asgi_llmgate.config.build import make_parts
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.config.sections.auth import make_provider
 from asgi_llmgate.config.sections.backends import make_backend, make_client
@@ -33,6 +32,7 @@ from asgi_llmgate.config.sections.models import ModelSettings
 from asgi_llmgate.config.sections.usage import AccessLogSettings, UsageSettings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.gateway import Gateway
+from asgi_llmgate.mistakes import Mistakes, error_path
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.running_state import RunningState
@@ -100,7 +100,8 @@ class Examination:
             log.debug("the doctor failed", exc_info=error)
 
     def _add_error(self, error: SettingsError) -> None:
-        self.add(Step(state="error", path=error.path, message=error.message, hint=error.hint))
+        for each in (error, *error.others):
+            self.add(Step(state="error", path=each.path, message=each.message, hint=each.hint))
 
     def _providers(self, client: HTTPClient) -> Iterator[Steps]:
         if self.settings.auth.mode == "off":
@@ -155,15 +156,16 @@ class Examination:
             name: msgspec.structs.replace(each, timeouts=_shorter(each.timeouts, self.seconds))
             for name, each in settings.backends.items()
         }
-        quiet = UsageSettings(access_log=AccessLogSettings(stdout=False))
+        quiet = UsageSettings(access_log=AccessLogSettings(stdout=False))  # no file, no ledger, no metrics
         limited = msgspec.structs.replace(settings, backends=backends, usage=quiet)
         try:
-            parts = make_parts(limited, self.folder, self._state, variables={})
+            mistakes = Mistakes()
+            parts = make_parts(limited, self.folder, self._state, mistakes, variables={})
+            mistakes.raise_if_any()
         except SettingsError as error:
             message = f"no call through the whole gateway, which cannot be built: {error.message}"
             self.add(Step(state="skipped", path=error.path, message=message))
             return None
-        parts["sinks"] = ()
         return Gateway(**parts)
 
     async def _ask_as_developer(self, gateway: Gateway) -> None:

@@ -64,30 +64,46 @@ class Report:
     mask: Mask
     locate: Locate
     as_json: bool = False
-    steps: list[tuple[Step, Finding | None]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
-    def add(self, step: Step) -> None:
+    def add_finding(self, finding: Finding) -> None:
+        """A finding that has its place already."""
         mask = self.mask
-        step = replace(step, message=mask(step.message), hint=mask(step.hint), shown=mask(step.shown))
-        finding = step.finding
-        if finding is not None:
-            finding = self.locate(finding)
-        self.steps.append((step, finding))
+        finding = replace(finding, message=mask(finding.message), hint=mask(finding.hint))
+        self.findings.append(finding)
         if not self.as_json:
+            step = Step(state=finding.severity, path=finding.path, message=finding.message, hint=finding.hint)
             _print(step, finding)
 
-    @property
-    def findings(self) -> list[Finding]:
-        return [finding for _, finding in self.steps if finding is not None]
+    def add(self, step: Step) -> None:
+        """A step; what has been found already is not told again."""
+        mask = self.mask
+        step = replace(step, message=mask(step.message), hint=mask(step.hint), shown=mask(step.shown))
+        self.steps.append(step)
+        finding = step.finding
+        if finding is not None:
+            if any((each.path, each.message) == (finding.path, finding.message) for each in self.findings):
+                return
+            finding = self.locate(finding)
+            self.findings.append(finding)
+        if not self.as_json:
+            _print(step, finding)
 
     def end(self) -> None:
         """Print the last line, or the document."""
         if not self.as_json:
             click.echo(count(self.findings))
             return
-        rows = [_as_json(step) for step, _ in self.steps]
-        findings = [finding.as_json() for finding in self.findings]
-        click.echo(json.dumps({"file": self.file, "findings": findings, "steps": rows}, indent=2, ensure_ascii=False))
+        severities = [finding.severity for finding in self.findings]
+        document = {
+            "file": self.file,
+            "errors": severities.count("error"),
+            "warnings": severities.count("warning"),
+            "findings": [finding.as_json() for finding in self.findings],
+            "steps": [_as_json(step) for step in self.steps],
+        }
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def _print(step: Step, finding: Finding | None) -> None:

@@ -32,7 +32,8 @@ async def check_ledger(settings: LedgerSettings, folder: Path) -> Steps:
     try:
         make_ledger(settings, folder)
     except SettingsError as error:
-        yield Step(state="error", path=error.path, message=error.message, hint=error.hint)
+        for each in (error, *error.others):
+            yield Step(state="error", path=each.path, message=each.message, hint=each.hint)
         return
     yield await asyncio.to_thread(_check_database, settings, folder)
     yield _check_journal(folder / settings.journal, f"{path}.journal")

@@ -27,11 +27,12 @@ from asgi_llmgate.auth.keys.sources import KeySource
 from asgi_llmgate.auth.middleware import Mode
 from asgi_llmgate.auth.token_sources import TOKEN_SOURCES
 from asgi_llmgate.auth.verifier import CACHE_TTL, MAX_TOKEN_SIZE
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.sections.credentials import OAuthClientSettings, make_oauth_client
 from asgi_llmgate.config.units import require_readable, require_url, resolve_path
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes, error_path
+from asgi_llmgate.net import OAuthClient
 
 
 class KeySettings(Section, frozen=True):
@@ -99,12 +100,18 @@ class AuthSettings(Section, frozen=True):
     protected_resource: ProtectedResourceSettings | None = None
 
 
-def make_providers(auth: AuthSettings, folder: Path) -> list[JWTProvider]:
-    """The identity providers; paths are relative to `folder`.  Raises SettingsError."""
+def make_providers(auth: AuthSettings, folder: Path, mistakes: Mistakes) -> list[JWTProvider]:
+    """The identity providers; paths are relative to `folder`.
+
+    In the place of one that is wrong there is one that no token can name.
+    """
     providers = []
     for index, described in enumerate(auth.providers):
-        with error_path(f"auth.providers[{index}]"):
+        with mistakes.under(f"auth.providers[{index}]"):
             providers.append(make_provider(described, folder))
+        if len(providers) == index:
+            nobody = (f"?auth.providers[{index}]",)
+            providers.append(JWTProvider(issuers=nobody, audiences=nobody, jwks=Inline({"keys": []})))
     return providers
 
 
@@ -137,25 +144,47 @@ def make_provider(described: ProviderSettings, folder: Path) -> JWTProvider:
     """One of them.  Raises SettingsError."""
     options = msgspec.structs.asdict(described)
     issuer, issuers = options.pop("issuer"), options.pop("issuers")
-    options["jwks"] = _make_key_source(described.jwks, folder)
-    if (introspection := described.introspection) is not None:
-        with error_path("introspection"):
-            client = make_oauth_client(introspection, folder)
-            options["introspection"] = Introspection(introspection.url, client, introspection.tokens)
+    mistakes = Mistakes()
+    if issuer and not issuers:
+        mistakes.add_name("issuers", "issuer")
+        mistakes.add_name("issuers[0]", "issuer")
+    options["jwks"] = options["introspection"] = None
+    with mistakes.part("jwks"):
+        options["jwks"] = _make_key_source(described.jwks, folder)
+    with mistakes.part("introspection"):
+        options["introspection"] = _make_introspection(described.introspection, folder)
     for name in ("required_values", "required_scopes", "client_ids", "profile"):
         options[name] = options[name] or None  # empty means not set: the preset's value is used
-    return provider(options.pop("preset"), issuers=[issuer, *issuers] if issuer else issuers, **options)
+    with mistakes.under():
+        made = provider(options.pop("preset"), issuers=[issuer, *issuers] if issuer else issuers, **options)
+    mistakes.raise_if_any()
+    return made
+
+
+def _make_introspection(described: IntrospectionSettings | None, folder: Path) -> Introspection | None:
+    if described is None:
+        return None
+    mistakes = Mistakes()
+    client = OAuthClient(described.client_id)
+    with mistakes.under():
+        client = make_oauth_client(described, folder)
+    with mistakes.under():
+        made = Introspection(described.url, client, described.tokens)
+    mistakes.raise_if_any()
+    return made
 
 
 def _make_key_source(jwks: KeySettings | None, folder: Path) -> KeySource | None:
     if jwks is None:
         return None
     if sum(map(bool, (jwks.inline, jwks.file, jwks.url, jwks.discovery))) != 1:
-        raise SettingsError("say where the keys are: one of inline, file, url, discovery", path="jwks")
+        about = ("inline", "file", "url", "discovery")
+        raise SettingsError("say where the keys are: one of inline, file, url, discovery", rests_on=about)
     if jwks.file is not None:
-        require_readable(folder / jwks.file, "jwks.file")
+        require_readable(folder / jwks.file, "file")
         return File(folder / jwks.file)
     if jwks.url is not None:
         token_file, ca_file = resolve_path(folder, jwks.token_file), resolve_path(folder, jwks.ca_file)
-        return URL(jwks.url, token_file=token_file, ca_file=ca_file)
+        with error_path("url"):
+            return URL(jwks.url, token_file=token_file, ca_file=ca_file)
     return Discovery() if jwks.inline is None else Inline(jwks.inline)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.sections.credentials import ApiKeySettings, make_credential
 from asgi_llmgate.endpoints.calls import PING_INTERVAL
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes, error_path
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.protocol.servers.dialects import Dialect, derive
 from asgi_llmgate.protocol.translation.request.draft import Options, TranslationOptions
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.upstream import Backend
+
+_ANY_DIALECT = Dialect(name="", path="")
+"""In the place of a dialect that is wrong, while the other settings of a backend are checked."""
 
 
 class NetSettings(Section, frozen=True):
@@ -68,9 +71,11 @@ def make_backend(
     state: RunningState,
 ) -> Backend:
     """One model server; its credential is kept in `state`.  Raises SettingsError."""
-    path = f"backends.{name}"
-    dialect = make_dialect(name, backend)
-    with error_path(f"{path}.api_key"):
+    mistakes = Mistakes()
+    dialect, api_key = _ANY_DIALECT, None
+    with mistakes.under():
+        dialect = make_dialect(name, backend)
+    with mistakes.under("api_key"):
         api_key = state.keep(
             "credential",
             name,
@@ -78,8 +83,8 @@ def make_backend(
             lambda: make_credential(backend.api_key, client, folder),
         )
     options = {name: getattr(translation, name) for name in TranslationOptions.__struct_fields__}
-    with error_path(path):
-        return Backend(
+    with mistakes.under():
+        made = Backend(
             base_url=backend.base_url,
             vendor=backend.provider or dialect.name,
             dialect=dialect,
@@ -88,12 +93,20 @@ def make_backend(
             options=Options(**options, extra_body=backend.extra_body),
             timeouts=backend.timeouts,
         )
+    with error_path(f"backends.{name}"):
+        mistakes.raise_if_any()
+    return made
 
 
 def make_dialect(name: str, backend: BackendSettings) -> Dialect:
     """The dialect of a model server.  Raises SettingsError."""
     with error_path(f"backends.{name}.dialect"):
-        overrides = dict(backend.dialect) if isinstance(backend.dialect, dict) else {"base": backend.dialect}
+        if isinstance(backend.dialect, str):
+            try:
+                return derive(backend.dialect, {})
+            except SettingsError as error:
+                raise SettingsError(error.message, hint=error.hint) from None  # there is no key `base` in the file
+        overrides = dict(backend.dialect)
         return derive(overrides.pop("base", "openai"), overrides)
 
 
@@ -101,4 +114,5 @@ def require_tokens(name: str, backend: Backend) -> None:
     """Raises SettingsError for a credential that needs the caller's token.  Called where callers have none."""
     if backend.api_key is not None and backend.api_key.needs_token:
         path = f"backends.{name}.api_key.token_exchange"
-        raise SettingsError("auth.mode is off, so callers have no token to exchange", path=path)
+        message = "auth.mode is off, so callers have no token to exchange"
+        raise SettingsError(message, path=path, rests_on=("$.auth.mode",))

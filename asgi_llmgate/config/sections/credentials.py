@@ -8,6 +8,7 @@ from typing import Any, Literal
 from asgi_llmgate.config.callables import load_callable
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net import CallableSource, CredentialSource, HTTPClient, OAuthClient, parse_secret
 from asgi_llmgate.net.secrets import FileSecret, StaticSecret
 from asgi_llmgate.upstream import ClientCredentials, TokenExchange
@@ -56,7 +57,7 @@ def make_credential(described: str | ApiKeySettings | None, http: HTTPClient, fo
         return make_secret(described, folder, in_header=True)
     given = [name for name in described.__struct_fields__ if getattr(described, name) is not None]
     if len(given) != 1:
-        raise SettingsError("one of callable, client_credentials, token_exchange")
+        raise SettingsError("one of callable, client_credentials, token_exchange", rests_on=described.__struct_fields__)
     if described.callable is not None:
         return _make_source(load_callable(described.callable))
     grant = described.client_credentials or described.token_exchange
@@ -64,10 +65,14 @@ def make_credential(described: str | ApiKeySettings | None, http: HTTPClient, fo
     names = [name for name in grant.__struct_fields__ if name not in OAuthClientSettings.__struct_fields__]
     options = {name: getattr(grant, name) for name in names}
     source = TokenExchange if isinstance(grant, TokenExchangeSettings) else ClientCredentials
-    try:
-        return source(client=make_oauth_client(grant, folder), http=http, **options)
-    except SettingsError as error:
-        raise SettingsError(error.message, path=f"{given[0]}.{error.path}", hint=error.hint) from None
+    mistakes = Mistakes()
+    client = OAuthClient(grant.client_id)
+    with mistakes.under(given[0]):
+        client = make_oauth_client(grant, folder)
+    with mistakes.under(given[0]):
+        made = source(client=client, http=http, **options)
+    mistakes.raise_if_any()
+    return made
 
 
 def _make_source(found: Any) -> CredentialSource:

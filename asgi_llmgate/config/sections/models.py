@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy import condition
 from asgi_llmgate.route import KINDS, Route
 from asgi_llmgate.routing import ModelRow, ModelTable, Price
@@ -41,29 +41,41 @@ class PassthroughSettings(Section, frozen=True):
 
 
 def make_table(
-    rows: Sequence[ModelSettings], vendors: Mapping[str, str], variables: Collection[str] = ()
+    rows: Sequence[ModelSettings], vendors: Mapping[str, str], mistakes: Mistakes, variables: Collection[str] = ()
 ) -> ModelTable:
     """The model table.
 
-    `vendors` maps each backend to its vendor; `variables` are further rule variables that conditions may read.  Raises
-    SettingsError.
+    `vendors` maps each backend to its vendor; `variables` are further rule variables that conditions may read.
     """
-    return ModelTable([_make_row(row, f"models[{index}]", variables) for index, row in enumerate(rows)], vendors)
+    made = [_make_row(row, f"models[{index}]", mistakes, variables) for index, row in enumerate(rows)]
+    table = None
+    with mistakes.under():
+        table = ModelTable(made, vendors)
+    return table or ModelTable([], vendors)
 
 
-def make_routes(routes: Mapping[str, str | PassthroughSettings], backends: Mapping[str, object]) -> Routes:
-    """The routes, merged over the default ones.  Raises SettingsError."""
-    return {**ROUTES, **{path: _make_route(path, kind, backends) for path, kind in routes.items()}}
+def make_routes(
+    routes: Mapping[str, str | PassthroughSettings], backends: Mapping[str, object], mistakes: Mistakes
+) -> Routes:
+    """The routes, merged over the default ones."""
+    made = dict(ROUTES)
+    for path, kind in routes.items():
+        with mistakes.under():
+            made[path] = _make_route(path, kind, backends)
+    return made
 
 
-def _make_row(row: ModelSettings, path: str, variables: Collection[str]) -> ModelRow:
-    with error_path(f"{path}.when"):
+def _make_row(row: ModelSettings, path: str, mistakes: Mistakes, variables: Collection[str]) -> ModelRow:
+    when = None
+    with mistakes.under(f"{path}.when"):
         when = None if row.when is None else condition(row.when, variables)
     prices = (row.prices,) if isinstance(row.prices, Price) else row.prices
-    for price in prices:
+    for index, price in enumerate(prices):
         if price.input is None and price.output is None and price.gpu_hour is None:
+            place = f"{path}.prices" if isinstance(row.prices, Price) else f"{path}.prices[{index}]"
             hint = "input and output per million tokens, or gpu_hour"
-            raise SettingsError("the row has no price", path=f"{path}.prices", hint=hint)
+            about = tuple(f"$.{place}.{name}" for name in ("input", "output", "gpu_hour"))
+            mistakes.add(SettingsError("the row has no price", path=place, hint=hint, rests_on=about))
     return ModelRow(
         match=row.match,
         use=row.targets,
@@ -84,7 +96,8 @@ def _make_route(path: str, described: str | PassthroughSettings, backends: Mappi
         name = described.passthrough
         if name not in backends:
             hint = "backends: " + ", ".join(sorted(backends))
-            raise SettingsError(f"no backend is named {name!r}", path=f"{place}.passthrough", hint=hint)
+            where = f"{place}.passthrough"
+            raise SettingsError(f"no backend is named {name!r}", path=where, hint=hint, rests_on=("$.backends",))
         return Route("passthrough", name)
     if described == "passthrough":
         raise SettingsError("a passthrough names its backend", path=place, hint="{passthrough: BACKEND}")
@@ -93,4 +106,4 @@ def _make_route(path: str, described: str | PassthroughSettings, backends: Mappi
             return Route(kind)
     known = ", ".join(kind for kind in KINDS if kind != "passthrough")
     hint = f"one of {known}, {{passthrough: BACKEND}}"
-    raise SettingsError(f"no such route type: {described!r}", path=place, hint=hint)
+    raise SettingsError(f"no such route type: {described[:40]!r}", path=place, hint=hint)

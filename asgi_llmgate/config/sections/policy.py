@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asgi_llmgate._types import Layer
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.units import resolve_path
 from asgi_llmgate.limits import Limit, LimitMiddleware
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy import PolicyMiddleware, read_authorization
 from asgi_llmgate.policy.evaluation import Engine
 from asgi_llmgate.rule_variables import LIST_CLAIMS
@@ -38,14 +38,16 @@ class PolicySettings(Section, frozen=True):
     list_claims: tuple[str, ...] = LIST_CLAIMS
 
 
-def make_policy_layer(policy: PolicySettings, folder: Path) -> Layer:
-    """The PolicyMiddleware; its file is relative to `folder`.  Raises SettingsError."""
-    with error_path("policy"):
-        authorization = read_authorization(policy.authorization) if policy.authorization is not None else []
+def make_policy_layer(policy: PolicySettings, folder: Path, mistakes: Mistakes) -> Layer:
+    """The PolicyMiddleware; its file is relative to `folder`."""
+    wrong = Mistakes()
+    authorization = read_authorization(policy.authorization, wrong) if policy.authorization is not None else []
+    with mistakes.under("policy"):
+        wrong.raise_if_any()
     return partial(
         PolicyMiddleware,
         rules=[*policy.rules, *authorization],
-        default=policy.default,
+        default=policy.default if not wrong.found else "allow",  # the rule that is wrong may be the only one
         engine=policy.engine,
         deny_subjects=resolve_path(folder, policy.deny_subjects.file if policy.deny_subjects else None),
         denied_model_status=policy.denied_model_status,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net.secrets import parse_secret
 from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.secret_values import Secret
@@ -14,8 +15,15 @@ SHORTEST = 32
 def make_sealer(names: str | tuple[str, ...]) -> Sealer:
     """The Sealer for the secrets of these names.  Raises SettingsError for a name without a secret, and for a secret
     that could be guessed."""
-    listed = (names,) if isinstance(names, str) else names
-    return Sealer([_read(name, f"secret[{index}]") for index, name in enumerate(listed)])
+    if isinstance(names, str):
+        return Sealer([_read(names, "secret")])
+    secrets = []
+    mistakes = Mistakes()
+    for index, name in enumerate(names):
+        with mistakes.under():
+            secrets.append(_read(name, f"secret[{index}]"))
+    mistakes.raise_if_any()
+    return Sealer(secrets)
 
 
 def _read(name: str, path: str) -> Secret:

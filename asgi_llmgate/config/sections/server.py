@@ -18,6 +18,7 @@ from asgi_llmgate.asgi.upload_limits import MEMORY, MIN_RATE, TIMEOUT
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.rawjson.structure import Structure
 from asgi_llmgate.routing.resolve import ResolveMiddleware
@@ -66,14 +67,21 @@ def make_draining(drain: DrainSettings) -> Draining:
 
 def make_resolve_layer(server: ServerSettings) -> Layer:
     """The ResolveMiddleware, with the limits of request bodies.  Raises SettingsError."""
-    limit = parse_size(server.body_limit, "server.body_limit")
-    rate = parse_size(server.body_min_rate, "server.body_min_rate")
-    memory = parse_size(server.body_memory, "server.body_memory")
-    if rate < 1:
-        raise SettingsError("the rate must be at least 1 byte per second", path="server.body_min_rate")
-    if memory < COPIES_OF_BODY * limit:
-        hint = f"at least {COPIES_OF_BODY * limit} bytes, or a smaller body_limit"
-        raise SettingsError("there is no room for one body of server.body_limit", path="server.body_memory", hint=hint)
+    mistakes = Mistakes()
+    limit = rate = memory = None
+    with mistakes.under("server.body_limit"):
+        limit = parse_size(server.body_limit)
+    with mistakes.under("server.body_min_rate"):
+        rate = parse_size(server.body_min_rate)
+        if rate < 1:
+            raise SettingsError("the rate must be at least 1 byte per second")
+    with mistakes.under("server.body_memory"):
+        memory = parse_size(server.body_memory)
+        if limit is not None and memory < COPIES_OF_BODY * limit:
+            hint = f"at least {COPIES_OF_BODY * limit} bytes, or a smaller body_limit"
+            about = ("$.server.body_limit",)
+            raise SettingsError("there is no room for one body of server.body_limit", hint=hint, rests_on=about)
+    mistakes.raise_if_any()
     return partial(
         ResolveMiddleware,
         body_limit=limit,
@@ -105,5 +113,6 @@ def check_descriptors(streams: int, limit: int | None = None) -> bool:
         limit,
         wanted,
         wanted,
+        extra={"setting": "server.streams"},
     )
     return False

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.config.callables import load_callable
-from asgi_llmgate.config.errors import error_path
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.units import parse_time_span, require_writable, resolve_path
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.mistakes import Mistakes, error_path
 from asgi_llmgate.policy import field
 from asgi_llmgate.routing.routes import Routes
 from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
@@ -76,60 +77,81 @@ class UsageSettings(Section, frozen=True):
 
 
 def make_fields(
-    fields: Mapping[str, str], list_claims: Sequence[str], variables: Collection[str] = ()
+    fields: Mapping[str, str], list_claims: Sequence[str], mistakes: Mistakes, variables: Collection[str] = ()
 ) -> Mapping[str, Field]:
-    """`usage.fields` as functions of the exchange; `variables` are further rule variables.  Raises SettingsError."""
-    made = {}
+    """`usage.fields` as functions of the exchange; `variables` are further rule variables."""
+    made: dict[str, Field] = {}
     for name, text in fields.items():
-        with error_path(f"usage.fields.{name}"):
+        made[name] = _no_value
+        with mistakes.under(f"usage.fields.{name}"):
             made[name] = field(text, list_claims, variables)
     return made
 
 
-def make_user(source: str | None, list_claims: Sequence[str], variables: Collection[str] = ()) -> Field | None:
-    """`usage.user` as a function of the exchange; `variables` are further rule variables.  Raises SettingsError."""
-    if source is None:
-        return None
-    with error_path("usage.user"):
-        return field(source, list_claims, variables)
+def _no_value(exchange: Exchange) -> None:
+    """In the place of a field that cannot be compiled, so that its name is known to labels."""
+
+
+def make_user(
+    source: str | None, list_claims: Sequence[str], mistakes: Mistakes, variables: Collection[str] = ()
+) -> Field | None:
+    """`usage.user` as a function of the exchange; `variables` are further rule variables."""
+    made: Field | None = None
+    if source is not None:
+        with mistakes.under("usage.user"):
+            made = field(source, list_claims, variables)
+    return made
 
 
 def make_usage_layer(
-    usage: UsageSettings, fields: Mapping[str, Field], models: Collection[str], *, user: Field | None, has_prices: bool
+    usage: UsageSettings,
+    fields: Mapping[str, Field],
+    models: Collection[str],
+    mistakes: Mistakes,
+    *,
+    user: Field | None,
+    has_prices: bool,
 ) -> tuple[Layer, list[Sink]]:
     """The UsageMiddleware, and the sinks for metrics and spans, whose label `model` has the values `models`.
 
-    `user` names the caller in reports.  `has_prices`: a row of the model table has prices.  Raises SettingsError.
+    `user` names the caller in reports.  `has_prices`: a row of the model table has prices.
     """
     # Imported where they are used: prometheus-client and OpenTelemetry are extras.
-    options: dict[str, Any] = {"fields": fields, "user": user, "cost": _make_costs(usage, has_prices=has_prices)}
+    options: dict[str, Any] = {"fields": fields, "user": user}
+    with mistakes.under("usage.prices"):
+        options["cost"] = _make_costs(usage, has_prices=has_prices)
     sinks: list[Sink] = []
     if usage.prometheus:
         prometheus = PrometheusSettings() if usage.prometheus is True else usage.prometheus
-        with error_path("usage.prometheus"):
+        with mistakes.under("usage.prometheus"):
             from asgi_llmgate.usage.prometheus import Prometheus
 
             sinks.append(Prometheus(labels=prometheus.labels, models=models, fields=fields))
+    layer: Layer = partial(UsageMiddleware, **options)
     if not usage.otel:
-        return partial(UsageMiddleware, **options), sinks
+        return layer, sinks
     otel = OtelSettings() if usage.otel is True else usage.otel
-    with error_path("usage.otel"):
+    with mistakes.under("usage.otel"):
         from asgi_llmgate.usage.otel import OpenTelemetry
         from asgi_llmgate.usage.server_span import ServerSpan
 
         telemetry = OpenTelemetry(
             otel.semconv, labels=otel.labels, traceparent=otel.traceparent, models=models, fields=fields
         )
-    sinks.append(telemetry)
-    layer: Layer = partial(UsageMiddleware, tracing=telemetry, **options)
-    if not otel.server_span:
-        return layer, sinks
+        sinks.append(telemetry)
+        layer = partial(UsageMiddleware, tracing=telemetry, **options)
+        if otel.server_span:
+            return _in_span(layer, ServerSpan), sinks
+    return layer, sinks
+
+
+def _in_span(layer: Layer, span: Callable[..., ASGIApp]) -> Layer:
 
     # Gateway passes what layers share by the names of their parameters, so these two are written out.
     def layer_in_span(app: ASGIApp, *, sinks: Sequence[Sink], routes: Routes) -> ASGIApp:
-        return ServerSpan(layer(app, sinks=sinks), routes=routes)
+        return span(layer(app, sinks=sinks), routes=routes)
 
-    return layer_in_span, sinks
+    return layer_in_span
 
 
 def make_access_log(access_log: AccessLogSettings, folder: Path) -> AccessLog:
@@ -153,19 +175,24 @@ def make_ledger(ledger: LedgerSettings, folder: Path) -> Ledger:
     """The ledger; paths are relative to `folder`.  Raises SettingsError."""
     with error_path("usage.ledger"):
         from asgi_llmgate.usage.ledger import Ledger, parse_url
-    with error_path("usage.ledger.url"):
+    mistakes = Mistakes()
+    url = keep = None
+    with mistakes.under("usage.ledger.url"):
         url = parse_url(ledger.url, folder)
+        if url.get_backend_name() == "sqlite":
+            require_writable(Path(url.database or "").parent)
     journal = folder / ledger.journal
-    require_writable(journal, "usage.ledger.journal")
-    if url.get_backend_name() == "sqlite":
-        require_writable(Path(url.database or "").parent, "usage.ledger.url")
-    keep = None if ledger.keep is None else parse_time_span(ledger.keep, "usage.ledger.keep")
+    with mistakes.under("usage.ledger.journal"):
+        require_writable(journal)
+    with mistakes.under("usage.ledger.keep"):
+        keep = None if ledger.keep is None else parse_time_span(ledger.keep)
+    mistakes.raise_if_any()
+    assert url is not None
     return Ledger(url, journal=journal, keep=keep)
 
 
 def _make_costs(usage: UsageSettings, *, has_prices: bool) -> Cost | None:
     """The function that calculates the cost of a call; None where nothing has a price."""
     if usage.prices is not None:
-        with error_path("usage.prices"):
-            return Costs(genai_prices())
+        return Costs(genai_prices())
     return Costs() if has_prices else None

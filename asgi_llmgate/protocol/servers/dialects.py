@@ -12,16 +12,17 @@ DeepSeek, https://api-docs.deepseek.com/guides/thinking_mode.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.protocol.servers.columns import EFFORTS, Dialect, Effort, Family
 from asgi_llmgate.protocol.servers.vendors import VENDORS
+from asgi_llmgate.type_words import describe_value, explain_mismatch, fits, generic_in, nearest
 
 __all__ = ["DIALECTS", "EFFORTS", "Dialect", "Effort", "Family", "derive"]
 
@@ -183,42 +184,60 @@ def derive(base: str, overrides: Mapping[str, Any]) -> Dialect:
     A replaced column holds for every model: families do not change it any more.  Raises SettingsError for a row, a
     column or a value that does not exist.
     """
-    row = DIALECTS.get(base)
+    mistakes = Mistakes()
+    row = DIALECTS.get(base) if isinstance(base, str) else None
     if row is None:
-        raise SettingsError(f"there is no dialect {base!r}", path="base", hint=_did_you_mean(base, DIALECTS))
-    if "native" in overrides:
+        shown = repr(base) if isinstance(base, str) else describe_value(base)
+        hint = _did_you_mean(str(base), DIALECTS)
+        mistakes.add(SettingsError(f"there is no dialect {shown}", path="base", hint=hint))
+        row = DIALECTS["generic"]
+    with mistakes.under("native"):
         overrides = _with_wire(overrides)
-    columns = [name for name in Dialect.__struct_fields__ if name not in ("name", "families")]
-    for column in overrides:
-        if column not in columns:
-            raise SettingsError("a dialect has no such column", path=column, hint=_did_you_mean(column, columns))
+    _check_columns(overrides, mistakes)
+    mistakes.raise_if_any()
     plain = {name: getattr(row, name) for name in Dialect.__struct_fields__}
     families = [Family(f.patterns, {k: v for k, v in f.facts.items() if k not in overrides}) for f in row.families]
-    try:
-        return msgspec.convert({**plain, **overrides, "families": families}, Dialect, from_attributes=True)
-    except msgspec.ValidationError as error:
-        reason, _, place = str(error).partition(" - at `$.")
-        column = place.rstrip("`").split("[")[0]
-        raise SettingsError(reason, path=column, hint=_choices(column)) from None
+    return msgspec.convert({**plain, **overrides, "families": families}, Dialect, from_attributes=True)
 
 
-def _with_wire(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _check_columns(overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
+    """All columns and values that do not exist."""
+    kinds = get_type_hints(Dialect, include_extras=True) if overrides else {}
+    columns = [name for name in kinds if name not in ("name", "families")]
+    for column, value in overrides.items():
+        if column not in columns:
+            hint = _did_you_mean(str(column), columns)
+            mistakes.add(SettingsError("a dialect has no such column", path=str(column), hint=hint))
+            continue
+        for member, item, kind in _misfits(value, kinds[column]):
+            words = explain_mismatch(item, kind)
+            mistakes.add(SettingsError(words.message, path=column + member, hint=words.hint))
+
+
+def _misfits(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What does not fit: the members of a list, each with its place, or the value itself."""
+    members = generic_in(kind, tuple) or generic_in(kind, frozenset)
+    if members is not None and isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            if not fits(item, members[0]):
+                yield f"[{index}]", item, members[0]
+    elif not fits(value, kind):
+        yield "", value, kind
+
+
+def _with_wire(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     """The overrides with `wire` in place of `native: true | false`, the column's earlier name."""
+    if "native" not in overrides:
+        return overrides
     replaced = dict(overrides)
     native = replaced.pop("native")
     if not isinstance(native, bool):
-        raise SettingsError(f"Expected `bool`, got `{type(native).__name__}`", path="native")
+        raise SettingsError(explain_mismatch(native, bool).message)
     if "wire" in replaced:
-        raise SettingsError("`native` is the earlier name of `wire`: remove it", path="native")
+        raise SettingsError("`native` is the earlier name of `wire`: remove it")
     return {**replaced, "wire": "messages" if native else "chat"}
 
 
-def _choices(column: str) -> str:
-    """The values of a column that has a fixed set of them; empty for other columns."""
-    known = get_type_hints(Dialect).get(column)
-    return "one of: " + ", ".join(get_args(known)) if get_origin(known) is Literal else ""
-
-
-def _did_you_mean(word: str, known: Mapping[str, Any] | list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else "known: " + ", ".join(known)
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = nearest(word, known)
+    return f"did you mean {close}?" if close else "known: " + ", ".join(known)

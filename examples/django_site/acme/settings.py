@@ -68,8 +68,14 @@ LLMGATE = {
     },
     "policy": {
         "rules": [
-            'jwt.org == "acme" && jwt.team == "data-platform"',
-            'identity.provider == "django" && jwt.staff',
+            {
+                "name": "team",
+                "when": [
+                    'jwt.org == "acme" && jwt.team == "data-platform"',
+                    'identity.provider == "django" && jwt.staff',
+                ],
+                "reason": "only the team data-platform and staff may use this gateway; ask the platform team",
+            }
         ]
     },
     "backends": {

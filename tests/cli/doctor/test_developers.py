@@ -135,4 +135,4 @@ async def test_a_made_up_token_leads_to_the_providers_keys(issuer: str) -> None:
 
 def test_json_is_one_document(doctor: Doctor, settings: Callable[..., Any]) -> None:
     told = doctor(settings(ModelServer(model="m")))
-    assert set(json.loads(told.output)) == {"file", "findings", "steps"}
+    assert set(json.loads(told.output)) == {"file", "errors", "warnings", "findings", "steps"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,56 @@ def test_a_name_that_the_row_matches(match: str, listed: tuple[str, ...], name: 
     assert sample_name(ModelSettings(match=match, use="a", listed=listed)) == name
 
 
-def test_settings_that_cannot_be_read_are_told_as_check_tells_them(tmp_path: Path) -> None:
+GOOD = """auth: {mode: "off"}
+policy:
+  rules: ["request.method == 'POST'"]
+backends:
+  b: {base_url: "http://127.0.0.1:1/v1", api_key: "env:NO_SUCH_KEY"}
+models:
+  - {match: x, use: b/m}
+"""
+
+
+def told(tmp_path: Path, text: str, *options: str) -> Any:
     path = tmp_path / "llmgate.yaml"
-    path.write_text("backend: {}\nmodels: []\n")
-    told = CliRunner().invoke(main, ["doctor", "--config", str(path)])
-    assert told.exit_code == 1
-    assert "backend" in told.output
-    assert "Traceback" not in told.output
+    path.write_text(text)
+    return CliRunner().invoke(main, ["doctor", "--config", str(path), *options], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "words"),
+    [
+        ("models:", "modells:", "llmgate.yaml:6:1"),
+        ("auth: {", "auth: {{", "llmgate.yaml:2:1"),
+        ("base_url", "base", "llmgate.yaml:5:7"),
+        ("127.0.0.1:1", "${NO_SUCH_HOST}", "NO_SUCH_HOST"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_told_as_check_tells_them(
+    tmp_path: Path, good: str, bad: str, words: str
+) -> None:
+    run = told(tmp_path, GOOD.replace(good, bad, 1))
+    assert run.exit_code == 1
+    assert words in run.stdout
+    assert " ms " not in run.stdout
+    assert "error" in run.stdout.splitlines()[-1]
+
+
+def test_what_check_finds_is_told_once_and_with_what_is_asked(tmp_path: Path) -> None:
+    run = told(tmp_path, GOOD.replace("request.method ==", "request.methd =="), "--json")
+    document = json.loads(run.stdout)
+    assert [(each["path"], each["line"]) for each in document["findings"] if each["severity"] == "error"] == [
+        ("policy.rules[0]", 3),
+        ("backends.b.api_key", 5),
+    ]
+    assert document["errors"] == 2
+    assert run.exit_code == 1
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    run = CliRunner().invoke(main, ["doctor", "--config", str(tmp_path / "nowhere.yaml")])
+    assert run.exit_code == 1
+    assert "No such file" in run.output
 
 
 def test_check_online_is_the_same(tmp_path: Path) -> None:
@@ -72,7 +116,7 @@ def test_check_online_is_the_same(tmp_path: Path) -> None:
     ]
     plain = [[line.partition(" ms ")[2] or line for line in each] for each in lines]
     assert plain[0] == plain[1]
-    assert "b.base_url: nothing listens at 127.0.0.1:1" in plain[0][0]
+    assert "backends.b.base_url: nothing listens at 127.0.0.1:1" in plain[0]
 
 
 async def test_a_defect_in_one_part_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

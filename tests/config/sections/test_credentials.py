@@ -49,7 +49,7 @@ MISTAKES = [
     ),
     (
         settings({"token_exchange": {**GRANT, "style": "obo"}}),
-        "backends.o.api_key.token_exchange.style: invalid enum value 'obo' (one of rfc8693, on_behalf_of)",
+        "backends.o.api_key.token_exchange.style: must be one of rfc8693, on_behalf_of, not 'obo'",
     ),
     (
         settings({"client_credentials": {**GRANT, "token_url": "http://idp.test/token"}}),
@@ -91,7 +91,8 @@ MISTAKES = [
     ),
     (
         introspecting(INTROSPECTION, INTROSPECTION),
-        "auth.providers: two providers have an introspection, and an opaque token does not say whose it is",
+        "auth.providers[1].introspection: two providers have an introspection, "
+        "and an opaque token does not say whose it is",
     ),
     (
         settings(protected_resource={"url": "apps.acme.test/llm"}),

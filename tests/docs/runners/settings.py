@@ -116,7 +116,7 @@ def models_by_claims(text: str, place: Place) -> None:
         (place.folder / "claims.json").write_text(json.dumps(claims))
         told = place.sh("llmgate policy explain --claims claims.json --model claude-opus-5-5")
         assert re.findall(r"^  for (.*)$", told, re.MULTILINE) == [target]
-        assert told.endswith("allowed by rule 1\n")
+        assert told.endswith("allowed by models\n")
 
 
 @RUNNERS.runs("limits")

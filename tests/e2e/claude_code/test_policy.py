@@ -95,5 +95,7 @@ def test_a_limit_that_lasts_ends_it_at_once_with_our_words(lab: Callable[..., La
     assert httpx.post(f"{gate.url}/v1/messages", json=body, headers=headers, timeout=60).status_code == 200
     run = claude("Say hello.", "--model", OPUS, gate=gate)
     assert run.is_error
-    assert run.result.endswith("Request rejected (429) · too many requests: 'teams' is limited to 1/day")
+    assert run.result.endswith(
+        "Request rejected (429) · too many requests: 'teams' is limited to 1/day; try again in 24 hours"
+    )
     assert asked(gate) == [(200, HAIKU), (429, OPUS)]

@@ -87,6 +87,7 @@ async def test_a_request_is_served_without_a_journal_and_readyz_shows_it(setting
         ({"url": "secret"}, "usage.ledger.url", "not a database URL"),
         ({"url": "sqlite://"}, "usage.ledger.url", "a ledger in memory keeps nothing"),
         ({"keep": "long"}, "usage.ledger.keep", "not a duration: 'long'"),
+        ({"keep": "9999999d"}, "usage.ledger.keep", "longer than 36500 days: '9999999d'"),
         ({"journal": "file/journal"}, "usage.ledger.journal", "cannot write in"),
         ({"journla": "x"}, "usage.ledger.journla", "did you mean journal?"),
     ],

@@ -24,9 +24,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, keep: str | None, dry_run: bool, **options: Any) -> None:
         try:
-            age = parse_age(keep, "--keep") if keep else read().keep
+            site = read()
+            age = parse_age(keep, "--keep") if keep else site.keep
         except SettingsError as error:
             raise CommandError(str(error)) from None
+        if not site.ledger and site.settings.get("usage", {}).get("ledger"):
+            raise CommandError("usage.ledger names a database that a running gateway prunes by itself, once an hour")
         if age is None:
             raise CommandError("usage.ledger.keep is None, so records are kept for ever: give an age with --keep")
         old = UsageRecord.objects.filter(time__lt=timezone.now() - age).order_by("id")

@@ -1,15 +1,16 @@
-"""`manage.py llmgate_usage`: requests, tokens and cost by group."""
+"""`manage.py llmgate_usage`: requests, tokens and cost by group, from the ledger that the setting LLMGATE names."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from asgi_llmgate import SettingsError
-from llmgate_django.conf import parse_age, read
+from asgi_llmgate import SettingsError, usage_report
+from llmgate_django.conf import NAME, Site, parse_age, read
 from llmgate_django.models import UsageRecord
 from llmgate_django.report import GROUPS, MEASURES, as_csv, summarise
 
@@ -17,7 +18,7 @@ _GROUPS_HELP = f"one or more of {', '.join(GROUPS)}, and the names in usage.fiel
 
 
 class Command(BaseCommand):
-    help = "Show requests, tokens and cost of the site's usage records by group."
+    help = "Show requests, tokens and cost of the usage records by group."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--by", default="model", help=f"{_GROUPS_HELP} (model)")
@@ -28,21 +29,33 @@ class Command(BaseCommand):
         names = [name.strip() for name in by.split(",") if name.strip()]
         try:
             start = timezone.now() - parse_age(since, "--since")
-            fields = read().settings.get("usage", {}).get("fields", {})
-            rows = summarise(UsageRecord.objects.filter(time__gte=start), names, fields)
+            header, rows = _report(read(), names, start)
         except SettingsError as error:
             raise CommandError(str(error)) from None
-        header = [*names, *MEASURES]
         if format == "json":
-            self.stdout.write(json.dumps(rows, indent=2))
+            self.stdout.write(json.dumps([dict(zip(header, row, strict=True)) for row in rows], indent=2))
         elif format == "csv":
-            self.stdout.write(as_csv(header, (row.values() for row in rows)), ending="")
-        elif not rows:
-            self.stdout.write(f"no records in the last {since}")
+            self.stdout.write(as_csv(header, rows), ending="")
+        elif rows:
+            self.stdout.write(_table(header, [list(map(_format_cell, row)) for row in rows], len(names)))
         else:
-            self.stdout.write(
-                _table(header, [[_format_cell(value) for value in row.values()] for row in rows], len(names))
-            )
+            self.stdout.write(f"no records in the last {since}")
+            if not _has_ledger(read()):
+                self.stderr.write(f'{NAME} has no usage.ledger, so none are written: add "ledger": {{"url": "django"}}')
+
+
+def _report(site: Site, names: list[str], start: datetime) -> tuple[list[str], list[list[Any]]]:
+    """The names of the columns, and rows: from the ledger that the setting names, or else from the site's table."""
+    if _has_ledger(site) and not site.ledger:
+        until = timezone.now().timestamp()
+        return usage_report(site.settings, names, since=start.timestamp(), until=until, folder=site.folder)
+    fields = site.settings.get("usage", {}).get("fields", {})
+    rows = summarise(UsageRecord.objects.filter(time__gte=start), names, fields)
+    return [*names, *MEASURES], [list(row.values()) for row in rows]
+
+
+def _has_ledger(site: Site) -> bool:
+    return site.ledger or bool(site.settings.get("usage", {}).get("ledger"))
 
 
 def _format_cell(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.cel import EvaluationError, compile_rule
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy.rules import read_rules
 from asgi_llmgate.rule_variables import fields_of
 from tests.cli.convert.kubernetes.resources import authorization, backend, policy, route, to
@@ -18,7 +19,7 @@ from tests.cli.convert.lab import Conversion, convert_text
 def allowed(found: Conversion, path: str = "/v1/messages", **claims: Any) -> bool:
     """Whether the rules of the settings allow a request, by docs/reference/policy.md."""
     variables = {"jwt": claims, "request": {"path": path, "headers": {}, "host": "gw", "method": "POST"}}
-    rules = read_rules(found.settings["policy"].get("rules", []))
+    rules = read_rules(found.settings["policy"].get("rules", []), Mistakes())
     held = {
         action: [[_value(text, variables) for text in rule.expressions] for rule in rules if rule.action == action]
         for action in ("allow", "deny", "require")

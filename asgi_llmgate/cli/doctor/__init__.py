@@ -35,7 +35,12 @@ from asgi_llmgate.secret_values import Secret
 @click.option("--token", metavar="-", help="Call the whole gateway with the token on standard input.")
 @click.option("--no-calls", is_flag=True, help="Call no model. A call costs a fraction of a cent.")
 @click.option(
-    "--timeout", default=60.0, show_default=True, type=click.FloatRange(min=0.1, max=3600), help="Seconds for one call."
+    "--timeout",
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1, max=3600),
+    help="Time for one call.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")

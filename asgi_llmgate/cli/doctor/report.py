@@ -114,8 +114,8 @@ def _print(step: Step, finding: Finding | None) -> None:
     # https://no-color.org; without it click decides by whether this is a terminal.
     colours = False if os.environ.get("NO_COLOR") else None
     click.echo(f"{click.style(label, fg=colour)}{time:>9} {place}{step.message}", color=colours)
-    if finding is not None and finding.line:
-        click.echo(f"{_MARGIN}{finding.place.rstrip(': ')}")
+    if finding is not None and (finding.line or not finding.path):
+        click.echo(f"{_MARGIN}{finding.place.removesuffix(': ')}")
     if step.hint:
         click.echo(f"{_MARGIN}to do: {step.hint}")
     if step.shown:

@@ -102,6 +102,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["doctor", "--config", str(tmp_path / "nowhere.yaml")])
     assert run.exit_code == 1
     assert "No such file" in run.output
+    assert "nowhere.yaml" in run.output
 
 
 def test_check_online_is_the_same(tmp_path: Path) -> None:

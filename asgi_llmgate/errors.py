@@ -147,6 +147,10 @@ class GateError(Exception):
         return made
 
 
+_MOST_SHOWN = 20
+"""Further mistakes in the text of one error."""
+
+
 class SettingsError(GateError):
     """The settings are wrong.
 
@@ -174,8 +178,12 @@ class SettingsError(GateError):
 
     def __str__(self) -> str:
         place = f"{self.path}: " if self.path else ""
-        more = f"\n(and {len(self.others)} more; a check of the settings lists all)" if self.others else ""
-        return f"{place}{self.message}" + (f" ({self.hint})" if self.hint else "") + more
+        text = f"{place}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        if not self.others:
+            return text
+        shown = [f"\n  {other}" for other in self.others[:_MOST_SHOWN]]
+        left = len(self.others) - len(shown)
+        return f"{text}\nand {len(self.others)} more:{''.join(shown)}" + (f"\n  ... and {left} more" if left else "")
 
     def __copy__(self) -> Self:
         made = super().__copy__()

@@ -32,7 +32,17 @@ def test_the_first_is_raised_and_has_the_others() -> None:
     with pytest.raises(SettingsError) as caught:
         mistakes.raise_if_any()
     assert [error.path for error in (caught.value, *caught.value.others)] == ["x.a", "x.b", "x.c"]
-    assert str(caught.value) == "x.a: wrong\n(and 2 more; a check of the settings lists all)"
+    assert str(caught.value) == "x.a: wrong\nand 2 more:\n  x.b: wrong\n  x.c: wrong"
+
+
+def test_the_text_of_an_error_is_bounded() -> None:
+    mistakes = Mistakes()
+    for number in range(1000):
+        mistakes.add(wrong(f"[{number}]"))
+    with pytest.raises(SettingsError) as caught:
+        mistakes.raise_if_any()
+    lines = str(caught.value).splitlines()
+    assert (lines[1], len(lines), lines[-1]) == ("and 999 more:", 23, "  ... and 979 more")
 
 
 def test_what_collected_several_can_be_collected_by_another() -> None:

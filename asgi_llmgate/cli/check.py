@@ -47,6 +47,9 @@ def check(
 
     Exit code: 0 where there is no error, 1 where there is one, 2 for a wrong option.
     """
+    for name in names:
+        if name.endswith((".yaml", ".yml")):
+            raise click.UsageError(f"MODEL is a name of a model; a file of settings is --config {name}")
     if online:
         from asgi_llmgate.cli.doctor import examine
 

@@ -17,6 +17,9 @@ Place = tuple[int, int]
 
 _INDEX = re.compile(r"\[(\d+)\]")
 
+_PROPERTIES = re.compile(r"(?:[!&]\S*\s+)+")
+"""A tag or an anchor in front of a value (YAML 1.2 section 6.9)."""
+
 _ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r\n|.)", re.DOTALL)
 """An escape in double quotes (YAML 1.2 section 5.7), or a line break that is escaped."""
 
@@ -67,11 +70,13 @@ class Positions:
             return None
         before = "".join([*lines[: line - 1], lines[line - 1][: column - 1]])
         number = len("".join(before.split()))
-        units = list(_units(self._text[node.start_mark.index : node.end_mark.index], node.style))
+        start, end = node.start_mark.index, node.end_mark.index
+        if properties := _PROPERTIES.match(self._text, start, end):
+            start = properties.end()
+        units = list(_units(self._text[start:end], node.style))
         if not units:
             return None
-        offset = units[number] if number < len(units) else units[-1] + 1
-        return int(node.start_mark.index) + offset
+        return int(start) + (units[number] if number < len(units) else units[-1] + 1)
 
 
 def _step(node: Node | None, path: str) -> tuple[int, Node, str] | None:
@@ -87,8 +92,10 @@ def _step(node: Node | None, path: str) -> tuple[int, Node, str] | None:
     for key, value in node.value:  # a later one counts, as for the content
         for name in names_of_key(key):
             rest = path[len(name) :]
-            if path.startswith(name) and (not rest or rest[0] in ".[") and (best is None or len(rest) <= len(best[2])):
-                best = key.start_mark.index, value, rest.removeprefix(".")
+            if path.startswith(name) and (not rest or rest[0] in ".["):
+                rest = rest.removeprefix(".")
+                if best is None or len(rest) <= len(best[2]):  # a longer name: it has dots in it
+                    best = key.start_mark.index, value, rest
     return best
 
 

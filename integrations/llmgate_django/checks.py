@@ -5,7 +5,7 @@ llmgate.E002  a rule cannot be compiled
 llmgate.W003  no ASGI application of this site mounts the gateway
 llmgate.W004  `runserver` serves WSGI, which has no gateway
 llmgate.W005  auth.mode accepts requests without a token
-llmgate.W006  a model server's key is missing; a warning, because checks also run where no secret is, such as in a build
+llmgate.W006  a secret is missing; a warning, because checks also run where no secret is, such as in a build
 """
 
 from __future__ import annotations
@@ -31,18 +31,27 @@ def check_settings(app_configs: Any = None, **_: Any) -> Sequence[CheckMessage]:
     """All checks; see https://docs.djangoproject.com/en/5.2/topics/checks/ for the arguments."""
     if app_configs is not None and all(config.label != "llmgate" for config in app_configs):
         return []
+    found: list[CheckMessage] = []
     try:
         site = read()
+    except SettingsError as error:
+        return [_message(error)]
+    try:
         build(site)
     except SettingsError as error:
-        place = f"{NAME}: {error.path}: " if error.path else ""
-        text, hint = f"{place}{error.message}", error.hint or None
-        # See W006 above.
-        if error.path.startswith("backends.") and ".api_key" in error.path:
-            return [Warning(text, hint=hint, id="llmgate.W006")]
-        kind = "E002" if error.path.startswith("policy.rules") else "E001"
-        return [Error(text, hint=hint, id=f"llmgate.{kind}")]
-    return [*_check_deployment(), *_check_auth_mode(site)]
+        found = [_message(each) for each in (error, *error.others)]
+    if any(message.is_serious() for message in found):
+        return found
+    return [*found, *_check_deployment(), *_check_auth_mode(site)]
+
+
+def _message(error: SettingsError) -> CheckMessage:
+    place = f"{NAME}: {error.path}: " if error.path else ""
+    text, hint = f"{place}{error.message}", error.hint or None
+    if error.missing:
+        return Warning(text, hint=hint, id="llmgate.W006")
+    kind = "E002" if error.path.startswith(("policy.rules", "policy.authorization")) else "E001"
+    return Error(text, hint=hint, id=f"llmgate.{kind}")
 
 
 def _check_deployment() -> list[CheckMessage]:

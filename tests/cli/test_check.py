@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +79,184 @@ def test_a_missing_file_is_said() -> None:
     said = CliRunner().invoke(main, ["check", "--config", "nowhere.yaml"])
     assert said.exit_code == 1
     assert said.stderr.splitlines()[0] == "nowhere.yaml: error: cannot be read: No such file or directory"
+
+
+MANY = """\
+auth: {mode: "off"}
+policy: {rules: ['jtw.team == "x"', 'jwt.a == 1']}
+backends:
+  openai: {base_url: "https://${NO_SUCH_HOST}/v1", api_key: env:NO_SUCH_KEY, dialekt: openai}
+models:
+  - {match: "*", use: opnai/gpt, max_output_tokens: "${NO_SUCH_LIMIT}"}
+secret: file:no-such-file
+"""
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without the secrets."""
+    for name in ("NO_SUCH_HOST", "NO_SUCH_KEY", "NO_SUCH_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("bare")
+def test_all_mistakes_are_told_in_one_run_and_missing_secrets_are_warnings(config: Path) -> None:
+    config.write_text(MANY)
+    said = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert said.exit_code == 1
+    assert said.stdout == ""
+    told = [line.removeprefix(f"{config}:") for line in said.stderr.splitlines()]
+    assert [line.split(" (")[0] for line in told] == [
+        "1:8: warning: auth.mode: no token is checked, and every caller is anonymous",
+        "2:19: error: policy.rules[0]: unknown variable 'jtw', did you mean 'jwt'?",
+        '    jtw.team == "x"',
+        "    ^",
+        "4:12: warning: backends.openai.base_url: the environment variable NO_SUCH_HOST is not set",
+        "4:52: warning: backends.openai.api_key: the environment variable NO_SUCH_KEY is not set",
+        "4:78: error: backends.openai.dialekt: unknown key",
+        "6:18: error: models[0].use: no backend is named 'opnai'",
+        "6:34: warning: models[0].max_output_tokens: the environment variable NO_SUCH_LIMIT is not set",
+        "6:34: error: models[0].max_output_tokens: must be a whole number, not a text",
+        "7:1: warning: secret: the secret in no-such-file cannot be read: No such file or directory",
+        "4 errors, 5 warnings",
+    ]
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("options", "code", "severity", "last"),
+    [([], 0, "warning", "3 warnings"), (["--strict"], 1, "error", "2 errors, 1 warning")],
+)
+def test_a_machine_without_secrets_can_check(
+    config: Path, options: list[str], code: int, severity: str, last: str
+) -> None:
+    without = "base_url: '${NO_SUCH_HOST}', api_key: env:NO_SUCH_KEY"
+    config.write_text(SETTINGS.replace('base_url: "https://api.openai.test/v1"', without))
+    said = CliRunner().invoke(main, ["check", "--config", str(config), *options])
+    assert said.exit_code == code, said.output
+    assert (f"{config}: good" in said.stdout) is (code == 0)
+    for name in ("NO_SUCH_HOST", "NO_SUCH_KEY"):
+        assert re.search(rf":5:\d+: {severity}: backends\.openai\.\w+: .*{name} is not set", said.stderr)
+    assert said.stderr.splitlines()[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--colour"], "No such option"),
+        (["other.yaml"], "a file of settings is --config other.yaml"),
+    ],
+)
+def test_a_wrong_command_line_is_another_exit_code(config: Path, arguments: list[str], words: str) -> None:
+    said = CliRunner().invoke(main, ["check", "--config", str(config), *arguments])
+    assert said.exit_code == 2
+    assert words in said.stderr
+
+
+@pytest.mark.usefixtures("bare")
+def test_json_has_the_findings_and_the_description(config: Path) -> None:
+    good = CliRunner().invoke(main, ["check", "--config", str(config), "--json", "qwen"])
+    assert good.exit_code == 0
+    document = json.loads(good.stdout)
+    assert (document["file"], document["errors"], document["warnings"]) == (str(config), 0, 1)
+    assert document["description"][0] == "callers: anybody (auth.mode: off)"
+    assert document["description"][-1].startswith("qwen: qwen at vllm")
+    config.write_text(MANY)
+    bad = CliRunner().invoke(main, ["check", "--config", str(config), "--json"])
+    assert (bad.exit_code, bad.stderr) == (1, "")
+    document = json.loads(bad.stdout)
+    assert (document["errors"], document["warnings"], document["description"]) == (4, 5, [])
+    assert document["findings"][-1] == {
+        "severity": "warning",
+        "message": "the secret in no-such-file cannot be read: No such file or directory",
+        "path": "secret",
+        "file": str(config),
+        "line": 7,
+        "column": 1,
+    }
+
+
+FILES: list[tuple[bytes | None, str]] = [
+    (None, " error: cannot be read: Is a directory"),
+    (b"", " error: is empty"),
+    (b"# only a comment\n", " error: is empty"),
+    (b"- a\n", " error: holds no mapping at its top level (it begins with a key, such as models:)"),
+    (b"just words\n", " error: holds no mapping at its top level (it begins with a key, such as models:)"),
+    (b"a: \xff\n", "1:4: error: is not UTF-8: line 1"),
+    ("a: 1".encode("utf-16"), " error: is UTF-16; save it as UTF-8"),
+    (b"a: 1\n\tb: 2\n", "2:1: error: not valid YAML: found character '\\t' that cannot start any token "
+     "(indent with spaces, not with tabs)"),
+    (b"models:\n  - {match: *, use: x}\n", "2:14: error: not valid YAML: expected alphabetic or numeric character, but "
+     "found ',' (a text that begins with * or & stands in quotes: \"*\")"),
+    (b"a: b: c\n", "1:5: error: not valid YAML: mapping values are not allowed here "
+     "(a text with a colon and a space in it stands in quotes)"),
+    (b"a: 'x\n", "2:1: error: not valid YAML: found unexpected end of stream (a quote or a bracket is not closed)"),
+    (b"a: [1, 2\n", "2:1: error: not valid YAML: expected ',' or ']', but got '<stream end>' "
+     "(a bracket is not closed)"),
+    (b"a: 1\n  b: 2\n", "2:4: error: not valid YAML: mapping values are not allowed here "
+     "(a text with a colon and a space in it stands in quotes)"),
+    (b"a: @x\n", "1:4: error: not valid YAML: found character '@' that cannot start any token "
+     "(a text that begins with this character stands in quotes)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "words"), FILES, ids=[words for _, words in FILES])
+def test_a_file_that_cannot_be_read_is_told_in_words(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "llmgate.yaml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    said = CliRunner().invoke(main, ["check", "--config", str(path)])
+    assert said.exit_code == 1
+    assert said.stderr.splitlines() == [f"{path}:{words}", "1 error"]
+
+
+def test_repeated_keys_are_all_told_with_the_rest(config: Path) -> None:
+    config.write_text(SETTINGS + "policy: {}\nnet: {proxi: none, proxi: none}\nauth: {mode: strikt}\n")
+    said = CliRunner().invoke(main, ["check", "--config", str(config)])
+    told = [line.removeprefix(f"{config}:").split(": error: ") for line in said.stderr.splitlines()[:-1]]
+    assert told[0] == ["11:1", "the key 'policy' is repeated, it is in line 3 too"]
+    assert [place for place, _ in told] == ["11:1", "11:1", "12:20", "12:20", "13:1", "13:8"]
+
+
+def test_repeated_keys_come_before_a_mistake_of_syntax(config: Path) -> None:
+    config.write_text("a: 1\nb: {c: 1, c: 2}\nd: [1\n")
+    said = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert [line.split(":")[1] for line in said.stderr.splitlines()[:-1]] == ["2", "4"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "place"),
+    [
+        ("jwt.a != 'x'", "3:32"),
+        ("!(jwt.team in ['x'])", "3:26"),
+        ("jwt.a.matches('x')", "3:40"),
+    ],
+)
+def test_what_a_rule_may_not_mean_is_a_warning_at_its_place(config: Path, rule: str, place: str) -> None:
+    config.write_text(SETTINGS.replace("""['jwt.team == "x"']""", f'[jwt.b, "{rule}"]'))
+    said = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert said.exit_code == 0
+    assert re.search(rf":{place}: warning: policy\.rules\[1\]: ", said.stderr), said.stderr
+
+
+@pytest.mark.parametrize("option", ["--color", "--no-color"])
+def test_colours_can_be_asked_for(config: Path, option: str) -> None:
+    said = CliRunner().invoke(main, ["check", "--config", str(config), option], color=True)
+    assert ("\x1b[33m\x1b[1mwarning:" in said.stderr) is (option == "--color")
+    assert "\x1b" not in said.stdout
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colours_are_for_a_terminal(config: Path, no_color: str, coloured: bool) -> None:
+    """A real one."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from asgi_llmgate.cli import main; main()", "check", "--config", str(config)]
+    environment = {**os.environ, "NO_COLOR": no_color}
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        ran = subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, env=environment, check=False)
+        os.close(theirs)
+        assert ran.returncode == 0
+        assert (b"\x1b[" in terminal.read(10_000)) is coloured
+    assert b"\x1b[" not in ran.stdout
 
 
 def test_help_lists_the_commands() -> None:

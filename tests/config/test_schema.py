@@ -17,7 +17,7 @@ def with_(**sections: Any) -> dict[str, Any]:
 
 
 MISTAKES = [
-    ({}, "backends: this key is missing\n(and 1 more; a check of the settings lists all)"),
+    ({}, "backends: this key is missing\nand 1 more:\n  models: this key is missing"),
     (with_(pollicy={}), "pollicy: unknown key (did you mean policy?)"),
     (with_(zzz={}), "zzz: unknown key"),
     (

@@ -71,7 +71,7 @@ def mounted(company: Company) -> Any:
     ("changed", "number", "text"),
     [
         ({"modells": 1}, "E001", "LLMGATE: modells: unknown key"),
-        ({"auth": {"providers": [{"issuer": "x"}]}}, "E001", "LLMGATE: auth.providers[0]"),
+        ({"auth": {"providers": [{"issuer": "https://x.test"}]}}, "E001", "LLMGATE: auth.providers[0]"),
         ({"policy": {"rules": ["true", "jwt.team =="]}}, "E002", "LLMGATE: policy.rules[1]"),
         ({"auth": {"mode": "off"}}, "W005", "DEBUG is off, so this looks like production"),
         (
@@ -87,6 +87,38 @@ def test_a_check_names_the_place(company: Company, changed: Any, number: str, te
     assert message.id == f"llmgate.{number}"
     assert message.is_serious() is number.startswith("E")
     assert text in message.msg
+
+
+MANY = {
+    "auth": {"mode": "strikt"},
+    "policy": {"rules": ["true", "jwt.team ==", {"when": "jtw.a", "reason": 5}]},
+    "backends": {"openai": {"base_url": "nowhere", "api_key": "env:NOT_HERE"}},
+    "secret": "env:NOT_HERE_EITHER",
+    "modells": 1,
+}
+
+
+@pytest.mark.usefixtures("mounted")
+def test_all_mistakes_are_told_at_once(company: Company) -> None:
+    messages = found(company.settings(**MANY))
+    places = sorted((str(each.id)[-4:], each.msg.split(": ")[1]) for each in messages)
+    assert places == [
+        ("E001", "auth.mode"),
+        ("E001", "backends.openai.base_url"),
+        ("E001", "modells"),
+        ("E002", "policy.rules[1]"),
+        ("E002", "policy.rules[2].reason"),
+        ("E002", "policy.rules[2].when"),
+        ("W006", "backends.openai.api_key"),
+        ("W006", "secret"),
+    ]
+
+
+@pytest.mark.usefixtures("mounted")
+def test_the_command_tells_all_errors(company: Company) -> None:
+    with configured(company.settings(**MANY)), pytest.raises(CommandError) as caught:
+        told("llmgate_check")
+    assert all(place in str(caught.value) for place in ("auth.mode", "rules[1]", "rules[2].when", "modells"))
 
 
 @pytest.mark.usefixtures("mounted")

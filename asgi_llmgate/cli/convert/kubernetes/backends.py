@@ -70,22 +70,23 @@ class Backends:
         return self._known[identity]
 
     def _convert(self, backend: Manifest, outer: Sequence[Layer]) -> Converted | None:
+        backend.spec.skip("type")
         ai = backend.spec.get("ai")
         if not ai:
             return None
         layers = [*outer, Layer(backend.spec.get("policies"), backend)]
         described = _providers(ai)
         converted = Converted([], {})
-        for name, entry, policies in described:
-            server = read_provider(entry, backend.namespace, self._notes)
+        for one in described:
+            server = read_provider(one.kind, backend.namespace, self._notes, one.place)
             if server is None:
-                self._notes.ignore(entry, "no provider that is known here")
+                self._notes.ignore(one.kind, "no provider that is known here")
                 continue
-            own = [*(layer for layer in layers if layer.provider in ("", name)), Layer(policies, backend)]
-            converted.providers.append(self._provider(self._unique(backend, name), entry, server, own))
+            own = [*(layer for layer in layers if layer.provider in ("", one.name)), Layer(one.policies, backend)]
+            converted.providers.append(self._provider(self._unique(backend, one.name), one.kind, server, own))
             for layer in own:
                 converted.formats |= dict(layer.policies.get("ai", "routes").items())
-        if len([None for _, _, _ in described]) > 1:
+        if len(described) > 1:
             self._note_groups(ai)
         return converted if converted.providers else None
 
@@ -127,8 +128,13 @@ class Backends:
         said = [f"from {entry.place}", *server.notes]
         columns: dict[str, Any] = {"path": server.path} if server.path else {}
         self._notes.carry(entry, f"backends.{name}")
-        if (auth := _last(layers, "auth")) is not None:
-            found, words = self.credentials.read(auth.policies.get("auth"), auth.owner, name)
+        auth = _last(layers, "auth")
+        if auth is not None or server.token:
+            if auth is not None:
+                found, words = self.credentials.read(auth.policies.get("auth"), auth.owner, name)
+            else:
+                assert server.token is not None
+                found, words = self.credentials.read_token(server.token, layers[-1].owner, name)
             columns |= {key: value for key, value in found.items() if key == "key_header"}
             settings |= {key: value for key, value in found.items() if key != "key_header"}
             said += words
@@ -198,17 +204,38 @@ class Backends:
         return next((to for name, to in by_length(aliases) if fits(name, model)), model), {}
 
 
-def _providers(ai: Entry) -> list[tuple[str, Entry, Entry]]:
-    """Name, entry and own policies of each provider, in the order of their priority."""
-    if "provider" in ai or "llm" in ai:
-        single = ai.first("provider", "llm")
-        single = single.get("provider") if "provider" in single else single
-        return [("", single, Entry(None, "", single.file))]
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A provider as it is written: its name, the entry with its kind, the entry with its host, its own policies."""
+
+    name: str
+    kind: Entry
+    place: Entry
+    policies: Entry
+
+
+def _providers(ai: Entry) -> list[_Described]:
+    """The providers in the order of their priority.
+
+    In kgateway's Backend one is `llm` and several are a `multipool`, with the kind under `provider`.
+    """
+    nothing = Entry(None, "", ai.file)
+    if "provider" in ai:
+        return [_Described("", ai.get("provider"), ai.get("provider"), nothing)]
+    if "llm" in ai:
+        return [_described("", ai.get("llm"), nothing)]
     found = []
     for group in ai.first("groups", "priorityGroups").each():
         for provider in group.get("providers").each():
-            found.append((provider.get("name").text(), provider, provider.get("policies")))
+            found.append(_described(provider.get("name").text(), provider, provider.get("policies")))
+    for priority in ai.get("multipool", "priorities").each():
+        for provider in priority.get("pool").each():
+            found.append(_described(str(len(found) + 1), provider, nothing))
     return found
+
+
+def _described(name: str, entry: Entry, policies: Entry) -> _Described:
+    return _Described(name, entry.get("provider") if "provider" in entry else entry, entry, policies)
 
 
 def _last(layers: Sequence[Layer], *names: str) -> Layer | None:

@@ -21,6 +21,7 @@ _ENDINGS = re.compile(r"([-_.]?(secrets?|credentials?|api-?key|key|token|auth))+
 _LONGEST_NAME = 253
 """Characters of a name in Kubernetes."""
 
+_EXCHANGE = "api_key: {token_exchange: ...} gets a token for the caller's"
 _CLOUDS = {
     "aws": "an API key of Bedrock in api_key: env:NAME",
     "azure": "an API key of Azure in api_key: env:NAME, or a callable that returns a token",
@@ -47,15 +48,10 @@ class Credentials:
             settings["api_key"], words = self._secret(auth.get("secretRef"), owner.namespace)
             said += [words] if words else []
         elif key := auth.get("key"):
-            key.accept()
-            name = self._variable(("", owner.namespace, backend), backend)
-            self._notes.variables[name] = shlex.quote(f"the key that is in {key.place}")
-            settings["api_key"] = f"env:{name}"
-            said.append(self._notes.differ(key, f"settings contain no key: {name} is an environment variable"))
+            settings, said = self._inline(key, owner, backend)
         elif "passthrough" in auth:
             message = "the caller's token is not sent to the model server"
-            hint = "api_key: {token_exchange: ...} gets one for it"
-            said.append(self._notes.ignore(auth.get("passthrough"), message, hint))
+            said.append(self._notes.ignore(auth.get("passthrough"), message, _EXCHANGE))
         elif auth.get("oauthTokenExchange"):
             exchange = self._exchange(auth.get("oauthTokenExchange"), owner)
             if exchange:
@@ -65,6 +61,24 @@ class Credentials:
                 said.append(self._notes.ignore(auth.get(kind), "the credential is not converted", hint))
         settings |= self._location(auth.get("location"))
         return settings, said
+
+    def read_token(self, token: Entry, owner: Manifest, backend: str) -> tuple[dict[str, Any], list[str]]:
+        """`authToken` of kgateway's Backend: the same with the kind in words."""
+        kind = token.get("kind").text()
+        if token.get("secretRef"):
+            key, words = self._secret(token.get("secretRef"), owner.namespace)
+            return {"api_key": key}, [words] if words else []
+        if inline := token.get("inline"):
+            return self._inline(inline, owner, backend)
+        return {}, [self._notes.ignore(token, f"the credential {kind} is not converted", _EXCHANGE)]
+
+    def _inline(self, key: Entry, owner: Manifest, backend: str) -> tuple[dict[str, Any], list[str]]:
+        """A key in the manifest becomes the name of a variable."""
+        key.accept()
+        name = self._variable(("", owner.namespace, backend), backend)
+        self._notes.variables[name] = shlex.quote(f"the key that is in {key.place}")
+        words = self._notes.differ(key, f"settings contain no key: {name} is an environment variable")
+        return {"api_key": f"env:{name}"}, [words]
 
     def _location(self, location: Entry) -> dict[str, str]:
         """The header for the key, where it is another one than `Authorization: Bearer`."""

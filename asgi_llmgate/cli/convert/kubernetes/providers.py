@@ -37,6 +37,8 @@ class Server:
     model: str = ""
     path: str = ""
     notes: tuple[str, ...] = ()
+    token: Entry | None = None
+    """The credential, where it is written beside the model (kgateway's `authToken`)."""
     scheme_open: bool = False
     """Whether the scheme is http only because nothing has asked for TLS."""
 
@@ -51,6 +53,7 @@ def read_provider(provider: Entry, namespace: str, notes: Notes, place: Entry | 
             config = provider.get(kind)
             server = read(config, namespace, notes)
             server.model = server.model or config.get("model").text()
+            server.token = config.get("authToken")
             return _at_host(place or provider, server, notes)
     return None
 
@@ -58,13 +61,11 @@ def read_provider(provider: Entry, namespace: str, notes: Notes, place: Entry | 
 def _at_host(provider: Entry, server: Server, notes: Notes) -> Server:
     """The server with the host, port and path that replace the provider's own."""
     host, port = provider.get("host").text(), provider.get("port").number(0)
-    if both := provider.get("hostOverride").text():
-        host, _, number = both.rpartition(":")
-        if not host or not number.isdecimal():
-            raise provider.get("hostOverride").error("must be HOST:PORT")
-        port = int(number[:6])
+    if override := provider.get("hostOverride"):
+        host, port = _override(override)
     given = provider.first("path", "pathOverride")
-    path, prefix = given.text(), provider.get("pathPrefix").text()
+    path = given.text() if given.is_text else given.get("fullPath").text()
+    prefix = provider.get("pathPrefix").text()
     if not host:
         if prefix:
             root = server.base_url.split("//", 1)[1].split("/", 1)[0]
@@ -77,6 +78,16 @@ def _at_host(provider: Entry, server: Server, notes: Notes) -> Server:
     _place(server, at, path or server.path, prefix)
     _name_dialect(server, host, port)
     return server
+
+
+def _override(entry: Entry) -> tuple[str, int]:
+    """Host and port of `hostOverride`: HOST:PORT in a configuration file, a mapping in kgateway's resources."""
+    if not entry.is_text:
+        return entry.get("host").text(), entry.get("port").number(0)
+    host, _, number = entry.text().rpartition(":")
+    if not host or not number.isdecimal():
+        raise entry.error("must be HOST:PORT")
+    return host, int(number[:6])
 
 
 def _place(server: Server, at: str, path: str, prefix: str = "") -> None:

@@ -140,6 +140,63 @@ def test_priorities(tmp_path: Path) -> None:
     assert "spec.ai.groups[1]: " not in found.said
 
 
+KGATEWAY: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "one": (
+        {
+            "llm": {
+                "provider": {
+                    "openai": {"authToken": {"kind": "SecretRef", "secretRef": {"name": "s-key"}}, "model": "m"}
+                }
+            }
+        },
+        {"up": {"base_url": "https://api.openai.com/v1", "dialect": "openai", "api_key": "env:S_API_KEY"}},
+        "up/m",
+    ),
+    "without provider": (
+        {"llm": {"anthropic": {"authToken": {"kind": "Inline", "inline": "sk-in-the-file"}, "model": "c"}}},
+        {"up": {"base_url": "https://api.anthropic.com/v1", "dialect": "anthropic", "api_key": "env:UP_API_KEY"}},
+        "up/c",
+    ),
+    "another host": (
+        {
+            "llm": {
+                "hostOverride": {"host": "h.test", "port": 443},
+                "pathOverride": {"fullPath": "/api/v1/chat/completions"},
+                "provider": {"openai": {"authToken": {"kind": "Passthrough"}}},
+            }
+        },
+        {"up": {"base_url": "https://h.test/api/v1", "dialect": "generic"}},
+        "up",
+    ),
+    "a pool": (
+        {
+            "multipool": {
+                "priorities": [
+                    {"pool": [{"hostOverride": {"host": "h", "port": 80}, "provider": {"openai": {"model": "m1"}}}]},
+                    {"pool": [{"provider": {"gemini": {"model": "m2"}}}]},
+                ]
+            }
+        },
+        {
+            "up-1": {"base_url": "http://h:80/v1", "dialect": "generic"},
+            "up-2": {"base_url": GEMINI, "dialect": "gemini"},
+        },
+        ["up-1/m1", "up-2/m2"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("ai", "backends", "use"), KGATEWAY.values(), ids=KGATEWAY)
+def test_kgateways_backend(ai: Any, backends: dict[str, Any], use: Any, tmp_path: Path) -> None:
+    """The resource of kgateway 2.0, from which AgentgatewayBackend comes: gateway.kgateway.dev/v1alpha1."""
+    found = convert_text(tmp_path, resource("Backend", "up", {"type": "AI", "ai": ai}))
+    assert found.code == 0, found
+    assert found.settings["backends"] == backends
+    assert found.settings["models"] == [{"match": "*", "use": use}]
+    assert "sk-in-the-file" not in found.text + found.said
+    assert ("authToken: the credential Passthrough" in found.said) == ("Passthrough" in str(ai))
+
+
 def test_an_address_that_is_none(tmp_path: Path) -> None:
     found = convert_text(tmp_path, backend({"openai": {}, "host": "a b", "port": 1}))
     assert (found.code, found.text) == (1, "")

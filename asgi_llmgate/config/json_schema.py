@@ -5,7 +5,6 @@ Types and limits come from the structs, descriptions and defaults from the refer
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -54,14 +53,19 @@ EXAMPLES: dict[str, list[Any]] = {
 def json_schema() -> dict[str, Any]:
     """The schema.  Raises LookupError where the reference page has a key that the settings do not have."""
     schema: dict[str, Any] = {"$schema": DIALECT, "title": "llmgate.yaml", **msgspec.json.schema(Settings)}
-    _describe_structs(schema)
+    for definition in schema["$defs"].values():
+        del definition["title"]  # the name of a class says nothing to a person
+        if definition is not schema["$defs"]["Settings"]:
+            definition.pop("description", None)  # an editor would show it in place of the property's
     schema["$defs"]["PolicySettings"]["properties"]["rules"]["items"]["anyOf"][1] = _rule()
     for path, default, meaning in ((row.path, row.default, row.description) for row in read_page()):
         nodes = list(find(schema, path))
         if not nodes:
             raise LookupError(f"the settings have no key {path}")
         for node in nodes:
-            node.setdefault("title", path)
+            _merge_null(node)
+            if "anyOf" not in node:  # an editor shows the title of such a node twice
+                node.setdefault("title", path)
             node["description"] = meaning
             if literal := re.fullmatch(r"`([^`]+)`", default):
                 node["default"] = read_yaml(literal[1].encode()[:LARGEST], "the reference page")
@@ -93,12 +97,18 @@ def _members(schema: dict[str, Any], node: dict[str, Any], step: str) -> Iterato
         yield found
 
 
-def _describe_structs(schema: dict[str, Any]) -> None:
-    """Write the structs' docstrings in one line, without the marks of reStructuredText."""
-    for definition in schema["$defs"].values():
-        text = inspect.cleandoc(definition.get("description", "")).partition("\n\n")[0]
-        definition["description"] = " ".join(text.replace("`", "").split())
-        del definition["title"]  # the name of a class says nothing to a person
+def _merge_null(node: dict[str, Any]) -> None:
+    """Write "this or null" as one type, as people do: editors explain alternatives one by one."""
+    alternatives = node.get("anyOf", ())
+    if len(alternatives) != 2 or alternatives[1] != {"type": "null"}:
+        return
+    first = alternatives[0]
+    if "type" in first:
+        node |= first | {"type": [first["type"], "null"]}
+        del node["anyOf"]
+    elif first.keys() == {"enum"}:
+        node["enum"] = [*first["enum"], None]
+        del node["anyOf"]
 
 
 def _rule() -> dict[str, Any]:
@@ -116,7 +126,6 @@ def _rule() -> dict[str, Any]:
     actions: tuple[str, ...] = get_args(Action)
     return {
         "type": "object",
-        "description": "One rule; a text in its place is the condition of an allow rule.",
         "properties": {
             "name": text(),
             "action": {"enum": [*actions, *map(str.capitalize, actions)]},

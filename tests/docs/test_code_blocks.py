@@ -25,6 +25,7 @@ from asgi_llmgate.testing.serving import serving
 from tests.docs.code_blocks import BLOCKS, NAMED, Block
 from tests.docs.lab_folder import Place, Runner
 from tests.docs.runners import (
+    checking,
     clients,
     command_line,
     deployment,
@@ -41,6 +42,7 @@ from tests.docs.runners import (
 from tests.helpers.installation import ROOT
 
 MODULES = (
+    checking,
     clients,
     command_line,
     deployment,

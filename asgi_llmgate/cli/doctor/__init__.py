@@ -1,12 +1,14 @@
 """`llmgate doctor`, which is `llmgate check --online`: asks everything that the settings name.
 
-steps        one question and its answer
-examination  all of them, in their order
-identity     identity providers        connection   DNS, TCP, TLS
-servers      a model server            server, model_list, windows, calls, advice: its parts
-storage      ledger and logs
-developers   a call through the whole gateway        asking: how an app is asked
-report       what is printed           secrets: what must not be
+steps           one question and its answer
+examination     all of them, in their order
+identity        identity providers
+model_servers   model servers: their lists of models, calls, context windows
+storage         the ledger and the log file
+developers      a call through the whole gateway
+connection      DNS, TCP and TLS, for all of them
+asking          how an app is asked for a Message
+report          what is printed; secrets: what must not be
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from asgi_llmgate.cli.doctor.steps import State, Step, Steps
 from asgi_llmgate.config.sections.backends import NetSettings
 from asgi_llmgate.errors import CredentialRefused, GateError, NotAuthorized, UpstreamError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.net import CredentialSource
+from asgi_llmgate.net import CallableSource, CredentialSource
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.secret_values import Secret
@@ -64,9 +64,10 @@ class ServerCheck:
         yield connected
         source = self.server.backend.api_key
         if source is not None:
-            if (credential := await self._check_credential(source)) is not None:
+            credential = await self._check_credential(source)
+            if credential is not None:
                 yield credential
-                if credential.state == "error":
+                if credential.state != "ok":
                     return
             if source.needs_token and self.server.token is None:
                 message = "not asked further: this credential is made from a caller's token, which --token - reads"
@@ -159,6 +160,9 @@ class ServerCheck:
             return Step(state="error", path=path, message=message, hint=advice_on("NotAuthorized")[1])
         except GateError as error:
             message = told(error.message, error.detail)
+            if isinstance(source, CallableSource):  # it may need to know who calls
+                message = f"not asked: the function gives no key without a caller: {message}"
+                return Step(state="skipped", path=path, message=message)
             return Step(state="error", path=path, message=message, hint=_credential_hint(error))
         return Step(path=path, message="the token endpoint gives a token") if source.key_header else None
 
@@ -207,7 +211,7 @@ def _credential_hint(error: GateError) -> str:
 
 
 def _about_first_call(model: Model, answer: Answer, listed: ModelList | None) -> Step:
-    if answer.is_good or listed is None or listed.has(model.name) or answer.error_type in EVERY_MODEL:
+    if listed is None or listed.has(model.name) or answer.error_type not in ("UnknownModel", "RequestRejected"):
         return about_call(model, answer)
     return replace(_not_listed(model, listed), state="error", shown=answer.shown(model.asked))
 

@@ -85,7 +85,7 @@ def test_streams_that_fail_alone(doctor: Doctor, serve: Callable[..., str]) -> N
     told = doctor({"backends": {"main": {"base_url": url}}})
     first, second = told.about("models[0]") + told.about("backends.main.base_url")[2:]
     assert first["state"] == "ok"
-    assert second["message"].startswith("a stream of m with a tool:")
+    assert second["message"].startswith("a stream of m:")
     assert second["shown"].startswith("API Error: ")
 
 

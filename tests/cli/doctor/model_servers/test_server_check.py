@@ -51,7 +51,7 @@ def test_a_good_server_is_asked_everything_that_claude_code_does(doctor: Doctor,
     ]
     posted = [request.body for request in model.requests if request.method == "POST"]
     assert [bool(each.get("stream")) for each in posted[:4]] == [False, True, True, True]
-    assert [len(each.get("tools", ())) for each in posted[:4]] == [0, 1, 1, 1]
+    assert [len(each.get("tools", ())) for each in posted[:4]] == [0, 0, 1, 1]
     assert posted[3]["messages"][-1]["role"] == "tool"
     assert posted[0]["max_tokens"] <= 16
     assert all(step["milliseconds"] is not None for step in told.steps if step["state"] == "ok")
@@ -123,6 +123,22 @@ def test_a_port_where_nobody_listens(doctor: Doctor) -> None:
     assert found["message"] == f"nothing listens at 127.0.0.1:{port}"
     assert found["shown"].startswith("API Error: 529 ")
     assert "a container" in found["hint"]
+
+
+def test_a_row_that_sends_any_name_has_a_name_for_what_developers_see(doctor: Doctor) -> None:
+    told = doctor({**backend("http://127.0.0.1:1/v1"), "models": [{"match": "qwen*", "use": "main"}]})
+    assert told.the("error", "backends")["shown"].startswith("API Error: 529 ")
+
+
+def key_of(exchange: Any) -> str:
+    return "sk-" + exchange.identity.claims["team"]
+
+
+def test_a_function_that_needs_to_know_who_calls_is_no_error(doctor: Doctor, serve: Serve) -> None:
+    api_key = {"callable": f"{__name__}:key_of"}
+    told = doctor(backend(serve(ModelServer(model="m")) + "/v1", api_key=api_key), "--no-calls")
+    assert told.exit_code == 0
+    assert "without a caller" in told.the("skipped", "backends.main.api_key")["message"]
 
 
 @pytest.mark.parametrize("wrong", ["", "/v1/v1", "/api", "/openai/v1"])

@@ -28,6 +28,7 @@ __all__ = ["ModelServer"]
 CREATED = 1_721_172_717
 """`created` of every response and model: responses are the same in every run."""
 
+_WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -100,7 +101,7 @@ class ModelServer:
             row = {"id": self._model, "object": "model", "created": CREATED, "owned_by": "script"}
             return raw(json.dumps({"object": "list", "data": [row]}).encode(), content_type="application/json")
         if (request.method, request.path) != ("POST", "/v1/chat/completions"):
-            return refuse(404, f"Invalid URL ({request.method} {request.path})")
+            return _of_the_gateway(request) or refuse(404, f"Invalid URL ({request.method} {request.path})")
         message = complaint(request.body) or _no_room(request, self._context_window)
         return refuse(400, message) if message else None
 
@@ -161,6 +162,16 @@ class ModelServer:
                 await event(json.dumps({**head, "choices": [], "usage": _usage(request, turn)}).encode())
             await event(b"[DONE]")
         await send({"type": "http.response.body", "body": b""})
+
+
+def _of_the_gateway(request: ReceivedRequest) -> Turn | None:
+    """For a client that should ask the gateway and asks the model server: an error that Claude Code shows, as it does
+    with a 421 and not with a 404."""
+    if not (request.method == "POST" and "/messages" in request.path and "anthropic-version" in request.headers):
+        return None
+    message = "this is the model server and not the gateway: set ANTHROPIC_BASE_URL to the address of the gateway"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    return raw(json.dumps(error).encode(), status=421, content_type="application/json")
 
 
 def complaint(body: Mapping[str, Any]) -> str:
@@ -242,8 +253,10 @@ def _usage(request: ReceivedRequest, turn: Turn) -> dict[str, Any]:
 
 
 def _prompt_tokens(request: ReceivedRequest) -> int:
-    """A token is a word or a mark, and seven frame the prompt: what OpenAI's tokenizer says of plain English."""
-    return 7 + sum(_tokens(text_of(message)) for message in request.messages)
+    """A token is a word or a mark, and seven frame the prompt: what OpenAI's tokenizer says of plain English.  Of tools
+    the words count: servers write them into the prompt in a form of their own."""
+    tools = sum(len(_WORD.findall(json.dumps(tool))) for tool in request.body.get("tools") or ())
+    return 7 + sum(_tokens(text_of(message)) for message in request.messages) + tools
 
 
 def _tokens(text: str) -> int:

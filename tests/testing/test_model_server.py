@@ -11,6 +11,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from asgi_llmgate.testing import driver
 from asgi_llmgate.testing.driver import Driver
 from asgi_llmgate.testing.model_script import Turn, call, raw, refuse, say
 from asgi_llmgate.testing.model_server import ModelServer
@@ -338,3 +339,24 @@ def test_a_turn_is_a_value() -> None:
     assert turn.always() is not turn
     assert turn == say("a")
     assert isinstance(turn + call("x"), Turn)
+
+
+HELLO = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello."}]}
+
+
+async def test_tools_are_a_part_of_the_prompt() -> None:
+    tool = {"type": "function", "function": {"name": "Write", "description": "Writes a file.", "parameters": {}}}
+    counted = []
+    for tools in ({}, {"tools": [tool]}):
+        reply = await driver.call(ModelServer(), "POST", "/v1/chat/completions", json={**HELLO, **tools})
+        counted.append(reply.json()["usage"]["prompt_tokens"])
+    words = "type function function name Write description Writes a file parameters"
+    assert counted[1] - counted[0] == len(words.split())
+
+
+async def test_a_client_that_should_ask_the_gateway_is_told_so() -> None:
+    headers = {"anthropic-version": "2023-06-01"}
+    reply = await driver.call(ModelServer(), "POST", "/v1/messages", json={}, headers=headers)
+    assert reply.status == 421
+    assert "set ANTHROPIC_BASE_URL to the address of the gateway" in reply.json()["error"]["message"]
+    assert (await driver.call(ModelServer(), "POST", "/v1/messages", json={})).status == 404

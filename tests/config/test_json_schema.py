@@ -17,8 +17,8 @@ from asgi_llmgate.config import json_schema as module
 from asgi_llmgate.config.json_schema import EXAMPLES, find, json_schema
 from asgi_llmgate.config.schema import read_settings
 from asgi_llmgate.config.settings_page import Row, read_page
+from tests.config.language_server import LanguageServer
 from tests.helpers.installation import ROOT, npm_packages
-from tests.helpers.language_server import LanguageServer
 
 SCHEMA = json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

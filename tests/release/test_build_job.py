@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from asgi_llmgate import __version__
-from tests.helpers.installation import ROOT, unavailable
+from tests.helpers.installation import ROOT, build_python, unavailable
 from tests.release.tools import release_tools
 
 pytestmark = pytest.mark.suites
@@ -43,6 +43,11 @@ def commit_a_version(folder: Path) -> None:
     before, _, rest = changelog.read_text().partition("\n## ")
     changelog.write_text(f"{before}\n## [{__version__}] - 2026-12-01\n\n- All of it.\n\n## {rest}")
     git(folder, "commit", "--quiet", "--all", "--message", "Version")
+    # The build tools are installed once for all tests.
+    tools = build_python().parents[1]
+    (folder / ".cache" / "envs").mkdir(parents=True)
+    (folder / ".cache" / "envs" / "dist").symlink_to(tools)
+    (tools / ".done").touch()
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from tests.helpers.installation import ROOT
 
+pytestmark = pytest.mark.suites
+
 
 @pytest.fixture
 def observed(serve: Callable[..., str]) -> tuple[list[str], dict[str, str]]:

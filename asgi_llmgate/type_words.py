@@ -28,6 +28,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
+EMPTY = '""'
+"""How an empty text is shown."""
+
 _SHOWN = 40
 """Characters of a wrong word that are shown."""
 
@@ -125,16 +128,10 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 
 def _join(wanted: list[str], choices: list[Any]) -> str:
-    shown = [_choice(choice) for choice in choices]
-    if len(shown) == 1 or (shown and wanted):
-        wanted = [*wanted, *shown]
-    elif shown:
-        return f"one of {', '.join(shown)}"
+    if choices and not wanted and len(choices) > 1:
+        return f"one of {', '.join(str(choice) or EMPTY for choice in choices)}"
+    wanted = [*wanted, *(f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices)]
     return " or ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
-
-
-def _choice(choice: Any) -> str:
-    return str(choice) if choice != "" else '""'
 
 
 def _hint(value: Any, kind: Any, choices: list[Any]) -> str:
@@ -148,6 +145,8 @@ def _hint(value: Any, kind: Any, choices: list[Any]) -> str:
         return "in quotes"
     if isinstance(value, str) and not takes_text:
         return _hint_for_text(value, kind)
+    if isinstance(value, Mapping) and generic_in(kind, tuple) is not None:
+        return "each member in a line of its own that begins with a dash"
     return ""
 
 

@@ -25,6 +25,10 @@ Build = Callable[[Settings, Path], object]
 """Builds a gateway of settings, and of the folder that their paths are relative to.  Raises SettingsError."""
 
 
+MOST = 500
+"""Findings of one file; to find a place takes as long as the file is large."""
+
+
 class Checked(NamedTuple):
     """What was found, in the order of the file; and the settings, None where the file has an error."""
 
@@ -53,9 +57,11 @@ def check_file(path: str | os.PathLike[str], build: Build, *, strict: bool = Fal
         *((error, "warning" if error.missing and not strict else "error") for error in mistakes.found),
         *((error, "warning") for error in advice.found),
     ]
-    findings = [_finding(error, severity, name, positions) for error, severity in found]
+    findings = [_finding(error, severity, name, positions) for error, severity in found[:MOST]]
     findings.sort(key=lambda each: (each.line, each.column))
-    wrong = any(finding.severity == "error" for finding in findings)
+    if len(found) > MOST:
+        findings.append(Finding("error", f"and {len(found) - MOST} more", file=name))
+    wrong = any(severity == "error" for _, severity in found)
     return Checked(findings, None if wrong else settings)
 
 

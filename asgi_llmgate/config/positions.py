@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from asgi_llmgate.config.yaml_text import names_of_key, place_of
+from asgi_llmgate.config.yaml_text import line_starts, names_of_key, place_of
 
 Place = tuple[int, int]
 """Line and column, both from 1."""
@@ -33,6 +33,7 @@ class Positions:
     def __init__(self, node: Node | None, text: str) -> None:
         self._root = node
         self._text = text
+        self._line_starts = line_starts(text)
 
     def of(self, path: str, within: Place | None = None) -> Place:
         """The place of a setting: of its key, or of the member of a list.
@@ -45,7 +46,7 @@ class Positions:
         start, node = self._find(path)
         if within is not None and isinstance(node, ScalarNode):
             start = self._inside(node, within) or start
-        return place_of(self._text, start)
+        return place_of(start, self._line_starts)
 
     def _find(self, path: str) -> tuple[int, Node | None]:
         """The character at which the setting begins, and its value; None where the file ends above it."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Hashable, Iterator
+from bisect import bisect_right
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -180,7 +181,7 @@ def _errors(text: str, name: str) -> Iterator[None]:
     try:
         yield
     except ReaderError as error:
-        raise BadYAML(name, error.reason, place_of(text, error.position)) from None
+        raise BadYAML(name, error.reason, place_of(error.position, line_starts(text))) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "cannot be read"
@@ -200,10 +201,15 @@ def names_of_key(key: Node) -> set[str]:
     return names
 
 
-def place_of(text: str, position: int) -> tuple[int, int]:
-    """Line and column of a character, both from 1; lines end where YAML ends them."""
-    ends = [found.end() for found in _LINE_END.finditer(text, 0, position)]
-    return len(ends) + 1, position - (ends[-1] if ends else 0) + 1
+def line_starts(text: str) -> list[int]:
+    """The characters that lines begin with, but for the first line; lines end where YAML ends them."""
+    return [found.end() for found in _LINE_END.finditer(text)]
+
+
+def place_of(position: int, starts: Sequence[int]) -> tuple[int, int]:
+    """Line and column of a character, both from 1; `starts` is from `line_starts`."""
+    number = bisect_right(starts, position)
+    return number + 1, position - (starts[number - 1] if number else 0) + 1
 
 
 class _Loader(yaml.SafeLoader):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_llmgate.config.checking import Checked, check_file
+from asgi_llmgate.config.checking import MOST, Checked, check_file
 from asgi_llmgate.config.repair import kinds_of
 from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.gateway import Gateway
@@ -253,3 +253,9 @@ def test_any_mistakes_at_once_are_told_at_their_places(folder: Path, chosen: lis
     group = next(groups(chosen))
     text, places = write(mutated(BUILT, group))
     assert told(check(folder, text)) == expected(group, places)
+
+
+def test_the_work_for_very_many_mistakes_is_bounded(folder: Path) -> None:
+    checked = check(folder, "".join(f"key{number}: 1\n" for number in range(700)), nothing)
+    assert len(checked.findings) == MOST + 1
+    assert str(checked.findings[-1]).endswith("llmgate.yaml: error: and 202 more")

@@ -37,10 +37,7 @@ STATUSES: dict[int, tuple[str, dict[str, str]]] = {
     413: ("request_too_large", {}),
     421: ("invalid_request_error", {}),
     429: ("rate_limit_error", NOT_SOON),
-    500: ("api_error", {}),
     502: ("api_error", {"x-should-retry": "false"}),
-    503: ("api_error", {}),
-    504: ("timeout_error", {}),
     529: ("overloaded_error", {}),
 }
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anthropic
 import httpx
 import pytest
+
+from asgi_llmgate.cli.demo.real_model import WINDOW
 
 if TYPE_CHECKING:
     from tests.real_upstream.conftest import Gate, Server
@@ -82,3 +87,29 @@ def test_a_client_that_leaves_frees_the_slot(smol: Gate, smollm2: Server) -> Non
     metrics = httpx.get(f"{smollm2.url}/metrics", headers={"authorization": f"Bearer {smollm2.key}"}).text
     (predicted,) = (line for line in metrics.splitlines() if line.startswith("llamacpp:tokens_predicted_total "))
     assert int(predicted.split()[1]) < 1000
+
+
+def test_claude_code_cannot_work_with_so_small_a_window(smol: Gate, claude_binary: Path, tmp_path: Path) -> None:
+    """What the demo says when it runs this model, with the same window: the client is told at once."""
+    assert WINDOW == 2048
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ANTHROPIC_BASE_URL": str(smol.client.base_url).rstrip("/"),
+        "ANTHROPIC_AUTH_TOKEN": "nobody",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "IS_SANDBOX": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    asked = subprocess.run(
+        [claude_binary, "-p", "What is the capital of France?"],
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert asked.stdout.startswith("Prompt is too long")
+    assert smol.record["error.type"] == "PromptTooLong"

@@ -194,7 +194,7 @@ Serving until Ctrl-C."""
 def _small_model_invitation(base: str, mint: str) -> str:
     return f"""
 The answers above are the model's own. It has 135 million parameters, answers in a few seconds, and is often wrong.
-Claude Code cannot work with it: the instructions that it sends first are longer than what this model can read.
+Claude Code cannot work with it: it does not know tools, and Claude Code's instructions are longer than its window.
 Ask it with curl, in another terminal, or with any SDK of Anthropic's (base URL {base}):
 
   curl {base}/v1/messages -H "authorization: Bearer $({mint})" \\

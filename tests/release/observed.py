@@ -62,11 +62,12 @@ async def serve_a_call(issuer: str, model_server: str) -> None:
 
 
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    assert not {*PACKAGES} & {*sys.modules}
+    sys.addaudithook(note)
     apps = [f"django.contrib.{name}" for name in ("admin", "auth", "contenttypes", "messages", "sessions")]
     settings.configure(INSTALLED_APPS=[*apps, "llmgate_django"])
     django.setup()  # Django's models can be imported only then
-    sys.dont_write_bytecode = True
-    sys.addaudithook(note)
     import_everything()
     stage = "call"
     asyncio.run(serve_a_call(*sys.argv[1:]))

@@ -45,14 +45,22 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """Path, message and hint in one line; the excerpt of a rule, if there is one, comes below it."""
-        first, newline, excerpt = self.message.partition("\n")
-        path, hint = (f"{self.path}: " if self.path else ""), (f" ({self.hint})" if self.hint else "")
-        return f"{path}{first}{hint}{newline}{excerpt}"
+        """Path, message and hint in one line; the excerpt of a rule, if there is one, comes below it.
+
+        Characters that a terminal would act on are escaped: a key of the file may have any.
+        """
+        first, *excerpt = map(_printable, self.message.split("\n"))
+        path, hint = _printable(self.path), _printable(self.hint)
+        line = (f"{path}: " if path else "") + first + (f" ({hint})" if hint else "")
+        return "\n".join([line, *excerpt])
 
     def as_json(self) -> dict[str, Any]:
         """The fields that have a value, as plain JSON values."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name))}
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def count(findings: Iterable[Finding]) -> str:

@@ -13,6 +13,7 @@ TEXTS = [
     (Finding("warning", "odd", path="a.b"), "warning: a.b: odd"),
     (Finding("error", "cannot be read", file="g.yaml"), "g.yaml: error: cannot be read"),
     (Finding("error", "cannot be read", file="g.yaml", line=3), "g.yaml:3: error: cannot be read"),
+    (Finding("error", "no \x1b[2J", path="a.\u202eb\n", hint="\t"), r"error: a.\u202eb\n: no \x1b[2J (\t)"),
     (Finding("error", "bad\n  x ==\n       ^", path="a", hint="do"), "error: a: bad (do)\n  x ==\n       ^"),
 ]
 

@@ -360,3 +360,11 @@ async def test_a_client_that_should_ask_the_gateway_is_told_so() -> None:
     assert reply.status == 421
     assert "set ANTHROPIC_BASE_URL to the address of the gateway" in reply.json()["error"]["message"]
     assert (await driver.call(ModelServer(), "POST", "/v1/messages", json={})).status == 404
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(None, 3), (2, 2), (0, 0)])
+async def test_it_keeps_as_many_requests_as_it_is_told(keep: int | None, kept: int) -> None:
+    server = ModelServer(keep=keep)
+    for number in range(3):
+        await driver.call(server, "GET", f"/{number}")
+    assert [request.path for request in server.requests] == [f"/{number}" for number in range(3 - kept, 3)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from asgi_llmgate.cli.init import folder as files
-from asgi_llmgate.cli.init.hosts import HOSTS, App, Host, addition_lines, detect, django_package, is_installed, own_app
+from asgi_llmgate.cli.init.hosts import HOSTS, App, Host, addition_lines, detect, django_settings, is_installed, own_app
 from asgi_llmgate.extras import hint
 
 SETTINGS = "llmgate.yaml"
@@ -47,12 +47,12 @@ def _detected(here: Path) -> Host:
 
 
 def _init_django(here: Path, host: Host, force: bool) -> None:
-    package = django_package(here)
+    package, settings = django_settings(here)
     text = files.template("llmgate_settings.txt")
     _write(here, {f"{package}/llmgate_settings.py": text}, force)
     click.echo(
         f"""
-Add these lines at the end of {package}/settings.py:
+Add these lines at the end of {settings}:
 
   from {package}.llmgate_settings import LLMGATE
 

@@ -119,8 +119,8 @@ def _beginning(file: Path) -> str:
         return opened.read(_SIZE)
 
 
-def django_package(folder: Path) -> str:
-    """The package of the settings that manage.py names: `mysite` of `mysite.settings`.
+def django_settings(folder: Path) -> tuple[str, str]:
+    """The package of the settings that manage.py names, and their file: `mysite`, `mysite/settings.py`.
 
     Raises ClickException where there is no manage.py, or it does not say.
     """
@@ -129,13 +129,15 @@ def django_package(folder: Path) -> str:
     except FileNotFoundError:
         raise click.ClickException(_without_manage_py(folder)) from None
     found = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", text)
-    package = found[1].split(".")[0] if found else ""
-    if not (package and (folder / package).is_dir()):
+    module = found[1] if found else ""
+    place = module.replace(".", "/")
+    file = next((name for name in (f"{place}.py", f"{place}/__init__.py") if (folder / name).is_file()), "")
+    if not (file and "." in module):
         raise click.ClickException(
             "manage.py does not name a settings module in a package of this folder, such as mysite.settings; "
             "write the settings by hand: docs/tutorial/django.md"
         )
-    return package
+    return module.partition(".")[0], file
 
 
 def _without_manage_py(folder: Path) -> str:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from asgi_llmgate.cli.init import hosts
-from asgi_llmgate.cli.init.hosts import HOSTS, detect, django_package, own_app
+from asgi_llmgate.cli.init.hosts import HOSTS, detect, django_settings, own_app
 
 With = Callable[..., None]
 
@@ -77,17 +77,26 @@ def test_a_file_that_is_not_utf8_is_read_all_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])
-def test_the_package_of_a_site_is_the_one_that_manage_py_names(quote: str, tmp_path: Path) -> None:
-    (tmp_path / "acme").mkdir()
-    (tmp_path / "manage.py").write_text(
-        f"os.environ.setdefault({quote}DJANGO_SETTINGS_MODULE{quote}, {quote}acme.settings.dev{quote})"
-    )
-    assert django_package(tmp_path) == "acme"
+@pytest.mark.parametrize(
+    ("module", "file"),
+    [
+        ("acme.settings", "acme/settings.py"),
+        ("acme.settings.dev", "acme/settings/dev.py"),
+        ("acme.settings", "acme/settings/__init__.py"),
+    ],
+)
+def test_the_settings_of_a_site_are_those_that_manage_py_names(
+    quote: str, module: str, file: str, tmp_path: Path
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).touch()
+    (tmp_path / "manage.py").write_text(f"setdefault({quote}DJANGO_SETTINGS_MODULE{quote}, {quote}{module}{quote})")
+    assert django_settings(tmp_path) == ("acme", file)
 
 
 def test_without_a_site_it_is_said_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match="django-admin startproject mysite"):
-        django_package(tmp_path)
+        django_settings(tmp_path)
 
 
 def test_a_site_near_by_is_named(tmp_path: Path) -> None:
@@ -97,14 +106,23 @@ def test_a_site_near_by_is_named(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "docs" / "x"):
         place.mkdir(exist_ok=True)
     with pytest.raises(click.ClickException, match=f"the site is in {tmp_path / 'site'}; run the command there"):
-        django_package(tmp_path)
+        django_settings(tmp_path)
     (tmp_path / "site" / "acme").mkdir()
     with pytest.raises(click.ClickException, match=f"the site is in {tmp_path / 'site'}; run the command there"):
-        django_package(tmp_path / "site" / "acme")
+        django_settings(tmp_path / "site" / "acme")
 
 
-@pytest.mark.parametrize("text", ["", "settings.configure()", 'setdefault("DJANGO_SETTINGS_MODULE", "gone.settings")'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "settings.configure()",
+        'setdefault("DJANGO_SETTINGS_MODULE", "gone.settings")',
+        'setdefault("DJANGO_SETTINGS_MODULE", "settings")',
+    ],
+)
 def test_a_manage_py_that_does_not_help_is_said(text: str, tmp_path: Path) -> None:
     (tmp_path / "manage.py").write_text(text)
+    (tmp_path / "settings.py").touch()
     with pytest.raises(click.ClickException, match=r"does not name a settings module .* docs/tutorial/django\.md"):
-        django_package(tmp_path)
+        django_settings(tmp_path)

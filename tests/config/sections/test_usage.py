@@ -39,7 +39,7 @@ ASK = {"model": "claude-opus-5-5", "max_tokens": 9, "messages": [{"role": "user"
         ("jwt.email", {"email": "ada@acme.test"}, "ada@acme.test"),
         ("jwt.email", {}, "u-1"),
         ("has(jwt.email) ? jwt.email : jwt.upn", {"upn": "ada"}, "ada"),
-        ('identity.provider + "/" + identity.subject', {}, "claude-code-lab/u-1"),
+        ('jwt.org + "/" + jwt.sub', {}, "acme/u-1"),
         ("jwt.groups", {"groups": ["a"]}, "u-1"),
     ],
 )

@@ -218,3 +218,14 @@ def test_what_leads_to_no_model_is_said(ref: Any, words: str, tmp_path: Path) ->
     found = convert_text(tmp_path, backend(), mcp, route("r", {"backendRefs": [ref]}, to("openai")))
     assert found.code == 0, found
     assert f"spec.rules[0].backendRefs[0]: {words}" in found.said
+
+
+def test_a_policy_about_one_provider_of_a_backend(tmp_path: Path) -> None:
+    providers = [{"name": name, "openai": {"model": "m"}} for name in "pq"]
+    found = convert_text(
+        tmp_path,
+        resource("AgentgatewayBackend", "pool", {"ai": {"groups": [{"providers": providers}]}}),
+        policy(target=("AgentgatewayBackend", "pool"), section="q", backend={"auth": {"secretRef": {"name": "s"}}}),
+    )
+    keys = {name: each.get("api_key") for name, each in found.settings["backends"].items()}
+    assert keys == {"pool-p": None, "pool-q": "env:S_API_KEY"}

@@ -45,7 +45,7 @@ COMMANDS: list[tuple[str, str]] = [
     ("usage tail --config ledger.yaml", r"the ledger needs sqlalchemy .*\[ledger\]"),
     ("usage prune --config ledger.yaml", r"the ledger needs sqlalchemy .*\[ledger\]"),
     ("usage drain --config ledger.yaml", r"the ledger needs sqlalchemy .*\[ledger\]"),
-    ("check --config latin1.yaml", "latin1.yaml is not UTF-8"),
+    ("check --config latin1.yaml", "latin1.yaml:1:4: error: is not UTF-8"),
     ("policy test latin1.yaml", "latin1.yaml is not UTF-8"),
     ("policy explain --claims latin1.yaml", "latin1.yaml is not UTF-8"),
     ("policy explain --token latin1.yaml", "the token is not a JWT"),

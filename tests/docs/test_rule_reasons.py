@@ -16,6 +16,7 @@ WITHOUT = {
     "examples/lab/llmgate.yaml": "the reference lab's own rule, which has no reason",
     "examples/lab/README.md": "the same",
     "docs/how-to/from-agentgateway.md": "agentgateway's own forms, which have no reason",
+    "docs/how-to/check.md": "a file with mistakes, which check finds",
     "docs/reference/policy.md": "shows each form of a rule",
     "docs/reference/settings.md": "shows each key",
 }

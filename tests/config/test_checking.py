@@ -244,6 +244,39 @@ def test_each_other_mistake_alone_is_told_alone(folder: Path, mutation: Mutation
     assert told(check(folder, text)) == expected([mutation], places)
 
 
+SECTIONS = [
+    mutation
+    for mutation in mistyped(BUILT)
+    if len(mutation.path) == 1 or (len(mutation.path) == 2 and mutation.path[0] in ("auth", "policy", "backends"))
+]
+
+
+@pytest.mark.parametrize("mutation", SECTIONS, ids=str)
+def test_what_only_follows_from_a_section_that_is_wrong_is_not_told(folder: Path, mutation: Mutation) -> None:
+    text, places = write(mutated(BUILT, [mutation]))
+    assert told(check(folder, text)) == expected([mutation], places)
+
+
+def test_what_only_follows_from_a_value_that_is_wrong_is_not_told(folder: Path) -> None:
+    text = """\
+auth: {mode: 5}
+policy: {default: 5}
+backends: {a: {base_url: http://h/v1, api_key: {callable: 5}}, b: {base_url: http://h/v1}}
+models: [{match: x, use: 5, prices: [{input: 1}, {input: 2}]}, {match: y, use: a, prices: {input: a}}]
+limits: [{name: a, key: jwt.sub, requests: 5}]
+server: {body_limit: [], body_memory: 1kB}
+"""
+    assert [path for path, *_ in told(check(folder, text))] == [
+        "auth.mode",
+        "backends.a.api_key.callable",
+        "limits[0].requests",
+        "models[0].use",
+        "models[1].prices.input",
+        "policy.default",
+        "server.body_limit",
+    ]
+
+
 ALL = [*mistyped(BUILT), *MEANT_OTHERWISE]
 
 

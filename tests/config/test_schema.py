@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from asgi_llmgate import Gateway
 from asgi_llmgate.config.schema import read_file, read_settings
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.errors import SettingsError
@@ -209,3 +210,25 @@ def test_settings_show_what_is_no_secret() -> None:
         "'authorization'",
     ):
         assert part in shown
+
+
+def test_a_start_tells_the_mistakes_of_all_parts_in_one_error() -> None:
+    wrong = with_(
+        auth={"providers": [{"issuer": "https://a.test"}]},
+        policy={"rules": ["jtw.a", "jwt.a =="]},
+        limits=[{"name": "a", "key": "jtw.b", "requests": "often"}],
+        usage={"fields": {"status": "jwt.a"}},
+        server={"body_limit": "much", "streams": "many"},
+    )
+    with pytest.raises(SettingsError) as caught:
+        Gateway.from_settings(wrong)
+    assert sorted(error.path for error in (caught.value, *caught.value.others)) == [
+        "auth.providers[0].audiences",
+        "limits[0].key",
+        "limits[0].requests",
+        "policy.rules[0]",
+        "policy.rules[1]",
+        "server.body_limit",
+        "server.streams",
+        "usage.fields.status",
+    ]

@@ -28,6 +28,7 @@ from tests.helpers.installation import (
     installers,
     newcomer,
     run,
+    uv,
     version_of,
 )
 from tests.library.without_extras import run_commands
@@ -45,6 +46,15 @@ STRAY = (
     "examples/lab/.llmgate/key.json",
 )
 """Files of somebody who builds, which git does not know: keys and drafts."""
+
+
+def do(*command: str | Path, cwd: Path, env: dict[str, str]) -> str:
+    """What a command of ours prints; `run` is for tools, whose failure may skip a test."""
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def clone(folder: Path) -> Path:
@@ -149,7 +159,7 @@ def test_every_command_of_the_bare_wheel_ends_in_a_message(tmp_path: Path) -> No
 def test_the_demo_runs_from_the_wheel_in_an_empty_folder(tmp_path: Path) -> None:
     environment = installed("demo")
     plain = newcomer(environment, tmp_path) | {"NO_PROXY": "127.0.0.1"}
-    printed = run(environment / "bin" / "llmgate", "demo", "--once", "--port", "0", cwd=tmp_path, env=plain)
+    printed = do(environment / "bin" / "llmgate", "demo", "--once", "--port", "0", cwd=tmp_path, env=plain)
     assert re.findall(r"^  \S.{31} +(\d{3})  ", printed, re.MULTILINE) == ["401", "403", "200", "200"]
 
 
@@ -198,3 +208,52 @@ def test_alpine_lacks_what_the_page_says(tmp_path: Path) -> None:
     done = compile_all("3.13", "x86_64-unknown-linux-musl", tmp_path)
     assert "google-re2" in done.stderr
     assert "google-re2 has no wheel for musl" in (ROOT / "docs" / "how-to" / "install.md").read_text()
+
+
+def test_the_oldest_versions_that_pyproject_allows_work(tmp_path: Path) -> None:
+    """pip keeps an older package that the app has already, if it is in our range.
+
+    msgspec 0.20 was: a body that is not JSON was a 500.  So was Authlib 1.6: a good token of RFC 9068 was one.
+    """
+    environment, project = tmp_path / "oldest", ROOT / "pyproject.toml"
+    uv("venv", "--python", sys.executable, environment)
+    options = ["--resolution", "lowest-direct", "--only-binary", ":all:", "--python", environment]
+    uv("pip", "install", *options, "-r", project, "--all-extras")
+    uv("pip", "install", "--python", environment, "--no-deps", built_wheel())
+    plain = newcomer(environment, tmp_path) | {"NO_PROXY": "127.0.0.1"}
+    python = environment / "bin" / "python"
+    printed = do(environment / "bin" / "llmgate", "demo", "--once", "--port", "0", cwd=tmp_path, env=plain)
+    assert re.findall(r"^  \S.{31} +(\d{3})  ", printed, re.MULTILINE) == ["401", "403", "200", "200"]
+    do(
+        python,
+        "-c",
+        "import llmgate_django, llmgate_starlette, llmgate_quart, asgi_llmgate.workers",
+        cwd=tmp_path,
+        env=plain,
+    )
+    do(python, "-c", NOT_JSON, cwd=tmp_path, env=plain)
+    uv("pip", "install", "--python", environment, "-c", CONSTRAINTS, "pytest", "pytest-asyncio", "hypothesis")
+    tests = [f"tests/auth/{name}" for name in ("providers", "keys/test_key_set.py", "test_bad_tokens.py")]
+    options = ["-q", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+    do(python, "-m", "pytest", *options, *tests, cwd=ROOT, env=plain)
+
+
+NOT_JSON = """
+import asyncio
+from asgi_llmgate import Gateway
+from asgi_llmgate.testing.driver import call
+
+settings = {
+    "auth": {"mode": "off"}, "policy": {"default": "allow"}, "usage": {"otel": True, "prometheus": True},
+    "backends": {"o": {"base_url": "http://127.0.0.1:1/v1"}}, "models": [{"match": "*", "use": "o"}],
+}
+
+async def main():
+    gateway = Gateway.from_settings(settings)
+    for body in (b"", b"{", b"[1]", b'{"model": 1}', bytes(9)):
+        answer = await call(gateway, "POST", "/v1/messages", content=body, headers={"content-type": "application/json"})
+        assert answer.status == 400, (body, answer.status, answer.body)
+
+asyncio.run(main())
+"""
+"""Bodies that the settings' library refuses in different ways, at a gateway with all sinks."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,17 +31,51 @@ def is_demanded(request: Any) -> bool:
 
 def asked(doctor: Doctor, serve: Callable[..., str], *turns: Turn, **backend: Any) -> list[dict[str, Any]]:
     """The steps about the model, after that of the stream."""
-    url = serve(ModelServer([*turns, say("Fine.").always()], model="m")) + "/v1"
-    told = doctor({"backends": {"main": {"base_url": url, **backend}}})
+    return asked_of(doctor, serve, ModelServer([*turns, say("Fine.").always()], model="m"), **backend)
+
+
+def asked_of(doctor: Doctor, serve: Callable[..., str], server: Any, **backend: Any) -> list[dict[str, Any]]:
+    told = doctor({"backends": {"main": {"base_url": serve(server) + "/v1", **backend}}})
     return told.about("models[0]")[2:]
 
 
 def test_a_template_without_tools(doctor: Doctor, serve: Callable[..., str]) -> None:
-    """The scripted server counts no tools: as one whose template has none."""
-    (step,) = asked(doctor, serve, dialect="vllm")
+    model = ModelServer([say("Fine.").always()], model="m")
+
+    async def without_tools(scope: Any, receive: Any, send: Any) -> None:
+        """Takes the tools of a request, and leaves them out of the prompt."""
+        message = await receive()
+        body = json.loads(message["body"] or b"{}")
+        left = {name: value for name, value in body.items() if name not in ("tools", "tool_choice")}
+
+        async def shorter() -> Any:
+            return {**message, "body": json.dumps(left).encode() if body else b""}
+
+        await model(scope, shorter, send)
+
+    (step,) = asked_of(doctor, serve, without_tools, dialect="vllm")
     assert step["state"] == "error"
     assert "never sees the tools: the prompt has" in step["message"]
     assert "--chat-template" in step["hint"]
+
+
+def test_a_model_that_calls_only_when_it_must(doctor: Doctor, serve: Callable[..., str]) -> None:
+    first, *_ = asked(doctor, serve, call("Read", file_path="README.md").when(is_demanded).always())
+    assert first["state"] == "warning"
+    assert "only when it must" in first["message"]
+
+
+def test_a_model_that_never_calls(doctor: Doctor, serve: Callable[..., str]) -> None:
+    (step,) = asked(doctor, serve)
+    assert step["state"] == "error"
+    assert "does not call the tool that it was told to use" in step["message"]
+
+
+def test_a_model_that_does_not_come_to_a_call(doctor: Doctor, serve: Callable[..., str]) -> None:
+    endless = replace(say("Hm. " * 20), finish_reason="length").when(has_tools).always()
+    first, *_ = asked(doctor, serve, endless)
+    assert first["state"] == "warning"
+    assert "it is not known whether it can call tools" in first["message"]
 
 
 @pytest.mark.parametrize(

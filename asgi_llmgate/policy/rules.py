@@ -77,11 +77,19 @@ def read_rules(written: Sequence[str | Rule | Mapping[str, Any]], mistakes: Mist
     return rules
 
 
-def read_authorization(written: Mapping[str, Any], mistakes: Mistakes) -> list[Rule]:
+def read_authorization(written: Mapping[str, Any]) -> list[Rule]:
     """The rules of an `authorization` section of agentgateway: one rule, as in its Kubernetes resource, or `rules`.
 
-    What is wrong is added to `mistakes` (`authorization.policy.matchExpressions`).
+    Raises SettingsError (`authorization.policy.matchExpressions`).
     """
+    mistakes = Mistakes()
+    rules = collect_authorization(written, mistakes)
+    mistakes.raise_if_any()
+    return rules
+
+
+def collect_authorization(written: Mapping[str, Any], mistakes: Mistakes) -> list[Rule]:
+    """The same; what is wrong is added to `mistakes`."""
     if "rules" not in written:
         rule = _read(written, "authorization", "authorization", mistakes)
         return [rule] if rule is not None else []

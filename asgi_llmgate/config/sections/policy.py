@@ -12,8 +12,9 @@ from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.units import resolve_path
 from asgi_llmgate.limits import Limit, LimitMiddleware
 from asgi_llmgate.mistakes import Mistakes
-from asgi_llmgate.policy import PolicyMiddleware, read_authorization
+from asgi_llmgate.policy import PolicyMiddleware
 from asgi_llmgate.policy.evaluation import Engine
+from asgi_llmgate.policy.rules import collect_authorization
 from asgi_llmgate.rule_variables import LIST_CLAIMS
 
 
@@ -41,7 +42,7 @@ class PolicySettings(Section, frozen=True):
 def make_policy_layer(policy: PolicySettings, folder: Path, mistakes: Mistakes) -> Layer:
     """The PolicyMiddleware; its file is relative to `folder`."""
     wrong = Mistakes()
-    authorization = read_authorization(policy.authorization, wrong) if policy.authorization is not None else []
+    authorization = collect_authorization(policy.authorization, wrong) if policy.authorization is not None else []
     with mistakes.under("policy"):
         wrong.raise_if_any()
     return partial(

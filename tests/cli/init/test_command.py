@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from joserfc import jwk
 
 from asgi_llmgate.cli import main
 from asgi_llmgate.cli.init import command
 from asgi_llmgate.cli.init.hosts import HOSTS
+from asgi_llmgate.testing.idp import MockIdP
 
 MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "acme.settings")\n'
 OWN_APP = "from fastapi import FastAPI\n\napi = FastAPI(title='ours')\n"
@@ -20,9 +22,16 @@ OWN_APP = "from fastapi import FastAPI\n\napi = FastAPI(title='ours')\n"
 Init = Callable[..., Result]
 
 
+@pytest.fixture(scope="module")
+def key() -> jwk.Key:
+    """One for all, since making it takes longer than any of these tests."""
+    return MockIdP().key
+
+
 @pytest.fixture
-def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: jwk.Key) -> Init:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("asgi_llmgate.testing.idp._new_key", lambda kid, algorithm: key)
     return lambda *arguments: CliRunner().invoke(main, ["init", *arguments])
 
 

@@ -10,7 +10,17 @@ from pathlib import Path
 import click
 
 from asgi_llmgate.cli.init import folder as files
-from asgi_llmgate.cli.init.hosts import HOSTS, App, Host, addition_lines, detect, django_settings, is_installed, own_app
+from asgi_llmgate.cli.init.hosts import (
+    HOSTS,
+    App,
+    Host,
+    addition_lines,
+    assigns_llmgate,
+    detect,
+    django_settings,
+    is_installed,
+    own_app,
+)
 from asgi_llmgate.extras import hint
 
 SETTINGS = "llmgate.yaml"
@@ -48,6 +58,11 @@ def _detected(here: Path) -> Host:
 
 def _init_django(here: Path, host: Host, force: bool) -> None:
     package, settings = django_settings(here)
+    if assigns_llmgate(here / settings):  # the import, at the end of the file, would replace it in silence
+        raise click.ClickException(
+            f"{settings} has a setting LLMGATE already. Nothing was written. `python manage.py llmgate_check` shows "
+            "what it means; to start with the settings of a trial, remove it from the file and run this command again."
+        )
     text = files.template("llmgate_settings.txt")
     _write(here, {f"{package}/llmgate_settings.py": text}, force)
     click.echo(

@@ -140,6 +140,12 @@ def django_settings(folder: Path) -> tuple[str, str]:
     return module.partition(".")[0], file
 
 
+def assigns_llmgate(settings: Path) -> bool:
+    """Whether Django's settings have an LLMGATE of their own, and not an import of it."""
+    text = settings.read_text("utf-8", errors="replace")
+    return re.search(r"^[ \t]*LLMGATE[ \t]*(:[^=\n]*)?=(?!=)", text, re.MULTILINE) is not None
+
+
 def _without_manage_py(folder: Path) -> str:
     near = [*folder.glob("*/manage.py"), *(parent / "manage.py" for parent in list(folder.parents)[:3])]
     for place in near:

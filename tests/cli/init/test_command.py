@@ -82,6 +82,27 @@ def test_a_site_gets_a_file_of_its_own_and_keeps_the_others(init: Init, tmp_path
     assert found["LLMGATE"]
 
 
+@pytest.mark.parametrize(
+    ("line", "own"),
+    [
+        ('LLMGATE = {"auth": {}}', True),
+        ("LLMGATE: dict[str, object] = {}", True),
+        ("if True:\n    LLMGATE={}", True),
+        ("from acme.llmgate_settings import LLMGATE", False),
+        ('LLMGATE["auth"]["django_session"] = True', False),
+        ("# LLMGATE = {}", False),
+        ("LLMGATE_CONFIG = 'x'", False),
+    ],
+)
+def test_a_site_keeps_the_settings_that_it_has(line: str, own: bool, init: Init, tmp_path: Path) -> None:
+    make_site(tmp_path)
+    (tmp_path / "acme" / "settings.py").write_text(f"SECRET_KEY = 'x'\n{line}\n")
+    done = init("django")
+    assert done.exit_code == own
+    assert ("acme/settings.py has a setting LLMGATE already. Nothing was written." in done.stderr) is own
+    assert (tmp_path / "acme" / "llmgate_settings.py").exists() is not own
+
+
 def test_every_rule_has_a_reason() -> None:
     for name in ("llmgate.yaml", "llmgate_settings.txt"):
         text = command.files.template(name)

@@ -44,7 +44,7 @@ coverage: $(VENV)/.dev ## every line and branch of the translation is reached by
 	  --cov-report=term-missing:skip-covered tests/protocol $(ARGS)
 
 test-all: $(VENV)/.dev docs coverage ## the site, coverage, the heavy suites; then `make test` 400 days ahead on the newest other Python, 10 days behind on this
-	@$(BIN)/python -m pytest -q -m "$(HEAVY)" || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "$(HEAVY)" || [ $$? -eq 5 ]
 	@if other=$$(.ci/other-python $(BIN)/python); then \
 	  echo "400 days ahead, on $$other" && $(MAKE) test SHIFT=400d PYTHON="$$other" VENV=".cache/envs/$$(basename $$other)"; \
 	else echo "400 days ahead" && $(MAKE) test SHIFT=400d; fi

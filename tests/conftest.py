@@ -19,6 +19,8 @@ from tests.helpers.exchange_writers import checked_writers, violations
 from tests.helpers.installation import npm, npm_packages, npm_platform
 from tests.helpers.record_sink import RecordSink
 
+TESTS = Path(__file__).parent
+
 CLAUDE_CODE = "2.1.332"
 """The version that the tests run.  CLAUDE_CODE_VERSION overrides it: a version, or `newest`."""
 
@@ -31,6 +33,13 @@ settings.load_profile("however busy the machine is")
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Longer bytes name no test: what gzip made holds the time, and all processes of a run need the same names."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` a folder stays in one process, which starts its servers once."""
+    if config.getoption("dist", "no") == "loadgroup":
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

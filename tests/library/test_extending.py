@@ -25,7 +25,7 @@ PUBLIC = re.compile(
     r"|testing(\.(driver|grammar|idp|model_script|model_server|serving))?))?"
 )
 INTEGRATIONS = ("llmgate_django", "llmgate_quart", "llmgate_starlette")
-"""They are in the wheel of asgi_llmgate, and so may share its message for what is not installed, and the options of a command."""
+"""They are in the wheel of asgi_llmgate: they share its message for what is not installed, and options."""
 
 _IMPORT = re.compile(r"^\s*(?:from|import) (asgi_llmgate[\w.]*)", re.MULTILINE)
 _PRIVATE = re.compile(r"^\s*from asgi_llmgate[\w.]* import .*\b_\w+", re.MULTILINE)

@@ -31,7 +31,9 @@ class Check(StrEnum):
 
 # Where agentgateway has a reason for the same case, its text is used here: people and log searches know it.
 NO_TOKEN = "no bearer token found"  # noqa: S105
-ONLY_API_KEY = f"{NO_TOKEN} (an API key is none: set ANTHROPIC_AUTH_TOKEN or apiKeyHelper, and no ANTHROPIC_API_KEY)"
+ONLY_API_KEY = (
+    f"{NO_TOKEN} (an API key is not a token: set ANTHROPIC_AUTH_TOKEN or apiKeyHelper, and no ANTHROPIC_API_KEY)"
+)
 BAD_HEADER = "the authorization header is malformed"
 CROSS_SITE = "a cookie counts only on a same-origin request, and for POST only with a JSON content type"
 MALFORMED = "the token is malformed"

@@ -142,7 +142,7 @@ async def test_a_lone_x_api_key_is_no_token_and_the_answer_says_why(layer: Any, 
     status, text = await told(layer(), ("x-api-key", forge.token()))
     assert (status, text) == (
         401,
-        f"{NO_TOKEN} (an API key is none: set ANTHROPIC_AUTH_TOKEN or apiKeyHelper, and no ANTHROPIC_API_KEY)",
+        f"{NO_TOKEN} (an API key is not a token: set ANTHROPIC_AUTH_TOKEN or apiKeyHelper, and no ANTHROPIC_API_KEY)",
     )
 
 

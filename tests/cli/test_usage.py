@@ -94,7 +94,7 @@ def test_since_is_how_far_back(folder: Path) -> None:
             ([command, option, "99999999999999999999w"], f"{option}: longer than 36500 days")
             for command, option in (("report", "--since"), ("prune", "--keep"))
         ),
-        (["report", "--config", "other.yaml"], "cannot read other.yaml"),
+        (["report", "--config", "other.yaml"], "other.yaml cannot be read"),
     ],
 )
 def test_a_mistake_is_told(folder: Path, arguments: list[str], says: str) -> None:

@@ -726,4 +726,4 @@ async def test_a_refusal_after_a_crash_reads_the_body_that_is_still_coming(sink)
 def test_a_field_with_an_impossible_name_is_refused_at_start(name):
     with pytest.raises(SettingsError) as caught:
         UsageMiddleware(hello, sinks=[], fields={name: str})
-    assert caught.value.path == f"usage.fields.{name}"
+    assert caught.value.path == f"usage.fields.{name}".rstrip(".")

@@ -81,6 +81,9 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         with Path(path).open("rb") as file:
             return file.read(LARGEST + 1)
+    except FileNotFoundError as error:
+        hint = "change to the folder of the file; `llmgate init` writes a first one"
+        raise SettingsError(f"{os.fspath(path)} cannot be read: {error.strerror}", hint=hint) from None
     except OSError as error:
         raise SettingsError(f"{os.fspath(path)} cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in the name

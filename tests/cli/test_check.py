@@ -78,7 +78,10 @@ def test_a_mistake_is_told_with_its_place(config: Path, good: str, bad: str, wor
 def test_a_missing_file_is_said() -> None:
     said = CliRunner().invoke(main, ["check", "--config", "nowhere.yaml"])
     assert said.exit_code == 1
-    assert said.stderr.splitlines()[0] == "nowhere.yaml: error: cannot be read: No such file or directory"
+    assert said.stderr.splitlines()[0] == (
+        "nowhere.yaml: error: cannot be read: No such file or directory "
+        "(change to the folder of the file; `llmgate init` writes a first one)"
+    )
 
 
 MANY = """\

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from asgi_llmgate.testing.idp import MockIdP
+from asgi_llmgate.testing.minting import person
 
 QUESTION = "In one sentence, what is an API gateway?"
 
@@ -55,7 +56,8 @@ def run(scenario: Scenario, base: str, idp: MockIdP, model: str) -> Result:
     """
     headers = {"anthropic-version": "2023-06-01"}
     if scenario.team is not None:
-        headers["authorization"] = f"Bearer {idp.mint(team=scenario.team, llms={'openai': [model]})}"
+        token = idp.mint(person("ada", "acme"), team=scenario.team, llms={"openai": [model]})
+        headers["authorization"] = f"Bearer {token}"
     body = {
         "model": "claude-3-5-sonnet-20241022",
         "max_tokens": 128,

@@ -35,6 +35,7 @@ def test_the_scenarios_have_the_expected_results(demo: Demo, lab: Path) -> None:
     assert printed[2][2].startswith("gpt-4o-mini-2024-07-18: ")
     lines = re.findall(r'"status":(\d+)', done.stdout)
     assert lines == ["401", "403", "200", "200"]
+    assert done.stdout.count('"jwt.sub":"ada"') == 3, "the usage page shows who called"
     assert (lab / ".llmgate" / "private-key.json").stat().st_mode & 0o777 == 0o600
     assert "eyJ" not in done.stdout + done.stderr
     assert "sk-" not in done.stdout + done.stderr

@@ -48,7 +48,7 @@ async def check_window(
     window = await find_window(server, listed, model, kind)
     if window is None:
         return None
-    hint = RAISE.get(kind, "")
+    hint = RAISE.get(kind, "start the server with a larger context window, or use another model")
     if window < CLAUDE_CODE_WINDOW:
         message = f"{model} runs with a context window of {window} tokens; Claude Code needs about {CLAUDE_CODE_WINDOW}"
         if kind == "ollama":

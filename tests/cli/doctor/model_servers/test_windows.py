@@ -93,6 +93,7 @@ def test_a_small_window_is_an_error_with_what_to_do(doctor: Doctor, site: Site, 
     (step,) = asked(doctor, site, server, 4096)
     assert (step["state"], step["path"]) == ("error", "models[0].use")
     assert "context window of 4096 tokens; Claude Code needs about 48000" in step["message"]
+    assert "larger" in step["hint"] or "LENGTH" in step["hint"]
 
 
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)

@@ -249,3 +249,11 @@ def test_systemd_accepts_its_unit_and_finds_little_exposed(tmp_path: Path) -> No
     here.write_text(text("llmgate.service").replace("/srv/llmgate/.venv/bin/gunicorn", sys.executable))
     run("systemd-analyze", "verify", "--man=no", here)
     run("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", here)
+
+
+def test_pages_and_examples_name_the_same_gunicorn_worker() -> None:
+    """uvicorn's own worker kills open streams when it stops."""
+    files = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.py")]
+    named = [each for file in files for each in re.findall(r'^worker_class = "(.*)"$', file.read_text("utf-8"), re.M)]
+    assert len(named) > 2
+    assert set(named) == {"asgi_llmgate.workers.UvicornWorker"}

@@ -87,7 +87,12 @@ def test_a_body_that_is_no_request_is_refused_and_it_goes_on(base_url: str) -> N
 
 
 def test_ctrl_c_ends_it_without_a_traceback(output: Path) -> None:
-    with running([LLMGATE, "model", "--port", "0"], output, graceful=False) as process:
+    # what a shell starts in the background ignores SIGINT, and so do its children: a test run, for example
+    listening = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    words = [sys.executable, "-c", listening, str(LLMGATE), "model", "--port", "0"]
+    with running(words, output, graceful=False) as process:
         wait_for_output(r"base_url +(\S+)", output, process)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0

@@ -65,6 +65,9 @@ def test_a_program_gets_the_same_from_every_sdk(lab: Callable[..., Lab], generat
     got = run(command, GATE=gate.url, TOKEN=gate.token(), MARKETING=gate.token(team="marketing"))
     failures = got.pop("failures")
     assert got.pop("tokens") > 0
+    runner = got["tool runner"]["usage"]
+    assert runner[0] > 12  # with the tool, which each SDK describes in its own words
+    runner[0] = 12
     assert got == ANSWERS
     cut = failures.pop("cut")
     assert (cut["type"], cut["message"]) == ("api_error", "the model server closed the stream before it finished")
@@ -142,9 +145,9 @@ ANSWERS = {
             {"name": "weather", "input": {"place": "Oslo"}},
             {"name": "weather", "input": {"place": "Rome"}},
             stop_reason="tool_use",
-            usage=(9, 24),
+            usage=(29, 24),
         ),
-        message(text("Snow and sun."), usage=(15, 4)),
+        message(text("Snow and sun."), usage=(35, 4)),
     ],
     "tool runner": message(text("It snows in Bergen."), usage=(12, 5)),
     "parsed": {"place": "Oslo", "degrees": -7},

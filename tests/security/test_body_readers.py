@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, note, settings
 from asgi_llmgate import Gateway
 from asgi_llmgate.config.build import make_parts
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.serving import serving
@@ -108,7 +109,7 @@ async def gate(request: pytest.FixtureRequest, got: tuple[Got, str]) -> AsyncIte
         "models": [{"match": "*", "use": "house"}],
         "routes": routes,
     }
-    parts: dict[str, Any] = dict(make_parts(described, Path(), RunningState(), variables={}))
+    parts: dict[str, Any] = dict(make_parts(described, Path(), RunningState(), Mistakes(), variables={}))
     async with Gateway(**{**parts, "limits": decided.around}) as app:
         yield Gate(app, path, server, decided)
 

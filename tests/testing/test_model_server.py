@@ -341,14 +341,14 @@ def test_a_turn_is_a_value() -> None:
     assert isinstance(turn + call("x"), Turn)
 
 
-HELLO = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello."}]}
+ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello."}]}
 
 
 async def test_tools_are_a_part_of_the_prompt() -> None:
     tool = {"type": "function", "function": {"name": "Write", "description": "Writes a file.", "parameters": {}}}
     counted = []
     for tools in ({}, {"tools": [tool]}):
-        reply = await driver.call(ModelServer(), "POST", "/v1/chat/completions", json={**HELLO, **tools})
+        reply = await driver.call(ModelServer(), "POST", "/v1/chat/completions", json={**ASKED, **tools})
         counted.append(reply.json()["usage"]["prompt_tokens"])
     words = "type function function name Write description Writes a file parameters"
     assert counted[1] - counted[0] == len(words.split())

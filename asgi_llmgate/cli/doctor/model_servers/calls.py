@@ -166,7 +166,7 @@ def about_call(model: Model, answer: Answer) -> Step:
     if not answer.is_good:
         return failed(model, answer, f"a call to {model.name}")
     usage = answer.usage
-    counts = "" if usage is None or usage.estimated else f" ({usage.input} tokens in, {usage.output} out)"
+    counts = "" if usage is None or usage.estimated else f" (tokens: {usage.input} in, {usage.output} out)"
     return Step(path=model.place, message=f"{model.name} responds{counts}")
 
 

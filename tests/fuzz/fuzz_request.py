@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
@@ -89,7 +89,7 @@ def target(data: bytes) -> None:
             request_id="req_1",
             session_id="s",
         )
-    except InvalidRequest:
+    except (InvalidRequest, StructureTooLarge):
         return
     if chat.local_text is None:
         sent = json.loads(chat.body)

@@ -39,7 +39,8 @@ def test_this_django_passes_the_tests_of_the_integration(django: str) -> None:
     name = re.sub(r"[^a-z0-9.]+", "-", django)
     extras = project["optional-dependencies"]
     page = [*extras["ledger"], *(each for each in extras["page"] if not each.startswith("asgi-llmgate"))]
-    needed = [*project["dependencies"], *extras["serve"], *page, "pytest", "pytest-asyncio", "hypothesis"]
+    postgresql = [each for each in extras["postgresql"] if not each.startswith("asgi-llmgate")]
+    needed = [*project["dependencies"], *extras["serve"], *page, *postgresql, "pytest", "pytest-asyncio", "hypothesis"]
     python = python_environment(name, "-c", str(constraints), *needed, django, python=python)
     tests = sorted(map(str, Path(__file__).parent.glob("test_django_*.py")))
     done = subprocess.run(

@@ -107,7 +107,7 @@ def test_compact_makes_the_conversation_short(lab: Callable[..., Lab], claude: C
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (refuse(402, "Insufficient credits"), "402 the gateway's upstream account has no quota"),
+        (refuse(402, "Insufficient credits"), "402 the gateway's account with the model server has no quota"),
         (refuse(400, "The image is too small: it has 3 pixels"), "it has 3 pixels"),
     ],
     ids=["no credit", "a bad request"],

@@ -280,7 +280,7 @@ async def test_an_exchange_that_is_not_allowed_is_told_as_that(
     async with app:
         status, text = await answer(app, keycloak.person()["access_token"])
     assert (status, model.chats) == (403, [])
-    assert text == "authorization failed: you have no access to this model; ask the operator of the gateway"
+    assert text == "authorization failed: you have no access to this model"
     assert "Standard token exchange is not enabled for the requested client" in log.read_text()
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asgi_llmgate._types import ASGIApp, Layer, Message, Receive, Scope, Send
     from asgi_llmgate.asgi import Close, Draining, Health, Mountable, Mounted, mount, refuse
     from asgi_llmgate.auth import JWTAuthMiddleware, JWTProvider, Session
-    from asgi_llmgate.config.description import describe
+    from asgi_llmgate.config.checking.description import describe
     from asgi_llmgate.config.schema import Settings
     from asgi_llmgate.config.usage_report import usage_report
     from asgi_llmgate.endpoints.app import TranslationApp
@@ -163,7 +163,7 @@ _HOMES = {
     "Variable": "rule_variables",
     "Wire": "exchange_values",
     "condition": "policy",
-    "describe": "config.description",
+    "describe": "config.checking.description",
     "field": "policy",
     "mount": "asgi",
     "parse_secret": "net",

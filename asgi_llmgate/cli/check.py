@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from asgi_llmgate.auth import explain
-from asgi_llmgate.config.checking import Checked, check_file
-from asgi_llmgate.config.description import describe
-from asgi_llmgate.config.findings import Finding, count
+from asgi_llmgate.config.checking.check import Checked, check_file
+from asgi_llmgate.config.checking.description import describe
+from asgi_llmgate.config.checking.findings import Finding, count
 from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.config.sections.auth import make_providers
 from asgi_llmgate.config.sections.backends import make_client

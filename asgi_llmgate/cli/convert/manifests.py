@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from asgi_llmgate.config.findings import Finding, Severity
+from asgi_llmgate.config.checking.findings import Finding, Severity
 from asgi_llmgate.config.schema import VARIABLE
 from asgi_llmgate.config.yaml_text import (
     LARGEST,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from asgi_llmgate.cli.convert.manifests import Entry, printable
-from asgi_llmgate.config.findings import Finding
+from asgi_llmgate.config.checking.findings import Finding
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ import click
 from asgi_llmgate.cli.doctor.examination import Examination
 from asgi_llmgate.cli.doctor.report import Mask, Report
 from asgi_llmgate.cli.doctor.secrets import secrets_of
-from asgi_llmgate.config.checking import check_file, locator
+from asgi_llmgate.config.checking.check import check_file, locator
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.gateway import Gateway

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from asgi_llmgate.cli.doctor.steps import Step
-from asgi_llmgate.config.findings import Finding, count
+from asgi_llmgate.config.checking.findings import Finding, count
 
 _FRAGMENT = re.compile(r"[\w-]{8,}", re.ASCII)
 """A text that may be a part of a secret: some servers send the beginning of a refused key back."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from asgi_llmgate.config.findings import Finding
+from asgi_llmgate.config.checking.findings import Finding
 
 State = Literal["ok", "warning", "error", "skipped"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asgi_llmgate.cli.doctor.report import Mask, Report
 from asgi_llmgate.cli.doctor.steps import Step, timed
-from asgi_llmgate.config.findings import Finding
+from asgi_llmgate.config.checking.findings import Finding
 
 KEY = "sk-live_abcdefgh-12345678/xyz+="
 

@@ -18,7 +18,7 @@ from typing import Any
 from asgi_llmgate.cli.doctor.model_servers.model_list import ModelList
 from asgi_llmgate.cli.doctor.model_servers.server import Server
 from asgi_llmgate.cli.doctor.steps import State, Step
-from asgi_llmgate.config.advice import CLAUDE_CODE_WINDOW
+from asgi_llmgate.config.checking.advice import CLAUDE_CODE_WINDOW
 from asgi_llmgate.errors import GateError
 
 _FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length", "max_input_tokens")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_llmgate.config.checking import MOST, Checked, check_file
+from asgi_llmgate.config.checking.check import MOST, Checked, check_file
 from asgi_llmgate.config.repair import kinds_of
 from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.gateway import Gateway

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from asgi_llmgate.cli import main
-from asgi_llmgate.config.advice import advise
+from asgi_llmgate.config.checking.advice import advise
 from asgi_llmgate.config.schema import read_settings
 
 

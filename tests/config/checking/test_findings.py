@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.config.findings import Finding, count
+from asgi_llmgate.config.checking.findings import Finding, count
 
 FULL = Finding("error", "no such thing", path="models[0].use", hint="look", file="g.yaml", line=12, column=5)
 

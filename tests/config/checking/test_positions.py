@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_llmgate.config.positions import Positions
+from asgi_llmgate.config.checking.positions import Positions
 from asgi_llmgate.config.yaml_text import read_document
 from asgi_llmgate.mistakes import Mistakes
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from asgi_llmgate.config.advice import advise
-from asgi_llmgate.config.findings import Finding, Severity
-from asgi_llmgate.config.positions import Positions
+from asgi_llmgate.config.checking.advice import advise
+from asgi_llmgate.config.checking.findings import Finding, Severity
+from asgi_llmgate.config.checking.positions import Positions
 from asgi_llmgate.config.schema import Settings, expand, read_bytes, read_settings
 from asgi_llmgate.config.yaml_text import read_document
 from asgi_llmgate.errors import SettingsError

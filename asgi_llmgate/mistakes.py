@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from copy import copy
 
 from asgi_llmgate.errors import SettingsError
@@ -40,22 +41,13 @@ class Mistakes:
         self._unknown: set[str] = set()
         self._written: dict[str, str] = {}
 
-    @contextlib.contextmanager
-    def under(self, path: str = "") -> Iterator[None]:
+    def under(self, path: str = "") -> AbstractContextManager[None, bool | None]:
         """Keep a SettingsError that is raised in the block, with `path` in front of its path.  The block ends there."""
-        try:
-            yield
-        except SettingsError as error:
-            self.add(error.under(path))
+        return _Block(self, path)
 
-    @contextlib.contextmanager
-    def part(self, path: str) -> Iterator[None]:
+    def part(self, path: str) -> AbstractContextManager[None, bool | None]:
         """As `under`, and what is at `path` is then not known, so that nothing more is told about it."""
-        before = len(self.found)
-        with self.under(path):
-            yield
-        if len(self.found) > before:
-            self.mark_unknown(path)
+        return _Block(self, path, is_part=True)
 
     def add(self, error: SettingsError) -> None:
         """Keep the error and its `others`, except those that follow from a value that is not known."""
@@ -97,6 +89,31 @@ class Mistakes:
         if str(alone) not in self._told:
             self._told.add(str(alone))
             self.found.append(alone)
+
+
+class _Block:
+    """A block whose SettingsError is kept.
+
+    Not a generator with contextlib.contextmanager: in Python 3.13 its frame and the traceback hold each other, and with
+    them all that was built, until the garbage collector runs.
+    """
+
+    def __init__(self, mistakes: Mistakes, path: str, *, is_part: bool = False) -> None:
+        self._mistakes = mistakes
+        self._path = path
+        self._is_part = is_part
+        self._before = 0
+
+    def __enter__(self) -> None:
+        self._before = len(self._mistakes.found)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        is_kept = isinstance(error, SettingsError)
+        if isinstance(error, SettingsError):
+            self._mistakes.add(error.under(self._path))
+        if self._is_part and (is_kept or error is None) and len(self._mistakes.found) > self._before:
+            self._mistakes.mark_unknown(self._path)
+        return is_kept
 
 
 def _beginnings(path: str) -> Iterator[str]:

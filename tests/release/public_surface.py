@@ -5,6 +5,7 @@ python -m tests.release.public_surface > tests/release/public-surface.txt
 
 from __future__ import annotations
 
+import enum
 import importlib
 import inspect
 import typing
@@ -78,6 +79,8 @@ def python_names(modules: tuple[str, ...]) -> Iterator[str]:
 
 
 def parameters(found: Any) -> str:
+    if isinstance(found, type) and issubclass(found, enum.Enum):
+        return f" = {' | '.join(found.__members__)}"  # its signature is Python's, and not the same in each version
     if not (inspect.isfunction(found) or (inspect.isclass(found) and not issubclass(found, Exception))):
         return ""
     try:

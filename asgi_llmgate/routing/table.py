@@ -106,7 +106,7 @@ class ModelTable:
 
 class _Compiled:
     def __init__(self, row: ModelRow, vendors: Mapping[str, str]) -> None:
-        self.matches = _pattern(row.match)
+        self.matches = name_matcher(row.match)
         self._when = row.when
         self._row = row
         mistakes = Mistakes()
@@ -140,7 +140,7 @@ class _Compiled:
         )
 
 
-def _pattern(match: str) -> Callable[[str], bool]:
+def name_matcher(match: str) -> Callable[[str], bool]:
     """A function that tells whether a name matches, in linear time."""
     first, *parts = match.split("*")
     if not parts:

@@ -13,6 +13,7 @@ from typing import Any
 from asgi_llmgate.cli.convert.expressions import convert_expression
 from asgi_llmgate.cli.convert.kubernetes.matches import any_of
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
+from asgi_llmgate.cli.convert.names import free_name
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.writer import noted
 
@@ -100,10 +101,7 @@ class Authorization:
         return converted.source, said
 
     def _add(self, name: str, action: str, when: list[str], said: list[str]) -> None:
-        chosen, number = name, 1
-        while chosen in self._names:
-            number += 1
-            chosen = f"{name}-{number}"
+        chosen = free_name(name, self._names)
         self._names.add(chosen)
         rule: dict[str, Any] = {
             "name": chosen,

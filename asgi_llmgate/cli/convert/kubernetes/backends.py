@@ -14,6 +14,7 @@ from asgi_llmgate.cli.convert.kubernetes.cluster import Cluster
 from asgi_llmgate.cli.convert.kubernetes.credentials import Credentials
 from asgi_llmgate.cli.convert.kubernetes.providers import Server, read_provider
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
+from asgi_llmgate.cli.convert.names import free_name, replaced
 from asgi_llmgate.cli.convert.writer import noted
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.base_url import parse_base_url
@@ -112,12 +113,7 @@ class Backends:
         name = name or "backend"
         if name in self.settings:
             name = f"{name}-{backend.namespace}"
-        number = 1
-        chosen = name
-        while chosen in self.settings:
-            number += 1
-            chosen = f"{name}-{number}"
-        return chosen
+        return free_name(name, self.settings)
 
     def _provider(self, name: str, entry: Entry, server: Server, layers: Sequence[Layer]) -> Provider:
         try:
@@ -201,7 +197,7 @@ class Backends:
             settings["extra_body"] = body
         if not model:
             return "", aliases
-        return next((to for name, to in by_length(aliases) if fits(name, model)), model), {}
+        return replaced(model, aliases), {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,15 +246,6 @@ def _last(layers: Sequence[Layer], *names: str) -> Layer | None:
         else:
             found = layer
     return found
-
-
-def by_length(aliases: dict[str, str]) -> list[tuple[str, str]]:
-    """Exact names first, then the longer patterns."""
-    return sorted(aliases.items(), key=lambda item: -len(item[0]) if "*" in item[0] else -(2**31))
-
-
-def fits(pattern: str, name: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
 
 
 def seconds(entry: Entry) -> float:

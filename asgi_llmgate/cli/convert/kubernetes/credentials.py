@@ -12,6 +12,7 @@ from typing import Any
 
 from asgi_llmgate.cli.convert.kubernetes.cluster import BACKENDS, Cluster
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
+from asgi_llmgate.cli.convert.names import free_name
 from asgi_llmgate.cli.convert.notes import Notes
 
 DEFAULT_KEY = "Authorization"
@@ -125,12 +126,8 @@ class Credentials:
         base = f"{stem}_API_KEY"
         if base in self._names.values() and key != DEFAULT_KEY:
             base = re.sub(r"[^A-Z0-9]+", "_", f"{stem}_{key}".upper()).strip("_")
-        chosen, number = base, 1
-        while chosen in self._names.values():
-            number += 1
-            chosen = f"{base}_{number}"
-        self._names[identity] = chosen
-        return chosen
+        self._names[identity] = free_name(base, self._names.values(), "_")
+        return self._names[identity]
 
     def _exchange(self, exchange: Entry, owner: Manifest) -> dict[str, Any] | None:
         """RFC 8693 as `token_exchange`; None where the endpoint or the client is not known."""

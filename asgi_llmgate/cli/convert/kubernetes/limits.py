@@ -8,6 +8,7 @@ from typing import Any
 from asgi_llmgate.cli.convert.expressions import convert_expression
 from asgi_llmgate.cli.convert.kubernetes.backends import seconds
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
+from asgi_llmgate.cli.convert.names import free_name
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.writer import noted
 
@@ -34,9 +35,9 @@ def read_limits(local: Entry, policy: Manifest, scope: str, taken: set[str], not
         if burst := entry.get("burst"):
             said.append(notes.differ(burst, f"up to {requests} requests may come at once, without a further burst"))
         key, words = _key(entry.get("key"), notes)
-        limit = {"name": _free(policy.name, taken), "key": key, "requests": f"{requests}/{_UNITS[unit]}"}
+        limit = _limit(policy.name, key, f"{requests}/{_UNITS[unit]}", scope, taken)
         notes.carry(entry, "limits")
-        found.append(noted(limit | ({"when": scope} if scope else {}), *said, *words))
+        found.append(noted(limit, *said, *words))
     return found
 
 
@@ -55,8 +56,7 @@ def read_bucket(entries: Entry, name: str, scope: str, taken: set[str], notes: N
         if most.number(requests) != requests:
             said.append(notes.differ(most, f"up to {requests} requests may come at once"))
         notes.carry(entry, "limits")
-        limit = {"name": _free(name, taken), "key": ALL_CALLERS, "requests": f"{requests}/{unit}"}
-        found.append(noted(limit | ({"when": scope} if scope else {}), *said))
+        found.append(noted(_limit(name, ALL_CALLERS, f"{requests}/{unit}", scope, taken), *said))
     return found
 
 
@@ -93,10 +93,8 @@ def _key(entry: Entry, notes: Notes) -> tuple[str, list[str]]:
     return converted.source, [notes.differ(entry, change) for change in converted.changes]
 
 
-def _free(name: str, taken: set[str]) -> str:
-    chosen, number = name, 1
-    while chosen in taken:
-        number += 1
-        chosen = f"{name}-{number}"
+def _limit(name: str, key: str, requests: str, scope: str, taken: set[str]) -> dict[str, Any]:
+    """A limit as the settings have it, under a name that is not taken and now is."""
+    chosen = free_name(name, taken)
     taken.add(chosen)
-    return chosen
+    return {"name": chosen, "key": key, "requests": requests, **({"when": scope} if scope else {})}

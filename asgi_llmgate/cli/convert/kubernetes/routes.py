@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Layer, Provider, by_length
+from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Layer, Provider
 from asgi_llmgate.cli.convert.kubernetes.cluster import BACKENDS, Cluster
 from asgi_llmgate.cli.convert.kubernetes.matches import Match, any_of, host_condition, read_matches
 from asgi_llmgate.cli.convert.kubernetes.providers import upper_first
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
+from asgi_llmgate.cli.convert.names import by_length
 from asgi_llmgate.cli.convert.writer import noted
 from asgi_llmgate.routing.routes import ROUTES
 
@@ -171,7 +172,7 @@ class Routes:
         condition = {"when": when} if when else {}
         aliases: dict[str, None] = {}
         for provider in rule.providers:
-            aliases |= dict.fromkeys(alias for alias, _ in by_length(provider.aliases))
+            aliases |= dict.fromkeys(by_length(provider.aliases))
         for alias in aliases:
             use = [provider.target(provider.aliases.get(alias, "")) for provider in rule.providers]
             yield {"match": alias, **condition, "use": use[0] if len(use) == 1 else use}

@@ -11,6 +11,7 @@ from asgi_llmgate.cli.convert.expressions import convert_expression
 from asgi_llmgate.cli.convert.kubernetes.authorization import Authorization
 from asgi_llmgate.cli.convert.kubernetes.matches import literal
 from asgi_llmgate.cli.convert.manifests import Entry
+from asgi_llmgate.cli.convert.names import by_length
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.standalone.servers import Servers
 
@@ -31,8 +32,7 @@ class Models:
         for entry in llm.get("models").each():
             self._model(entry, shared)
         rows = [row for entry in llm.get("virtualModels").each() for row in self._virtual(entry)]
-        order = sorted(self.public, key=lambda name: -len(name) if "*" in name else -(2**31))
-        return [*rows, *({"match": name, "use": self.targets[name]} for name in order)]
+        return [*rows, *({"match": name, "use": self.targets[name]} for name in by_length(self.public))]
 
     def _model(self, entry: Entry, shared: dict[str, Entry]) -> None:
         entry.skip("id")

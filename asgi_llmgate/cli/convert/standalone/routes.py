@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Provider, by_length, fits
+from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Provider
 from asgi_llmgate.cli.convert.kubernetes.cluster import Cluster
 from asgi_llmgate.cli.convert.kubernetes.matches import (
     Match,
@@ -17,6 +17,7 @@ from asgi_llmgate.cli.convert.kubernetes.matches import (
 from asgi_llmgate.cli.convert.kubernetes.providers import Server, read_provider
 from asgi_llmgate.cli.convert.kubernetes.routes import Routes, Rule
 from asgi_llmgate.cli.convert.manifests import Entry
+from asgi_llmgate.cli.convert.names import replaced
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.standalone.servers import Servers
 
@@ -132,7 +133,7 @@ class RouteFile:
             aliases |= {name: to.text() for name, to in policies.get("ai", "modelAliases").items()}
         model = server.model
         if model:
-            model, aliases = next((to for name, to in by_length(aliases) if fits(name, model)), model), {}
+            model, aliases = replaced(model, aliases), {}
         settings = {"base_url": server.base_url, "dialect": dialect}
         name = self._servers.add(entry, entry.get("name").text("model"), settings, key, [*server.notes, *said])
         return Provider(name, self._servers.settings[name], model, aliases)

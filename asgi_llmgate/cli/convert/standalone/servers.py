@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from asgi_llmgate.cli.convert.manifests import Entry
+from asgi_llmgate.cli.convert.names import free_name
 from asgi_llmgate.cli.convert.notes import Notes
 from asgi_llmgate.cli.convert.writer import noted
 from asgi_llmgate.errors import SettingsError
@@ -60,7 +61,8 @@ class Servers:
         """The name of the backend with these settings and key; the one that there is, if it is the same."""
         identity = (wanted, repr(settings), key)
         if identity not in self._names:
-            name = self._names[identity] = self._free(wanted)
+            name = re.sub(r"[^a-z0-9.-]+", "-", wanted).strip("-") or "backend"
+            name = self._names[identity] = free_name(name, self.settings)
             self.settings[name] = noted(settings | ({"api_key": key} if key else {}), f"from {entry.place}", *said)
             self._notes.carry(entry, f"backends.{name}")
         return self._names[identity]
@@ -109,18 +111,5 @@ class Servers:
     def _variable(self, key: str, wanted: str) -> str:
         """A variable for a key that is written in the file: the same one for the same key."""
         if key not in self._variables:
-            taken = self._variables.values()
-            self._variables[key] = next(
-                name
-                for name in (wanted, *(f"{wanted}_{number}" for number in range(2, len(taken) + 3)))
-                if name not in taken
-            )
+            self._variables[key] = free_name(wanted, self._variables.values(), "_")
         return self._variables[key]
-
-    def _free(self, name: str) -> str:
-        name = re.sub(r"[^a-z0-9.-]+", "-", name).strip("-") or "backend"
-        chosen, number = name, 1
-        while chosen in self.settings:
-            number += 1
-            chosen = f"{name}-{number}"
-        return chosen

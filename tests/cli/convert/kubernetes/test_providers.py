@@ -129,6 +129,14 @@ def test_a_provider(provider: dict[str, Any], address: str, dialect: Any, use: s
     assert "without a counterpart" not in found.said
 
 
+@pytest.mark.parametrize("skip", [{}, {"insecureSkipVerify": "Hostname"}, {"insecureSkipVerify": "All"}])
+def test_tls_at_a_host_whose_port_does_not_say_it(skip: dict[str, str], tmp_path: Path) -> None:
+    found = convert_text(tmp_path, backend({"openai": {}, "host": "h", "port": 8443}, "up", tls=skip))
+    assert found.code == 0, found
+    assert found.settings["backends"]["up"]["base_url"] == "https://h:8443/v1"
+    assert ("insecureSkipVerify: the server's certificate is always verified" in found.said) == bool(skip)
+
+
 def test_priorities(tmp_path: Path) -> None:
     """Groups are asked in their order; within a group there is no turn, which is said."""
     first = [{"name": "a", "openai": {"model": "m1"}}, {"name": "b", "anthropic": {"model": "m2"}}]

@@ -70,9 +70,7 @@ class Authentication:
         """Rules that keep the issuers of one scope out of another."""
         if len({issuers for _, issuers in self.issuers}) < 2:
             return []
-        others = (
-            any_of(*(scope for scope, _ in self.issuers if scope)) if any(scope for scope, _ in self.issuers) else ""
-        )
+        others = any_of(*(scope for scope, _ in self.issuers if scope))
         found = []
         for number, (scope, issuers) in enumerate(self.issuers):
             accepted = f"identity.issuer in [{', '.join(map(literal, issuers))}]"

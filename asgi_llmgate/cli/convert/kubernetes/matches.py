@@ -43,7 +43,12 @@ class Match:
 def read_matches(rule: Entry, hosts: str, notes: Notes) -> list[Match]:
     """The matches of a rule; `hosts` is the condition on the host of its route."""
     found = [_match(entry, hosts, notes) for entry in rule.get("matches").each()]
-    return found or [Match("/", "PathPrefix", hosts, (2, 1, 0, 0, 0))]
+    return found or [any_request(hosts)]
+
+
+def any_request(hosts: str = "") -> Match:
+    """What a rule without matches asks for: any path, of the hosts."""
+    return make_match("PathPrefix", "/", "", [], [], hosts)
 
 
 def _match(entry: Entry, hosts: str, notes: Notes) -> Match:

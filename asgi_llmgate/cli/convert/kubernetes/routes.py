@@ -13,7 +13,7 @@ from typing import Any
 
 from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Layer, Provider
 from asgi_llmgate.cli.convert.kubernetes.cluster import BACKENDS, Cluster
-from asgi_llmgate.cli.convert.kubernetes.matches import Match, any_of, host_condition, read_matches
+from asgi_llmgate.cli.convert.kubernetes.matches import Match, any_of, any_request, host_condition, read_matches
 from asgi_llmgate.cli.convert.kubernetes.providers import upper_first
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
 from asgi_llmgate.cli.convert.names import by_length
@@ -70,7 +70,7 @@ class Routes:
             for backend in self._cluster.of(*BACKENDS):
                 converted = self._backends.convert(backend, self._layers(None, "", backend))
                 if converted is not None:
-                    self.rules.append(Rule(None, "", [Match("/", "PathPrefix", "", ())], [converted]))
+                    self.rules.append(Rule(None, "", [any_request()], [converted]))
 
     def _read_rule(self, route: Manifest, entry: Entry, hosts: str) -> None:
         name = entry.get("name").text()

@@ -9,6 +9,7 @@ from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Pr
 from asgi_llmgate.cli.convert.kubernetes.cluster import Cluster
 from asgi_llmgate.cli.convert.kubernetes.matches import (
     Match,
+    any_request,
     header_condition,
     host_condition,
     make_match,
@@ -84,8 +85,7 @@ class RouteFile:
             self._notes.differ(route.get("backends"), message)
         found.sort(key=lambda pair: -pair[0])
         self._notes.carry(route, "models")
-        anything = [make_match("PathPrefix", "/", "", [], [], condition)]
-        rule = Rule(None, "", matches or anything, [each for _, each in found])
+        rule = Rule(None, "", matches or [any_request(condition)], [each for _, each in found])
         self._routes.rules.append(rule)
         return rule
 

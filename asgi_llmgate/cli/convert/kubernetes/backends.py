@@ -147,12 +147,10 @@ class Backends:
         if layer is None:
             return
         tls = layer.policies.get("tls")
-        if server.scheme_open and tls.get("insecureSkipVerify").text() != "All":
+        if server.scheme_open:
             settings["base_url"] = "https" + str(settings["base_url"]).removeprefix("http")
         if skip := tls.get("insecureSkipVerify"):
             self._notes.ignore(skip, "the server's certificate is always verified", "net.ca_file has its authority")
-            if server.scheme_open:
-                settings["base_url"] = "https" + str(settings["base_url"]).removeprefix("http")
         for ref in tls.get("caCertificateRefs").each():
             self._notes.ignore(
                 ref, "the authority is in the cluster", "write it to a file and name that in net.ca_file"

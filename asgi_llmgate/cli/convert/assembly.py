@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from asgi_llmgate.cli.convert.kubernetes.authentication import Authentication
@@ -14,7 +13,6 @@ def assemble(
     authentication: Authentication,
     authorization: Authorization,
     *,
-    replaced: Sequence[str],
     backends: dict[str, Any],
     models: list[Any],
     routes: dict[str, Any],
@@ -22,10 +20,10 @@ def assemble(
     fields: dict[str, Any],
     server: dict[str, Any],
 ) -> dict[str, Any]:
-    """The settings.  `replaced` are the ways to know a caller that are not there: without a token nobody gets in."""
+    """The settings."""
     found: dict[str, Any] = {
         "auth": authentication.settings(),
-        "policy": _policy(authentication, authorization, replaced),
+        "policy": _policy(authentication, authorization),
         "backends": backends,
         "models": models,
     }
@@ -40,9 +38,9 @@ def assemble(
     return found
 
 
-def _policy(authentication: Authentication, authorization: Authorization, replaced: Sequence[str]) -> Any:
-    if replaced and not authentication.providers:
-        ways = ", ".join(dict.fromkeys(replaced))
+def _policy(authentication: Authentication, authorization: Authorization) -> Any:
+    if authentication.replaced and not authentication.providers:
+        ways = ", ".join(dict.fromkeys(authentication.replaced))
         note = f"{ways} is not there, so nobody is let in: set auth.providers, then remove this rule"
         authorization.close("no-identity", note)
     authorization.finish()

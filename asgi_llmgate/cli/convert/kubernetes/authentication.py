@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +21,7 @@ KEY_FILE = "jwks.json"
 """Where keys are expected that the gateway cannot fetch."""
 
 _MODES: Mapping[str, str] = MappingProxyType({"Strict": "strict", "Optional": "optional", "Permissive": "permissive"})
-_STRICTEST = ("strict", "optional", "permissive")
+_STRICTEST = tuple(_MODES.values())
 _PUBLIC = frozenset({"kty", "use", "key_ops", "alg", "kid", "n", "e", "crv", "x", "y", "x5u", "x5c", "x5t", "x5t#S256"})
 """Members of a public key (RFC 7517 and 7518): nothing else of a key is written into settings."""
 
@@ -37,6 +37,8 @@ class Authentication:
     sources: list[str] = field(default_factory=list)
     issuers: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """(scope, issuers that are accepted there)"""
+    replaced: list[str] = field(default_factory=list)
+    """Ways to know a caller that are not there; without a token nobody gets in."""
 
     def read(self, jwt: Entry, owner: Manifest, scope: str, default: str = "Strict") -> None:
         """`jwtAuthentication` of a policy, or `jwtAuth` of a configuration file, which may be a provider itself."""
@@ -54,6 +56,14 @@ class Authentication:
         if scope:
             self.notes.differ(jwt, "tokens are verified for every request, not only on this route")
         self._location(jwt.get("location"))
+
+    def read_others(self, policies: Entry, names: Iterable[str]) -> None:
+        """The members of these names are ways to know a caller that this gateway does not have."""
+        for name in names:
+            if name in policies:
+                message = "callers are known by tokens of an identity provider here"
+                self.notes.ignore(policies.get(name), message, "auth.providers")
+                self.replaced.append(name)
 
     def settings(self) -> Any:
         """`auth:`"""
@@ -107,14 +117,13 @@ class Authentication:
             found["jwks"] = {"file": file}
         else:
             url = self._remote(jwks, owner)
+            message = "keys are fetched over https only" if url else "the address of the keys is not in these files"
             if url.startswith("https://"):
                 found["jwks"] = {"url": url}
             elif issuer.startswith("https://"):
-                message = "keys are fetched over https only" if url else "the address of the keys is not in these files"
                 said.append(self.notes.differ(jwks or entry, f"{message}, so they are found through the issuer"))
                 found["jwks"] = {"discovery": True}
             else:
-                message = "keys are fetched over https only" if url else "the address of the keys is not in these files"
                 hint = f"curl -o {KEY_FILE} {url or 'ADDRESS'}"
                 said.append(self.notes.differ(jwks or entry, f"{message}, so they are read from a file", hint))
                 found["jwks"] = {"file": KEY_FILE}

@@ -39,7 +39,6 @@ class _Conversion:
         self._limit_names: set[str] = set()
         self._fields: dict[str, Any] = {}
         self._server: dict[str, Any] = {}
-        self._replaced: list[str] = []
 
     def settings(self) -> dict[str, Any]:
         policies = [(policy, self._cluster.targets(policy)) for policy in self._cluster.of(*POLICIES)]
@@ -105,11 +104,7 @@ class _Conversion:
             self._backends.limit_time(timeout, self._routes.behind(scope))
         if local := traffic.get("rateLimit", "local"):
             self._limits += read_limits(local, policy, scope, self._limit_names, self._notes)
-        for name in _OTHER_AUTHENTICATION:
-            if name in traffic:
-                message = "callers are known by tokens of an identity provider here"
-                self._notes.ignore(traffic.get(name), message, "auth.providers")
-                self._replaced.append(name)
+        self._authentication.read_others(traffic, _OTHER_AUTHENTICATION)
 
     def _read_frontend(self, policy: Manifest) -> None:
         frontend = policy.spec.get("frontend")
@@ -136,7 +131,6 @@ class _Conversion:
         return assemble(
             self._authentication,
             self._authorization,
-            replaced=self._replaced,
             backends=dict(self._backends.settings),
             models=rows,
             routes=self._routes.paths(),

@@ -45,7 +45,6 @@ def convert_file(manifest: Manifest, notes: Notes) -> dict[str, Any]:
     found = assemble(
         callers.authentication,
         authorization,
-        replaced=callers.replaced,
         backends=dict(servers.settings),
         models=rows,
         routes=paths,
@@ -59,12 +58,11 @@ def convert_file(manifest: Manifest, notes: Notes) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Callers:
-    """What policies say about callers; `replaced` are the ways to know them that are not there."""
+    """What policies say about callers."""
 
     authentication: Authentication
     authorization: Authorization
     manifest: Manifest
-    replaced: list[str] = field(default_factory=list)
     limits: list[Any] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
 
@@ -75,11 +73,7 @@ class _Callers:
         if rules := policies.get("authorization", "rules"):
             self.authorization.read_rules(rules, "gateway", scope)
         self.limits += read_bucket(policies.get("localRateLimit"), "gateway", scope, self._names, notes)
-        for name in _OTHER_AUTHENTICATION:
-            if name in policies:
-                message = "callers are known by tokens of an identity provider here"
-                notes.ignore(policies.get(name), message, "auth.providers")
-                self.replaced.append(name)
+        self.authentication.read_others(policies, _OTHER_AUTHENTICATION)
 
 
 def _server(root: Entry) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from asgi_llmgate.config.sections.auth import make_providers
 from asgi_llmgate.config.sections.backends import make_client
 from asgi_llmgate.gateway import Gateway
 from asgi_llmgate.mistakes import Mistakes
+from asgi_llmgate.secret_values import Secret
 
 _COLORS = {"error": "red", "warning": "yellow"}
 
@@ -100,33 +101,41 @@ def _as_json(config: str, checked: Checked, names: Sequence[str]) -> dict[str, A
     }
 
 
-def _explain_token(token: str, config: str, checked: Checked) -> None:
-    if token != "-":  # noqa: S105
+def read_token(option: str) -> Secret:
+    """The token on standard input; `option` must be `-`."""
+    if option != "-":
         raise click.UsageError("other users can see a command line; give the token on standard input: --token -")
-    if checked.settings is None:
-        print_findings([finding for finding in checked.findings if finding.severity == "error"])
-    else:
-        _explain(sys.stdin.buffer.read().decode("utf-8", "replace"), checked.settings, Path(config).parent)
-
-
-def _explain(token: str, settings: Settings, folder: Path) -> None:
-    """Print one line per check, without the token; exit with 1 if the token is refused."""
-    text = token.strip()
+    text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     text = text[7:].lstrip() if text[:7].lower() == "bearer " else text
     if not text or not text.isascii() or any(map(str.isspace, text)):
         raise click.ClickException("standard input must hold exactly one token")
-    lines = asyncio.run(_explanation(text, settings, folder))
+    return Secret(text)
+
+
+def _explain_token(option: str, config: str, checked: Checked) -> None:
+    settings = checked.settings
+    if settings is None and option == "-":
+        print_findings([finding for finding in checked.findings if finding.severity == "error"])
+        return
+    token = read_token(option)
+    if settings is not None:
+        _explain(token, settings, Path(config).parent)
+
+
+def _explain(token: Secret, settings: Settings, folder: Path) -> None:
+    """Print one line per check, without the token; exit with 1 if the token is refused."""
+    lines = asyncio.run(_explanation(token, settings, folder))
     for line in lines:
         click.echo(line)
     if any(line.startswith("FAILED") for line in lines):
         raise click.exceptions.Exit(1)
 
 
-async def _explanation(token: str, settings: Settings, folder: Path) -> list[str]:
+async def _explanation(token: Secret, settings: Settings, folder: Path) -> list[str]:
     client = make_client(settings.net, folder)
     try:
         return await explain(
-            token,
+            token.reveal(),
             make_providers(settings.auth, folder, Mistakes()),
             fetch=client.fetch,
             max_token_size=settings.auth.max_token_size,

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
+from asgi_llmgate.cli.check import read_token
 from asgi_llmgate.cli.doctor.examination import Examination
 from asgi_llmgate.cli.doctor.report import Mask, Report
 from asgi_llmgate.cli.doctor.secrets import secrets_of
@@ -29,7 +29,6 @@ from asgi_llmgate.config.checking.check import check_file, locator
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.gateway import Gateway
-from asgi_llmgate.secret_values import Secret
 
 
 @click.command()
@@ -88,17 +87,6 @@ def examine(
     report.end()
     if any(finding.severity == "error" for finding in report.findings):
         raise click.exceptions.Exit(1)
-
-
-def read_token(option: str) -> Secret:
-    """The token on standard input; `option` must be `-`."""
-    if option != "-":
-        raise click.UsageError("other users can see a command line; give the token on standard input: --token -")
-    text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-    text = text[7:].lstrip() if text[:7].lower() == "bearer " else text
-    if not text or not text.isascii() or any(map(str.isspace, text)):
-        raise click.ClickException("standard input must hold exactly one token")
-    return Secret(text)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.net.client import Fetch
 from asgi_llmgate.net.secrets import SecretSource
 from asgi_llmgate.net.urls import redact_url
-from asgi_llmgate.protocol.redaction import redacted
+from asgi_llmgate.protocol.redaction import redacted, without_secrets
 from asgi_llmgate.secret_values import Secret
 
 TIMEOUT = 5.0
@@ -34,9 +34,6 @@ _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "appl
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 _SECRET_FIELDS = ("client_secret", "client_assertion", "assertion", "subject_token", "token")
-_FRAGMENT = re.compile(r"[\w-]{8,}", re.ASCII)
-"""A text that may be a part of a secret: some providers repeat the start of a token in their error messages."""
-
 _ERROR_CODE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}")  # RFC 6749 section 5.2
 
 
@@ -172,9 +169,5 @@ def _error_of(content: Mapping[str, Any], secrets: Sequence[Secret]) -> tuple[st
     """`error` and `error_description` of the response, without any part of a secret."""
     code, description = content.get("error"), content.get("error_description")
     text = description if isinstance(description, str) else ""
-    for secret in secrets:
-        text = text.replace(secret.reveal(), "[redacted]") if secret else text
-    text = _FRAGMENT.sub(
-        lambda part: "[redacted]" if any(part[0] in each.reveal() for each in secrets) else part[0], text
-    )
-    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else "", ascii(redacted(text))[1:-1]
+    shown = redacted(without_secrets(text, secrets))
+    return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else "", ascii(shown)[1:-1]

@@ -8,6 +8,9 @@ The patterns rather remove too much: what is left only has to say what kind of e
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from asgi_llmgate.secret_values import Secret
 
 MAX_LENGTH = 1000
 """Characters of a redacted text."""
@@ -44,6 +47,9 @@ _ADDRESS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_FRAGMENT = re.compile(r"[\w-]{8,}", re.ASCII)
+"""A text that may be a part of a secret: some servers repeat the beginning of a refused key or token."""
+
 _VALUE = re.compile(r"\binput(?:_value)?=.*?(?=, input_type|\]|$)", re.DOTALL)  # pydantic repeats the value
 
 
@@ -51,3 +57,10 @@ def redacted(text: str) -> str:
     """The text without what looks like a credential, an account, an address or a value of the request."""
     text = _VALUE.sub("input=[redacted]", text[: 2 * MAX_LENGTH])
     return _SECRET.sub("[redacted]", _ADDRESS.sub("[address]", text))[:MAX_LENGTH].strip()
+
+
+def without_secrets(text: str, secrets: Sequence[Secret], mark: str = "[redacted]") -> str:
+    """The text with `mark` in the place of each of these secrets, and of each longer part of one."""
+    for secret in secrets:
+        text = text.replace(secret.reveal(), mark) if secret else text
+    return _FRAGMENT.sub(lambda part: mark if any(part[0] in each.reveal() for each in secrets) else part[0], text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,9 +15,8 @@ import click
 
 from asgi_llmgate.cli.doctor.steps import Step
 from asgi_llmgate.config.checking.findings import Finding, count
-
-_FRAGMENT = re.compile(r"[\w-]{8,}", re.ASCII)
-"""A text that may be a part of a secret: some servers send the beginning of a refused key back."""
+from asgi_llmgate.protocol.redaction import without_secrets
+from asgi_llmgate.secret_values import Secret
 
 _LEAST = 4
 """Characters of a secret; what is shorter is in ordinary words as well."""
@@ -33,23 +31,18 @@ class Mask:
     """Replaces the secrets of the settings in a text, and characters that a terminal would obey."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: list[str] = []
+        self._secrets: list[Secret] = []  # longest first: one may be a part of another
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
         """One more secret, such as a token that was fetched."""
-        if len(secret) >= _LEAST and secret not in self._secrets:
-            self._secrets = sorted([*self._secrets, secret], key=len, reverse=True)
+        if len(secret) >= _LEAST and all(secret != each.reveal() for each in self._secrets):
+            self._secrets = sorted([*self._secrets, Secret(secret)], key=lambda each: len(each.reveal()), reverse=True)
 
     def __call__(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "[secret]")
-        text = _FRAGMENT.sub(self._hide_part, text)
+        text = without_secrets(text, self._secrets, "[secret]")
         return "".join(each if each.isprintable() else " " for each in text)[:_LONGEST]
-
-    def _hide_part(self, found: re.Match[str]) -> str:
-        return "[secret]" if any(found[0] in secret for secret in self._secrets) else found[0]
 
 
 Locate = Callable[[Finding], Finding]

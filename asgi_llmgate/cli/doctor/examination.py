@@ -22,7 +22,7 @@ from asgi_llmgate.cli.doctor.model_servers.calls import Caller, Model
 from asgi_llmgate.cli.doctor.model_servers.model_list import is_chat_model
 from asgi_llmgate.cli.doctor.model_servers.server import GET_TIMEOUT, Server
 from asgi_llmgate.cli.doctor.model_servers.server_check import ServerCheck
-from asgi_llmgate.cli.doctor.steps import Step, Steps, timed
+from asgi_llmgate.cli.doctor.steps import Step, Steps, steps_about, timed
 from asgi_llmgate.cli.doctor.storage import check_access_log, check_ledger
 from asgi_llmgate.config.build import make_parts
 from asgi_llmgate.config.schema import Settings
@@ -100,8 +100,8 @@ class Examination:
             log.debug("the doctor failed", exc_info=error)
 
     def _add_error(self, error: SettingsError) -> None:
-        for each in (error, *error.others):
-            self.add(Step(state="error", path=each.path, message=each.message, hint=each.hint))
+        for step in steps_about(error):
+            self.add(step)
 
     def _providers(self, client: HTTPClient) -> Iterator[Steps]:
         if self.settings.auth.mode == "off":

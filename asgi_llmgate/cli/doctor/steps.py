@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from asgi_llmgate.config.checking.findings import Finding
+from asgi_llmgate.errors import SettingsError
 
 State = Literal["ok", "warning", "error", "skipped"]
 
@@ -40,6 +41,12 @@ class Step:
 
 
 Steps: TypeAlias = AsyncIterator[Step]
+
+
+def steps_about(error: SettingsError) -> Iterator[Step]:
+    """The mistakes of settings with which nothing can be asked."""
+    for each in (error, *error.others):
+        yield Step(state="error", path=each.path, message=each.message, hint=each.hint)
 
 
 async def timed(steps: Steps, clock: Callable[[], float] = time.perf_counter) -> Steps:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asgi_llmgate.cli.doctor.steps import Step, Steps
+from asgi_llmgate.cli.doctor.steps import Step, Steps, steps_about
 from asgi_llmgate.config.sections.usage import AccessLogSettings, LedgerSettings, make_ledger
 from asgi_llmgate.config.units import resolve_path
 from asgi_llmgate.errors import SettingsError
@@ -32,8 +32,8 @@ async def check_ledger(settings: LedgerSettings, folder: Path) -> Steps:
     try:
         make_ledger(settings, folder)
     except SettingsError as error:
-        for each in (error, *error.others):
-            yield Step(state="error", path=each.path, message=each.message, hint=each.hint)
+        for step in steps_about(error):
+            yield step
         return
     yield await asyncio.to_thread(_check_database, settings, folder)
     yield _check_journal(folder / settings.journal, f"{path}.journal")
@@ -61,6 +61,7 @@ def _check_database(settings: LedgerSettings, folder: Path) -> Step:
     import sqlalchemy as sa
 
     from asgi_llmgate.usage.ledger.engines import make_engine, parse_url
+    from asgi_llmgate.usage.ledger.migrations import NewerSchema
 
     path = "usage.ledger.url"
     url = parse_url(settings.url, folder)
@@ -70,21 +71,20 @@ def _check_database(settings: LedgerSettings, folder: Path) -> Step:
         return _about_space(_nearest(file.parent), Step(path=path, message=f"{file} will be created"))
     engine = make_engine(url)
     try:
-        message = _write_and_roll_back(engine)
+        step = Step(path=path, message=_write_and_roll_back(engine))
+    except NewerSchema as error:
+        return Step(state="error", path=path, message=str(error), hint="upgrade asgi-llmgate, or use another database")
     except (sa.exc.SQLAlchemyError, OSError) as error:
         reason = _reason(error)
         hint = "is the server running, and are host, user, password and database right?" if file is None else ""
         return Step(state="error", path=path, message=f"the database cannot be used: {reason}", hint=hint)
     finally:
         engine.dispose()
-    if message.startswith("the ledger's tables"):
-        return Step(state="error", path=path, message=message, hint="upgrade asgi-llmgate, or use another database")
-    step = Step(path=path, message=message)
     return step if file is None else _about_space(file.parent, step)
 
 
 def _write_and_roll_back(engine: sa.Engine) -> str:
-    """What was found. Raises the errors of SQLAlchemy."""
+    """What was found. Raises NewerSchema, and the errors of SQLAlchemy."""
     import sqlalchemy as sa
 
     from asgi_llmgate.usage.ledger.migrations import VERSION, NewerSchema, migrate
@@ -104,7 +104,7 @@ def _write_and_roll_back(engine: sa.Engine) -> str:
         has_tables = sa.inspect(connection).has_table(usage_schema.name)
         found = connection.scalar(sa.select(sa.func.max(usage_schema.c.version))) if has_tables else None
         if found is not None and found > VERSION:
-            return str(NewerSchema(f"the ledger's tables have version {found}, and this version knows only {VERSION}"))
+            raise NewerSchema(f"the ledger's tables have version {found}, and this version knows only {VERSION}")
         if found is None:
             migrate(connection)  # in this transaction
         connection.execute(usage_schema.insert().values(version=VERSION + 1))

@@ -16,9 +16,9 @@ from joserfc.errors import JoseError
 from asgi_llmgate.auth import reasons
 from asgi_llmgate.auth.claims import ClaimsValidator
 from asgi_llmgate.auth.jws import UnverifiedToken
-from asgi_llmgate.auth.keys.cache import FileKeys, FixedKeys, KeyStore, Load, RemoteKeys
+from asgi_llmgate.auth.keys.cache import FileKeys, FixedKeys, KeyStore, RemoteKeys
 from asgi_llmgate.auth.keys.key_set import BadKeySet, jws_registry, read_keys
-from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline, discovery_url, load_discovered, load_url
+from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline, load_remote
 from asgi_llmgate.auth.providers.jwt_provider import TENANT, JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.errors import SettingsError
@@ -124,10 +124,6 @@ def _key_store(provider: JWTProvider, fetch: Fetch, clock: Callable[[], float]) 
             raise SettingsError(f"not a JWKS: {error}", path="jwks.inline") from None
     if isinstance(source, File):
         return FileKeys(source.path)
-    load: Load
-    if isinstance(source, URL):
-        load = partial(load_url, source, fetch)
-    else:
-        assert isinstance(source, Discovery)
-        load = partial(load_discovered, source.url or discovery_url(provider.issuers[0]), provider.issuers, fetch)
+    assert isinstance(source, URL | Discovery)
+    load = partial(load_remote, source, provider.issuers, fetch)
     return RemoteKeys(load, name=provider.name, clock=clock, cooldown=provider.cooldown)

@@ -96,6 +96,18 @@ def discovery_url(issuer: str) -> str:
     return issuer.removesuffix("/") + "/.well-known/openid-configuration"
 
 
+def document_url(source: URL | Discovery, issuers: Sequence[str]) -> str:
+    """The address that is asked first for the keys."""
+    return source.url or discovery_url(issuers[0])
+
+
+async def load_remote(source: URL | Discovery, issuers: Sequence[str], fetch: Fetch) -> tuple[Keys, float | None]:
+    """What `load_url` or `load_discovered` returns.  Raises what they raise."""
+    if isinstance(source, URL):
+        return await load_url(source, fetch)
+    return await load_discovered(document_url(source, issuers), issuers, fetch)
+
+
 async def load_url(source: URL, fetch: Fetch) -> tuple[Keys, float | None]:
     """The keys, and the seconds of the response's `max-age`, if it has one.
 

@@ -21,9 +21,8 @@ from asgi_llmgate.auth.keys.sources import (
     File,
     Inline,
     KeyFetchError,
-    discovery_url,
-    load_discovered,
-    load_url,
+    document_url,
+    load_remote,
 )
 from asgi_llmgate.auth.providers.jwt_provider import Introspection, JWTProvider
 from asgi_llmgate.auth.reasons import TokenRefused
@@ -75,16 +74,15 @@ async def check_provider(
     recorder = _Recorder(client.fetch, now)
     introspection, source = provider.introspection, provider.jwks
     if introspection is None or introspection.tokens == "opaque":
+        own = None
         if isinstance(source, URL) and source.ca_file:  # as in JWTVerifier: an authority belongs to a whole client
-            own = HTTPClient(ca_file=str(source.ca_file))
+            own, net = HTTPClient(ca_file=str(source.ca_file)), NetSettings(ca_file=str(source.ca_file))
             recorder.fetch = own.fetch
-            async for step in _check_keys(provider, path, recorder, NetSettings(ca_file=str(source.ca_file)), folder):
-                yield step
+        async for step in _check_keys(provider, path, recorder, net, folder):
+            yield step
+        if own is not None:
             await own.aclose()
             recorder.fetch = client.fetch
-        else:
-            async for step in _check_keys(provider, path, recorder, net, folder):
-                yield step
     if introspection is not None:
         yield await _check_introspection(introspection, f"{path}.introspection", recorder)
     if recorder.skew is not None and (clocks := about_clock(recorder.skew, provider.leeway, path)) is not None:
@@ -93,15 +91,14 @@ async def check_provider(
 
 async def _check_keys(provider: JWTProvider, path: str, recorder: _Recorder, net: NetSettings, folder: Path) -> Steps:
     source = provider.jwks
-    url = _address(provider)
+    url, place = _address(provider), _place(provider, path)
     if url:
         has_own = isinstance(source, URL) and source.ca_file
         ca_setting = f"{path}.jwks.ca_file" if has_own else "net.ca_file"
-        connected = await check_connection(_place(provider, path), url, net, folder, ca_setting=ca_setting)
+        connected = await check_connection(place, url, net, folder, ca_setting=ca_setting)
         yield connected
         if connected.state == "error":
             return
-    place = _place(provider, path)
     try:
         keys = await _load(provider, recorder)
     except (KeyFetchError, BadKeySet, GateError, OSError) as error:
@@ -114,16 +111,14 @@ async def _check_keys(provider: JWTProvider, path: str, recorder: _Recorder, net
         return
     yield _about_keys(keys, provider, place)
     document = _document(recorder.documents.get(url)) if isinstance(source, Discovery) else {}
-    for step in _about_document(document, provider, path):
+    if (step := _about_document(document, provider, path)) is not None:
         yield step
 
 
 async def _load(provider: JWTProvider, fetch: Fetch) -> Keys:
     source = provider.jwks
-    if isinstance(source, URL):
-        return (await load_url(source, fetch))[0]
-    if isinstance(source, Discovery):
-        return (await load_discovered(_address(provider), provider.issuers, fetch))[0]
+    if isinstance(source, URL | Discovery):
+        return (await load_remote(source, provider.issuers, fetch))[0]
     if isinstance(source, File):
         return read_keys(
             Path(source.path).read_bytes(),  # noqa: ASYNC240
@@ -136,9 +131,7 @@ async def _load(provider: JWTProvider, fetch: Fetch) -> Keys:
 def _address(provider: JWTProvider) -> str:
     """The URL that is fetched first; "" for keys that are here."""
     source = provider.jwks
-    if isinstance(source, URL):
-        return source.url
-    return (source.url or discovery_url(provider.issuers[0])) if isinstance(source, Discovery) else ""
+    return document_url(source, provider.issuers) if isinstance(source, URL | Discovery) else ""
 
 
 def _place(provider: JWTProvider, path: str) -> str:
@@ -173,14 +166,13 @@ def key_fits(key: Any, algorithm: str) -> bool:
     return True
 
 
-def _about_document(document: Mapping[str, Any], provider: JWTProvider, path: str) -> list[Step]:
-    steps = []
+def _about_document(document: Mapping[str, Any], provider: JWTProvider, path: str) -> Step | None:
     stated = document.get("introspection_endpoint")
     introspection = provider.introspection
-    if introspection is not None and isinstance(stated, str) and stated != introspection.url:
-        message = f"the provider's own document has another endpoint: {redact_url(stated)}"
-        steps.append(Step(state="warning", path=f"{path}.introspection.url", message=message))
-    return steps
+    if introspection is None or not isinstance(stated, str) or stated == introspection.url:
+        return None
+    message = f"the provider's own document has another endpoint: {redact_url(stated)}"
+    return Step(state="warning", path=f"{path}.introspection.url", message=message)
 
 
 def _key_hint(provider: JWTProvider, response: Fetched | None) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from asgi_llmgate.cli.doctor.steps import Step
-from asgi_llmgate.config.sections.backends import NetSettings
+from asgi_llmgate.config.sections.backends import NetSettings, tls_files
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.tls import tls_context
 from asgi_llmgate.net.urls import redact_url
@@ -86,8 +86,7 @@ async def check_connection(
 
 def _context(net: NetSettings, folder: Path) -> ssl.SSLContext:
     """The HTTP client's context: with the same paths it is the same object."""
-    names = (net.ca_file, net.client_cert, net.client_key)
-    return tls_context(*(None if name is None else str(folder / name) for name in names))
+    return tls_context(*tls_files(net, folder))
 
 
 def _explain(

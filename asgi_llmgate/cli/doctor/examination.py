@@ -71,6 +71,9 @@ class Examination:
     _state: RunningState = field(default_factory=RunningState)
     _broken: list[tuple[str, JWTProvider]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.settings = _with_shorter_timeouts(self.settings, self.seconds)
+
     async def run(self) -> None:
         for name in _NEEDED:  # else the first questions would seem to take a second
             with suppress(ImportError):
@@ -125,9 +128,8 @@ class Examination:
     def _servers(self, client: HTTPClient) -> Iterator[Steps]:
         settings = self.settings
         for name, described in settings.backends.items():
-            limited = msgspec.structs.replace(described, timeouts=_shorter(described.timeouts, self.seconds))
             try:
-                backend = make_backend(name, limited, settings.translation, client, self.folder, self._state)
+                backend = make_backend(name, described, settings.translation, client, self.folder, self._state)
             except SettingsError as error:
                 self._add_error(error)
                 continue
@@ -151,16 +153,11 @@ class Examination:
 
     def _gateway(self) -> Gateway | None:
         """The gateway that the settings describe, without sinks; None where they describe none."""
-        settings = self.settings
-        backends = {
-            name: msgspec.structs.replace(each, timeouts=_shorter(each.timeouts, self.seconds))
-            for name, each in settings.backends.items()
-        }
         quiet = UsageSettings(access_log=AccessLogSettings(stdout=False))  # no file, no ledger, no metrics
-        limited = msgspec.structs.replace(settings, backends=backends, usage=quiet)
+        settings = msgspec.structs.replace(self.settings, usage=quiet)
         try:
             mistakes = Mistakes()
-            parts = make_parts(limited, self.folder, self._state, mistakes, variables={})
+            parts = make_parts(settings, self.folder, self._state, mistakes, variables={})
             mistakes.raise_if_any()
         except SettingsError as error:
             message = f"no call through the whole gateway, which cannot be built: {error.message}"
@@ -211,6 +208,15 @@ def sample_name(row: ModelSettings) -> str:
     table = ModelTable([ModelRow(row.match, ("here",))], {"here": ""})
     candidates = [*row.listed, *_CLAUDE, row.match.replace("*", "")]
     return next((name for name in candidates if name and table.possible(name)), row.match)
+
+
+def _with_shorter_timeouts(settings: Settings, seconds: float) -> Settings:
+    """The settings, with no timeout of a backend longer than this."""
+    backends = {
+        name: msgspec.structs.replace(each, timeouts=_shorter(each.timeouts, seconds))
+        for name, each in settings.backends.items()
+    }
+    return msgspec.structs.replace(settings, backends=backends)
 
 
 def _shorter(timeouts: Timeouts, seconds: float) -> Timeouts:

@@ -50,16 +50,18 @@ class TranslationSettings(TranslationOptions, frozen=True, forbid_unknown_fields
 def make_client(net: NetSettings, folder: Path) -> HTTPClient:
     """The HTTP client that the settings describe.  Raises SettingsError."""
 
+    ca_file, client_cert, client_key = tls_files(net, folder)
+    with error_path("net"):
+        return HTTPClient(proxy=net.proxy, ca_file=ca_file, client_cert=client_cert, client_key=client_key)
+
+
+def tls_files(net: NetSettings, folder: Path) -> tuple[str | None, str | None, str | None]:
+    """`ca_file`, `client_cert` and `client_key`, as `tls_context` takes them."""
+
     def resolve(name: str | None) -> str | None:
         return None if name is None else str(folder / name)
 
-    with error_path("net"):
-        return HTTPClient(
-            proxy=net.proxy,
-            ca_file=resolve(net.ca_file),
-            client_cert=resolve(net.client_cert),
-            client_key=resolve(net.client_key),
-        )
+    return resolve(net.ca_file), resolve(net.client_cert), resolve(net.client_key)
 
 
 def make_backend(

@@ -109,7 +109,7 @@ class Caller:
 async def check_further(caller: Caller, model: Model, plain: Answer, dialect: str) -> Steps:
     """The other three calls, after the `plain` one; after one that fails the next are not made.
 
-    `dialect` is that of the server.
+    `dialect` is that of the server (`kind_of`).
     """
     # Without the tool: llama.cpp makes an error of a tool call that is cut off.
     streamed = await caller.ask(model, stream=True, max_tokens=16)

@@ -65,6 +65,16 @@ class ModelList:
         return "it has " + ", ".join(names[:_SHOWN]) + more
 
 
+def kind_of(dialect: str, listed: ModelList | None) -> str:
+    """What kind of server it is, as the name of a dialect.
+
+    It is what the settings say where that is one program (vLLM, Ollama, ...), else what the list of models tells.
+    """
+    if dialect in _OWNERS.values() or listed is None:
+        return dialect
+    return listed.kind or dialect
+
+
 async def fetch_models(server: Server, path: str | None = None) -> ModelList:
     """The list of models, by default the one under `base_url`.
 

@@ -15,7 +15,13 @@ from asgi_llmgate.cli.doctor.asking import Answer
 from asgi_llmgate.cli.doctor.connection import check_connection
 from asgi_llmgate.cli.doctor.model_servers.advice import EVERY_MODEL, advice_on, path_of
 from asgi_llmgate.cli.doctor.model_servers.calls import Caller, Model, about_call, check_further, told
-from asgi_llmgate.cli.doctor.model_servers.model_list import ModelList, fetch_models, find_base_url, is_chat_model
+from asgi_llmgate.cli.doctor.model_servers.model_list import (
+    ModelList,
+    fetch_models,
+    find_base_url,
+    is_chat_model,
+    kind_of,
+)
 from asgi_llmgate.cli.doctor.model_servers.server import Server
 from asgi_llmgate.cli.doctor.model_servers.windows import check_window
 from asgi_llmgate.cli.doctor.steps import State, Step, Steps
@@ -95,7 +101,7 @@ class ServerCheck:
         return self.with_calls and bool(self.models)
 
     async def _models(self, listed: ModelList | None) -> Steps:
-        is_refused = False
+        is_refused, kind = False, kind_of(self.server.dialect, listed)
         for each in self.models:
             model = self._named(each, listed)
             if not model.name:
@@ -112,13 +118,13 @@ class ServerCheck:
                 if not first.is_good:
                     is_refused = first.error_type in EVERY_MODEL
                     continue
-                async for step in check_further(self.caller, model, first, self._kind(listed)):
+                async for step in check_further(self.caller, model, first, kind):
                     yield step
             elif listed is not None and not listed.has(model.name):
                 yield _not_listed(model, listed)
                 continue
             # After the calls: Ollama says what a model is loaded with when it is loaded.
-            window = await check_window(self.server, listed, model.name, model.window, model.row)
+            window = await check_window(self.server, kind, listed, model.name, model.window, model.row)
             if window is not None:
                 yield window
 
@@ -130,10 +136,6 @@ class ServerCheck:
         table = ModelTable([ModelRow(model.match, ("here",))], {"here": ""})
         names = [name for name in listed.entries if table.possible(name) and is_chat_model(name)]
         return replace(model, name=names[0], asked=names[0]) if names else model
-
-    def _kind(self, listed: ModelList | None) -> str:
-        own = self.server.dialect
-        return listed.kind if own in _ANY and listed is not None and listed.kind else own
 
     async def _with_shown(self, step: Step) -> Step:
         """The step with what Claude Code shows, which costs nothing where no connection can be made."""

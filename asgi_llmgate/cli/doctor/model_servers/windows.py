@@ -38,13 +38,13 @@ RAISE: Mapping[str, str] = {
 
 
 async def check_window(
-    server: Server, listed: ModelList | None, model: str, stated: int | None, row: str
+    server: Server, kind: str, listed: ModelList | None, model: str, stated: int | None, row: str
 ) -> Step | None:
     """The window of a model, compared with the `context_window` of its row (`stated`) and with what Claude Code needs.
 
-    None where the server does not say, or cannot be asked. `row` is the path of the row.
+    None where the server does not say, or cannot be asked. `kind` is that of the server (`kind_of`), `row` the path of
+    the row.
     """
-    kind = server.dialect if server.dialect in RAISE or listed is None or not listed.kind else listed.kind
     window = await find_window(server, listed, model, kind)
     if window is None:
         return None

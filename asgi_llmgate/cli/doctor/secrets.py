@@ -43,16 +43,11 @@ def _in_value(name: str, value: Any, folder: Path) -> Iterator[str]:
 
 
 def _in_text(name: str, value: str, folder: Path) -> Iterator[str]:
-    if name in _NAMES:
+    if name in _NAMES or name in _FILES:
         try:
-            yield make_secret(value, folder).secret.reveal()
+            yield make_secret(f"file:{value}" if name in _FILES else value, folder).secret.reveal()
         except SettingsError:
             return  # it cannot be read here, so it is not sent either
-    elif name in _FILES:
-        try:
-            yield (folder / value).read_text("utf-8").strip()
-        except (OSError, ValueError):
-            return
     elif "//" in value:
         yield from _in_url(value)
 

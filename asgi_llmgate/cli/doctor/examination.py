@@ -34,7 +34,7 @@ from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.gateway import Gateway
 from asgi_llmgate.mistakes import Mistakes, error_path
 from asgi_llmgate.net import HTTPClient, Timeouts
-from asgi_llmgate.routing import ModelRow, ModelTable
+from asgi_llmgate.routing.table import name_matcher
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.secret_values import Secret
 
@@ -205,9 +205,9 @@ def sample_name(row: ModelSettings) -> str:
     """A name that the row matches, if possible one that Claude Code asks for."""
     if "*" not in row.match:
         return row.match
-    table = ModelTable([ModelRow(row.match, ("here",))], {"here": ""})
+    matches = name_matcher(row.match)
     candidates = [*row.listed, *_CLAUDE, row.match.replace("*", "")]
-    return next((name for name in candidates if name and table.possible(name)), row.match)
+    return next((name for name in candidates if name and matches(name)), row.match)
 
 
 def _with_shorter_timeouts(settings: Settings, seconds: float) -> Settings:

@@ -27,7 +27,7 @@ from asgi_llmgate.auth.keys.sources import (
 from asgi_llmgate.auth.providers.jwt_provider import Introspection, JWTProvider
 from asgi_llmgate.auth.reasons import TokenRefused
 from asgi_llmgate.cli.doctor.connection import check_connection
-from asgi_llmgate.cli.doctor.steps import Step, Steps
+from asgi_llmgate.cli.doctor.steps import Step, Steps, told
 from asgi_llmgate.config.sections.backends import NetSettings
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.net import HTTPClient
@@ -102,11 +102,7 @@ async def _check_keys(provider: JWTProvider, path: str, recorder: _Recorder, net
     try:
         keys = await _load(provider, recorder)
     except (KeyFetchError, BadKeySet, GateError, OSError) as error:
-        message = (
-            error.message + (f" ({error.detail})" if error.detail else "")
-            if isinstance(error, GateError)
-            else str(error)
-        )
+        message = told(error.message, error.detail) if isinstance(error, GateError) else str(error)
         yield Step(state="error", path=place, message=message, hint=_key_hint(provider, recorder.documents.get(url)))
         return
     yield _about_keys(keys, provider, place)

@@ -43,6 +43,12 @@ class Step:
 Steps: TypeAlias = AsyncIterator[Step]
 
 
+def told(message: str, detail: str) -> str:
+    """The gateway's words for its operator. What comes after a semicolon tells a caller to ask the operator."""
+    words = message.partition("; ")[0]
+    return f"{words} ({detail})" if detail else words
+
+
 def steps_about(error: SettingsError) -> Iterator[Step]:
     """The mistakes of settings with which nothing can be asked."""
     for each in (error, *error.others):

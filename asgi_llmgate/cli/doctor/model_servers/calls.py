@@ -16,7 +16,7 @@ from typing import Any
 from asgi_llmgate.cli.doctor.asking import MAX_RESPONSE, Answer, ask
 from asgi_llmgate.cli.doctor.model_servers.advice import NO_TOOLS, advice_on, path_of
 from asgi_llmgate.cli.doctor.model_servers.server import Server
-from asgi_llmgate.cli.doctor.steps import Step, Steps
+from asgi_llmgate.cli.doctor.steps import Step, Steps, told
 from asgi_llmgate.endpoints.app import TranslationApp
 from asgi_llmgate.routing import ModelRow, ModelTable
 from asgi_llmgate.running_state import RunningState
@@ -147,12 +147,6 @@ def failed(model: Model, answer: Answer, what: str) -> Step:
     setting, hint = advice_on(answer.error_type, f"{words} {answer.error}")
     path = path_of(model.backend, setting) or model.place
     return Step(state="error", path=path, message=f"{what}: {words}", hint=hint, shown=answer.shown(model.asked))
-
-
-def told(message: str, detail: str) -> str:
-    """The gateway's words for its operator. What comes after a semicolon tells a caller to ask the operator."""
-    words = message.partition("; ")[0]
-    return f"{words} ({detail})" if detail else words
 
 
 def _told(answer: Answer) -> str:

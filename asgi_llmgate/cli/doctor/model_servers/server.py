@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -49,9 +49,13 @@ class Server:
         return self.backend.dialect.name
 
     @property
+    def _api(self) -> SplitResult:
+        return urlsplit(parse_base_url(self.backend.base_url, self.backend.dialect.path).root)
+
+    @property
     def path(self) -> str:
         """The path of its API, such as `/v1`."""
-        return urlsplit(parse_base_url(self.backend.base_url, self.backend.dialect.path).root).path
+        return self._api.path
 
     @property
     def root(self) -> str:
@@ -67,8 +71,7 @@ class Server:
 
         Raises GateError: also for a document that is not JSON.
         """
-        parts = urlsplit(self.backend.base_url.strip())
-        whole = urlunsplit((parts.scheme, parts.netloc, "", parts.query, ""))
+        whole = urlsplit(self.backend.base_url.strip())._replace(path="", fragment="").geturl()
         timeouts = Timeouts(**dict.fromkeys(("connect", "pool", "first_byte", "idle", "total"), self.seconds))
         # A dialect without a path, so that the URL is taken as it is.
         dialect = msgspec.structs.replace(self.backend.dialect, path="")
@@ -88,5 +91,4 @@ class Server:
 
     def at(self, path: str) -> str:
         """The base URL with another path, as it would stand in the settings, without credentials."""
-        parts = urlsplit(parse_base_url(self.backend.base_url, self.backend.dialect.path).root)
-        return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+        return self._api._replace(path=path).geturl()

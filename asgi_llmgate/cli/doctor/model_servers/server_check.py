@@ -14,7 +14,7 @@ from pathlib import Path
 from asgi_llmgate.cli.doctor.asking import Answer
 from asgi_llmgate.cli.doctor.connection import check_connection
 from asgi_llmgate.cli.doctor.model_servers.advice import EVERY_MODEL, advice_on, path_of
-from asgi_llmgate.cli.doctor.model_servers.calls import Caller, Model, about_call, check_further, told
+from asgi_llmgate.cli.doctor.model_servers.calls import Caller, Model, about_call, check_further
 from asgi_llmgate.cli.doctor.model_servers.model_list import (
     ModelList,
     fetch_models,
@@ -24,13 +24,13 @@ from asgi_llmgate.cli.doctor.model_servers.model_list import (
 )
 from asgi_llmgate.cli.doctor.model_servers.server import Server
 from asgi_llmgate.cli.doctor.model_servers.windows import check_window
-from asgi_llmgate.cli.doctor.steps import State, Step, Steps
+from asgi_llmgate.cli.doctor.steps import State, Step, Steps, told
 from asgi_llmgate.config.sections.backends import NetSettings
 from asgi_llmgate.errors import CredentialRefused, GateError, NotAuthorized, UpstreamError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import CallableSource, CredentialSource
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
-from asgi_llmgate.routing import ModelRow, ModelTable
+from asgi_llmgate.routing.table import name_matcher
 from asgi_llmgate.secret_values import Secret
 
 _SEARCH_TIME = 15.0
@@ -133,8 +133,8 @@ class ServerCheck:
         """The model; where the row sends the name that a client asks for, the first listed one that it matches."""
         if model.name or listed is None:
             return model
-        table = ModelTable([ModelRow(model.match, ("here",))], {"here": ""})
-        names = [name for name in listed.entries if table.possible(name) and is_chat_model(name)]
+        matches = name_matcher(model.match)
+        names = [name for name in listed.entries if matches(name) and is_chat_model(name)]
         return replace(model, name=names[0], asked=names[0]) if names else model
 
     async def _with_shown(self, step: Step) -> Step:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient, Timeouts
-from asgi_llmgate.net.base_url import parse_base_url
+from asgi_llmgate.net.base_url import BaseURL, parse_base_url
 from asgi_llmgate.protocol.servers.errors.upstream_errors import unreadable_response
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend, Upstream
@@ -49,13 +49,14 @@ class Server:
         return self.backend.dialect.name
 
     @property
-    def _api(self) -> SplitResult:
-        return urlsplit(parse_base_url(self.backend.base_url, self.backend.dialect.path).root)
+    def base(self) -> BaseURL:
+        """Its address, as the gateway reads it."""
+        return parse_base_url(self.backend.base_url, self.backend.dialect.path)
 
     @property
     def path(self) -> str:
         """The path of its API, such as `/v1`."""
-        return self._api.path
+        return urlsplit(self.base.root).path
 
     @property
     def root(self) -> str:
@@ -71,16 +72,20 @@ class Server:
 
         Raises GateError: also for a document that is not JSON.
         """
-        whole = urlsplit(self.backend.base_url.strip())._replace(path="", fragment="").geturl()
         timeouts = Timeouts(**dict.fromkeys(("connect", "pool", "first_byte", "idle", "total"), self.seconds))
         # A dialect without a path, so that the URL is taken as it is.
         dialect = msgspec.structs.replace(self.backend.dialect, path="")
-        upstream = Upstream(replace(self.backend, base_url=whole, dialect=dialect, timeouts=timeouts), self.client)
+        backend = replace(self.backend, base_url=self.at(""), dialect=dialect, timeouts=timeouts)
+        base, upstream = self.base, Upstream(backend, self.client)
         content = b"" if body is None else msgspec.json.encode(body)
-        headers = [(b"accept", b"application/json"), *([(b"content-type", b"application/json")] if body else [])]
+        headers: list[tuple[bytes, bytes | Secret]] = [(b"accept", b"application/json")]
+        if body is not None:
+            headers.append((b"content-type", b"application/json"))
+        if base.authorization is not None:
+            headers.append((b"authorization", base.authorization))
         if dialect.wire == "messages":
             headers.append((b"anthropic-version", b"2023-06-01"))
-        async with await upstream.forward(method, path, "", headers, content, self.exchange()) as response:
+        async with await upstream.forward(method, path, base.query, headers, content, self.exchange()) as response:
             read = await response.read(MAX_DOCUMENT)
         try:
             return Document(msgspec.json.decode(read), response.headers)
@@ -91,4 +96,4 @@ class Server:
 
     def at(self, path: str) -> str:
         """The base URL with another path, as it would stand in the settings, without credentials."""
-        return self._api._replace(path=path).geturl()
+        return urlsplit(self.base.root)._replace(path=path).geturl()

@@ -62,8 +62,7 @@ class ServerCheck:
         return f"backends.{self.server.name}"
 
     async def run(self) -> Steps:
-        base_url = self.server.backend.base_url.strip()
-        connected = await check_connection(f"{self.path}.base_url", base_url, self.net, self.folder)
+        connected = await check_connection(f"{self.path}.base_url", self.server.base.root, self.net, self.folder)
         if connected.state == "error":
             yield await self._with_shown(connected)
             return

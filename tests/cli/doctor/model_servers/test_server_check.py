@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from base64 import b64encode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,28 @@ def test_the_right_base_url_is_found(doctor: Doctor, serve: Serve, wrong: str) -
     assert (found["path"], found["hint"]) == ("backends.main.base_url", f"base_url: {url}/v1")
     assert found["shown"].startswith("API Error: 502 ")
     assert not [step for step in told.about("models[0]") if step["state"] == "ok"]
+
+
+@pytest.mark.parametrize("around", [" {} ", "\ufeff{}", "\u200b{}", "{}/", "{}/chat/completions"])
+def test_an_address_that_the_gateway_accepts_is_asked(doctor: Doctor, serve: Serve, around: str) -> None:
+    told = doctor(backend(around.format(serve(ModelServer(model="m")) + "/v1")))
+    assert told.exit_code == 0
+    assert told.states("backends") == ["ok", "ok"]
+
+
+def test_a_user_and_password_in_the_address_are_sent_and_not_shown(doctor: Doctor, listen: Listen) -> None:
+    heads: list[bytes] = []
+
+    def respond(head: bytes, connection: socket.socket, over: threading.Event) -> None:
+        heads.append(head)
+        connection.sendall(reply(b'{"object": "list", "data": [{"id": "m"}]}'))
+
+    told = doctor(backend(f"http://me:hunter2@127.0.0.1:{listen(respond)}/v1?version=hunter3"), "--no-calls")
+    (head,) = heads
+    assert head.startswith(b"GET /v1/models?version=hunter3 ")
+    assert b"authorization: basic " + b64encode(b"me:hunter2").lower() in head.lower()
+    assert told.exit_code == 0
+    assert "hunter" not in told.output
 
 
 def test_without_calls_no_model_is_called(doctor: Doctor, serve: Serve) -> None:

@@ -8,9 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
-from asgi_llmgate.config.yaml_text import line_starts, names_of_key, place_of
+from asgi_llmgate.config.yaml_text import (
+    MappingNode,
+    Node,
+    ScalarNode,
+    SequenceNode,
+    line_starts,
+    names_of_key,
+    place_of,
+)
 
 Place = tuple[int, int]
 """Line and column, both from 1."""

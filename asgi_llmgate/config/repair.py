@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from asgi_llmgate.config.errors import unknown_key
+from asgi_llmgate.config.unknown_keys import unknown_key
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.type_words import alternatives, explain_mismatch, fits, generic_in, nearest, struct_in

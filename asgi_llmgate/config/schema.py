@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asgi_llmgate.config.errors import convert
+import msgspec
+
 from asgi_llmgate.config.section import Section
 from asgi_llmgate.config.sections.auth import AuthSettings
 from asgi_llmgate.config.sections.backends import BackendSettings, NetSettings, TranslationSettings
@@ -53,8 +54,13 @@ def read_settings(mapping: Mapping[str, Any], mistakes: Mistakes | None = None) 
     Raises SettingsError for the first mistake, with the others.  With `mistakes` nothing is raised: they are added
     there, and what is wrong is replaced in the settings.
     """
-    found = Mistakes() if mistakes is None else mistakes
-    settings: Settings = convert(mapping, Settings, found)
+    try:
+        return msgspec.convert(mapping, Settings)
+    except msgspec.ValidationError:  # msgspec stops at the first mistake
+        from asgi_llmgate.config.repair import repair
+
+        found = Mistakes() if mistakes is None else mistakes
+        settings: Settings = repair(mapping, Settings, found)
     if mistakes is None:
         found.raise_if_any()
     return settings

@@ -1,19 +1,12 @@
-"""A mapping as settings, and keys that are not known: which one was probably meant, and which a later version has.
-
-msgspec decides what is valid, and stops at the first mistake.  Only then `repair` looks for all of them.
-"""
+"""Keys of the settings that are not known: which one was probably meant, and which a later version has."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
-
-import msgspec
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.type_words import nearest
 
 PLANNED: Mapping[str, str] = MappingProxyType(
@@ -30,19 +23,6 @@ PLANNED: Mapping[str, str] = MappingProxyType(
 _PLANNED_HINTS: Mapping[str, str] = MappingProxyType(
     {"limits[].tokens": "requests, concurrency", "limits[].cost_usd": "requests, concurrency"}
 )
-
-
-def convert(mapping: Mapping[str, Any], settings: type[msgspec.Struct], mistakes: Mistakes) -> Any:
-    """The mapping as `settings`.
-
-    What is wrong is added to `mistakes`.  In the result the default is in its place, or a value that says nothing.
-    """
-    try:
-        return msgspec.convert(mapping, settings)
-    except msgspec.ValidationError:
-        from asgi_llmgate.config.repair import repair
-
-        return repair(mapping, settings, mistakes)
 
 
 def unknown_key(name: str, path: str, keys: Iterable[str]) -> SettingsError:

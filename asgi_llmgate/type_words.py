@@ -77,13 +77,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The hint that names the one that was probably meant; "" for none."""
+    near = nearest(name, known)
+    return f"did you mean {near}?" if near else ""
+
+
 def explain_mismatch(value: Any, kind: Any) -> Words:
     """Why the value, which does not fit, does not fit the type."""
     choices = [choice for each in alternatives(kind) for choice in _choices(each)]
     wanted = _join([words for each in alternatives(kind) if (words := _wanted(each))], choices)
     if isinstance(value, str) and choices:
-        near = nearest(value, list(map(str, choices)))
-        hint = f"did you mean {near}?" if near else _hint_for_text(value, kind)
+        hint = did_you_mean(value, map(str, choices)) or _hint_for_text(value, kind)
         return Words(f"must be {wanted}, not {value[:_SHOWN]!r}", hint)
     if isinstance(value, str) and wanted == "a text":  # of a form that a pattern describes
         return Words(f"not one of the values that can stand here: {value[:_SHOWN]!r}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.type_words import nearest
+from asgi_llmgate.type_words import did_you_mean
 
 PLANNED: Mapping[str, str] = MappingProxyType(
     {
@@ -30,5 +30,4 @@ def unknown_key(name: str, path: str, keys: Iterable[str]) -> SettingsError:
     pattern = re.sub(r"\[\d+\]|(?<=^backends)\..+(?=\.[^.]+$)", "[]", path)
     if pattern in PLANNED:
         return SettingsError(PLANNED[pattern], path=path, hint=_PLANNED_HINTS.get(pattern, ""))
-    near = nearest(name, keys)
-    return SettingsError("unknown key", path=path, hint=f"did you mean {near}?" if near else "")
+    return SettingsError("unknown key", path=path, hint=did_you_mean(name, keys))

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
-from asgi_llmgate.type_words import describe_value, explain_mismatch, nearest
+from asgi_llmgate.type_words import describe_value, did_you_mean, explain_mismatch, nearest
 
 Action = Literal["allow", "deny", "require"]
 Mode = Literal["enforce", "dry_run"]
@@ -136,11 +136,9 @@ def _known(written: Mapping[str, Any], path: str, mistakes: Mistakes) -> dict[st
     known = {key: value for key, value in written.items() if key in _KEYS}
     for key, value in written.items():
         if key not in _KEYS:
-            near = nearest(str(key), _KEYS)
-            hint = f"did you mean {near}?" if near else ""
-            mistakes.add(SettingsError("unknown key", path=f"{path}.{key}", hint=hint))
-            if near:
-                known.setdefault(near, value)
+            mistakes.add(SettingsError("unknown key", path=f"{path}.{key}", hint=did_you_mean(str(key), _KEYS)))
+            if meant := nearest(str(key), _KEYS):
+                known.setdefault(meant, value)
     return known
 
 

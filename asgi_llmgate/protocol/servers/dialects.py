@@ -22,7 +22,7 @@ from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.protocol.servers.columns import EFFORTS, Dialect, Effort, Family
 from asgi_llmgate.protocol.servers.vendors import VENDORS
-from asgi_llmgate.type_words import describe_value, explain_mismatch, fits, generic_in, nearest
+from asgi_llmgate.type_words import describe_value, did_you_mean, explain_mismatch, fits, generic_in
 
 __all__ = ["DIALECTS", "EFFORTS", "Dialect", "Effort", "Family", "derive"]
 
@@ -188,7 +188,7 @@ def derive(base: str, overrides: Mapping[str, Any]) -> Dialect:
     row = DIALECTS.get(base) if isinstance(base, str) else None
     if row is None:
         shown = repr(base) if isinstance(base, str) else describe_value(base)
-        hint = _did_you_mean(str(base), DIALECTS)
+        hint = _hint_for(str(base), DIALECTS)
         mistakes.add(SettingsError(f"there is no dialect {shown}", path="base", hint=hint))
         row = DIALECTS["generic"]
     with mistakes.under("native"):
@@ -206,7 +206,7 @@ def _check_columns(overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
     columns = [name for name in kinds if name not in ("name", "families")]
     for column, value in overrides.items():
         if column not in columns:
-            hint = _did_you_mean(str(column), columns)
+            hint = _hint_for(str(column), columns)
             mistakes.add(SettingsError("a dialect has no such column", path=str(column), hint=hint))
             continue
         for member, item, kind in _misfits(value, kinds[column]):
@@ -238,6 +238,5 @@ def _with_wire(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**replaced, "wire": "messages" if native else "chat"}
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = nearest(word, known)
-    return f"did you mean {close}?" if close else "known: " + ", ".join(known)
+def _hint_for(word: str, known: Iterable[str]) -> str:
+    return did_you_mean(word, known) or "known: " + ", ".join(known)

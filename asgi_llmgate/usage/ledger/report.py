@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.type_words import did_you_mean
 from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, NANO, TEXTS, usage_record
 from asgi_llmgate.usage.record import UsageRecord
 
@@ -147,8 +147,7 @@ def _column(name: str, fields: Iterable[str]) -> sa.ColumnElement[Any]:
     known = list(fields)
     if name not in known:
         names = [*GROUPS, TOOL, *_SPANS, *known]
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "one of " + ", ".join(names)
+        hint = did_you_mean(name, names) or "one of " + ", ".join(names)
         raise SettingsError(f"cannot group by {name!r}", path="--by", hint=hint)
     text: sa.ColumnElement[Any] = usage_record.c.fields[name].as_string()
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,8 +81,6 @@ def print_findings(findings: Sequence[Finding], *, color: bool | None = None) ->
     `color`: True, False, or None for colours on a terminal, unless the environment variable NO_COLOR is set
     (https://no-color.org).
     """
-    import os
-
     if color is None and os.environ.get("NO_COLOR"):
         color = False
     for finding in findings:

@@ -14,7 +14,7 @@ import msgspec
 from asgi_llmgate.auth.providers.presets import PRESETS
 from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.config.settings_page import read_page
-from asgi_llmgate.config.yaml_text import LARGEST, read_yaml
+from asgi_llmgate.config.yaml_text import read_yaml
 from asgi_llmgate.policy.rules import Action, Mode
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 
@@ -58,21 +58,21 @@ def json_schema() -> dict[str, Any]:
         if definition is not schema["$defs"]["Settings"]:
             definition.pop("description", None)  # an editor would show it in place of the property's
     schema["$defs"]["PolicySettings"]["properties"]["rules"]["items"]["anyOf"][1] = _rule()
-    for path, default, meaning in ((row.path, row.default, row.description) for row in read_page()):
-        nodes = list(find(schema, path))
+    for row in read_page():
+        nodes = list(find(schema, row.path))
         if not nodes:
-            raise LookupError(f"the settings have no key {path}")
+            raise LookupError(f"the settings have no key {row.path}")
         for node in nodes:
             _merge_null(node)
             if "anyOf" not in node:  # an editor shows the title of such a node twice
-                node.setdefault("title", path)
-            node["description"] = meaning
-            if literal := re.fullmatch(r"`([^`]+)`", default):
-                node["default"] = read_yaml(literal[1].encode()[:LARGEST], "the reference page")
+                node.setdefault("title", row.path)
+            node["description"] = row.description
+            if literal := re.fullmatch(r"`([^`]+)`", row.default):
+                node["default"] = read_yaml(literal[1].encode(), "the reference page")
             elif node.get("default", "") in (None, "", (), [], {}) or isinstance(node.get("default"), dict):
                 node.pop("default", None)  # it says no more than that the key may be left out
-            if path in EXAMPLES:
-                node["examples"] = EXAMPLES[path]
+            if row.path in EXAMPLES:
+                node["examples"] = EXAMPLES[row.path]
     return schema
 
 

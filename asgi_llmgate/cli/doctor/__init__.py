@@ -25,7 +25,7 @@ from asgi_llmgate.cli.check import read_token
 from asgi_llmgate.cli.doctor.examination import Examination
 from asgi_llmgate.cli.doctor.report import Mask, Report
 from asgi_llmgate.cli.doctor.secrets import secrets_of
-from asgi_llmgate.config.checking.check import check_file, locator
+from asgi_llmgate.config.checking.check import check_file
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.gateway import Gateway
@@ -70,12 +70,11 @@ def examine(
     folder = Path(config).parent
     checked = check_file(config, lambda settings, folder: Gateway.from_settings(settings, folder=folder), strict=True)
     mask = Mask([caller.reveal()] if caller is not None else [])
-    report = Report(config, mask, lambda finding: finding, as_json)
+    report = Report(config, mask, checked.locate, as_json)
     settings: Settings | None = None
     with suppress(SettingsError):  # else there is nothing to ask
         settings = read_settings(read_file(config))
     if settings is not None:
-        report.locate = locator(config)
         for secret in secrets_of(settings, folder):
             mask.add(secret)
     for finding in checked.findings:

@@ -30,10 +30,20 @@ MOST = 500
 
 
 class Checked(NamedTuple):
-    """What was found, in the order of the file; and the settings, None where the file has an error."""
+    """What was found in a file, in the order of the file.
 
+    `settings` is None where it has an error, `positions` where it cannot be read.
+    """
+
+    file: str
     findings: list[Finding]
     settings: Settings | None
+    positions: Positions | None
+
+    def locate(self, finding: Finding) -> Finding:
+        """The finding with the file, and with line and column if it is about a setting of the file."""
+        line, column = self.positions.of(finding.path) if self.positions and finding.path else (0, 0)
+        return replace(finding, file=self.file, line=line, column=column)
 
 
 def check_file(path: str | os.PathLike[str], build: Build, *, strict: bool = False) -> Checked:
@@ -62,20 +72,7 @@ def check_file(path: str | os.PathLike[str], build: Build, *, strict: bool = Fal
     if len(found) > MOST:
         findings.append(Finding("error", f"and {len(found) - MOST} more", file=name))
     wrong = any(severity == "error" for _, severity in found)
-    return Checked(findings, None if wrong else settings)
-
-
-def locator(path: str | os.PathLike[str]) -> Callable[[Finding], Finding]:
-    """A function that adds file, line and column to a finding about a setting of this file."""
-    name = os.fspath(path)
-    document = read_document(read_bytes(path), name, Mistakes())
-    positions = Positions(document.node, document.text)
-
-    def locate(finding: Finding) -> Finding:
-        line, column = positions.of(finding.path) if finding.path else (0, 0)
-        return replace(finding, file=name, line=line, column=column)
-
-    return locate
+    return Checked(name, findings, None if wrong else settings, positions)
 
 
 def _finding(error: SettingsError, severity: Severity, file: str, positions: Positions | None) -> Finding:

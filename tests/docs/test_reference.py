@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,11 @@ from asgi_llmgate.config.sections.auth import ProviderSettings
 from asgi_llmgate.config.settings_page import read_page
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.errors import TABLE
-from asgi_llmgate.routing import Price
 from asgi_llmgate.rule_variables import CREDENTIALS, fields_of
 from asgi_llmgate.usage.metrics import LATEST, METRICS, Metric
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
 from asgi_llmgate.usage.record import UsageRecord
+from tests.helpers.settings_keys import keys_of
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -36,29 +34,8 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 ROWS = {row.path: row for row in read_page()}
 
 
-def paths_of(kind: object, place: str = "") -> Iterator[tuple[str, type[msgspec.Struct], str]]:
-    """Each key of the settings: its path, its struct and its name there."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind)
-        for field in msgspec.structs.fields(kind):
-            path = f"{place}.{field.encode_name}" if place else field.encode_name
-            yield path, kind, field.encode_name
-            yield from paths_of(hints[field.name], path)
-    elif typing.get_origin(kind) is tuple and path_has_list(kind):
-        yield from paths_of(typing.get_args(kind)[0], f"{place}[]")
-    elif typing.get_origin(kind) is dict:
-        yield from paths_of(typing.get_args(kind)[1], f"{place}.*")
-    else:
-        for part in typing.get_args(kind):
-            yield from paths_of(part, place)
-
-
-def path_has_list(kind: object) -> bool:
-    """A price may be written alone, so the page has no row for a price in a list."""
-    return typing.get_args(kind)[0] is not Price
-
-
-KEYS = {path: (struct, key) for path, struct, key in paths_of(Settings)}
+KEYS = {key.path: key for key in keys_of() if not key.path.startswith("models[].prices[].")}
+"""A price may be written alone, so the page has no row for a price in a list."""
 
 
 def test_the_settings_page_has_a_row_for_each_key() -> None:
@@ -73,7 +50,7 @@ def test_the_settings_page_has_no_row_for_a_key_that_is_not_there() -> None:
 
 def default_of(path: str) -> Any:
     """The default of a setting; that of a provider is JWTProvider's, where no preset has another one."""
-    owner, key = KEYS[path]
+    _, owner, key, _ = KEYS[path]
     if owner is ProviderSettings:
         fields = {field.name: field for field in dataclasses.fields(JWTProvider)}
         found = fields[key].default if key in fields else None

@@ -16,7 +16,6 @@ import click
 import msgspec
 
 from asgi_llmgate.cli import main as command_line
-from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.errors import TABLE
 from asgi_llmgate.rule_variables import fields_of
 from asgi_llmgate.usage.ledger.migrations import VERSION
@@ -25,28 +24,18 @@ from asgi_llmgate.usage.metrics import METRICS
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
 from asgi_llmgate.usage.record import UsageRecord
 from tests.helpers import django_site
+from tests.helpers.settings_keys import keys_of
 
 SUBPACKAGES = ("auth", "errors", "policy", "upstream", "usage")
 TESTING = ("driver", "grammar", "idp", "model_script", "model_server", "serving")
 INTEGRATIONS = ("llmgate_django", "llmgate_quart", "llmgate_starlette")
 
 
-def settings(kind: Any = Settings, place: str = "") -> Iterator[str]:
+def settings() -> Iterator[str]:
     """Keys as paths, with the values where only some are allowed."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind)
-        for field in msgspec.structs.fields(kind):
-            path = f"{place}.{field.encode_name}" if place else field.encode_name
-            values = sorted(set(choices(hints[field.name])))
-            yield f"{path} = {' | '.join(values)}" if values else path
-            yield from settings(hints[field.name], path)
-    elif typing.get_origin(kind) is tuple:
-        yield from settings(typing.get_args(kind)[0], f"{place}[]")
-    elif typing.get_origin(kind) is dict:
-        yield from settings(typing.get_args(kind)[1], f"{place}.*")
-    else:
-        for part in typing.get_args(kind):
-            yield from settings(part, place)
+    for key in keys_of():
+        values = sorted(set(choices(key.kind)))
+        yield f"{key.path} = {' | '.join(values)}" if values else key.path
 
 
 def choices(kind: Any) -> Iterator[str]:

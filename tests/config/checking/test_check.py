@@ -5,19 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import certifi
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_llmgate.config.checking.check import MOST, Checked, check_file
-from asgi_llmgate.config.repair import kinds_of
 from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.gateway import Gateway
-from asgi_llmgate.type_words import alternatives
 from tests.config.settings_tree import (
     EVERYTHING,
     Mutation,
@@ -30,6 +27,7 @@ from tests.config.settings_tree import (
     walk,
     write,
 )
+from tests.helpers.settings_keys import keys_of
 
 FREE = {"required_values", "claim_map", "backends", "extra_body", "extra_headers", "parameters", "routes", "fields"}
 """Mappings whose keys are names."""
@@ -195,24 +193,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
-    for each in alternatives(kind):
-        if isinstance(each, type) and issubclass(each, msgspec.Struct):
-            yield each
-            for member in kinds_of(each).values():
-                yield from structs(member)
-        for part in get_args(each):
-            yield from structs(part)
-
-
 def test_the_settings_of_these_tests_have_every_key() -> None:
-    known = {key for struct in structs(Settings) for key in kinds_of(struct)}
+    known = {key.name for key in keys_of()}
     assert known - {step for path, _ in walk(EVERYTHING) for step in path} == set()
 
 
 def test_each_section_refuses_unknown_keys() -> None:
     """So that `repair` and msgspec agree."""
-    assert [struct for struct in structs(Settings) if not struct.__struct_config__.forbid_unknown_fields] == []
+    structs = {key.struct for key in keys_of()}
+    assert [struct for struct in structs if not struct.__struct_config__.forbid_unknown_fields] == []
 
 
 def test_good_settings_have_no_errors(folder: Path) -> None:

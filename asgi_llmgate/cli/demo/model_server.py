@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from asgi_llmgate.cli.demo.real_model import NAME, real_model
 from asgi_llmgate.cli.demo.traffic import busy_model
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.net.base_url import BaseURL, parse_base_url
+from asgi_llmgate.net.tls import tls_context
 from asgi_llmgate.testing.llamacpp import KEY
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
@@ -142,7 +144,8 @@ def _listed_models(base: BaseURL, key: str) -> tuple[str, ...]:
     url = f"{base.root}/models"
     value = base.authorization.reveal() if base.authorization is not None else f"Bearer {key}"
     try:
-        with httpx.stream("GET", base.join("/models"), headers={"authorization": value}, timeout=_TIMEOUT) as response:
+        headers, tls = {"authorization": value}, tls_context(None, None, None)  # the gateway's: it asks next
+        with httpx.stream("GET", base.join("/models"), headers=headers, timeout=_TIMEOUT, verify=tls) as response:
             content = bytearray()
             for part in response.iter_bytes():
                 content += part
@@ -159,8 +162,6 @@ def _listed_models(base: BaseURL, key: str) -> tuple[str, ...]:
 
 
 def _names_in(content: bytes) -> tuple[str, ...]:
-    import json
-
     try:
         rows = json.loads(content)["data"]
         return tuple(str(row["id"])[:128] for row in rows if str(row["id"]).isprintable())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from asgi_llmgate.testing.model_script import raw, refuse, say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import bind
 from tests.cli.demo.conftest import Demo
+from tests.cli.doctor.conftest import document, raw_server
+from tests.helpers.certificates import self_signed
 
 OTHERWISE = "unset OPENAI_BASE_URL and OPENAI_API_KEY: the demo then uses a model of its own"
 
@@ -69,6 +74,22 @@ def test_a_password_in_the_address_is_not_shown(demo_here: Demo) -> None:
 def test_a_server_without_tls_at_an_https_address(demo_here: Demo, serve: Callable[..., str]) -> None:
     done = demo_here("--once", OPENAI_BASE_URL=serve(ModelServer()).replace("http:", "https:") + "/v1")
     assert "it does not speak TLS; is it http://" in done.stderr
+
+
+def test_an_authority_of_the_system_is_trusted_as_the_gateway_trusts_it(demo: Demo, tmp_path: Path) -> None:
+    authorities = tmp_path / "authorities"
+    authorities.mkdir()
+    pem = self_signed(
+        authorities / "ce275665.0"
+    )  # `openssl x509 -hash`: under this name OpenSSL looks for CN=localhost
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with raw_server(document({"data": []}), tls=context) as port:
+        url = f"https://localhost:{port}/v1"
+        named = {"SSL_CERT_FILE": certifi.where(), "SSL_CERT_DIR": str(authorities)}
+        done = demo("--once", OPENAI_BASE_URL=url, NO_PROXY="127.0.0.1,localhost", **named)
+    assert f"The gateway asked {url} for the model gpt-4o-mini. The response: " in done.stderr
+    assert "certificate" not in done.stderr
 
 
 @pytest.mark.soak

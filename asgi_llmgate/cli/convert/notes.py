@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -41,6 +42,11 @@ class Notes:
         if found not in self.ignored:
             self.ignored.append(found)
         return f"not converted: {entry.path}: {message}" + (f"; {hint}" if hint else "")
+
+    def ask_for_key(self, entry: Entry, variable: str) -> str:
+        """Note that a key which is in the manifest is to be set in a variable; returns the text, for a comment."""
+        self.variables[variable] = shlex.quote(f"the key that is in {entry.place}")
+        return self.differ(entry, f"settings contain no key: {variable} is an environment variable")
 
     def summary(self, resources: int, output: str) -> Iterator[str]:
         """The lines for standard error."""

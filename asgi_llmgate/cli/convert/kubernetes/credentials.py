@@ -77,9 +77,7 @@ class Credentials:
         """A key in the manifest becomes the name of a variable."""
         key.accept()
         name = self._variable(("", owner.namespace, backend), backend)
-        self._notes.variables[name] = shlex.quote(f"the key that is in {key.place}")
-        words = self._notes.differ(key, f"settings contain no key: {name} is an environment variable")
-        return {"api_key": f"env:{name}"}, [words]
+        return {"api_key": f"env:{name}"}, [self._notes.ask_for_key(key, name)]
 
     def _location(self, location: Entry) -> dict[str, str]:
         """The header for the key, where it is another one than `Authorization: Bearer`."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -67,7 +66,7 @@ class Servers:
             self._notes.carry(entry, f"backends.{name}")
         return self._names[identity]
 
-    def _address(self, kind: Entry, provider: str, param: Any) -> tuple[str, str, str] | None:
+    def _address(self, kind: Entry, provider: str, param: Callable[[str], Entry]) -> tuple[str, str, str] | None:
         base = param("baseUrl").text().rstrip("/")
         host = param("hostOverride").text()
         if provider == "bedrock":
@@ -105,8 +104,7 @@ class Servers:
         if found := _VARIABLE.fullmatch(entry.raw()):
             return f"env:{found[1] or found[2]}", []
         name = self._variable(entry.raw(), default or f"{re.sub(r'[^A-Z0-9]+', '_', provider.upper())}_API_KEY")
-        self._notes.variables[name] = shlex.quote(f"the key that is in {entry.place}")
-        return f"env:{name}", [self._notes.differ(entry, f"settings contain no key: {name} is an environment variable")]
+        return f"env:{name}", [self._notes.ask_for_key(entry, name)]
 
     def _variable(self, key: str, wanted: str) -> str:
         """A variable for a key that is written in the file: the same one for the same key."""

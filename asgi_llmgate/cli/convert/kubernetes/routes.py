@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from asgi_llmgate.cli.convert.kubernetes.backends import Backends, Converted, Layer, Provider
-from asgi_llmgate.cli.convert.kubernetes.cluster import BACKENDS, Cluster
+from asgi_llmgate.cli.convert.kubernetes.cluster import BACKENDS, Cluster, Target
 from asgi_llmgate.cli.convert.kubernetes.matches import Match, any_of, any_request, host_condition, read_matches
 from asgi_llmgate.cli.convert.kubernetes.providers import upper_first
 from asgi_llmgate.cli.convert.manifests import Entry, Manifest
 from asgi_llmgate.cli.convert.names import by_length
+from asgi_llmgate.cli.convert.rows import by_weight, model_row
 from asgi_llmgate.cli.convert.writer import noted
 from asgi_llmgate.routing.routes import ROUTES
 
@@ -49,12 +50,12 @@ class Routes:
         self._cluster = cluster
         self._notes = cluster.notes
         self._backends = backends
-        self._policies: list[tuple[str, str, str, Layer]] = []
+        self._policies: list[tuple[Target, Layer]] = []
         self.rules: list[Rule] = []
 
-    def attach(self, kind: str, name: str, section: str, layer: Layer) -> None:
+    def attach(self, target: Target, layer: Layer) -> None:
         """A policy about backends; called before `read`."""
-        self._policies.append((kind, name, section, layer))
+        self._policies.append((target, layer))
 
     def read(self) -> None:
         routes = self._cluster.of("HTTPRoute")
@@ -88,17 +89,14 @@ class Routes:
                 self._notes.ignore(ref, "weight 0: it gets no calls")
             else:
                 found.append((weight, converted))
-        if len(found) > 1:
-            message = "calls are not spread by weight: the first backend gets them, the others follow when it fails"
-            self._notes.differ(entry.get("backendRefs"), message)
-        if not found:
+        backends = by_weight(found, "backend", entry.get("backendRefs"), self._notes)
+        if not backends:
             return
-        found.sort(key=lambda pair: -pair[0])
         if timeout := entry.get("timeouts", "request"):
-            self._backends.limit_time(timeout, [converted for _, converted in found])
+            self._backends.limit_time(timeout, backends)
         self._notes.carry(entry, "models")
         matches = read_matches(entry, hosts, self._notes)
-        self.rules.append(Rule(route, name, matches, [converted for _, converted in found]))
+        self.rules.append(Rule(route, name, matches, backends))
 
     def _backend(self, ref: Entry, route: Manifest) -> Manifest | None:
         """The backend that a rule leads to; None, with a note, where the files do not have it."""
@@ -116,34 +114,34 @@ class Routes:
     def _layers(self, route: Manifest | None, rule: str, backend: Manifest) -> list[Layer]:
         """The policies about this backend, the more specific ones later."""
         found: list[tuple[int, Layer]] = []
-        for kind, name, section, layer in self._policies:
-            if kind in BACKENDS:
-                if (name, layer.owner.namespace) == (backend.name, backend.namespace):
-                    place = "provider" if section else "backend"
-                    found.append((_SPECIFIC.index(place), Layer(layer.policies, layer.owner, section)))
-            elif kind == "HTTPRoute":
-                attached = route is not None and (name, layer.owner.namespace) == (route.name, route.namespace)
-                if attached and section in ("", rule):
-                    found.append((_SPECIFIC.index("rule" if section else kind), layer))
-            elif kind in _SPECIFIC:
-                found.append((_SPECIFIC.index(kind), layer))
+        for target, layer in self._policies:
+            identity = target.name, layer.owner.namespace
+            if target.kind in BACKENDS:
+                if identity == (backend.name, backend.namespace):
+                    found.append((_SPECIFIC.index("provider" if target.section else "backend"), layer))
+            elif target.kind == "HTTPRoute":
+                attached = route is not None and identity == (route.name, route.namespace)
+                if attached and target.section in ("", rule):
+                    found.append((_SPECIFIC.index("rule" if target.section else target.kind), layer))
+            elif target.kind in _SPECIFIC:
+                found.append((_SPECIFIC.index(target.kind), layer))
         return [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
 
-    def scope(self, kind: str, name: str, section: str, namespace: str) -> str | None:
+    def scope(self, target: Target, namespace: str) -> str | None:
         """The condition that a request is one of those that a policy is about; "" for all, None for none.
 
         A policy is in the namespace of what it is attached to.
 
         With one rule alone it is about all that the gateway serves.
         """
-        if kind != "HTTPRoute" or not self._cluster.of("HTTPRoute"):
+        if target.kind != "HTTPRoute" or not self._cluster.of("HTTPRoute"):
             return ""
         covered = [
             rule
             for rule in self.rules
             if rule.route is not None
-            and (rule.route.name, rule.route.namespace) == (name, namespace)
-            and section in ("", rule.name)
+            and (rule.route.name, rule.route.namespace) == (target.name, namespace)
+            and target.section in ("", rule.name)
         ]
         if len(covered) == len(self.rules):
             return ""
@@ -169,15 +167,13 @@ class Routes:
         return rows
 
     def _rows_of(self, rule: Rule, when: str) -> Iterator[Any]:
-        condition = {"when": when} if when else {}
         aliases: dict[str, None] = {}
         for provider in rule.providers:
             aliases |= dict.fromkeys(by_length(provider.aliases))
         for alias in aliases:
             use = [provider.target(provider.aliases.get(alias, "")) for provider in rule.providers]
-            yield {"match": alias, **condition, "use": use[0] if len(use) == 1 else use}
-        use = [provider.target() for provider in rule.providers]
-        row = {"match": "*", **condition, "use": use[0] if len(use) == 1 else use}
+            yield model_row(alias, use, when)
+        row = model_row("*", [provider.target() for provider in rule.providers], when)
         yield noted(row, "max_output_tokens and context_window: state the model's, so that calls fit at once")
 
     def paths(self) -> dict[str, Any]:

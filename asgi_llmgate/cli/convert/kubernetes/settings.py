@@ -46,7 +46,7 @@ class _Conversion:
         for policy, targets in policies:
             for target in targets:
                 layer = Layer(policy.spec.get("backend"), policy, target.section if target.kind in BACKENDS else "")
-                self._routes.attach(target.kind, target.name, target.section, layer)
+                self._routes.attach(target, layer)
         self._routes.read()
         for policy, targets in policies:
             scopes = self._scopes(policy, targets)
@@ -86,7 +86,7 @@ class _Conversion:
                 self._notes.differ(target.entry, "it is for all requests, not for one listener")
             if target.kind in BACKENDS:
                 continue
-            scope = self._routes.scope(target.kind, target.name, target.section, policy.namespace)
+            scope = self._routes.scope(target, policy.namespace)
             if scope is None:
                 message = f"no model is behind {target.kind} {target.name}, so {policy} has nothing to decide on"
                 self._notes.ignore(target.entry, message)

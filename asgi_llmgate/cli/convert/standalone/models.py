@@ -13,6 +13,7 @@ from asgi_llmgate.cli.convert.kubernetes.matches import literal
 from asgi_llmgate.cli.convert.manifests import Entry
 from asgi_llmgate.cli.convert.names import by_length
 from asgi_llmgate.cli.convert.notes import Notes
+from asgi_llmgate.cli.convert.rows import by_weight, model_row
 from asgi_llmgate.cli.convert.standalone.servers import Servers
 
 
@@ -32,7 +33,7 @@ class Models:
         for entry in llm.get("models").each():
             self._model(entry, shared)
         rows = [row for entry in llm.get("virtualModels").each() for row in self._virtual(entry)]
-        return [*rows, *({"match": name, "use": self.targets[name]} for name in by_length(self.public))]
+        return [*rows, *(model_row(name, [self.targets[name]]) for name in by_length(self.public))]
 
     def _model(self, entry: Entry, shared: dict[str, Entry]) -> None:
         entry.skip("id")
@@ -57,24 +58,15 @@ class Models:
     def _virtual(self, entry: Entry) -> Iterator[dict[str, Any]]:
         name, routing = entry.get("name").text(), entry.get("routing")
         self.notes.carry(entry, "models")
-        for kind in ("failover", "weighted"):
-            targets = routing.get(kind, "targets").each()
-            if kind == "weighted":
-                targets.sort(key=lambda each: -each.get("weight").number(1))
-                if len(targets) > 1:
-                    message = (
-                        "calls are not spread by weight: the first model gets them, the others follow when it fails"
-                    )
-                    self.notes.differ(routing.get(kind), message)
-            else:
-                targets.sort(key=lambda each: each.get("priority").number(0))
-            use = [found for each in targets if (found := self._target(each))]
-            if use:
-                yield {"match": name, "use": use[0] if len(use) == 1 else use}
+        priorities = sorted(routing.get("failover", "targets").each(), key=lambda each: each.get("priority").number(0))
+        weights = [(each.get("weight").number(1), each) for each in routing.get("weighted", "targets").each()]
+        for targets in (priorities, by_weight(weights, "model", routing.get("weighted"), self.notes)):
+            if use := [found for each in targets if (found := self._target(each))]:
+                yield model_row(name, use)
         for target in routing.get("conditional", "targets").each():
             when, use_one = self._condition(target), self._target(target)
             if when is not None and use_one:
-                yield {"match": name, **({"when": when} if when else {}), "use": use_one}
+                yield model_row(name, [use_one], when)
 
     def _target(self, entry: Entry) -> str:
         model = entry.get("model")

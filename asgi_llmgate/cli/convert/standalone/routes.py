@@ -20,6 +20,7 @@ from asgi_llmgate.cli.convert.kubernetes.routes import Routes, Rule
 from asgi_llmgate.cli.convert.manifests import Entry
 from asgi_llmgate.cli.convert.names import replaced
 from asgi_llmgate.cli.convert.notes import Notes
+from asgi_llmgate.cli.convert.rows import by_weight
 from asgi_llmgate.cli.convert.standalone.servers import Servers
 
 _PATHS = {"exact": "Exact", "pathPrefix": "PathPrefix", "regex": "RegularExpression"}
@@ -45,7 +46,7 @@ class RouteFile:
     def read(self, root: Entry) -> list[Scoped]:
         """Reads all routes; what their policies say about callers, those of listeners first."""
         listeners: list[Scoped] = []
-        routes = root.get("routes").each()
+        routes = list(root.get("routes").each())
         for bind in root.get("binds").each():
             bind.skip("port")
             for listener in bind.get("listeners").each():
@@ -80,12 +81,9 @@ class RouteFile:
         found = [(weight, each) for weight, each in found if weight and each.providers]
         if not found:
             return None
-        if len(found) > 1:
-            message = "calls are not spread by weight: the first backend gets them, the others follow when it fails"
-            self._notes.differ(route.get("backends"), message)
-        found.sort(key=lambda pair: -pair[0])
+        chosen = by_weight(found, "backend", route.get("backends"), self._notes)
         self._notes.carry(route, "models")
-        rule = Rule(None, "", matches or [any_request(condition)], [each for _, each in found])
+        rule = Rule(None, "", matches or [any_request(condition)], chosen)
         self._routes.rules.append(rule)
         return rule
 

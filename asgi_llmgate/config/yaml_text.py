@@ -42,7 +42,6 @@ _MERGE = "tag:yaml.org,2002:merge"
 _SHOWN = 64
 _TOO_DEEP = f"more than {DEEPEST} levels"
 
-
 _HINTS = (
     ("'\\t'", "indent with spaces, not with tabs"),
     ("that cannot start any token", "a text that begins with this character stands in quotes"),
@@ -57,18 +56,26 @@ _HINTS = (
 
 
 class BadYAML(SettingsError):
-    """What is wrong in a document, and where: `problem` at `place`."""
+    """What is wrong in a document, and where: `cause` at `place`."""
 
     def __init__(self, name: str, problem: str, place: tuple[int, int] | None = None) -> None:
         where = f"line {place[0]}, column {place[1]}: " if place is not None else ""
         hint = next((hint for text, hint in _HINTS if text in problem), "")
         super().__init__(f"{name} is not valid YAML: {where}{problem}", hint=hint)
-        self._problem = problem
+        self.cause = problem
         self.place = place
 
     @property
     def problem(self) -> str:
-        return self._problem if "is repeated" in self._problem else f"not valid YAML: {self._problem}"
+        return f"not valid YAML: {self.cause}"
+
+
+class RepeatedKey(BadYAML):
+    """A key of a mapping is there twice: PyYAML would read the document."""
+
+    @property
+    def problem(self) -> str:
+        return self.cause
 
 
 class Document(NamedTuple):
@@ -125,8 +132,7 @@ def read_documents(data: bytes, name: str) -> list[Node]:
                 continue
             left -= loader.values_in(node)
             if left < 0:
-                wrong = f"more than {MOST} values, aliases counted each time"
-                raise ComposerError(None, None, wrong, node.start_mark)
+                raise _too_many(node)
             loader.flatten(node)
             found.append(node)
     mistakes = Mistakes()
@@ -185,12 +191,16 @@ def _errors(text: str, name: str) -> Iterator[None]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "cannot be read"
-        raise BadYAML(name, problem, (mark.line + 1, mark.column + 1) if mark else None) from None
+        raise BadYAML(name, problem, _place(mark) if mark else None) from None
 
 
 def _add_repeated(loader: _Loader, name: str, mistakes: Mistakes) -> None:
     for problem, mark in sorted(loader.repeated, key=lambda each: each[1].index):
-        mistakes.add(BadYAML(name, problem, (mark.line + 1, mark.column + 1)))
+        mistakes.add(RepeatedKey(name, problem, _place(mark)))
+
+
+def _place(mark: yaml.Mark) -> tuple[int, int]:
+    return mark.line + 1, mark.column + 1
 
 
 def names_of_key(key: Node) -> set[str]:
@@ -256,9 +266,10 @@ class _Loader(yaml.SafeLoader):
         measures = [self._measured[child] for child in self._children(node)]
         count = 1 + sum(count for count, _ in measures)
         depth = 1 + max((depth for _, depth in measures), default=0)
-        wrong = f"more than {MOST} values, aliases counted each time" if count > MOST else ""
-        if wrong or depth > DEEPEST:
-            raise ComposerError(None, None, wrong or _TOO_DEEP, node.start_mark)
+        if count > MOST:
+            raise _too_many(node)
+        if depth > DEEPEST:
+            raise ComposerError(None, None, _TOO_DEEP, node.start_mark)
         return count, depth
 
     def _children(self, node: Node) -> list[Node]:
@@ -286,6 +297,10 @@ class _Loader(yaml.SafeLoader):
         value = self.construct_object(key)
         as_text = value if isinstance(value, str) else json.dumps(value, default=str)
         return {written, ("text", as_text), ("text", str(value)), ("value", value)}
+
+
+def _too_many(node: Node) -> ComposerError:
+    return ComposerError(None, None, f"more than {MOST} values, aliases counted each time", node.start_mark)
 
 
 def _tag(node: Node) -> str:

@@ -16,6 +16,7 @@ from asgi_llmgate.config.checking.findings import Finding, Severity
 from asgi_llmgate.config.schema import VARIABLE
 from asgi_llmgate.config.yaml_text import (
     LARGEST,
+    BadYAML,
     MappingNode,
     Node,
     ScalarNode,
@@ -27,7 +28,6 @@ from asgi_llmgate.errors import SettingsError
 
 _NULL = "tag:yaml.org,2002:null"
 _QUOTED = re.compile(r"(alias|anchor|tag|handle) '[^']*'")
-_PLACED = re.compile(r"line (?P<line>\d+), column (?P<column>\d+): (?P<problem>.*)")
 
 
 def printable(text: str) -> str:
@@ -238,14 +238,12 @@ def _read(name: str) -> list[Entry]:
     shown = "<stdin>" if name == "-" else name
     try:
         nodes = read_documents(data, printable(shown))
-    except SettingsError as error:
+    except BadYAML as error:
         # PyYAML quotes what it has found, which may be a secret: `key: *sk-1234` is an alias that does not exist.
-        message = _QUOTED.sub(r"\1", str(error))
-        if placed := _PLACED.search(message):
-            line, column = int(placed["line"]), int(placed["column"])
-            problem = f"not valid YAML: {placed['problem']}"
-            message = str(Finding("error", problem, file=printable(shown), line=line, column=column))
-        raise SettingsError(message) from None
+        problem = "not valid YAML: " + _QUOTED.sub(r"\1", error.cause)
+        line, column = error.place or (0, 0)
+        found = Finding("error", problem, hint=error.hint, file=printable(shown), line=line, column=column)
+        raise SettingsError(str(found)) from None
     return [root for node in nodes if (root := Entry(node, "", shown))]
 
 

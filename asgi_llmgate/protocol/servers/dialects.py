@@ -13,6 +13,7 @@ DeepSeek, https://api-docs.deepseek.com/guides/thinking_mode.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -202,16 +203,21 @@ def derive(base: str, overrides: Mapping[str, Any]) -> Dialect:
 
 def _check_columns(overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
     """All columns and values that do not exist."""
-    kinds = get_type_hints(Dialect, include_extras=True) if overrides else {}
-    columns = [name for name in kinds if name not in ("name", "families")]
     for column, value in overrides.items():
-        if column not in columns:
-            hint = _hint_for(str(column), columns)
+        if column not in _columns():
+            hint = _hint_for(str(column), _columns())
             mistakes.add(SettingsError("a dialect has no such column", path=str(column), hint=hint))
             continue
-        for member, item, kind in _misfits(value, kinds[column]):
+        for member, item, kind in _misfits(value, _columns()[column]):
             words = explain_mismatch(item, kind)
             mistakes.add(SettingsError(words.message, path=column + member, hint=words.hint))
+
+
+@cache
+def _columns() -> Mapping[str, Any]:
+    """The columns with their types, which take Python a millisecond to find."""
+    kinds = get_type_hints(Dialect, include_extras=True)
+    return MappingProxyType({name: kind for name, kind in kinds.items() if name not in ("name", "families")})
 
 
 def _misfits(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:

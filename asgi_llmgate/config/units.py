@@ -14,7 +14,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "kib": 2**10, "mb": 10**6, "mib": 2**20, "
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 LONGEST = 36_500
-"""Days of the longest duration: a date has a beginning, and a database's whole numbers have an end."""
+"""Days of the longest duration.  A longer one leads to a date before the year 1, or to too large a number."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 

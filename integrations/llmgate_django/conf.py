@@ -26,7 +26,7 @@ KEEP = "400d"
 """Default of `usage.ledger.keep`."""
 
 OLDEST = timedelta(days=36_500)
-"""The longest duration: a date has a beginning."""
+"""The longest duration, as in the core.  A longer one leads to a date before the year 1."""
 
 OWN_DATABASE = "django"
 """Value of `usage.ledger.url`: the database that the site's routers choose for the model UsageRecord."""

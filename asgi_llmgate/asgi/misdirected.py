@@ -15,19 +15,16 @@ with the selected model, whatever the message is.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi.base_urls import api_of, wrong_base_url, wrong_openai_url
-from asgi_llmgate.asgi.body import drain
 from asgi_llmgate.asgi.paths import local_path
-from asgi_llmgate.asgi.responses import refuse, respond
-from asgi_llmgate.errors import Misdirected, row_for
+from asgi_llmgate.asgi.responses import refuse
+from asgi_llmgate.errors import Misdirected
 from asgi_llmgate.exchange import KEY
-from asgi_llmgate.protocol.error_bodies import anthropic_error, error_headers
 from asgi_llmgate.route import Route
 
 _NO_PATH = frozenset({301, 302, 303, 307, 308, 403, 404, 405})
@@ -53,8 +50,7 @@ class WrongPaths:
         wire = api_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if wire is None:
             return None
-        root = scope.get("root_path", "").rstrip("/")
-        asked = root + local_path(scope)
+        asked, root = _asked(scope)
         if wire == "chat":
             return wrong_openai_url(asked, root, scope, self._routes, public=self._public)
         routes = [path for path, route in self._routes.items() if route.kind == "messages"]
@@ -73,9 +69,9 @@ class HostResponses:
         self._prefix = prefix
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if not is_misdirected(scope):
+        error = _error_beside(scope, self._prefix)
+        if error is None:
             return self.host(scope, receive, send)
-        error = wrong_base_url(*_beside(scope, self._prefix), scope)
         response = _Replaced(scope, receive, send, error)
         return self.host(scope, response.receive, response.send)
 
@@ -98,6 +94,10 @@ class _Replaced:
         self._read = not message.get("more_body", False)
         return message
 
+    async def _receive_rest(self) -> Message:
+        """What is left of the request's body: nothing where the host has read it."""
+        return {"type": "http.request"} if self._read else await self._receive()
+
     async def send(self, message: Message) -> None:
         if self._replaced:
             return
@@ -110,31 +110,11 @@ class _Replaced:
             # An error body of either API: the host serves this path, and the error is about something else.
             if not (self._is_json and b'"error"' in message.get("body", b"")):
                 self._replaced = True
-                await respond_misdirected(self._scope, self.receive, self._send, self._error, read=self._read)
+                await refuse(self._scope, self._receive_rest, self._send, self._error)
                 return
             await self._send(self._start)
             self._start = None
         await self._send(message)
-
-
-def is_misdirected(scope: Scope) -> bool:
-    """Whether this is a call of Anthropic's API, by its header, for a host that may have the path or not."""
-    return (
-        scope["type"] == "http"
-        and api_of(scope["method"], scope["path"]) == "messages"
-        and any(name.lower() == b"anthropic-version" for name, _ in scope["headers"])
-    )
-
-
-async def respond_misdirected(
-    scope: Scope, receive: Receive, send: Send, error: Misdirected, *, read: bool = False
-) -> None:
-    """Send the error outside of a gateway, where no exchange is.  `read`: the request's body has been read already."""
-    request_id = "req_" + secrets.token_hex(12)
-    headers = error_headers(error, request_id)
-    if not (read or await drain(receive)) and scope.get("http_version", "1.1").startswith("1"):
-        headers.append((b"connection", b"close"))
-    await respond(send, row_for(error).status, headers, anthropic_error(error, request_id))
 
 
 @contextmanager
@@ -164,13 +144,24 @@ class _Unmatched:
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not is_misdirected(scope):
+        error = _error_beside(scope, self._prefix)
+        if error is None:
             await self._app(scope, receive, send)
-            return
-        await respond_misdirected(scope, receive, send, wrong_base_url(*_beside(scope, self._prefix), scope))
+        else:
+            await refuse(scope, receive, send, error)
 
 
-def _beside(scope: Scope, prefix: str) -> tuple[str, str]:
-    """The path in the request and the path of the gateway, both with the root path of the host."""
+def _error_beside(scope: Scope, prefix: str) -> Misdirected | None:
+    """The error for a call of Anthropic's API, by its header, beside a gateway at `prefix`; None for other requests."""
+    if scope["type"] != "http" or api_of(scope["method"], scope["path"]) != "messages":
+        return None
+    if all(name.lower() != b"anthropic-version" for name, _ in scope["headers"]):
+        return None
+    asked, root = _asked(scope)
+    return wrong_base_url(asked, root + prefix, scope)
+
+
+def _asked(scope: Scope) -> tuple[str, str]:
+    """The path in the request, with the root path of the host, and that root path."""
     root = scope.get("root_path", "").rstrip("/")
-    return root + local_path(scope), root + prefix
+    return root + local_path(scope), root

@@ -1,4 +1,4 @@
-"""Calls with a wrong base URL get a response that says which one is right (base_urls.py).
+"""Calls with a wrong base URL get a response that says which one is right (wrong_base_urls.py).
 
 The status is 421.  Claude Code shows the message of a 421 after one attempt.  For a 404 it shows that there is an issue
 with the selected model, whatever the message is.
@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
-from asgi_llmgate.asgi.base_urls import api_of, wrong_base_url, wrong_openai_url
 from asgi_llmgate.asgi.paths import local_path
 from asgi_llmgate.asgi.responses import refuse
+from asgi_llmgate.asgi.wrong_base_urls import api_of, wrong_base_url, wrong_openai_url
 from asgi_llmgate.errors import Misdirected
 from asgi_llmgate.exchange import KEY
 from asgi_llmgate.route import Route

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.asgi import local_path
-from asgi_llmgate.asgi.base_urls import api_of
+from asgi_llmgate.asgi.wrong_base_urls import api_of
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.route import KINDS, Route, RouteMatch
 

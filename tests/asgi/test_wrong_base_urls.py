@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.asgi.base_urls import address_of, api_of, wrong_base_url, wrong_openai_url
+from asgi_llmgate.asgi.wrong_base_urls import address_of, api_of, wrong_base_url, wrong_openai_url
 from asgi_llmgate.route import Route
 from asgi_llmgate.testing.driver import http_scope
 

@@ -116,6 +116,9 @@ NOT_SOON = 300.0
 Claude Code runs its apiKeyHelper again on each 401 and 403 and retries for minutes, unless `retry-after` is above 60.
 """
 
+TRY_AGAIN = "try again, or tell the operator of the gateway"
+"""The end of a `client_message`: what a developer can do where nothing is wrong with the request."""
+
 Phase = Literal["connect", "pool", "first_byte", "idle", "total"]
 
 

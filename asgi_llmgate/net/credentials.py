@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Protocol
 
-from asgi_llmgate.errors import CredentialUnavailable, GateError
+from asgi_llmgate.errors import TRY_AGAIN, CredentialUnavailable, GateError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.protocol.redaction import redacted
 from asgi_llmgate.secret_values import Secret
@@ -69,5 +69,5 @@ class CallableSource(CredentialSource):
 def unavailable(detail: str) -> CredentialUnavailable:
     """The error (503) where the credential for the model server cannot be obtained."""
     message = "the credential for the model server cannot be obtained now"
-    told = "the gateway has no access to the model server now; try again, or tell the operator of the gateway"
+    told = f"the gateway has no access to the model server now; {TRY_AGAIN}"
     return CredentialUnavailable(message, client_message=told, detail=detail)

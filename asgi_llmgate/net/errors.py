@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import aiohttp
 import httpx
 
-from asgi_llmgate.errors import Broken, ConnectionRefused, MaybeSent, Phase, Unreachable, UpstreamError
+from asgi_llmgate.errors import TRY_AGAIN, Broken, ConnectionRefused, MaybeSent, Phase, Unreachable, UpstreamError
 from asgi_llmgate.net.deadline import timed_out
 from asgi_llmgate.net.transport import has_begun, is_new_connection
 
@@ -43,7 +43,6 @@ _NOT_SENT = (
     httpx.InvalidURL,
 )
 
-TRY_AGAIN = "try again, or tell the operator of the gateway"
 _CANNOT_BE_REACHED = f"the model server cannot be reached; {TRY_AGAIN}"
 
 _SAFE_TO_QUOTE = (aiohttp.ClientConnectorError, httpx.ConnectError)

@@ -27,7 +27,7 @@ from contextlib import suppress
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi.responses import in_time, outcome_of, refuse
-from asgi_llmgate.errors import ClientGone, GateError, InternalError, SettingsError, ShuttingDown, row_for
+from asgi_llmgate.errors import TRY_AGAIN, ClientGone, GateError, InternalError, SettingsError, ShuttingDown, row_for
 from asgi_llmgate.exchange import UNTRACED, Exchange, Tracing
 from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.protocol.error_bodies import error_event
@@ -156,7 +156,7 @@ class UsageMiddleware:
 
 def internal_error(detail: str) -> InternalError:
     """The error for a defect of the gateway, or of the app behind it."""
-    told = "internal error of the gateway; try again, or tell the operator of the gateway"
+    told = f"internal error of the gateway; {TRY_AGAIN}"
     return InternalError("internal error", client_message=told, detail=detail)
 
 

@@ -81,6 +81,7 @@ def literal(value: ast.expr, constants: dict[str, ast.expr], depth: int = 0) -> 
 
 WRITTEN = [found for path in sorted(PACKAGE.rglob("*.py")) for found in texts_of(path)]
 TABLES = [
+    ("errors.TRY_AGAIN", asgi_llmgate.errors.TRY_AGAIN),
     *((f"reasons.{name}", value) for name, value in vars(reasons).items() if name.isupper() and isinstance(value, str)),
     *(("MESSAGES", text) for text in upstream_errors.MESSAGES.values()),
     *(("ERROR_RULES", rule.message) for rule in ERROR_RULES),

@@ -148,13 +148,9 @@ class UsagePage:
 
     def _refusal(self, scope: Scope) -> str:
         """What a browser is told that may not see the page."""
-        if not isinstance(self._auth, OneTimeLink):
-            return "you are not logged in, or you may not see this page"
-        if self._auth.is_link(scope):
-            return (
-                "this login link has been used, or is too old: start the program again that printed it, for a new one"
-            )
-        return "you are not logged in: open the login link that the program printed when it started"
+        if isinstance(self._auth, OneTimeLink):
+            return self._auth.refusal(scope)
+        return "you are not logged in, or you may not see this page"
 
     def _log_wrong_type(self, viewer: object) -> None:
         """Log once that `page_auth` returned an object of a wrong type."""

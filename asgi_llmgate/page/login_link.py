@@ -45,13 +45,17 @@ class OneTimeLink:
             return False
         return COOKIE in jar and self._is_good(self._sessions, jar[COOKIE].value)
 
-    def is_link(self, scope: Scope) -> bool:
-        """Whether the request has a key, good or not."""
-        return "key" in parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    def refusal(self, scope: Scope) -> str:
+        """What a browser is told that is not accepted."""
+        if _key(scope):
+            return (
+                "this login link has been used, or is too old: start the program again that printed it, for a new one"
+            )
+        return "you are not logged in: open the login link that the program printed when it started"
 
     def redeem(self, scope: Scope) -> str | None:
         """The value of `set-cookie` for a request with an unused key; None for all other requests."""
-        (key,) = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[:1]
+        key = _key(scope)
         if scope["method"] != "GET" or not self._is_good(self._keys, key):
             return None
         # Deleted before the cookie is made: the link works once.
@@ -77,6 +81,12 @@ class OneTimeLink:
 
     def _is_good(self, tokens: Mapping[bytes, float], token: str) -> bool:
         return tokens.get(_digest(token), 0.0) > self._now()
+
+
+def _key(scope: Scope) -> str:
+    """The key of a link, good or not; "" where the request has none."""
+    query: bytes = scope.get("query_string", b"")
+    return parse_qs(query.decode("latin-1")).get("key", [""])[0]
 
 
 def _digest(token: str) -> bytes:

@@ -14,6 +14,6 @@ class LLMGateConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from llmgate_django import wsgi  # imports the checks, too, which registers them
+        from llmgate_django import checks, wsgi  # noqa: F401  # the import registers the checks
 
         wsgi.install()

@@ -64,10 +64,15 @@ def _check_deployment() -> list[CheckMessage]:
         where = f"{module} does not call" if module else "WSGI cannot serve the gateway, and no asgi.py calls"
         hint = "in asgi.py: application = llmgate_django.mount(get_asgi_application())"
         found.append(Warning(f"{where} llmgate_django.mount()", hint=hint, id="llmgate.W003"))
-    elif sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne"):
+    elif is_runserver():
         hint = f'serve {module or "your asgi.py"} with uvicorn, or put "daphne" first into INSTALLED_APPS'
         found.append(Warning("runserver serves WSGI, and cannot serve the gateway", hint=hint, id="llmgate.W004"))
     return found
+
+
+def is_runserver() -> bool:
+    """Whether this process is Django's own `runserver`; daphne replaces it by one that serves ASGI."""
+    return sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne")
 
 
 def asgi_module() -> str:

@@ -7,21 +7,14 @@ this middleware first into MIDDLEWARE while `runserver` runs, and at no other ti
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Callable
 
-from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
-from llmgate_django.checks import asgi_module
+from llmgate_django.checks import asgi_module, is_runserver
 
 _NO_PATH = frozenset({301, 302, 307, 308, 403, 404, 405})
-
-
-def is_runserver() -> bool:
-    """Whether this process is Django's own `runserver`; daphne replaces it by one that serves ASGI."""
-    return sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne")
 
 
 def install() -> None:

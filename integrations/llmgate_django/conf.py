@@ -51,6 +51,11 @@ class Site:
     ledger: bool
     keep: timedelta | None
 
+    @property
+    def other_ledger(self) -> bool:
+        """Whether records go to another database, which the gateway opens, prunes and reports on itself."""
+        return bool(self.settings.get("usage", {}).get("ledger"))  # `read` has taken out the site's own
+
 
 def read() -> Site:
     """Read the setting.  Raises SettingsError."""

@@ -28,7 +28,7 @@ class Command(BaseCommand):
             age = parse_age(keep, "--keep") if keep else site.keep
         except SettingsError as error:
             raise CommandError(str(error)) from None
-        if not site.ledger and site.settings.get("usage", {}).get("ledger"):
+        if site.other_ledger:
             raise CommandError("usage.ledger names a database that a running gateway prunes by itself, once an hour")
         if age is None:
             raise CommandError("usage.ledger.keep is None, so records are kept for ever: give an age with --keep")

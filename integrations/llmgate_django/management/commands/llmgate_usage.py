@@ -29,7 +29,8 @@ class Command(BaseCommand):
         names = [name.strip() for name in by.split(",") if name.strip()]
         try:
             start = timezone.now() - parse_age(since, "--since")
-            header, rows = _report(read(), names, start)
+            site = read()
+            header, rows = _report(site, names, start)
         except SettingsError as error:
             raise CommandError(str(error)) from None
         if format == "json":
@@ -40,22 +41,18 @@ class Command(BaseCommand):
             self.stdout.write(_table(header, [list(map(_format_cell, row)) for row in rows], len(names)))
         else:
             self.stdout.write(f"no records in the last {since}")
-            if not _has_ledger(read()):
+            if not (site.ledger or site.other_ledger):
                 self.stderr.write(f'{NAME} has no usage.ledger, so none are written: add "ledger": {{"url": "django"}}')
 
 
 def _report(site: Site, names: list[str], start: datetime) -> tuple[list[str], list[list[Any]]]:
     """The names of the columns, and rows: from the ledger that the setting names, or else from the site's table."""
-    if _has_ledger(site) and not site.ledger:
+    if site.other_ledger:
         until = timezone.now().timestamp()
         return usage_report(site.settings, names, since=start.timestamp(), until=until, folder=site.folder)
     fields = site.settings.get("usage", {}).get("fields", {})
     rows = summarise(UsageRecord.objects.filter(time__gte=start), names, fields)
     return [*names, *MEASURES], [list(row.values()) for row in rows]
-
-
-def _has_ledger(site: Site) -> bool:
-    return site.ledger or bool(site.settings.get("usage", {}).get("ledger"))
 
 
 def _format_cell(value: Any) -> str:

@@ -5,6 +5,7 @@ The options are those of `llmgate mint`; only `--user` is somebody of this site.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from asgi_llmgate.testing.minting import OPTIONS, open_idp, parse_claims, parse_ttl, person
+from asgi_llmgate.testing.minting import OPTIONS, Option, open_idp, parse_claims, parse_ttl, person
 
 
 class Command(BaseCommand):
@@ -23,20 +24,14 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        mock = OPTIONS["user"].default
-        site: dict[str, dict[str, str | None]] = {
-            "user": {"default": None, "help": f"A user of this site: name, email and groups. (a person named {mock})"},
-            "dir": {"default": str(Path(getattr(settings, "BASE_DIR", "."), OPTIONS["dir"].default))},
-        }
-        for name, option in OPTIONS.items():
-            action = {"action": "append"} if option.repeated else {}
-            default: Any = [] if option.repeated else option.default
-            words = option.help if option.repeated else f"{option.help} ({default})"
-            given: dict[str, Any] = {"metavar": option.metavar, "default": default, "help": words, **action}
-            given |= site.get(name, {})
-            parser.add_argument(f"--{name}", **given)
+        for name, option in _options().items():
+            more: dict[str, Any] = {"default": option.default}
+            if option.repeated:
+                more = {"default": [], "action": "append"}
+            shown = " (%(default)s)" if option.default else ""
+            parser.add_argument(f"--{name}", metavar=option.metavar, help=option.help + shown, **more)
 
-    def handle(self, *args: Any, user: str | None, team: str, org: str, claim: list[str], **options: Any) -> None:
+    def handle(self, *args: Any, user: str, team: str, org: str, claim: list[str], **options: Any) -> None:
         try:
             who = _user_claims(user) if user else person(OPTIONS["user"].default, org)
             claims = {**who, "team": team, "org": org, **parse_claims(claim)}
@@ -44,6 +39,18 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(token)
+
+
+def _options() -> dict[str, Option]:
+    """The options of `llmgate mint` for this site: its users, and a folder beside its manage.py."""
+    user, folder = OPTIONS["user"], OPTIONS["dir"]
+    help = f"A user of this site: name, email and groups. (a person named {user.default})"
+    base = getattr(settings, "BASE_DIR", ".")
+    return {
+        **OPTIONS,
+        "user": replace(user, default="", help=help),
+        "dir": replace(folder, default=str(Path(base, folder.default))),
+    }
 
 
 def _user_claims(name: str) -> dict[str, Any]:

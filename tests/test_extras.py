@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import click
 import pytest
+from packaging.utils import canonicalize_name
 
-from asgi_llmgate._version import __version__
 from asgi_llmgate.cli import main
 from asgi_llmgate.extras import MODULES, MissingExtra, needs_extra
+from tests.helpers.distribution.project import WHEEL, extras, requirements
 from tests.helpers.installation import ROOT
 from tests.library.without_extras import run_commands, run_python
 
@@ -118,9 +118,8 @@ def test_an_import_that_needs_an_extra_says_which() -> None:
     )
     done = run_python(code)
     assert done.stderr == ""
-    wheel = f"./asgi_llmgate-{__version__}-py3-none-any.whl"
     assert done.stdout.splitlines() == [
-        f'{message} (pip install "{wheel}[{extra}]", or another way in docs/how-to/install.md)'
+        f'{message} (pip install "./{WHEEL}[{extra}]", or another way in docs/how-to/install.md)'
         for _, message, extra in IMPORTS
     ]
 
@@ -160,24 +159,13 @@ def test_an_error_of_other_packages_stays_what_it_is(error: ImportError) -> None
     assert caught.value is error
 
 
-def normal(name: str) -> str:
-    """https://packaging.python.org/en/latest/specifications/name-normalization/"""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def test_each_extra_is_listed_with_the_packages_that_it_brings() -> None:
     """MODULES against pyproject.toml; packages whose modules no code imports by name are left out."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert MODULES.keys() == extras.keys() - {"compression"}
-    homes = {module: set(map(normal, names)) for module, names in packages_distributions().items()}
+    assert MODULES.keys() == extras().keys() - {"compression"}
+    homes = {module: set(map(canonicalize_name, names)) for module, names in packages_distributions().items()}
 
     def distributions(extra: str) -> set[str]:
-        found = set()
-        for requirement in extras[extra]:
-            name, _, others = re.fullmatch(r"([\w.-]+)(\[([\w,]+)\])?.*", requirement).groups()  # type: ignore[union-attr]
-            inner = (others or "").split(",") if name == "asgi-llmgate" else []
-            found |= {name} if not inner else set().union(*map(distributions, inner))
-        return set(map(normal, found))
+        return {canonicalize_name(each.name) for each in requirements(extra)}
 
     for extra, modules in MODULES.items():
         for module in modules:

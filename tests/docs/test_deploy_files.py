@@ -9,7 +9,6 @@ import runpy
 import shutil
 import signal
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ import pytest
 import yaml
 
 from asgi_llmgate import Gateway
-from asgi_llmgate._version import __version__
 from asgi_llmgate.config.schema import read_file, read_settings
 from asgi_llmgate.config.sections.server import DESCRIPTORS_PER_STREAM
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.testing.driver import call
 from asgi_llmgate.workers import MARGIN
 from tests.docs.code_blocks import NAMED
+from tests.helpers.distribution.project import WHEEL, extras
 from tests.helpers.installation import CONSTRAINTS, ROOT, debian_packages, python_environment, run
 
 DEPLOY = ROOT / "examples" / "deploy"
@@ -102,7 +101,7 @@ def test_the_image_has_no_key_no_root_user_and_gets_sigterm() -> None:
     lines = [line for line in text("Dockerfile").splitlines() if line and not line.startswith("#")]
     said = [line.split(maxsplit=1) for line in lines if not line.startswith(" ")]
     pins, copied = (rest for word, rest in said if word == "COPY")
-    assert pins.split()[:2] == [CONSTRAINTS.name, f"asgi_llmgate-{__version__}-py3-none-any.whl"]
+    assert pins.split()[:2] == [CONSTRAINTS.name, WHEEL]
     assert all((DEPLOY / name).is_file() for name in copied.split()[:-1])
     assert ["USER", "65534:65534"] in said
     assert said[-1][0] == "CMD"
@@ -116,9 +115,8 @@ def test_two_builds_of_the_image_are_the_same() -> None:
     assert re.search(r"^ARG PYTHON=3\.\d+\.\d+-slim-\w+$", file, re.MULTILINE)
     assert "FROM python:${PYTHON}\n" in file
     assert "--constraint /tmp/constraints.txt" in file
-    (extras,) = re.findall(rf'"/tmp/asgi_llmgate-{re.escape(__version__)}-py3-none-any\.whl\[([\w,]+)\]"', file)
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(extras.split(",")) <= known.keys()
+    (named,) = re.findall(rf'"/tmp/{re.escape(WHEEL)}\[([\w,]+)\]"', file)
+    assert set(named.split(",")) <= extras().keys()
 
 
 def test_the_journal_is_in_the_folder_that_may_be_written() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from asgi_llmgate._version import __version__
 from tests.docs.code_blocks import BLOCKS, NAMED, PAGES
-from tests.docs.runners.installing import NEXT, STEPS, extras
+from tests.docs.runners.installing import NEXT, STEPS
+from tests.helpers.distribution.project import WHEEL, extras, requirements
 from tests.helpers.installation import (
     CONSTRAINTS,
     ROOT,
@@ -26,7 +27,6 @@ from tests.helpers.installation import (
 
 PAGE = ROOT / "docs" / "how-to" / "install.md"
 DOCKERFILE = ROOT / "examples" / "deploy" / "Dockerfile"
-WHEEL = f"asgi_llmgate-{__version__}-py3-none-any.whl"
 
 SETTINGS = """
 auth: {mode: "off"}
@@ -49,14 +49,10 @@ def table(title: str) -> list[list[str]]:
 
 
 def packages(extra: str) -> set[str]:
-    """The requirements of an extra without versions and markers, those of extras in it included."""
-    found: set[str] = set()
-    for requirement in extras()[extra]:
-        name = re.match(r"[\w.-]+(\[[\w,]+\])?", requirement)
-        assert name is not None
-        inner = name[0].removeprefix("asgi-llmgate[").removesuffix("]").split(",") if "asgi-llmgate[" in name[0] else []
-        found |= set().union(*map(packages, inner)) if inner else {name[0]}
-    return found
+    """The packages of an extra with their own extras, without versions and markers."""
+    return {
+        f"{each.name}[{','.join(sorted(each.extras))}]" if each.extras else each.name for each in requirements(extra)
+    }
 
 
 def test_the_table_of_extras_is_that_of_pyproject() -> None:

@@ -7,11 +7,11 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.distribution.project import pyproject, requirements
 from tests.helpers.installation import CACHE, CONSTRAINTS, ROOT, python_at_least, python_environment
 
 PACKAGES = ["llmgate_django", "llmgate_quart", "llmgate_starlette"]
@@ -31,16 +31,14 @@ def test_an_integration_loads_no_other_framework(package: str) -> None:
 def test_this_django_passes_the_tests_of_the_integration(django: str) -> None:
     """The tests of this folder and of the mount, in an environment of its own, on the source as it is here."""
     python = python_at_least(12)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    dependencies = pyproject()["project"]["dependencies"]
     pins = "".join(line for line in CONSTRAINTS.read_text().splitlines(True) if not line.startswith("Django=="))
     constraints = CACHE / f"without-django-{hashlib.sha256(pins.encode()).hexdigest()[:10]}.txt"
     constraints.parent.mkdir(exist_ok=True)
     constraints.write_text(pins)
     name = re.sub(r"[^a-z0-9.]+", "-", django)
-    extras = project["optional-dependencies"]
-    page = [*extras["ledger"], *(each for each in extras["page"] if not each.startswith("asgi-llmgate"))]
-    postgresql = [each for each in extras["postgresql"] if not each.startswith("asgi-llmgate")]
-    needed = [*project["dependencies"], *extras["serve"], *page, *postgresql, "pytest", "pytest-asyncio", "hypothesis"]
+    of_extras = dict.fromkeys(str(each) for extra in ("serve", "page", "postgresql") for each in requirements(extra))
+    needed = [*dependencies, *of_extras, "pytest", "pytest-asyncio", "hypothesis"]
     python = python_environment(name, "-c", str(constraints), *needed, django, python=python)
     tests = sorted(map(str, Path(__file__).parent.glob("test_django_*.py")))
     done = subprocess.run(

@@ -8,25 +8,22 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 from asgi_llmgate import __version__
+from tests.helpers.distribution.project import pyproject
 from tests.helpers.installation import ROOT, build_python, unavailable
 from tests.release.tools import release_tools
 
 pytestmark = pytest.mark.suites
 
 JOB = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]["build"]
-
-
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def git(folder: Path, *words: str) -> None:
@@ -116,14 +113,14 @@ def test_the_bill_of_materials_is_of_this_wheel(sbom: Any, wheel: Path) -> None:
 
 
 def test_it_lists_each_dependency_of_each_extra_in_the_version_of_the_constraints(sbom: Any) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = pyproject()["project"]
     wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     if sys.version_info >= (3, 14):
         wanted = [each for each in wanted if "python_version < '3.14'" not in each]
-    names = {normal(re.split(r"[^\w.-]", each)[0]) for each in wanted} - {"asgi-llmgate"}
-    listed = {normal(each["name"]): each["version"] for each in sbom["components"]}
+    names = {canonicalize_name(re.split(r"[^\w.-]", each)[0]) for each in wanted} - {"asgi-llmgate"}
+    listed = {canonicalize_name(each["name"]): each["version"] for each in sbom["components"]}
     assert names - set(listed) == set()
     assert not {"pip", "setuptools", "cyclonedx-bom", "pytest"} & set(listed)
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    assert listed.items() - {normal(name): pin for name, pin in pins.items()}.items() == set()
+    assert listed.items() - {canonicalize_name(name): pin for name, pin in pins.items()}.items() == set()
     assert all(each["purl"].startswith("pkg:pypi/") for each in sbom["components"])

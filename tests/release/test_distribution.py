@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from packaging.metadata import Metadata
 
 from asgi_llmgate._version import __version__
 from asgi_llmgate.cli import main
-from tests.docs.runners.installing import extras
+from tests.helpers.distribution.project import WHEEL, extras, pyproject
 from tests.helpers.installation import (
     CONSTRAINTS,
     ROOT,
@@ -36,7 +35,6 @@ from tests.test_extras import COMMANDS, every_command, write_settings
 
 pytestmark = pytest.mark.servers
 
-WHEEL = f"asgi_llmgate-{__version__}-py3-none-any.whl"
 SDIST = f"asgi_llmgate-{__version__}.tar.gz"
 
 STRAY = (
@@ -86,7 +84,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_what_git_has_of_the_packages_and_nothing_else(dist: Path) -> None:
     tracked = run("git", "ls-files", cwd=dist.parent).splitlines()
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    wheel = pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert set(wheel["force-include"]) <= set(tracked)
     expected = {
         *(name for name in tracked if name.startswith("asgi_llmgate/")),

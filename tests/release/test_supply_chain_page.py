@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-import tomllib
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from tests.helpers.distribution.project import pyproject
 from tests.helpers.installation import ROOT
 
 PAGE = (ROOT / "docs" / "explanation" / "supply-chain.md").read_text("utf-8")
-
-
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DIRECT = {normal(Requirement(each).name) for each in PROJECT["dependencies"]}
+PROJECT = pyproject()["project"]
+DIRECT = {canonicalize_name(Requirement(each).name) for each in PROJECT["dependencies"]}
 SECTION = PAGE.partition("## Dependencies")[2].partition("\n## ")[0]
 
 
@@ -32,16 +27,16 @@ def all_that_is_installed(names: set[str]) -> set[str]:
         for text in importlib.metadata.requires(name) or ():
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
-                waiting |= {normal(needed.name)} - found
+                waiting |= {canonicalize_name(needed.name)} - found
     return found
 
 
 def test_the_table_has_each_dependency_and_no_other() -> None:
-    assert {normal(name) for name in re.findall(r"^\| `([\w.-]+)` \|", SECTION, re.MULTILINE)} == DIRECT
+    assert {canonicalize_name(name) for name in re.findall(r"^\| `([\w.-]+)` \|", SECTION, re.MULTILINE)} == DIRECT
 
 
 def test_what_comes_with_them_is_named() -> None:
-    named = {normal(name) for name in re.findall(r"`([\w.-]+)`", SECTION)}
+    named = {canonicalize_name(name) for name in re.findall(r"`([\w.-]+)`", SECTION)}
     assert all_that_is_installed(DIRECT) - named == set()
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.helpers.distribution.project import pyproject, python_versions
 from tests.helpers.installation import CACHE, ROOT, locked, run
 from tests.release.tools import release_tools
 
@@ -107,10 +107,9 @@ def test_publishing_needs_an_environment_and_no_password() -> None:
 
 
 def test_the_tests_run_on_each_python_that_the_package_names() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = [each.rpartition(" ")[2] for each in project["classifiers"] if re.search(r"Python :: 3\.\d+$", each)]
+    named = python_versions()
     assert load("tests.yml")["jobs"]["test"]["strategy"]["matrix"]["python"] == named
-    assert project["requires-python"] == f">={named[0]}"
+    assert pyproject()["project"]["requires-python"] == f">={named[0]}"
     other = (ROOT / ".ci/other-python").read_text()
     assert f"for version in {' '.join(reversed(named))};" in other
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import tomllib
 from pathlib import Path
 from types import ModuleType
 
+from tests.helpers.distribution.project import pyproject
 from tests.helpers.installation import ROOT, python_environment
 
 
 def release_tools() -> Path:
     """The `python` of an environment with the group `release` of pyproject.toml."""
-    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["release"]
+    group = pyproject()["dependency-groups"]["release"]
     return python_environment("release-tools", *group, constrained=True)
 
 

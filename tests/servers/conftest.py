@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
@@ -24,6 +23,7 @@ from asgi_llmgate.testing.idp import AUDIENCE, ISSUER, MockIdP
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
+from tests.helpers.distribution.project import pyproject
 from tests.helpers.installation import ROOT, python_environment
 from tests.helpers.server_processes import PATIENCE, free_port, running, wait_for
 from tests.servers.server_table import Server
@@ -213,7 +213,7 @@ class Gate:
 @pytest.fixture(scope="package")
 def python() -> Path:
     """A Python with all the servers and all the hosts."""
-    project, *servers = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["servers"]
+    project, *servers = pyproject()["dependency-groups"]["servers"]
     return python_environment("servers", f"-e{ROOT}[{project.partition('[')[2]}", *servers, constrained=True)
 
 

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import subprocess
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import bind
 from tests.cli.demo.conftest import LLMGATE, Demo
-from tests.helpers.installation import ROOT
+from tests.helpers.distribution.project import pyproject
 
 
 def test_the_scenarios_have_the_expected_results(demo: Demo, lab: Path) -> None:
@@ -112,5 +111,5 @@ def test_the_usage_page_is_opened_by_a_link_that_works_once(lab: Path) -> None:
 
 
 def test_the_labs_files_are_in_the_wheel() -> None:
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    build = pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert {f"examples/lab/{name}" for name in FILES} <= set(build["force-include"])

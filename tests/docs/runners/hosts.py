@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,10 @@ import httpx
 import yaml
 
 from asgi_llmgate import Gateway
-from asgi_llmgate._version import __version__
 from asgi_llmgate.cli.init.folder import template
 from asgi_llmgate.testing.driver import call
 from tests.docs.tutorial_reader import Reader
-from tests.helpers.installation import ROOT
+from tests.helpers.distribution.project import WHEEL, extras
 
 if TYPE_CHECKING:
     from tests.docs.lab_folder import Place
@@ -54,9 +52,8 @@ pip install "./{wheel}[{host},serve]"
 def with_nothing_to_install(host: str, blocks: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The blocks but the first, which installs; tests/integrations/test_first_contact.py follows the page with it."""
     (_, install), *rest = blocks
-    assert install == _INSTALL.format(wheel=f"asgi_llmgate-{__version__}-py3-none-any.whl", host=host)
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {host, "serve"} <= extras.keys()
+    assert install == _INSTALL.format(wheel=WHEEL, host=host)
+    assert {host, "serve"} <= extras().keys()
     return rest
 
 

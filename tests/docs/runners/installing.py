@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from asgi_llmgate._version import __version__
-from tests.helpers.installation import ROOT
+from tests.helpers.distribution.project import extras
 
 if TYPE_CHECKING:
     from tests.docs.lab_folder import Place
@@ -39,14 +38,6 @@ STEPS = (
 """The blocks of the page, in its order."""
 
 _NAMED = re.compile(r"(?:asgi_llmgate-(?P<version>[\d.]+)-py3-none-any\.whl|asgi-llmgate)(?:\[(?P<extras>[\w,]+)\])?")
-
-
-def extras() -> dict[str, list[str]]:
-    """The extras of pyproject.toml and their requirements."""
-    found: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
-    return found
 
 
 def _is_good(step: str, text: str) -> None:

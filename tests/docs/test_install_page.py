@@ -14,16 +14,8 @@ from asgi_llmgate._version import __version__
 from tests.docs.code_blocks import BLOCKS, NAMED, PAGES
 from tests.docs.runners.installing import NEXT, STEPS
 from tests.helpers.distribution.project import WHEEL, extras, requirements
-from tests.helpers.installation import (
-    CONSTRAINTS,
-    ROOT,
-    UV_OPTIONS,
-    build_python,
-    built_wheel,
-    installers,
-    newcomer,
-    run,
-)
+from tests.helpers.distribution.wheel import UV_OPTIONS, build_python, built_wheel, installers, newcomer
+from tests.helpers.installation import CONSTRAINTS, ROOT, run
 
 PAGE = ROOT / "docs" / "how-to" / "install.md"
 DOCKERFILE = ROOT / "examples" / "deploy" / "Dockerfile"

@@ -2,8 +2,6 @@
 
     node_modules = npm_packages("typescript-sdk", "@anthropic-ai/sdk@0.1")     # .cache/npm/typescript-sdk
     python = python_environment("sdk-1", "anthropic==1.17")                    # .cache/envs/sdk-1
-    wheel = built_wheel()                                                      # of the working tree, in .cache/dist
-    environment = installed("django", "serve")                                 # of that wheel, in .cache/envs
     debian_packages("postgresql")                                              # root and apt-get only
 
 Each is installed once, whole or not at all, and found again by what it holds.  What cannot be had skips the test with
@@ -20,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +70,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def npm_packages(name: str, *packages: str) -> Path:
     """The `node_modules` that holds the packages (`name@version`).  No install script is run."""
-    folder = CACHE / "npm" / f"{name}-{_digest(packages)}"
+    folder = CACHE / "npm" / f"{name}-{digest(packages)}"
     with locked(folder):
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -108,7 +105,7 @@ def python_environment(
     """
     version = version_of(python)
     pins = CONSTRAINTS.read_text() if constrained else ""
-    folder = CACHE / "envs" / f"{name}-{version}-{_digest((*requirements, pins))}"
+    folder = CACHE / "envs" / f"{name}-{version}-{digest((*requirements, pins))}"
     done = folder / ".installed"
     with locked(folder):
         if not done.exists():
@@ -119,106 +116,10 @@ def python_environment(
     return folder / "bin" / "python"
 
 
-SOURCES = (
-    "asgi_llmgate",
-    "integrations",
-    "examples/lab",
-    "docs/reference/settings.md",
-    "pyproject.toml",
-    "hatch_build.py",
-    "README.md",
-    "LICENSE",
-)
-"""What the wheel is built from."""
-
-
-def built_wheel() -> Path:
-    """The wheel of the working tree, built with the tools of `make dist`; built again when a file has changed."""
-    content = hashlib.sha256()
-    for name in SOURCES:
-        for file in sorted([ROOT / name, *(ROOT / name).rglob("*")]):
-            if file.is_file() and "__pycache__" not in file.parts:
-                content.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
-    folder = CACHE / "dist" / content.hexdigest()[:10]
-    with locked(CACHE / "dist"):
-        if not folder.exists():
-            shutil.rmtree(CACHE / "dist", ignore_errors=True)
-            folder.parent.mkdir(parents=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-                run(build_python(), "-m", "build", "--no-isolation", "--wheel", "--outdir", f"{scratch}/wheel", ROOT)
-                Path(scratch, "wheel").rename(folder)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
-def build_python() -> Path:
-    """The `python` that `make dist` builds with."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    with locked(CACHE / "envs" / "dist"):
-        run("make", ".cache/envs/dist/.done", f"PYTHON={sys.executable}", env=environment, cwd=ROOT)
-    return CACHE / "envs" / "dist" / "bin" / "python"
-
-
-def installed(*extras: str, python: str | Path = sys.executable) -> Path:
-    """A virtual environment that has WHEEL[extras] in the versions of constraints.txt; do not write into it.
-
-    It is kept until the requirements of the wheel change.  Until then only a new wheel is installed into it.  uv fills
-    it, which takes a tenth of the time of pip; what pip does is tested with the tutorials and docs/how-to/install.md.
-    """
-    wheel = built_wheel()
-    with zipfile.ZipFile(wheel) as opened:
-        (metadata,) = (name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
-        lines = opened.read(metadata).decode().partition("\n\n")[0].splitlines()
-    required = [line for line in lines if line.startswith(("Requires-Dist", "Provides-Extra"))]
-    name = "-".join(["installed", *extras, version_of(python)])
-    folder = CACHE / "envs" / f"{name}-{_digest((*required, CONSTRAINTS.read_text()))}"
-    done = folder / ".wheel"
-    with locked(CACHE / "envs" / name):
-        if not done.exists():
-            for old in folder.parent.glob(f"{name}-{'?' * 10}"):
-                shutil.rmtree(old)
-            uv("venv", "--seed", "--python", python, folder)
-            wanted = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
-            uv("pip", "install", "--python", folder, "-c", CONSTRAINTS, wanted)
-        elif done.read_text() != str(wheel):
-            uv("pip", "install", "--python", folder, "--no-deps", "--reinstall-package", "asgi-llmgate", wheel)
-        done.write_text(str(wheel))
-    return folder
-
-
-UV_OPTIONS = {"UV_CACHE_DIR": str(CACHE / "uv"), "UV_PYTHON_DOWNLOADS": "never"}
-
-
-def installers() -> Path:
-    """The folder that has `uv` and `pipx`."""
-    return python_environment("installers", "uv==0.13.9", "pipx==1.18.4").parent
-
-
-def uv(*arguments: str | Path) -> None:
-    """Run uv, which reads no variables but ours: UV_PYTHON would lead it into another environment."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
-    run(installers() / "uv", *arguments, "--quiet", env=plain | UV_OPTIONS)
-
-
 def pip_install(environment: Path, *arguments: str, timeout: float = 1200) -> None:
     """`pip install` in a virtual environment."""
     pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*pip, *arguments, timeout=timeout)
-
-
-def newcomer(environment: Path, home: Path) -> dict[str, str]:
-    """The environment variables of somebody who has activated a virtual environment and has set nothing else.
-
-    What this machine needs to reach an index is kept.
-    """
-    kept = ("PIP_", "SSL_", "HTTP", "http", "NO_PROXY", "no_proxy", "REQUESTS_CA_BUNDLE")
-    return {
-        **{name: value for name, value in os.environ.items() if name.startswith(kept)},
-        "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
-        "HOME": str(home),
-        "VIRTUAL_ENV": str(environment),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
 
 
 def pinned(package: str) -> str:
@@ -262,5 +163,5 @@ def _is_installed(package: str) -> bool:
     return found.stdout.endswith("install ok installed")
 
 
-def _digest(words: Sequence[str]) -> str:
+def digest(words: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:10]

@@ -19,7 +19,8 @@ import pytest
 
 from tests.docs.runners.hosts import HOSTS, blocks_named
 from tests.docs.tutorial_reader import Reader
-from tests.helpers.installation import CONSTRAINTS, ROOT, built_wheel, installed
+from tests.helpers.distribution.wheel import built_wheel, index_variables, installed
+from tests.helpers.installation import CONSTRAINTS, ROOT
 
 pytestmark = pytest.mark.servers
 
@@ -35,13 +36,13 @@ def machine(claude_binary: Path, tmp_path: Path) -> dict[str, str]:
     (programs / "python3").symlink_to(sys._base_executable)  # type: ignore[attr-defined]
     (programs / "claude").write_text(f'#!/bin/sh\nexec {claude_binary} "$@"\n')
     (programs / "claude").chmod(0o755)
-    kept = ("PIP_", "SSL_", "HTTP", "http", "REQUESTS_CA_BUNDLE")
     path = [each for each in os.environ["PATH"].split(":") if not Path(each, "llmgate").exists()]
     environment = {
-        **{name: value for name, value in os.environ.items() if name.startswith(kept)},
+        **index_variables(),
         "PATH": ":".join([str(programs), *path]),
         "HOME": str(tmp_path / "home"),
         "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
         "PIP_CONSTRAINT": str(CONSTRAINTS),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_COMPILE": "1",  # a third of the work, for modules of which most are not imported
@@ -92,7 +93,7 @@ def test_what_init_prints_works_when_it_is_copied(
     host: str, machine: dict[str, str], folder: Path, stack: ExitStack
 ) -> None:
     """In terminals where no virtual environment is active, and which are in another folder."""
-    environment = installed(*(name for name in (host, "serve") if name != "serve"), "serve")
+    environment = installed(*dict.fromkeys((host, "serve")))
     if host == "django":
         subprocess.run([environment / "bin" / "django-admin", "startproject", "mysite", "."], cwd=folder, check=True)
     command = [environment / "bin" / "llmgate", "init", *([] if host == "django" else [host])]

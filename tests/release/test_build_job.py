@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 
 from asgi_llmgate import __version__
 from tests.helpers.distribution.project import pyproject
-from tests.helpers.installation import ROOT, build_python, unavailable
+from tests.helpers.distribution.wheel import lend_build_tools, outside_of_make
+from tests.helpers.installation import ROOT, unavailable
 from tests.release.tools import release_tools
 
 pytestmark = pytest.mark.suites
@@ -40,11 +41,7 @@ def commit_a_version(folder: Path) -> None:
     before, _, rest = changelog.read_text().partition("\n## ")
     changelog.write_text(f"{before}\n## [{__version__}] - 2026-12-01\n\n- All of it.\n\n## {rest}")
     git(folder, "commit", "--quiet", "--all", "--message", "Version")
-    # The build tools are installed once for all tests.
-    tools = build_python().parents[1]
-    (folder / ".cache" / "envs").mkdir(parents=True)
-    (folder / ".cache" / "envs" / "dist").symlink_to(tools)
-    (tools / ".done").touch()
+    lend_build_tools(folder)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +52,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands = [step["run"] for step in JOB["steps"] if "run" in step]
     assert len(commands) >= 4
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+        **outside_of_make(),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "GITHUB_REF_NAME": f"v{__version__}",
         "GITHUB_SERVER_URL": "https://git.example.com",

@@ -17,19 +17,18 @@ from packaging.metadata import Metadata
 from asgi_llmgate._version import __version__
 from asgi_llmgate.cli import main
 from tests.helpers.distribution.project import WHEEL, extras, pyproject
-from tests.helpers.installation import (
-    CONSTRAINTS,
-    ROOT,
+from tests.helpers.distribution.wheel import (
     UV_OPTIONS,
     build_python,
     built_wheel,
     installed,
     installers,
+    lend_build_tools,
     newcomer,
-    run,
+    outside_of_make,
     uv,
-    version_of,
 )
+from tests.helpers.installation import CONSTRAINTS, ROOT, run, version_of
 from tests.library.without_extras import run_commands
 from tests.test_extras import COMMANDS, every_command, write_settings
 
@@ -56,18 +55,13 @@ def do(*command: str | Path, cwd: Path, env: dict[str, str]) -> str:
 
 
 def clone(folder: Path) -> Path:
-    """A clone that finds the build tools, so that they are installed once."""
-    tools = build_python().parents[1]
     run("git", "clone", "--quiet", "--no-tags", ROOT, folder)
-    (folder / ".cache" / "envs").mkdir(parents=True)
-    (folder / ".cache" / "envs" / "dist").symlink_to(tools)
-    (tools / ".done").touch()
+    lend_build_tools(folder)
     return folder
 
 
 def make_dist(folder: Path, umask: str) -> Path:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    run("sh", "-c", f"umask {umask} && exec make dist", cwd=folder, env=plain)
+    run("sh", "-c", f"umask {umask} && exec make dist", cwd=folder, env=outside_of_make())
     assert sorted(os.listdir(folder / "dist")) == [WHEEL, SDIST]
     return folder / "dist"
 

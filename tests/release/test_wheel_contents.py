@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.installation import ROOT, built_wheel
+from tests.helpers.distribution.wheel import built_wheel
+from tests.helpers.installation import ROOT
 from tests.release.tools import script
 
 INFORMATION = "asgi_llmgate-0.1.0.dist-info"

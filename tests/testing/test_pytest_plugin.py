@@ -15,7 +15,8 @@ from asgi_llmgate.config.schema import read_settings
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.pytest_plugin import with_mocks
 from tests.docs.code_blocks import BLOCKS
-from tests.helpers.installation import CONSTRAINTS, installed, newcomer, pip_install
+from tests.helpers.distribution.wheel import installed, newcomer
+from tests.helpers.installation import CONSTRAINTS, pip_install
 
 pytest_plugins = ["asgi_llmgate.testing.pytest_plugin"]
 

@@ -89,22 +89,16 @@ def _init_other(here: Path, host: Host, force: bool) -> None:
     if app is None and host.constructor:
         wanted[APP] = files.template(f"{host.name}.txt")
         app = App(here / APP, "app")
-    if app is not None and app.file.name == APP and _is_ours(app.file, host):
-        wanted[APP] = files.template(f"{host.name}.txt")
     _write(here, wanted, force)
     if app is None:
         serve = f"{_program('llmgate')} serve"
     else:
         serve = f"{_program('uvicorn')} {app.file.stem}:{app.variable} --port 8080"
-        if APP not in wanted and not app.has_gateway:
+        if not app.has_gateway:
             click.echo(f"\nAdd the gateway to {app.file.name}:\n")
             for line in addition_lines(host, app.variable):
                 click.echo(f"  {line}".rstrip())
     _print_next(here, host, [serve], f"{_program('llmgate')} mint")
-
-
-def _is_ours(file: Path, host: Host) -> bool:
-    return file.is_file() and file.read_text("utf-8", errors="replace") == files.template(f"{host.name}.txt")
 
 
 def _write(here: Path, wanted: dict[str, str], force: bool) -> None:

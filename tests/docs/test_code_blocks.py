@@ -10,52 +10,26 @@ A block of `text` is a picture or an output and needs neither; a `{directive}` i
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
+from tests.docs import runners
 from tests.docs.code_blocks import BLOCKS, NAMED, Block
 from tests.docs.lab_folder import Place, Runner
-from tests.docs.runners import (
-    checking,
-    clients,
-    command_line,
-    deployment,
-    doctor,
-    extending,
-    hosts,
-    installing,
-    lab,
-    ledger,
-    mounts,
-    settings,
-    telemetry,
-)
 from tests.helpers.installation import ROOT
 
-MODULES = (
-    checking,
-    clients,
-    command_line,
-    deployment,
-    doctor,
-    extending,
-    hosts,
-    installing,
-    lab,
-    ledger,
-    mounts,
-    settings,
-    telemetry,
-)
+MODULES = [importlib.import_module(f"tests.docs.runners.{found.name}") for found in iter_modules(runners.__path__)]
 RUNNERS: dict[str, Runner] = {name: runner for module in MODULES for name, runner in module.RUNNERS.items()}
 
 

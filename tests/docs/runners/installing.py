@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from asgi_llmgate._version import __version__
 from tests.helpers.distribution.project import extras
-
-if TYPE_CHECKING:
-    from tests.docs.lab_folder import Place
 
 NEXT = "0.2.0"
 """The version that the page upgrades to."""
@@ -40,7 +38,7 @@ STEPS = (
 _NAMED = re.compile(r"(?:asgi_llmgate-(?P<version>[\d.]+)-py3-none-any\.whl|asgi-llmgate)(?:\[(?P<extras>[\w,]+)\])?")
 
 
-def _is_good(step: str, text: str) -> None:
+def _is_good(step: str, text: str, place: Any) -> None:
     named = list(_NAMED.finditer(text))
     assert named or step == "hashes"
     for found in named:
@@ -51,10 +49,4 @@ def _is_good(step: str, text: str) -> None:
         subprocess.run(["bash", "-n", "-c", text], check=True)
 
 
-RUNNERS: dict[str, Callable[[str, Any], Any]] = {}
-for _step in STEPS:
-
-    def _runner(text: str, place: Place, step: str = _step) -> None:
-        _is_good(step, text)
-
-    RUNNERS[f"install {_step}"] = _runner
+RUNNERS: dict[str, Callable[[str, Any], None]] = {f"install {step}": partial(_is_good, step) for step in STEPS}

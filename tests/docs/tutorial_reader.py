@@ -29,8 +29,8 @@ _KEPT = re.compile(r"(?:\. |export |cd )")
 
 
 class Reader:
-    """`environment` is all that a terminal has when it is opened.  `copied` counts the lines that were copied from the
-    page so far, without empty ones.  `written`: where commands write files, if that is not the folder."""
+    """`environment` is all that a terminal has when it is opened.  `written`: where commands write files, if that is
+    not the folder."""
 
     def __init__(
         self, folder: Path, stack: ExitStack, environment: Mapping[str, str], *, written: Path | None = None
@@ -43,14 +43,12 @@ class Reader:
         self._terminal: list[str] = []
         self._servers = 0
         self.address = f"http://127.0.0.1:{self._ports['8080']}"
-        self.copied = 0
         self._correct_files()
 
     def follow(self, blocks: Iterable[tuple[str, str]]) -> list[str]:
         """What each command has printed; `blocks` are language and text."""
         printed = []
         for language, text in blocks:
-            self.copied += sum(1 for line in text.splitlines() if line.strip())
             if language != "sh":
                 self._write(text)
             elif SERVING.match(text.splitlines()[-1]):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.runners.hosts import HOSTS, blocks_named
+from tests.docs.runners.hosts import HOSTS, blocks_named, copied_lines, until_an_answer
 from tests.docs.tutorial_reader import Reader
 from tests.helpers.distribution.wheel import built_wheel, index_variables, installed
 from tests.helpers.installation import CONSTRAINTS, ROOT
@@ -78,13 +78,10 @@ def test_a_page_leads_from_the_wheel_to_a_first_answer(
     shutil.copy(built_wheel(), folder)
     reader = Reader(folder, stack, machine)
     before = work()
-    printed = []
-    for block in blocks_named(f"tutorial {host}"):
-        printed += reader.follow([block])
-        if "claude -p" in block[1]:
-            break
+    blocks = until_an_answer(blocks_named(f"tutorial {host}"))
+    printed = reader.follow(blocks)
     assert printed[-1].startswith("You said: Say hello."), printed
-    assert reader.copied < 25
+    assert copied_lines(blocks) < 25
     assert work() - before < MINUTES * 60
 
 

@@ -65,17 +65,22 @@ def a_page_leads_to_a_first_answer(host: str, place: Place) -> None:
     activate.touch()  # the environment of the tests is active already
     reader = Reader(folder, place.stack, {name: os.environ[name] for name in os.environ if "OPENAI" not in name})
     whole = blocks_named(f"tutorial {host}")
-    assert copied_lines_until_an_answer(whole) < 25
+    assert copied_lines(until_an_answer(whole)) < 25
     printed = reader.follow(with_nothing_to_install(host, whole))
     assert any(each.startswith("You said: Say hello.") for each in printed), printed
     if host in CLOSINGS:
         CLOSINGS[host](printed, reader)
 
 
-def copied_lines_until_an_answer(blocks: list[tuple[str, str]]) -> int:
-    """Lines of commands and code on a page, comments included, until Claude Code is asked."""
+def until_an_answer(blocks: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The blocks of a page up to the one that asks Claude Code."""
     last = next(index for index, (_, text) in enumerate(blocks) if "claude -p" in text)
-    return sum(1 for _, text in blocks[: last + 1] for line in text.splitlines() if line.strip())
+    return blocks[: last + 1]
+
+
+def copied_lines(blocks: list[tuple[str, str]]) -> int:
+    """Lines of commands and code, comments included."""
+    return sum(1 for _, text in blocks for line in text.splitlines() if line.strip())
 
 
 for _host in HOSTS:

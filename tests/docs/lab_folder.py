@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from asgi_llmgate.testing.driver import call
 from asgi_llmgate.testing.idp import MockIdP
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.testing.serving import serving
+from tests.docs.shell import run_block
 
 ASK = {
     "model": "claude-opus-5-5",
@@ -39,17 +39,7 @@ class Place:
 
     def sh(self, text: str, **environment: str) -> str:
         """What bash prints when it runs this, stopping at the first command that fails."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=self.folder,
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_block(text, self.folder, os.environ | environment, timeout=60).stdout
 
     def serve_lab(self) -> str:
         """The URL of the lab's own app.py."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from asgi_llmgate._version import __version__
 from tests.docs.code_blocks import BLOCKS, NAMED, PAGES
 from tests.docs.runners.installing import NEXT, STEPS
+from tests.docs.shell import run_block
 from tests.helpers.distribution.project import WHEEL, extras, requirements
 from tests.helpers.distribution.wheel import UV_OPTIONS, build_python, built_wheel, installers, newcomer
 from tests.helpers.installation import CONSTRAINTS, ROOT, run
@@ -119,17 +119,7 @@ class Reader:
         self.forget()
 
     def do(self, command: str, *, code: int = 0) -> str:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == code, command + done.stdout + done.stderr
+        done = run_block(command, self.folder, self.environment, timeout=300, code=code)
         return done.stdout + done.stderr
 
     def follow(self, step: str) -> str:

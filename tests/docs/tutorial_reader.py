@@ -11,11 +11,11 @@ Ports are free ones in place of those on the page.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.docs.shell import BASH, run_block
 from tests.helpers.server_processes import free_port, running, wait_for_output
 
 SERVING = re.compile(r"(?:\S*/)?(?:uvicorn |llmgate (?:model|serve)\b)")
@@ -66,18 +66,9 @@ class Reader:
             file.write(text)
 
     def _run(self, text: str) -> str:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", "\n".join([*self._terminal, self._with_ports(text)])],
-            cwd=self._folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, text + done.stdout + done.stderr
-        self._terminal += [line for line in self._with_ports(text).splitlines() if _KEPT.match(line)]
+        script = self._with_ports(text)
+        done = run_block("\n".join([*self._terminal, script]), self._folder, self._environment, timeout=600)
+        self._terminal += [line for line in script.splitlines() if _KEPT.match(line)]
         self._correct_files()
         return done.stdout
 
@@ -90,7 +81,7 @@ class Reader:
         script = "\n".join([*self._terminal, *before, "exec " + self._with_ports(last)])
         self._servers += 1
         output = self._folder / f"server-{self._servers}.txt"
-        words = ["bash", "-euo", "pipefail", "-c", script]
+        words = [*BASH, script]
         process = self._stack.enter_context(running(words, output, self._folder, whole_environment=self._environment))
         assert wait_for_output(READY, output, process) in self._ports.values()
         self._terminal.clear()

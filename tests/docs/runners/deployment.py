@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.docs.shell import BASH
 from tests.helpers.installation import ROOT
 from tests.helpers.server_processes import running, wait_for_output
 
@@ -51,7 +52,7 @@ def gunicorn(text: str, place: Any) -> None:
     changed = conf.read_text().replace('bind = "127.0.0.1:8000"', 'bind = "127.0.0.1:0"')
     conf.write_text(changed)
     output = place.folder / "output.txt"
-    words = ["bash", "-euo", "pipefail", "-c", text.replace("\ngunicorn", "\nexec gunicorn")]
+    words = [*BASH, text.replace("\ngunicorn", "\nexec gunicorn")]
     with running(words, output, place.folder) as process:
         url = wait_for_output(r"(?s)Listening at: (http://\S+).*startup complete", output, process)
         assert httpx.get(f"{url}/").text.startswith("The company's own app")

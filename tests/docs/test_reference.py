@@ -26,7 +26,7 @@ from asgi_llmgate.rule_variables import CREDENTIALS, fields_of
 from asgi_llmgate.usage.metrics import LATEST, METRICS, Metric
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
 from asgi_llmgate.usage.record import UsageRecord
-from tests.helpers.settings_keys import keys_of
+from tests.config.settings_keys import keys_of
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -23,8 +23,8 @@ from asgi_llmgate.usage.ledger.schema import metadata
 from asgi_llmgate.usage.metrics import METRICS
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
 from asgi_llmgate.usage.record import UsageRecord
+from tests.config.settings_keys import keys_of
 from tests.helpers import django_site
-from tests.helpers.settings_keys import keys_of
 
 SUBPACKAGES = ("auth", "errors", "policy", "upstream", "usage")
 TESTING = ("driver", "grammar", "idp", "model_script", "model_server", "serving")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from asgi_llmgate.config.checking.check import MOST, Checked, check_file
 from asgi_llmgate.config.schema import Settings
 from asgi_llmgate.gateway import Gateway
+from tests.config.settings_keys import keys_of
 from tests.config.settings_tree import (
     EVERYTHING,
     Mutation,
@@ -27,7 +28,6 @@ from tests.config.settings_tree import (
     walk,
     write,
 )
-from tests.helpers.settings_keys import keys_of
 
 FREE = {"required_values", "claim_map", "backends", "extra_body", "extra_headers", "parameters", "routes", "fields"}
 """Mappings whose keys are names."""

@@ -78,8 +78,11 @@ def telling_phrases(text: str, match: tuple[int, int], telling: tuple[int, int])
     line, length = before + words + after, len(words) + _AROUND
     found = {_split_words(text[match[0] : match[1]]), _enclosed_words(text, start, end)}
     if len(words) > _AROUND:
-        # The quotation may end within the last word, with a letter of the server's behind it.
-        found.update((words, words[:-1]) if len(words) > _AROUND + 1 else (words,))
+        found.add(words)
+    if len(words) > 2 * _AROUND:
+        # The quotation may end within the last word, with a letter of the server's behind it.  Without the last word
+        # fewer words would be in many prompts.
+        found.add(words[:-1])
     # Every run of the words with two neighbours: both before, one on each side, both behind.
     found.update(line[at : at + length] for at in range(len(before) + 1) if at == 0 or at + length <= len(line))
     # A phrase of numbers alone is in many requests by chance.

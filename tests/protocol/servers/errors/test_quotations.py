@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asgi_llmgate.protocol.servers.corrections.table import find_corrections
 from asgi_llmgate.protocol.servers.errors.quotations import MAX_SEARCHED, may_come_from_request, telling_phrases
-from tests.protocol.correcting_errors import REFUSALS
+from tests.protocol.correcting_errors import REFUSALS, Refusal
 
 
 def request(text: str, **more: Any) -> bytes:
@@ -54,6 +54,15 @@ def test_whatever_a_server_quotes_of_a_request_is_found_there(data: st.DataObjec
     found = find_corrections(400, refusal)
     assume(found)
     assert all(may_come_from_request(correction.phrases, body) for correction in found)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_quotation_that_is_cut_within_a_word_is_found(refusal: Refusal) -> None:
+    body = request(refusal.message)
+    for start in (0, 2):
+        for cut in range(1, 12):
+            found = find_corrections(400, refusal.message[start:-cut] + "a")
+            assert all(may_come_from_request(correction.phrases, body) for correction in found), cut
 
 
 @pytest.mark.parametrize(

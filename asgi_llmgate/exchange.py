@@ -8,7 +8,8 @@ Each field has one writer, or the few that `WRITERS` names. Tests check every as
     field                                        written by
     -------------------------------------------  --------------------------------------------------------------
     method, path, client, headers, parent,       exchange, when it is opened
-      request_id, started_at, started
+      parent_request_id, request_id,
+      started_at, started
     route                                        routing.routes, for whichever layer needs it first
     wire                                         routing.routes, from the route
     body                                         routing.resolve
@@ -20,11 +21,13 @@ Each field has one writer, or the few that `WRITERS` names. Tests check every as
     decision, permits                            policy.middleware
     target, attempts, dropped, usage, response,  upstream.call, endpoints.passthrough
       first_token_at
+    verdicts                                     endpoints.calls
     status, first_byte_at, ended_at, recorded,   usage.middleware
-      tracing
+      tracing, record
     outcome, reason, error, detail, error_type   exchange, in `settle`: the first call counts
 
-The call itself is narrowed later: PolicyMiddleware removes the candidates that its rules deny.
+The call itself is narrowed later: PolicyMiddleware removes the candidates that its rules deny. A further exchange,
+which the gateway opens itself (`Exchange.further`), begins with some fields of the first.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ from asgi_llmgate.exchange_values import (
     ResponseMetadata,
     Target,
     Usage,
+    Verdict,
     Wire,
 )
 from asgi_llmgate.route import RouteMatch
@@ -94,12 +98,17 @@ class _Untraced:
 UNTRACED: Tracing = _Untraced()
 
 
+def _keep_no_record(exchange: Exchange) -> None:
+    """`Exchange.record` where no UsageMiddleware runs."""
+
+
 @dataclass(slots=True, weakref_slot=True, repr=False, eq=False)
 class Exchange:
     """See the module's table. Times are `time.monotonic()` seconds, `started_at` is Unix seconds.
 
     `route` is None where no row of the route table fits, or no layer has looked. `/v1/models` asks `permits` about the
-    targets of each listed model. `target` is the one that was tried last.
+    targets of each listed model. `target` is the one that was tried last. `record` writes the record of a further
+    exchange that has been settled; `parent_request_id` is the request that such an exchange was opened for.
     """
 
     method: str = ""
@@ -107,6 +116,7 @@ class Exchange:
     client: str = ""
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     parent: Exchange | None = None
+    parent_request_id: str = ""
     wire: Wire = "messages"
     request_id: str = field(default_factory=lambda: "req_" + secrets.token_hex(12))
     started_at: float = field(default_factory=time.time)
@@ -129,6 +139,7 @@ class Exchange:
     response: ResponseMetadata | None = None
     dropped: tuple[str, ...] = ()
     first_token_at: float | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
     status: int = 0
     first_byte_at: float | None = None
@@ -141,6 +152,7 @@ class Exchange:
     error_type: str = ""
     recorded: bool = False
     tracing: Tracing = UNTRACED
+    record: Callable[[Exchange], None] = _keep_no_record
 
     @classmethod
     def enter(cls, scope: Scope) -> tuple[Scope, Exchange]:
@@ -175,6 +187,26 @@ class Exchange:
             parent=parent,
         )
         return {**hide_header_values(scope), KEY: exchange}, exchange
+
+    def further(self, call: Call) -> Exchange:
+        """An exchange for a call that the gateway makes itself on behalf of this one, such as to a classifier.
+
+        It has a request id of its own and the same caller.  Settle it, then write its record:
+        `further.record(further)`.
+        """
+        return Exchange(
+            method=self.method,
+            path=self.path,
+            client=self.client,
+            headers=self.headers,
+            parent_request_id=self.request_id,
+            further_variables=self.further_variables,
+            identity=self.identity,
+            token=self.token,
+            call=call,
+            tracing=self.tracing,
+            record=self.record,
+        )
 
     @property
     def sent_at(self) -> float | None:
@@ -225,7 +257,7 @@ _SEPARATORS = {"cookie": "; "}
 WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         **dict.fromkeys(("method", "path", "client", "headers", "parent"), ("exchange",)),
-        **dict.fromkeys(("request_id", "started_at", "started"), ("exchange",)),
+        **dict.fromkeys(("parent_request_id", "request_id", "started_at", "started"), ("exchange",)),
         "route": ("routing.routes",),
         "wire": ("routing.routes",),
         "body": ("routing.resolve",),
@@ -237,7 +269,9 @@ WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **dict.fromkeys(("decision", "permits"), ("policy.middleware",)),
         **dict.fromkeys(("target", "dropped", "attempts"), ("upstream.call", "endpoints.passthrough")),
         **dict.fromkeys(("usage", "response", "first_token_at"), ("upstream.call", "endpoints.passthrough")),
-        **dict.fromkeys(("status", "first_byte_at", "ended_at", "recorded", "tracing"), ("usage.middleware",)),
+        "verdicts": ("endpoints.calls",),
+        **dict.fromkeys(("status", "first_byte_at", "ended_at", "recorded"), ("usage.middleware",)),
+        **dict.fromkeys(("tracing", "record"), ("usage.middleware",)),
         **dict.fromkeys(("outcome", "reason", "error", "detail", "error_type"), ("exchange",)),
     }
 )

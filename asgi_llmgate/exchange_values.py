@@ -169,3 +169,43 @@ class ResponseMetadata:
     id: str = ""
     finish_reasons: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolUse:
+    """A tool call of a response, as the client sees it.
+
+    `input` is the JSON text as the model wrote it (may be no JSON).
+    """
+
+    id: str
+    name: str
+    input: bytes
+
+    def __repr__(self) -> str:
+        return f"ToolUse({self.name!r})"  # the input is the caller's
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class Verdict:
+    """What was decided about one tool call.
+
+    outcome      pass, flag, or unavailable: the client decides itself
+    explanation  of a flag, for the person and the model; of `unavailable`, the reason. At most 300 characters, no
+                 control characters
+    decided_by   rule, classifier, undecided (the setting of that name), or server: the model server's own verdict
+    rule, model  the name of the rule; `backend/model` of the classifier
+    dry_run      names of the rules in mode `dry_run` that would have decided otherwise
+    """
+
+    tool_use: ToolUse
+    outcome: Literal["pass", "flag", "unavailable"]
+    explanation: str = ""
+    decided_by: Literal["rule", "classifier", "undecided", "server"]
+    rule: str = ""
+    model: str = ""
+    milliseconds: float = 0.0
+    dry_run: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.outcome}, {self.decided_by})"  # without the input

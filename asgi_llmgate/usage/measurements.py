@@ -104,7 +104,8 @@ class Measurements:
             labels["gen_ai.provider.name"] = record.vendor
         if model:
             labels["gen_ai.request.model"] = model
-        yield REQUESTS, 1, labels
+        if not record.parent_request_id:
+            yield REQUESTS, 1, labels
         if record.outcome == "refused":
             yield DENIALS, 1, {"llmgate.reason": record.reason, **own}
         # Without an upstream request there was no call whose duration or tokens could be counted.

@@ -2,7 +2,7 @@
 
     metric                                    kind       unit     value
     ----------------------------------------  ---------  -------  ------------------------------------------------------
-    llmgate.requests                          counter    1        every usage record
+    llmgate.requests                          counter    1        every request of a client
     llmgate.denials                           counter    1        requests that the gateway refused, by reason
     llmgate.cost                              counter    {USD}    cost of a call, if its price is known
     gen_ai.client.token.usage                 histogram  {token}  input and output tokens of a call, by

@@ -79,7 +79,7 @@ class UsageMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         scope, exchange = Exchange.enter(scope)
-        exchange.tracing = self._tracing
+        exchange.tracing, exchange.record = self._tracing, self._write
         messages = ObservedMessages(exchange, receive, send, self._write)
         try:
             try:
@@ -144,7 +144,9 @@ class UsageMiddleware:
             each = each.parent
         if exchange.ended_at is None:
             exchange.ended_at = time.monotonic()
-        if not exchange.status and exchange.outcome == "client_disconnect":
+        if not exchange.status and exchange.parent_request_id and exchange.attempts:
+            exchange.status = exchange.attempts[-1].status  # no client got a response
+        elif not exchange.status and exchange.outcome == "client_disconnect":
             exchange.status = row_for(ClientGone()).status
         try:
             record = UsageRecord.of(exchange, self._fields, self._cost, self._user)

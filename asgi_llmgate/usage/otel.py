@@ -67,6 +67,7 @@ CLIENT_SPAN = frozenset(
         "gen_ai.conversation.id",
         "gen_ai.agent.id",
         "llmgate.client.model",
+        "llmgate.parent_request_id",
         "llmgate.attempts",
         "llmgate.cost_usd",
         "llmgate.estimated",
@@ -147,7 +148,8 @@ class OpenTelemetry:
     def emit(self, record: UsageRecord) -> None:
         """Count the metrics and end the client span of this record's call."""
         client = self._client_spans.pop(record.request_id, None)
-        server = trace.get_current_span()
+        # The current span is that of the client's request, not of a call that the gateway makes itself.
+        server = trace.INVALID_SPAN if record.parent_request_id else trace.get_current_span()
         recording = server.is_recording() or (client is not None and client.is_recording())
         # A span that a sampler has dropped needs no attributes.
         flat = record.flat() if recording else {}

@@ -60,6 +60,9 @@ _MAX_ITEMS = 16
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request and its response, after the response has ended.
 
+    A call that the gateway makes itself, such as to a classifier, has a record of its own, whose `parent_request_id` is
+    the request that it was made for.
+
     `time` is the end, RFC 3339 in UTC with milliseconds.  Durations are milliseconds: `duration_ms` of the whole
     exchange, `ttft_ms` from the client's request to the first token of the response, `upstream_ms` from sending the
     upstream request to the end.
@@ -75,6 +78,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     time: str
     request_id: str
+    parent_request_id: str = field(default="", name="llmgate.parent_request_id")
     method: str
     path: str
     status: int = 0
@@ -183,6 +187,7 @@ def _request_values(exchange: Exchange) -> dict[str, Any]:
         # The wall clock is read once, at the start: if it is set meanwhile, `time` and `duration_ms` still agree.
         "time": _timestamp(exchange.started_at + ended - exchange.started),
         "request_id": exchange.request_id,
+        "parent_request_id": exchange.parent_request_id,
         "method": clip(exchange.method),
         "path": clip(exchange.path, _LONG),
         "status": exchange.status,

@@ -23,7 +23,8 @@ from asgi_llmgate.errors import (
     row_for,
 )
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.exchange_values import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import Attempt, ResponseMetadata, Target, Usage
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.usage import UsageMiddleware, UsageRecord
 
@@ -630,6 +631,35 @@ async def test_of_a_gateway_inside_a_host_with_a_layer_of_ours_the_gateway_write
     gateway = OpeningAChild(UsageMiddleware(app, sinks=[inner]))
     await end(UsageMiddleware(Layer(gateway), sinks=[outer]))
     assert (len(inner.records), len(outer.records)) == (1, 0)
+
+
+async def test_a_call_that_the_gateway_makes_itself_has_a_record_of_its_own(sink, full_exchange):
+    async def app(scope, receive, send):
+        exchange = Exchange.of(scope)
+        for name in ("identity", "token"):
+            setattr(exchange, name, getattr(full_exchange(token=Secret("t")), name))
+        further = exchange.further(full_exchange().call)
+        further.attempts = [Attempt(Target("b", "p", "m"), further.started, status=429)]
+        assert further.token is exchange.token
+        further.settle("upstream_error", reason="UpstreamFailed")
+        further.record(further)
+        further.record(further)
+        await respond(send, 200, [], b"hello")
+
+    layer = UsageMiddleware(app, sinks=[sink], fields={"org": lambda exchange: exchange.identity.claims["org"]})
+    await call(layer, "POST", "/v1/messages", headers={"user-agent": "claude-cli"})
+    own, asked = sink.records
+    assert own.parent_request_id == asked.request_id != own.request_id
+    assert (own.outcome, own.status, own.reason) == ("upstream_error", 429, "UpstreamFailed")
+    assert (asked.outcome, asked.status, asked.parent_request_id) == ("ok", 200, "")
+    for same in ("method", "path", "client_ip", "user_agent", "subject", "fields"):
+        assert getattr(own, same) == getattr(asked, same) not in ("", {})
+
+
+async def test_a_call_of_the_gateways_own_needs_no_layer_that_records(full_exchange):
+    further = Exchange().further(full_exchange().call)
+    further.record(further)
+    assert not further.recorded
 
 
 async def test_the_outer_layer_writes_what_does_not_reach_the_inner_one():

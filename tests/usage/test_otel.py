@@ -377,6 +377,29 @@ async def test_no_span_is_kept_after_its_request(gate: Any, collector: Collector
     assert "other" not in telemetry._client_spans
 
 
+async def test_a_call_that_the_gateway_makes_itself_is_a_client_span_and_no_request(
+    full_exchange: Any, collector: Collector
+) -> None:
+    telemetry = OpenTelemetry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        further = Exchange.of(scope).further(full_exchange().call)
+        further.target = Target("main", "openai", "judge")
+        with further.tracing.call(further, ("h", 1)):
+            pass
+        further.settle("upstream_error", error_type="TimedOut")
+        further.record(further)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    await call(ServerSpan(UsageMiddleware(app, sinks=[telemetry], tracing=telemetry)))
+    client, server = collector.spans()
+    assert client.attributes["llmgate.parent_request_id"] == server.attributes["llmgate.request_id"]
+    assert client.attributes["error.type"] == "TimedOut"
+    assert server.attributes["llmgate.outcome"] == "ok"
+    assert [point.value for point in collector.metrics()["llmgate.requests"]] == [1]
+
+
 async def test_the_chosen_fields_are_on_the_server_span_and_labels_of_metrics(gate: Any, collector: Collector) -> None:
     usage = {"fields": {"team": "request.headers['x-team']"}, "otel": {"labels": ["team"]}}
     gateway, _ = gate(say("Hi."), usage=usage)

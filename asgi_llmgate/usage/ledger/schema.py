@@ -42,7 +42,7 @@ reports name it: the token's subject, or what `usage.user` says."""
 
 _TEXTS = (
     "method", "path", "error", "error_type", "detail", "client_ip", "user_agent", "operation",
-    "response_model", "response_id", "conversation_id", "agent_id", "trace_id", "span_id",
+    "response_model", "response_id", "conversation_id", "agent_id", "trace_id", "span_id", "parent_request_id",
 )  # fmt: skip
 _LISTS = ("finish_reasons", "tools", "dropped", "policy_dry_run")
 _INTEGERS = (

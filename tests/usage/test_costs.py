@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import genai_prices as library
 import pytest
+from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asgi_llmgate import Gateway, SettingsError
 from asgi_llmgate.exchange import Exchange
@@ -20,6 +24,18 @@ from asgi_llmgate.usage import UsageRecord
 from asgi_llmgate.usage.costs import Costs, genai_prices
 
 Make = Callable[..., Exchange]
+
+CATALOGUE = genai_prices()
+MODELS = [(vendor.id, model.id) for vendor in get_snapshot().providers for model in vendor.models]
+
+
+def calculated(vendor: str, model: str, usage: Usage) -> float | None:
+    counts = {"cache_read_tokens": usage.cache_read, "cache_write_tokens": usage.cache_creation}
+    asked = library.Usage(input_tokens=usage.input, output_tokens=usage.output, **counts)
+    try:
+        return float(library.calc_price(asked, model, provider_id=vendor).total_price)
+    except (LookupError, ValueError):
+        return None
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +87,44 @@ def test_an_unknown_cost_is_absent_and_never_0(costs: Costs, full_exchange: Make
     exchange = full_exchange(**changes)
     for _ in range(2):  # the second time it is remembered as unknown
         assert "llmgate.cost_usd" not in UsageRecord.of(exchange, cost=costs).flat()
+
+
+NUMBERS = st.integers(0, 3_000_000)
+
+
+@given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.data())
+def test_the_catalogue_gives_what_the_library_calculates(
+    input: int, output: int, read: int, created: int, contradict: bool, data: st.DataObject
+) -> None:
+    """For every model of the library: flat, by tier, by time of day, by request, or without a price."""
+    vendor, model = data.draw(st.sampled_from(MODELS))
+    usage = Usage(input if contradict else input + read + created, output, read, created)
+    assert CATALOGUE(vendor, model, usage) == calculated(vendor, model, usage)
+
+
+def test_models_have_the_same_prices_as_in_the_library() -> None:
+    """Each tenth, which takes a second."""
+    usage = Usage(1_234_567, 76_543, 654_321, 12_345)
+    some = MODELS[::10]
+    assert len(some) > 100
+    assert [name for name in some if CATALOGUE(*name, usage) != calculated(*name, usage)] == []
+
+
+def test_the_library_is_asked_only_once_where_a_token_has_one_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue, asked = genai_prices(), list[str]()
+    real = library.calc_price
+    monkeypatch.setattr(library, "calc_price", lambda *a, **options: asked.append(a[1]) or real(*a, **options))
+    for number in range(20):
+        for model in ("gpt-4o-mini", "no-such-model"):
+            catalogue("openai", model, Usage(number, number))
+    assert asked.count("no-such-model") == 1
+    assert asked.count("gpt-4o-mini") == 5  # nothing, and each kind of token
+
+
+def test_counts_that_contradict_each_other_do_not_make_a_model_unknown() -> None:
+    catalogue = genai_prices()
+    assert catalogue("openai", "gpt-4o-mini", Usage(1, 0, cache_read=2)) is None
+    assert catalogue("openai", "gpt-4o-mini", Usage(1_000_000)) == 0.15
 
 
 async def test_streamed_or_not_a_call_costs_the_same(serve: Callable[..., str], tmp_path: Path) -> None:

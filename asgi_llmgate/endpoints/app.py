@@ -21,6 +21,7 @@ from asgi_llmgate.endpoints.calls import GRACE, PING_INTERVAL, Calls
 from asgi_llmgate.endpoints.count_tokens import TokenCounter
 from asgi_llmgate.endpoints.models import ModelList
 from asgi_llmgate.endpoints.passthrough import Passthrough
+from asgi_llmgate.endpoints.verdicts import Judge
 from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient
@@ -47,8 +48,9 @@ class TranslationApp:
     model servers; without one the key is random. Times are seconds; `grace` is that for
     the rest of a response whose stop reason has come. `answer_limit` is how many bytes of one response may be kept in
     memory at a time. `draining` ends the calls that are open when the server stops. With `debug` a response header
-    names the dropped fields. `list_claims` as in PolicyMiddleware. `state` keeps what is found out about model servers;
-    without it the app keeps that.
+    names the dropped fields. `list_claims` as in PolicyMiddleware. `safeguards` decides about the tool calls of a
+    response, where the request asks for that. `state` keeps what is found out about model servers; without it the app
+    keeps that.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class TranslationApp:
         state: RunningState | None = None,
         debug: bool = False,
         list_claims: Sequence[str] = LIST_CLAIMS,
+        safeguards: Judge | None = None,
     ) -> None:
         self.draining = Draining() if draining is None else draining
         self._own_state = RunningState()
@@ -95,6 +98,7 @@ class TranslationApp:
             answer_limit=answer_limit,
             draining=self.draining,
             debug=debug,
+            safeguards=safeguards,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +139,7 @@ class TranslationApp:
             return self._passthrough.respond(scope, exchange, request, found.path, receive, send)
         if isinstance(request, MessagesRequest) and route.kind == "count_tokens":
             return self._send_count(scope, exchange, request, send, query)
-        return self._calls.respond(exchange, request, receive, send, query=query)
+        return self._calls.respond(scope, exchange, request, receive, send, query=query)
 
     async def _send_count(
         self, scope: Scope, exchange: Exchange, request: MessagesRequest, send: Send, query: str

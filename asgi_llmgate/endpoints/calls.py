@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from asgi_llmgate._types import Receive, Send
+from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, Paced
 from asgi_llmgate.asgi.client_connection import STALL
+from asgi_llmgate.endpoints.verdicts import Judge
 from asgi_llmgate.errors import ClientGone, GateError, NotFound, ShuttingDown
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Target
@@ -49,7 +50,8 @@ class Calls:
     `upstreams` maps a backend's name to it. `estimator` learns from the counts of the model servers, `sealer` seals
     what clients keep for them. Times are seconds; `grace` is that for the rest of a response whose stop reason has
     come. `answer_limit` is how many bytes of one response may be kept in memory at a time. `draining` ends the calls
-    that are open when the server stops. With `debug` a response header names the dropped fields.
+    that are open when the server stops. With `debug` a response header names the dropped fields. `safeguards` decides
+    about the tool calls of a response, where the request asks for that.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Calls:
         answer_limit: int = RESPONSE_LIMIT,
         draining: Draining,
         debug: bool = False,
+        safeguards: Judge | None = None,
     ) -> None:
         self._upstreams = upstreams
         self._estimator = estimator
@@ -74,9 +77,11 @@ class Calls:
         self._answer_limit = answer_limit
         self._draining = draining
         self._debug = debug
+        self._safeguards = safeguards
 
     async def respond(
         self,
+        scope: Scope,
         exchange: Exchange,
         request: MessagesRequest | ForwardedRequest,
         receive: Receive,

@@ -156,7 +156,7 @@ def to_logfmt(flat: Mapping[str, Any]) -> str:
 
 def _quoted(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        value = ",".join(value)
+        value = ",".join([item if isinstance(item, str) else to_json(item) for item in value])
     elif not isinstance(value, str):
         return str(value).lower()  # numbers, true, false
     return value if _UNQUOTED.fullmatch(value) else encode_basestring_ascii(value)

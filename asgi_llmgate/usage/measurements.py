@@ -23,6 +23,7 @@ from asgi_llmgate.usage.metrics import (
     SERVED,
     SPENT,
     TOKENS,
+    VERDICTS,
     Metric,
     Semconv,
     metrics_of,
@@ -108,6 +109,15 @@ class Measurements:
             yield REQUESTS, 1, labels
         if record.outcome == "refused":
             yield DENIALS, 1, {"llmgate.reason": record.reason, **own}
+        for verdict in record.safeguards:
+            of_verdict: Labels = {
+                "llmgate.safeguards.outcome": verdict.outcome,
+                "llmgate.safeguards.decided_by": verdict.decided_by,
+                **own,
+            }
+            if verdict.rule:
+                of_verdict["llmgate.safeguards.rule"] = verdict.rule
+            yield VERDICTS, 1, of_verdict
         # Without an upstream request there was no call whose duration or tokens could be counted.
         if record.upstream_ms is not None:
             yield from self._of_call(record, record.upstream_ms, self._call_labels(record, model) | own)

@@ -4,6 +4,7 @@
     ----------------------------------------  ---------  -------  ------------------------------------------------------
     llmgate.requests                          counter    1        every request of a client
     llmgate.denials                           counter    1        requests that the gateway refused, by reason
+    llmgate.safeguards.verdicts               counter    1        verdicts on tool calls of responses
     llmgate.cost                              counter    {USD}    cost of a call, if its price is known
     gen_ai.client.token.usage                 histogram  {token}  input and output tokens of a call, by
     gen_ai.token.type
@@ -59,6 +60,12 @@ REQUESTS = Metric(
     ("llmgate.outcome", "llmgate.reason", "http.response.status_code", *_REQUEST),
 )
 DENIALS = Metric("llmgate.denials", "1", "Requests that were refused here.", ("llmgate.reason",))
+VERDICTS = Metric(
+    "llmgate.safeguards.verdicts",
+    "1",
+    "Verdicts on tool calls of responses.",
+    ("llmgate.safeguards.outcome", "llmgate.safeguards.decided_by", "llmgate.safeguards.rule"),
+)
 COST = Metric("llmgate.cost", "{USD}", "What calls have cost, where the price is known.", _CALL)
 TOKENS = Metric(
     "gen_ai.client.token.usage",
@@ -92,7 +99,7 @@ PER_TOKEN = Metric(
     _PER_TOKEN,
 )
 
-METRICS = (REQUESTS, DENIALS, COST, TOKENS, DURATION, SERVED, FIRST_TOKEN, PER_TOKEN)
+METRICS = (REQUESTS, DENIALS, VERDICTS, COST, TOKENS, DURATION, SERVED, FIRST_TOKEN, PER_TOKEN)
 """The metrics of version 1.41, and the gateway's own."""
 
 

@@ -34,6 +34,7 @@ from asgi_llmgate.protocol.error_bodies import error_event
 from asgi_llmgate.usage.record import NAMES, NO_FIELDS, Cost, Field, UsageRecord
 from asgi_llmgate.usage.sinks import Sink, Sinks
 from asgi_llmgate.usage.tracebacks import format_traceback
+from asgi_llmgate.usage.verdicts import VerdictAudit
 
 log = logging.getLogger("llmgate")
 
@@ -48,9 +49,9 @@ class UsageMiddleware:
     """Writes one UsageRecord per HTTP request to every sink.
 
     `fields` are further values for each record: name -> function of the Exchange. `cost` gives the cost of a call in US
-    dollars, `user` the name of the caller in reports, in place of the token's subject. `tracing` follows the calls to
-    model servers until their record is written. Of two such layers around one request the inner one writes. Raises
-    SettingsError for a field name that a record cannot have.
+    dollars, `user` the name of the caller in reports, in place of the token's subject, `audit` what a record says about
+    the verdicts on tool calls. `tracing` follows the calls to model servers until their record is written. Of two such
+    layers around one request the inner one writes. Raises SettingsError for a field name that a record cannot have.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class UsageMiddleware:
         fields: Mapping[str, Field] = NO_FIELDS,
         cost: Cost | None = None,
         user: Field | None = None,
+        audit: VerdictAudit | None = None,
         tracing: Tracing = UNTRACED,
     ) -> None:
         mistakes = Mistakes()
@@ -73,6 +75,7 @@ class UsageMiddleware:
         self._fields = dict(fields)
         self._cost = cost
         self._user = user
+        self._audit = audit
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,7 +152,7 @@ class UsageMiddleware:
         elif not exchange.status and exchange.outcome == "client_disconnect":
             exchange.status = row_for(ClientGone()).status
         try:
-            record = UsageRecord.of(exchange, self._fields, self._cost, self._user)
+            record = UsageRecord.of(exchange, self._fields, self._cost, self._user, self._audit)
         except Exception as error:
             log.error("request %s: its record is not complete\n%s", exchange.request_id, format_traceback(error))
             record = UsageRecord.minimal(exchange)

@@ -23,12 +23,14 @@ from types import TracebackType
 from typing import Any
 
 from asgi_llmgate._version import __version__
+from asgi_llmgate.clipping import clip
 from asgi_llmgate.errors import GateError, UpstreamError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.usage.measurements import Measurements
 from asgi_llmgate.usage.metrics import Metric, Semconv, attribute_names
-from asgi_llmgate.usage.record import UsageRecord, clip
+from asgi_llmgate.usage.record import UsageRecord
+from asgi_llmgate.usage.verdicts import VerdictRecord
 
 with needs_extra("otel", "OpenTelemetry"):
     from opentelemetry import context as current
@@ -79,6 +81,10 @@ CLIENT_SPAN = frozenset(
 At its start, when samplers decide, the span has gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model,
 server.address, server.port and llmgate.backend.
 """
+
+EVALUATION = "gen_ai.evaluation.result"
+"""Event of the client span, one for each verdict on a tool call:
+https://github.com/open-telemetry/semantic-conventions/blob/v1.41.1/docs/gen-ai/gen-ai-events.md"""
 
 TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 """Attribute in seconds, from sending the upstream request."""
@@ -173,6 +179,8 @@ class OpenTelemetry:
             until_sent = record.duration_ms - record.upstream_ms
             known[TO_FIRST_CHUNK] = max(record.ttft_ms - until_sent, 0) / 1000
         span.set_attributes(known)
+        for verdict in record.safeguards:
+            span.add_event(EVALUATION, _evaluation(verdict))
         if record.outcome in _FAILED:
             span.set_status(StatusCode.ERROR)
         span.end()
@@ -207,6 +215,19 @@ class _Sending:
             if isinstance(error, UpstreamError) and error.status:
                 self._span.set_attribute("http.response.status_code", error.status)
             _fail(self._span, type(error).__name__)
+
+
+def _evaluation(verdict: VerdictRecord) -> Mapping[str, str]:
+    attributes = {
+        "gen_ai.evaluation.name": "dangerous_tool_use",
+        "gen_ai.evaluation.score.label": verdict.outcome,
+        "gen_ai.tool.name": verdict.tool,
+        "gen_ai.tool.call.id": verdict.tool_use_id,
+        "llmgate.safeguards.decided_by": verdict.decided_by,
+        "llmgate.safeguards.rule": verdict.rule,
+        "llmgate.safeguards.model": verdict.model,
+    }
+    return {name: value for name, value in attributes.items() if value}
 
 
 def _fail(span: Span, error_type: str) -> None:

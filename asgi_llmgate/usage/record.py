@@ -27,8 +27,10 @@ from typing import Any
 import msgspec
 from msgspec import field
 
+from asgi_llmgate.clipping import clip
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Call, Usage
+from asgi_llmgate.usage.verdicts import VerdictAudit, VerdictRecord
 
 Field = Callable[[Exchange], object]
 """Reads a value that the operator wants in each record, such as the claim `jwt.team`.  If it raises, the value is left
@@ -42,17 +44,9 @@ Value = str | int | float | bool | list[str]
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
-_UNSAFE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    r"\U000e0000-\U000e007f]"
-)
-"""Control characters (line breaks, terminal escapes), characters without width, bidirectional overrides (U+202A and
-following), lone surrogates, tag characters (U+E0000)."""
-
 _IDENTIFIER = re.compile(r"[\w.:/+=@-]*")
 
-# Limits of what one record holds: characters of a text, of a path or an error message, and items of a list.
-_SHORT = 128
+# Limits of what one record holds: characters of a path or an error message, and items of a list.
 _LONG = 256
 _MAX_ITEMS = 16
 
@@ -71,9 +65,10 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     if the model server reported no usage; `estimated` is True if the gateway estimated them.
 
     `request_model` is the model that was sent, `client_model` the one that the client asked for.  `tools` are the names
-    of the tools that the response calls, each once.  `error_type` is the class name in errors.py, `error` and `detail`
-    are the `message` and `detail` of that error.  `user` is what the operator calls the caller (`usage.user`), empty
-    where that has no value; `fields` are the operator's own values (`usage.fields`).
+    of the tools that the response calls, each once; `safeguards` are the verdicts on these calls.  `error_type` is the
+    class name in errors.py, `error` and `detail` are the `message` and `detail` of that error.  `user` is what the
+    operator calls the caller (`usage.user`), empty where that has no value; `fields` are the operator's own values
+    (`usage.fields`).
     """
 
     time: str
@@ -125,6 +120,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     dropped: tuple[str, ...] = field(default=(), name="llmgate.dropped")
     policy_rule: str = field(default="", name="policy.rule")
     policy_dry_run: tuple[str, ...] = field(default=(), name="policy.dry_run")
+    safeguards: tuple[VerdictRecord, ...] = field(default=(), name="llmgate.safeguards")
     trace_id: str = ""
     span_id: str = ""
 
@@ -135,6 +131,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         fields: Mapping[str, Field] = NO_FIELDS,
         cost: Cost | None = None,
         user: Field | None = None,
+        audit: VerdictAudit | None = None,
     ) -> UsageRecord:
         """The record of an exchange that has ended (`ended_at` is set)."""
         values = _request_values(exchange)
@@ -158,6 +155,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             values["policy_dry_run"] = _clip_all(exchange.decision.dry_run)
         if exchange.dropped:
             values["dropped"] = _clip_all(exchange.dropped)
+        if exchange.verdicts:
+            values["safeguards"] = (audit or VerdictAudit()).records(exchange.verdicts)
         return cls(**values)
 
     @classmethod
@@ -174,6 +173,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         """The record as a dict of JSON values under the names that leave the process.  Unknown values are left out."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         found |= found.pop("fields", {})
+        if self.safeguards:
+            found["llmgate.safeguards"] = [verdict.public() for verdict in self.safeguards]
         return found
 
 
@@ -279,14 +280,6 @@ def _convert_field(value: object) -> Value | None:
 def _identifier(text: str) -> str:
     """A response id or a finish reason; "other" if it is not one word, because it might quote the prompt."""
     return text if _IDENTIFIER.fullmatch(text) else "other"
-
-
-def clip(text: str, limit: int = _SHORT) -> str:
-    """The text, cut to `limit` characters ("…" at the end), with U+FFFD for each unsafe character."""
-    if not text.isprintable():
-        # Cut first: the regular expression would otherwise walk over megabytes.
-        text = _UNSAFE.sub("\ufffd", text[: limit + 1])
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _clip_all(texts: Iterable[str]) -> tuple[str, ...]:

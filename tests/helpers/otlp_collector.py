@@ -31,6 +31,7 @@ class Span:
     parent: str
     attributes: dict[str, Any]
     error: bool
+    events: list[tuple[str, dict[str, Any]]]
     text: str = field(repr=False)
     """All of it as text, to look for what must not be there."""
 
@@ -115,6 +116,7 @@ class Collector:
                 parent=span.parent_span_id.hex(),
                 attributes=_attributes(span.attributes),
                 error=span.status.code == 2,
+                events=[(event.name, _attributes(event.attributes)) for event in span.events],
                 text=str(span),
             )
             for request in self._traces

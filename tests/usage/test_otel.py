@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from asgi_llmgate import mount
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.exchange_values import Attempt, Target
+from asgi_llmgate.exchange_values import Attempt, Target, ToolUse, Verdict
 from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.testing.model_script import raw, refuse, say
 from asgi_llmgate.usage import UsageMiddleware
@@ -400,6 +400,38 @@ async def test_a_call_that_the_gateway_makes_itself_is_a_client_span_and_no_requ
     assert [point.value for point in collector.metrics()["llmgate.requests"]] == [1]
 
 
+async def test_verdicts_are_events_of_the_call_that_they_are_about(full_exchange: Any, collector: Collector) -> None:
+    telemetry = OpenTelemetry()
+    verdict = Verdict(
+        tool_use=ToolUse("toolu_1", "Bash", b'{"command": "rm"}'),
+        outcome="flag",
+        explanation="rm is dangerous",
+        decided_by="rule",
+        rule="no-rm",
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        exchange = Exchange.of(scope)
+        exchange.target = Target("main", "openai", "m")
+        with exchange.tracing.call(exchange, ("h", 1)):
+            exchange.verdicts = (verdict,)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    await call(UsageMiddleware(app, sinks=[telemetry], tracing=telemetry))
+    (client,) = collector.spans()
+    expected = {
+        "gen_ai.evaluation.name": "dangerous_tool_use",
+        "gen_ai.evaluation.score.label": "flag",
+        "gen_ai.tool.name": "Bash",
+        "gen_ai.tool.call.id": "toolu_1",
+        "llmgate.safeguards.decided_by": "rule",
+        "llmgate.safeguards.rule": "no-rm",
+    }
+    assert client.events == [("gen_ai.evaluation.result", expected)]
+    assert "is dangerous" not in client.text
+
+
 async def test_the_chosen_fields_are_on_the_server_span_and_labels_of_metrics(gate: Any, collector: Collector) -> None:
     usage = {"fields": {"team": "request.headers['x-team']"}, "otel": {"labels": ["team"]}}
     gateway, _ = gate(say("Hi."), usage=usage)
@@ -505,7 +537,7 @@ async def test_the_conventions_are_chosen(
     (client,) = collector.spans()
     assert {name.split(".")[2] for name in client.attributes if "cache_" in name} - {"cache_read"} == attributes
     found = collector.metrics()
-    assert found.keys() == names - {"llmgate.denials", "llmgate.cost"}
+    assert found.keys() == names - {"llmgate.denials", "llmgate.cost", "llmgate.safeguards.verdicts"}
     if semconv != "1.41":
         spent = {name: points[0].value for name, points in found.items() if ".inference.usage." in name}
         assert {re.sub(r".*\.usage\.", "", name): value for name, value in spent.items()} == {

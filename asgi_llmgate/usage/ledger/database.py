@@ -28,6 +28,7 @@ from asgi_llmgate.usage.ledger.schema import (
     usage_rollup,
     usage_series,
     usage_tools,
+    usage_verdict,
 )
 from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord
@@ -87,22 +88,29 @@ class Database:
                 migrate(connection)
             self._migrated = True
 
-    def insert(self, records: Sequence[UsageRecord]) -> int:
-        """Write records and add them to the rollups.  Records that are in the database already are skipped.
+    def insert(self, records: Sequence[UsageRecord], *, notify: bool = False) -> int:
+        """Write records and their verdicts, and add the records to the rollups.  Records that are in the database
+        already are skipped.  With `notify`, the webhook is to be sent for each flag.
 
         Returns the number of new records.
         """
-        # By id, because the insert returns the ids of the new rows.
-        by_id = {row["request_id"]: row for row in map(rows.record_row, records)}
-        if not by_id:
+        if not records:
             return 0
         self.migrate()
+        by_id = {row["request_id"]: (row, record) for record in records for row in (rows.record_row(record),)}
         with self.writing() as connection:
-            self._assign_series(connection, list(by_id.values()))
-            statement = self._insert(usage_record).on_conflict_do_nothing(index_elements=["request_id"])
-            new_ids = connection.scalars(statement.returning(usage_record.c.request_id), list(by_id.values())).all()
             # Only new rows are added up: a segment may be inserted again after a crash.
-            new = [by_id[request_id] for request_id in new_ids]
+            known = self._known(connection, usage_record.c.request_id, list(by_id))
+            both = [each for request_id, each in by_id.items() if request_id not in known]
+            new = [row for row, _ in both]
+            self._assign_series(connection, new)
+            verdicts = [
+                verdict
+                for row, record in both
+                for verdict in rows.verdict_rows(record, row["series_id"], notify=notify)
+            ]
+            self._insert_all(connection, usage_record, new)
+            self._insert_all(connection, usage_verdict, verdicts)
             self._add_to(connection, usage_rollup, rows.rollups(new))
             self._add_to(connection, usage_tools, rows.tool_rollups(new, self._known_tools(connection, new)))
         return len(new)
@@ -113,22 +121,22 @@ class Database:
         Returns the number of deleted records.
         """
         self.migrate()
-        deleted = 0
-        old = sa.select(usage_record.c.id).where(usage_record.c.time_ms < before * 1000).limit(_PRUNE_BATCH)
-        # In batches, because other writers wait for the end of a transaction.
-        while True:
-            with self.writing() as connection:
-                count = connection.execute(usage_record.delete().where(usage_record.c.id.in_(old))).rowcount
-            deleted += count
-            if count < _PRUNE_BATCH:
-                break
+        deleted = self._delete_older(usage_record, before)
         with self.writing() as connection:
             for table in ROLLUPS:
                 connection.execute(table.delete().where(table.c.start + table.c.grain <= before))
             # Series that nothing refers to any more.
-            left = sa.select(usage_rollup.c.series_id).union(sa.select(usage_record.c.series_id))
+            left = sa.union(*(sa.select(table.c.series_id) for table in (usage_rollup, usage_record, usage_verdict)))
             connection.execute(usage_series.delete().where(usage_series.c.id.not_in(left)))
         return deleted
+
+    def prune_verdicts(self, before: int) -> int:
+        """Delete verdicts that are older than `before` (Unix seconds), also such as the webhook was not sent for.
+
+        Returns their number.
+        """
+        self.migrate()
+        return self._delete_older(usage_verdict, before)
 
     def thin(self, now: int) -> None:
         """Delete rollups by the minute after two days and by the hour after a hundred; `now` in Unix seconds.
@@ -154,6 +162,28 @@ class Database:
         if self._engine is not None:
             self._engine.dispose(close=False)
             self._engine = None
+
+    def _delete_older(self, table: sa.Table, before: int) -> int:
+        """Delete the rows from before `before`, and return their number."""
+        deleted = 0
+        old = sa.select(table.c.id).where(table.c.time_ms < before * 1000).limit(_PRUNE_BATCH)
+        # In batches, because other writers wait for the end of a transaction.
+        while True:
+            with self.writing() as connection:
+                count = connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
+            deleted += count
+            if count < _PRUNE_BATCH:
+                return deleted
+
+    def _insert_all(self, connection: sa.Connection, table: sa.Table, new: list[rows.Row]) -> None:
+        # Without RETURNING, so that the driver repeats one statement.  The statement of many rows at once is another
+        # for each number of rows, and SQLite keeps 128 of them compiled, at up to a megabyte each.
+        if new:
+            connection.execute(table.insert(), new)
+
+    def _known(self, connection: sa.Connection, column: sa.Column[Any], values: list[str]) -> set[str]:
+        """Which of the values are in the column."""
+        return set(connection.scalars(sa.select(column).where(column.in_(_padded(values)))))
 
     def _assign_series(self, connection: sa.Connection, records: list[rows.Row]) -> None:
         """Set `series_id` of each row, and write the series that are new."""
@@ -196,7 +226,7 @@ class Database:
         return names
 
     def _series_ids(self, connection: sa.Connection, keys: list[str]) -> dict[str, int]:
-        query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(keys))
+        query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(_padded(keys)))
         return {row.key: row.id for row in connection.execute(query)}
 
     def _add_to(self, connection: sa.Connection, table: sa.Table, added: list[rows.Row]) -> None:
@@ -214,3 +244,9 @@ class Database:
         if self._engine is None:
             self._engine = make_engine(self._url)
         return self._engine
+
+
+def _padded(values: list[str]) -> list[str]:
+    """The values, the last one repeated until they are as many as a power of two: a statement with a list is another
+    one for each length, and SQLite and SQLAlchemy keep them compiled."""
+    return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values)) if values else values

@@ -50,8 +50,9 @@ _ROW_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 class Drainer:
     """Inserts what is in `journal` and in `memory` into `database`.
 
-    Once an hour it deletes records older than `keep` seconds (None: never) and fine rollups (`Database.thin`).  `now`
-    is the clock for their age, in Unix seconds.
+    Once an hour it deletes records older than `keep` seconds and verdicts older than `keep_verdicts` (None: never), and
+    fine rollups (`Database.thin`).  `now` is the clock for their age, in Unix seconds.  With `notify`, the webhook is
+    to be sent for flags.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Drainer:
         status: Status,
         *,
         keep: float | None,
+        keep_verdicts: float | None = None,
+        notify: bool = False,
         now: Callable[[], float],
     ) -> None:
         self._journal = journal
@@ -69,6 +72,8 @@ class Drainer:
         self._database = database
         self._status = status
         self._keep = keep
+        self._keep_verdicts = keep_verdicts
+        self._notify = notify
         self._now = now
         self._segments: list[Segment] = []
         # Lines from `memory` that are being inserted; an error must not lose them.
@@ -149,7 +154,7 @@ class Drainer:
         for batch in _batches(lines):
             records = self._decode(batch)
             try:
-                self._database.insert(records)
+                self._database.insert(records, notify=self._notify)
             except _ROW_ERRORS:
                 self._insert_singly(records)
 
@@ -165,7 +170,7 @@ class Drainer:
     def _insert_singly(self, records: list[UsageRecord]) -> None:
         for record in records:
             try:
-                self._database.insert([record])
+                self._database.insert([record], notify=self._notify)
             except _ROW_ERRORS as error:
                 self._reject(encode(record), error)
 
@@ -182,6 +187,8 @@ class Drainer:
             self._prune_at = time.monotonic() + _PRUNE_INTERVAL
             now = self._now()
             self._database.thin(int(now))
+            if self._keep_verdicts is not None:
+                self._database.prune_verdicts(int(now - self._keep_verdicts))
             if self._keep is not None:
                 self._database.prune(int(now - self._keep))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, DIMENSIONS, GRAINS, NANO, SUMS, TEXTS
+from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, DIMENSIONS, GRAINS, NANO, SUMS, TEXTS, VERDICT_TEXTS
 from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord
 
@@ -61,6 +61,25 @@ def record_row(record: UsageRecord) -> Row:
     row["fields"] = {_text(name): _field(value) for name, value in record.fields.items()}
     row["cost_nano"] = None if record.cost_usd is None else _integer(round(record.cost_usd * NANO))
     return row
+
+
+def verdict_rows(record: UsageRecord, series_id: int, *, notify: bool) -> list[Row]:
+    """The rows of `usage_verdict` of a record.  With `notify`, the webhook is to be sent for each flag."""
+    time, request_id, conversation_id = time_ms(record.time), _text(record.request_id), _text(record.conversation_id)
+    return [
+        {
+            "request_id": request_id,
+            "position": position,
+            "time_ms": time,
+            "series_id": series_id,
+            "conversation_id": conversation_id,
+            **{name: _text(getattr(verdict, name)) for name in VERDICT_TEXTS},
+            "duration_ms": verdict.duration_ms,
+            "dry_run": [_text(name) for name in verdict.dry_run] or None,
+            "notify_at_ms": time if notify and verdict.outcome == "flag" else None,
+        }
+        for position, verdict in enumerate(record.safeguards)
+    ]
 
 
 def time_ms(timestamp: str) -> int:

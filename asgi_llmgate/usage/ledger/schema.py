@@ -108,4 +108,38 @@ usage_rollup = _rollup("usage_rollup")
 usage_tools = _rollup("usage_tools", sa.Column("tool", sa.Text, primary_key=True))
 ROLLUPS = (usage_rollup, usage_tools)
 
+VERDICT_TEXTS = (
+    "tool", "tool_use_id", "outcome", "decided_by", "rule", "model", "explanation", "input_hmac", "input",
+)  # fmt: skip
+
+usage_verdict = sa.Table(
+    "usage_verdict",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("time_ms", sa.BigInteger, nullable=False),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    sa.Column("conversation_id", sa.Text, nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in VERDICT_TEXTS),
+    sa.Column("duration_ms", sa.Double, nullable=False),
+    sa.Column("dry_run", JSON),
+    sa.Column("notify_at_ms", sa.BigInteger),
+    sa.Column("notify_attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.UniqueConstraint("request_id", "position"),
+    sa.Index("usage_verdict_time", "time_ms"),
+    sa.Index("usage_verdict_outcome", "outcome", "id"),
+    sqlite_autoincrement=True,
+)
+"""The verdicts on tool calls.  They are kept for a time of their own, so they may outlive the record of their request;
+who called is in the series.  `notify_at_ms` is when the webhook is sent next (Unix milliseconds): NULL where nothing is
+to be sent, or all has been."""
+
+sa.Index(
+    "usage_verdict_notify",
+    usage_verdict.c.notify_at_ms,
+    sqlite_where=usage_verdict.c.notify_at_ms.is_not(None),
+    postgresql_where=usage_verdict.c.notify_at_ms.is_not(None),
+)
+
 usage_schema = sa.Table("usage_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))

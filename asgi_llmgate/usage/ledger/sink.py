@@ -60,8 +60,9 @@ class LedgerState(NamedTuple):
 class Ledger:
     """A sink that writes records to the database at `url`, through a journal in the folder `journal`.
 
-    Records are deleted after `keep` seconds (None: never).  A batch is inserted `linger` seconds after its first
-    record.  `now` is the clock for the age of records, in Unix seconds.
+    Records are deleted after `keep` seconds, verdicts on tool calls after `keep_verdicts` (None: never).  With `notify`
+    flags are marked in the database as such that a webhook is to be sent for.  A batch is inserted `linger` seconds
+    after its first record.  `now` is the clock for the age of records, in Unix seconds.
 
     One ledger per process serves any number of event loops.  Several processes may share database and journal folder.
     """
@@ -72,12 +73,14 @@ class Ledger:
         *,
         journal: str | Path,
         keep: float | None = None,
+        keep_verdicts: float | None = None,
+        notify: bool = False,
         linger: float = _LINGER,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.database = Database(url)
         self._journal = Journal(Path(journal))
-        self._keep = keep
+        self._keep, self._keep_verdicts, self._notify = keep, keep_verdicts, notify
         self._now = now
         self._linger = linger
         self._status = Status()
@@ -184,7 +187,16 @@ class Ledger:
             self._thread = thread
 
     def _make_drainer(self) -> Drainer:
-        return Drainer(self._journal, self._memory, self.database, self._status, keep=self._keep, now=self._now)
+        return Drainer(
+            self._journal,
+            self._memory,
+            self.database,
+            self._status,
+            keep=self._keep,
+            keep_verdicts=self._keep_verdicts,
+            notify=self._notify,
+            now=self._now,
+        )
 
     def _keep_in_memory(self, line: bytes) -> None:
         if len(self._memory) < MAX_IN_MEMORY:

@@ -206,6 +206,7 @@ def test_names_are_those_of_opentelemetrys_exporter() -> None:
     assert [metric_name(metric) for metric in METRICS] == [
         "llmgate_requests",
         "llmgate_denials",
+        "llmgate_safeguards_verdicts",
         "llmgate_cost",
         "gen_ai_client_token_usage",
         "gen_ai_client_operation_duration_seconds",

@@ -306,7 +306,8 @@ def test_every_fact_of_a_record_has_a_column() -> None:
         "cost_usd",
         "vendor",
         "user",
-    }  # time_ms, cost_nano, provider, subject
+        "safeguards",
+    }  # time_ms, cost_nano, provider, subject; the table usage_verdict
     assert {column: name for column, name in ATTRIBUTES.items() if column != name} == {"provider": "vendor"}
 
 

@@ -20,6 +20,8 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+import msgspec
+
 from asgi_llmgate.asgi import Health
 from asgi_llmgate.usage.log_file import LogFile
 from asgi_llmgate.usage.record import UsageRecord
@@ -146,7 +148,14 @@ def bounded(flat: dict[str, Any], render: Render) -> str:
     return line
 
 
-to_json: Render = json.JSONEncoder(separators=(",", ":")).encode
+def to_json(flat: Mapping[str, Any]) -> str:
+    """One JSON object.  msgspec encodes ten times as fast, and leaves what is not ASCII as it is."""
+    line = _encode(flat)
+    return line.decode("ascii") if line.isascii() else _encode_ascii(flat)
+
+
+_encode = msgspec.json.Encoder().encode
+_encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def to_logfmt(flat: Mapping[str, Any]) -> str:

@@ -19,8 +19,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -249,10 +249,12 @@ def _usage_values(usage: Usage) -> dict[str, Any]:
 def _read_fields(exchange: Exchange, fields: Mapping[str, Field]) -> dict[str, Value]:
     found = {}
     for name, read in fields.items():
-        # A refused caller has no claims, so that an expression over them fails; this is normal and not logged.
-        with suppress(Exception):
-            if (value := _convert_field(read(exchange))) is not None:
-                found[name] = value
+        try:
+            value = _convert_field(read(exchange))
+        except Exception:  # noqa: S112 - a refused caller has no claims, so an expression over them fails: it is normal
+            continue
+        if value is not None:
+            found[name] = value
     return found
 
 
@@ -283,7 +285,7 @@ def _identifier(text: str) -> str:
 
 
 def _clip_all(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(clip(text) for text, _ in zip(texts, range(_MAX_ITEMS), strict=False))
+    return tuple(map(clip, islice(texts, _MAX_ITEMS)))
 
 
 def _ms(start: float | None, end: float | None) -> float | None:

@@ -123,8 +123,8 @@ _RESERVED = frozenset(
 """https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax"""
 
 
-class _Computed(dict[str, Any]):
-    """A dict whose missing members are worked out by `_compute` and kept."""
+class Computed(dict[str, Any]):
+    """A map for rules, whose missing members are worked out by `_compute` and kept."""
 
     __slots__ = ()
 
@@ -153,7 +153,7 @@ class _RequestParts(NamedTuple):
         return "_RequestParts(...)"  # headers hold tokens, and a traceback may show variables
 
 
-class _Request(_Computed):
+class _Request(Computed):
     __slots__ = ("_parts",)
 
     def __init__(self, parts: _RequestParts) -> None:
@@ -166,7 +166,7 @@ class _Request(_Computed):
         return name in _REQUEST
 
 
-class _LLM(_Computed):
+class _LLM(Computed):
     """What is not known (no call, no target) is neither present nor missing: reading it raises EvaluationError."""
 
     __slots__ = ("_call", "_name", "_target")
@@ -188,7 +188,7 @@ class _LLM(_Computed):
         return name in _CALL or name in _CANDIDATE
 
 
-class RuleVariables(_Computed):
+class RuleVariables(Computed):
     """The variables of one request, as they are when this is made: for a later identity or call make them anew.
 
     `list_claims` are claims that are lists even where the token has a single string; `env` are variables of the

@@ -15,6 +15,7 @@ from asgi_llmgate.config.sections.auth import make_auth_layer, make_metadata, ma
 from asgi_llmgate.config.sections.backends import make_backend, make_client, require_tokens
 from asgi_llmgate.config.sections.models import make_routes, make_table
 from asgi_llmgate.config.sections.policy import make_limits_layer, make_policy_layer
+from asgi_llmgate.config.sections.safeguards import make_safeguards
 from asgi_llmgate.config.sections.secret import make_sealer
 from asgi_llmgate.config.sections.server import check_descriptors, make_draining, make_resolve_layer
 from asgi_llmgate.config.sections.usage import (
@@ -93,7 +94,7 @@ def make_parts(
         user=make_user(usage.user, list_claims, mistakes, variables),
         has_prices=any(row.prices for row in settings.models),
     )
-    metadata, sealer, answer_limit = None, Sealer(), 0
+    metadata, sealer, answer_limit, safeguards = None, Sealer(), 0, None
     resolve: Layer = ResolveMiddleware
     with mistakes.under():
         metadata = make_metadata(settings.auth, providers)
@@ -101,6 +102,8 @@ def make_parts(
         sealer = state.keep("sealer", "", settings.secret, lambda: make_sealer(settings.secret))
     with mistakes.under("server.answer_limit"):
         answer_limit = parse_size(server.answer_limit)
+    with mistakes.under("safeguards"):
+        safeguards = make_safeguards(settings.safeguards, list_claims, variables)
     with mistakes.under():
         resolve = make_resolve_layer(server)
     return Parts(
@@ -126,6 +129,7 @@ def make_parts(
             client_stall=server.client_stall,
             answer_limit=answer_limit,
             debug=server.debug,
+            safeguards=safeguards,
         ),
         metadata=metadata,
     )

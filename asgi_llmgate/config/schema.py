@@ -19,6 +19,7 @@ from asgi_llmgate.config.sections.auth import AuthSettings
 from asgi_llmgate.config.sections.backends import BackendSettings, NetSettings, TranslationSettings
 from asgi_llmgate.config.sections.models import ModelSettings, PassthroughSettings
 from asgi_llmgate.config.sections.policy import PolicySettings
+from asgi_llmgate.config.sections.safeguards import SafeguardsSettings
 from asgi_llmgate.config.sections.server import ServerSettings
 from asgi_llmgate.config.sections.usage import UsageSettings
 from asgi_llmgate.errors import SettingsError
@@ -42,6 +43,7 @@ class Settings(Section, frozen=True):
     routes: dict[str, str | PassthroughSettings] = {}
     translation: TranslationSettings = TranslationSettings()
     limits: tuple[Limit, ...] = ()
+    safeguards: SafeguardsSettings | None = None
     usage: UsageSettings = UsageSettings()
     net: NetSettings = NetSettings()
     server: ServerSettings = ServerSettings()

@@ -10,10 +10,11 @@ denies only if it would deny with all values of them, so a request that is denie
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from asgi_llmgate.cel import Fields, ReferenceExpression, compile_rule
+from asgi_llmgate.cel.warnings import CompileWarning
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy.compiled_rules import CompiledExpression, CompiledRule, Denial, RuleSet, RulesResult
@@ -88,19 +89,29 @@ class Policy:
 
 def _compile(rule: Rule, fields: Fields, engine: Engine, mistakes: Mistakes) -> CompiledRule:
     """The rule with those expressions that can be compiled."""
-    make: Callable[..., CompiledExpression] = compile_rule if engine == "strict" else ReferenceExpression
     expressions = []
     for index, source in enumerate(rule.expressions):
         place = rule.place_of(index)
         with mistakes.under(place):
-            expression = make(source, variables=fields)
-            _check_headers(expression)
+            expression = compile_condition(source, fields, engine)
             expressions.append(expression)
-            for warning in expression.warnings:
-                if not (warning.negation and rule.action == "deny"):
-                    where = {"setting": f"policy.{place}", "place": warning.place, "problem": warning.text}
-                    log.warning("policy rule %r at %d:%d: %s", rule.name, *warning.place, warning.text, extra=where)
+            meant = (each for each in expression.warnings if not (each.negation and rule.action == "deny"))
+            log_warnings(meant, f"policy rule {rule.name!r}", f"policy.{place}")
     return CompiledRule(rule, expressions)
+
+
+def compile_condition(source: str, fields: Fields, engine: Engine = "strict") -> CompiledExpression:
+    """The condition of a rule, compiled.  Raises SettingsError, with a caret under the mistake."""
+    expression = (compile_rule if engine == "strict" else ReferenceExpression)(source, variables=fields)
+    _check_headers(expression)
+    return expression
+
+
+def log_warnings(warnings: Iterable[CompileWarning], rule: str, setting: str) -> None:
+    """Log what a condition may not mean, with the rule's name; `llmgate check` shows it at the setting."""
+    for warning in warnings:
+        where = {"setting": setting, "place": warning.place, "problem": warning.text}
+        log.warning("%s at %d:%d: %s", rule, *warning.place, warning.text, extra=where)
 
 
 def _check_headers(expression: CompiledExpression) -> None:

@@ -145,6 +145,23 @@ EVERYTHING: Tree = {
         "user_id": "off",
     },
     "limits": [{"name": "all", "key": "jwt.sub", "requests": "60/minute", "concurrency": 4, "when": "jwt.a == 1"}],
+    "safeguards": {
+        "rules": [
+            {
+                "name": "no-prod",
+                "outcome": "flag",
+                "when": 'tool.name == "Bash" && tool.input.command.contains("prod")',
+                "reason": "The pipeline does that.",
+                "mode": "dry_run",
+            }
+        ],
+        "undecided": "classifier",
+        "classifier": {"use": ["gpu-1.acme.test/qwen"], "timeout": 9.5, "on_failure": "flag", "prompt": "p.txt"},
+        "override": True,
+        "own_classifier": "answer",
+        "audit": {"inputs": True, "keep": "30d"},
+        "notify": "https://hooks.acme.test/flags",
+    },
     "usage": {
         "access_log": {"format": "logfmt", "file": "access.log", "stdout": False},
         "fields": {"team": "jwt.team"},

@@ -22,7 +22,8 @@ from asgi_llmgate.config.sections.auth import ProviderSettings
 from asgi_llmgate.config.settings_page import read_page
 from asgi_llmgate.config.units import parse_size
 from asgi_llmgate.errors import TABLE
-from asgi_llmgate.rule_variables import CREDENTIALS, fields_of
+from asgi_llmgate.rule_variables import CREDENTIALS
+from asgi_llmgate.safeguards.tool_variable import safeguard_fields
 from asgi_llmgate.usage.metrics import LATEST, METRICS, Metric
 from asgi_llmgate.usage.otel import CLIENT_SPAN, SERVER_SPAN
 from asgi_llmgate.usage.record import UsageRecord
@@ -93,7 +94,7 @@ def policy_page() -> str:
 
 def test_the_policy_page_has_the_variables_of_a_rule() -> None:
     named = re.findall(r"^\| `(\w+\.[\w*]+)` \|", policy_page(), re.MULTILINE)
-    known = [f"{name}.{part}" for name, fields in fields_of().items() for part in (fields or {"*": None})]
+    known = [f"{name}.{part}" for name, fields in safeguard_fields().items() for part in (fields or {"*": None})]
     assert sorted(named) == sorted(known)
 
 

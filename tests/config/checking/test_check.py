@@ -38,6 +38,7 @@ UNTYPED = {"rules", "authorization", "dialect", "inline", "extra_body"}
 BUILT: dict[str, Any] = EVERYTHING | {
     "usage": {key: value for key, value in EVERYTHING["usage"].items() if key not in ("otel", "prometheus")},
     "net": {"proxy": "none", "ca_file": "ca.pem"},
+    "safeguards": {"rules": EVERYTHING["safeguards"]["rules"], "undecided": "flag"},
 }
 """Settings of which a gateway can be built without a registry that the process shares."""
 

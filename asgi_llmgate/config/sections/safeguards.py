@@ -1,0 +1,101 @@
+"""`safeguards`: what the model may do on the caller's machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from asgi_llmgate.config.section import Section
+from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.mistakes import Mistakes
+from asgi_llmgate.rule_variables import Variable
+
+if TYPE_CHECKING:
+    from asgi_llmgate.safeguards.judging import Safeguards
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class SafeguardRuleSettings(Section, frozen=True):
+    """A rule about tool calls.  `reason` is what the person and the model read about a flag."""
+
+    name: str
+    outcome: Literal["flag", "pass"]
+    when: str
+    reason: str = ""
+    mode: Literal["enforce", "dry_run"] = "enforce"
+
+
+class ClassifierSettings(Section, frozen=True):
+    """The model that is asked about what the rules leave open.  `use`: a target, or a list of them in order of
+    preference; `timeout` is in seconds, for all of them together; `prompt` is a file."""
+
+    use: str | tuple[str, ...]
+    timeout: Seconds = 20.0
+    on_failure: Literal["unavailable", "flag"] = "unavailable"
+    prompt: str | None = None
+
+
+class AuditSettings(Section, frozen=True):
+    """What is kept of judged tool calls.  `inputs`: their inputs in full, and not only a hash of them."""
+
+    inputs: bool = False
+    keep: str = "90d"
+
+
+class SafeguardsSettings(Section, frozen=True):
+    """Verdicts on the tool calls of responses, for clients that ask for them.
+
+    `undecided` is what a call is that no rule decides about; by default the classifier is asked where there is one,
+    and the client decides itself where there is none.
+    """
+
+    rules: tuple[SafeguardRuleSettings, ...] = ()
+    undecided: Literal["classifier", "pass", "flag", "unsupported"] | None = None
+    classifier: ClassifierSettings | None = None
+    override: bool = False
+    own_classifier: Literal["forward", "answer"] = "forward"
+    audit: AuditSettings = AuditSettings()
+    notify: str | None = None
+
+
+def make_safeguards(
+    safeguards: SafeguardsSettings | None, list_claims: Sequence[str], variables: Mapping[str, Variable]
+) -> Safeguards | None:
+    """What judges tool calls; None without the settings.  Raises SettingsError."""
+    if safeguards is None:
+        return None
+    from asgi_llmgate.safeguards.judging import Safeguards
+    from asgi_llmgate.safeguards.rules import SafeguardRule
+
+    mistakes = Mistakes()
+    for key in _not_built(safeguards):
+        mistakes.add(SettingsError("this is not built yet", path=key))
+    if safeguards.undecided == "classifier" and safeguards.classifier is None:
+        hint = "classifier: {use: BACKEND/MODEL}"
+        about = ("$.safeguards.classifier",)
+        mistakes.add(SettingsError("there is no classifier", path="undecided", hint=hint, rests_on=about))
+    with mistakes.under():
+        made = Safeguards(
+            [SafeguardRule(**msgspec.structs.asdict(rule)) for rule in safeguards.rules],
+            undecided=safeguards.undecided or "unsupported",
+            override=safeguards.override,
+            list_claims=list_claims,
+            variables=variables,
+        )
+    mistakes.raise_if_any()
+    return made
+
+
+def _not_built(safeguards: SafeguardsSettings) -> list[str]:
+    """The settings that would have no effect."""
+    future = {
+        "classifier": safeguards.classifier,
+        "override": safeguards.override,
+        "own_classifier": safeguards.own_classifier != "forward",
+        "audit": safeguards.audit != AuditSettings(),
+        "notify": safeguards.notify,
+    }
+    return [key for key, value in future.items() if value]

@@ -170,6 +170,8 @@ def row(record: Record) -> UsageRecord:
 
 def _read(record: Record, column: str) -> Any:
     """The attribute of the record that the column holds."""
+    if column == "safeguards":
+        return [verdict.public() for verdict in record.safeguards] or None
     return getattr(record, {"provider": "vendor", "subject": "caller"}.get(column, column))
 
 

@@ -70,6 +70,8 @@ class UsageRecord(models.Model):
     policy_dry_run = models.JSONField(default=list, blank=True)
     trace_id = _text(32)
     span_id = _text(16)
+    parent_request_id = _text(64, db_default="", help_text="of a call of the gateway's own: the request it is for")
+    safeguards = models.JSONField(null=True, blank=True, help_text="the verdicts on tool calls, without their inputs")
 
     class Meta:
         ordering = ("-time", "-id")

@@ -21,7 +21,7 @@ from asgi_llmgate import UsageRecord
 LATER = """
 from django.db import migrations, models
 class Migration(migrations.Migration):
-    dependencies = [("llmgate", "0001_initial")]
+    dependencies = [("llmgate", "{newest}")]
     operations = [
         migrations.AddField("usagerecord", "region", {definition}),
         migrations.AddIndex("usagerecord", models.Index(fields=["region"], name="llmgate_region")),
@@ -35,7 +35,8 @@ def main(folder: Path, database: str, definition: str) -> None:
     # The migrations of the later version: those of this one, and another.
     migrations = folder / "later_migrations"
     shutil.copytree(Path(llmgate_django.__file__).parent / "migrations", migrations)
-    (migrations / "9999_later.py").write_text(LATER.format(definition=definition))
+    newest = max(path.stem for path in migrations.glob("0*.py"))
+    (migrations / "9999_later.py").write_text(LATER.format(newest=newest, definition=definition))
     sys.path.insert(0, str(folder))
     server = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "llmgate", "HOST": "127.0.0.1"}
     settings.configure(
@@ -58,11 +59,11 @@ def main(folder: Path, database: str, definition: str) -> None:
         facts = {"time": "2026-03-01T10:00:00.250Z", "method": "POST", "path": "/llm", "duration_ms": 12.5}
         insert([UsageRecord(request_id=request_id, subject="ada", tools=("Read",), **facts)])
 
-    call_command("migrate", "llmgate", "0001_initial", verbosity=0)
+    call_command("migrate", "llmgate", newest, verbosity=0)
     write("before")
     call_command("migrate", "llmgate", verbosity=0)
     write("while the table is newer")
-    call_command("migrate", "llmgate", "0001_initial", verbosity=0)
+    call_command("migrate", "llmgate", newest, verbosity=0)
     write("after the way back")
     print(*Row.objects.order_by("id").values_list("request_id", flat=True), sep="\n")
 

@@ -21,6 +21,7 @@ import pytest
 from asgi_llmgate import Health
 from asgi_llmgate import UsageRecord as Record
 from asgi_llmgate.testing.serving import serving
+from asgi_llmgate.usage.verdicts import VerdictRecord
 from tests.helpers import django_site
 from tests.helpers.installation import ROOT
 from tests.integrations.conftest import ASK
@@ -81,6 +82,32 @@ def test_each_attribute_of_a_record_has_its_column() -> None:
     attributes = {field.name for field in msgspec.structs.fields(Record)}
     assert columns - attributes == {"provider"}  # the value of `vendor`
     assert attributes - columns == {"vendor", "user"}  # `subject` has the value of `user`, if there is one
+
+
+def test_a_row_has_the_verdicts_on_tool_calls_without_their_inputs() -> None:
+    flag = VerdictRecord(
+        tool="Bash",
+        tool_use_id="toolu_1",
+        outcome="flag",
+        decided_by="rule",
+        rule="no-prod",
+        duration_ms=0.3,
+        input="rm",
+    )
+    ledger_module.insert([record(1, safeguards=(flag,), parent_request_id="req_0"), record(2)])
+    judged, other = UsageRecord.objects.order_by("request_id")
+    assert judged.safeguards == [
+        {
+            "tool": "Bash",
+            "tool_use_id": "toolu_1",
+            "outcome": "flag",
+            "decided_by": "rule",
+            "rule": "no-prod",
+            "duration_ms": 0.3,
+        }
+    ]
+    assert judged.parent_request_id == "req_0"
+    assert (other.safeguards, other.parent_request_id) == (None, "")
 
 
 def test_calls_are_rows(company: Company) -> None:

@@ -18,7 +18,7 @@ The model server gets `traceparent` and no other part of the context, because ba
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +29,7 @@ from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.usage.measurements import Measurements
 from asgi_llmgate.usage.metrics import Metric, Semconv, attribute_names
+from asgi_llmgate.usage.otel_api import metrics_are_lost, spans_are_lost
 from asgi_llmgate.usage.record import UsageRecord
 from asgi_llmgate.usage.verdicts import VerdictRecord
 
@@ -94,6 +95,8 @@ _FAILED = frozenset({"error", "upstream_error", "upstream_truncated", "shutdown"
 
 _trace_context = TraceContextTextMapPropagator()
 
+_NO_TRACE: AbstractContextManager[RawHeaders] = nullcontext(())
+
 
 class OpenTelemetry:
     """A sink that writes metrics and ends spans, and the `tracing` that begins them:
@@ -118,6 +121,8 @@ class OpenTelemetry:
         self._measurements = Measurements(semconv, models=models, labels=labels, fields=fields)
         self._renamed = attribute_names(semconv)
         self._traceparent = traceparent
+        self._tracer_provider = tracer_provider
+        self._meter_provider = meter_provider
         # The latest conventions have no released schema.
         schema = SCHEMA_URL if semconv == "1.41" else None
         self._tracer = trace.get_tracer("asgi_llmgate", __version__, tracer_provider, schema_url=schema)
@@ -132,6 +137,8 @@ class OpenTelemetry:
         previous = self._client_spans.pop(exchange.request_id, None)
         if previous is not None:  # the model server rejected that request, and this is a retry with a correction
             _fail(previous, "RequestRejected")
+        if spans_are_lost(self._tracer_provider) and not trace.get_current_span().get_span_context().is_valid:
+            return _NO_TRACE
         target = exchange.target
         assert target is not None
         operation, model = exchange.call.operation if exchange.call is not None else "", clip(target.model)
@@ -166,6 +173,8 @@ class OpenTelemetry:
                 server.set_status(StatusCode.ERROR)
         if client is not None:
             self._end(client, record, flat)
+        if metrics_are_lost(self._meter_provider):
+            return
         for metric, value, labels in self._measurements.of(record):
             self._write[metric.name](value, labels)
 

@@ -20,6 +20,7 @@ from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import local_path
 from asgi_llmgate.extras import needs_extra
 from asgi_llmgate.routing.routes import ROUTES, Routes, find
+from asgi_llmgate.usage.otel_api import brings_a_trace, metrics_are_lost, spans_are_lost
 
 with needs_extra("otel", "OpenTelemetry"):
     from opentelemetry import metrics, trace
@@ -48,6 +49,8 @@ class ServerSpan:
     ) -> None:
         self.app = app
         self._routes = routes
+        self._tracer_provider = tracer_provider
+        self._meter_provider = meter_provider
         self._instrumented = OpenTelemetryMiddleware(
             self._call_app,
             default_span_details=self._name_and_attributes,
@@ -63,13 +66,17 @@ class ServerSpan:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A host that is instrumented has its own server span.
-        if scope["type"] != "http" or _is_traced():
+        if scope["type"] != "http" or _is_traced() or self._would_do_nothing(scope):
             await self.app(scope, receive, send)
             return
         original = _Original(scope)
         await self._instrumented({**scope, "query_string": b"", _ORIGINAL: original}, receive, send)
         if original.raised is not None:
             raise original.raised
+
+    def _would_do_nothing(self, scope: Scope) -> bool:
+        lost = spans_are_lost(self._tracer_provider) and metrics_are_lost(self._meter_provider)
+        return lost and not brings_a_trace(scope)
 
     async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         original: _Original = scope[_ORIGINAL]

@@ -23,6 +23,15 @@ _NONCE = 12
 """Bytes."""
 
 
+def derive_keys(secrets_: Sequence[Secret], purpose: str) -> tuple[bytes, ...]:
+    """A key of 32 bytes for each secret, which is good for this purpose alone."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    label = f"asgi-llmgate {purpose}".encode()
+    return tuple(HKDF(SHA256(), length=32, salt=None, info=label).derive(each.reveal().encode()) for each in secrets_)
+
+
 class Sealer:
     """Seals for one purpose; `secrets_` are those of the settings."""
 
@@ -42,14 +51,8 @@ class Sealer:
         """One for each secret."""
         # By the first response that needs them: importing takes longer than the start of a small process should.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        label = f"asgi-llmgate {self._purpose}".encode()
-        return tuple(
-            AESGCM(HKDF(SHA256(), length=32, salt=None, info=label).derive(each.reveal().encode()))
-            for each in self._secrets
-        )
+        return tuple(AESGCM(key) for key in derive_keys(self._secrets, self._purpose))
 
 
 class BoundSealer:

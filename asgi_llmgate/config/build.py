@@ -15,8 +15,8 @@ from asgi_llmgate.config.sections.auth import make_auth_layer, make_metadata, ma
 from asgi_llmgate.config.sections.backends import make_backend, make_client, require_tokens
 from asgi_llmgate.config.sections.models import make_routes, make_table
 from asgi_llmgate.config.sections.policy import make_limits_layer, make_policy_layer
-from asgi_llmgate.config.sections.safeguards import make_safeguards
-from asgi_llmgate.config.sections.secret import make_sealer
+from asgi_llmgate.config.sections.safeguards import audit_keep, make_audit, make_notifier, make_safeguards
+from asgi_llmgate.config.sections.secret import read_secrets
 from asgi_llmgate.config.sections.server import check_descriptors, make_draining, make_resolve_layer
 from asgi_llmgate.config.sections.usage import (
     make_access_log,
@@ -36,6 +36,7 @@ from asgi_llmgate.routing.routes import Routes
 from asgi_llmgate.rule_variables import Variable
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.sealing import Sealer
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import Sink
 
@@ -85,21 +86,24 @@ def make_parts(
     vendors = {name: backends[name].vendor if name in backends else "" for name in settings.backends}
     models = make_table(settings.models, vendors, mistakes, variables)
     providers = make_providers(settings.auth, folder, mistakes)
-    own_sinks = _make_sinks(settings, folder, state, mistakes)
+    secrets: list[Secret] = []
+    with mistakes.under():
+        secrets = read_secrets(settings.secret)
+    own_sinks = _make_sinks(settings, secrets, client, folder, state, mistakes)
     usage_layer, telemetry = make_usage_layer(
         usage,
         make_fields(usage.fields, list_claims, mistakes, variables),
         models.models(),
         mistakes,
         user=make_user(usage.user, list_claims, mistakes, variables),
+        audit=make_audit(settings.safeguards, secrets),
         has_prices=any(row.prices for row in settings.models),
     )
-    metadata, sealer, answer_limit, safeguards = None, Sealer(), 0, None
+    metadata, answer_limit, safeguards = None, 0, None
+    sealer = state.keep("sealer", "", settings.secret, lambda: Sealer(secrets))
     resolve: Layer = ResolveMiddleware
     with mistakes.under():
         metadata = make_metadata(settings.auth, providers)
-    with mistakes.under():
-        sealer = state.keep("sealer", "", settings.secret, lambda: make_sealer(settings.secret))
     with mistakes.under("server.answer_limit"):
         answer_limit = parse_size(server.answer_limit)
     with mistakes.under("safeguards"):
@@ -155,13 +159,31 @@ def _make_backends(
     return backends
 
 
-def _make_sinks(settings: Settings, folder: Path, state: RunningState, mistakes: Mistakes) -> list[Sink]:
-    """The access log, the ledger and the sinks of the host's own, as far as there are any."""
-    log, ledger = settings.usage.access_log, settings.usage.ledger
+def _make_sinks(
+    settings: Settings,
+    secrets: Sequence[Secret],
+    client: HTTPClient,
+    folder: Path,
+    state: RunningState,
+    mistakes: Mistakes,
+) -> list[Sink]:
+    """The access log, the ledger, the webhook and the sinks of the host's own, as far as there are any."""
+    log, ledger, safeguards = settings.usage.access_log, settings.usage.ledger, settings.safeguards
+    keep_verdicts = made = None
+    with mistakes.under():
+        keep_verdicts = audit_keep(safeguards)
+    notify = safeguards is not None and safeguards.notify is not None
     sinks: list[Sink] = [state.keep("sink", "access_log", (log, folder), lambda: make_access_log(log, folder))]
     if ledger is not None:
         with mistakes.under():
-            sinks.append(state.keep("sink", "ledger", (ledger, folder), lambda: make_ledger(ledger, folder)))
+            made_from = (ledger, folder, keep_verdicts, notify)
+            make = partial(make_ledger, ledger, folder, keep_verdicts=keep_verdicts, notify=notify)
+            made = state.keep("sink", "ledger", made_from, make)
+            sinks.append(made)
+    if safeguards is not None and notify and (made is not None or ledger is None):
+        with mistakes.under():
+            make_sender = partial(make_notifier, safeguards, made, secrets, client)
+            sinks.append(state.keep("sink", "webhook", (safeguards.notify, ledger, settings.secret), make_sender))
     for index, described in enumerate(settings.usage.sinks):
         with mistakes.under(f"usage.sinks[{index}]"):
             sinks.append(state.keep("sink", f"{described.callable} {index}", None, partial(make_sink, described)))

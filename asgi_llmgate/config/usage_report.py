@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asgi_llmgate.config.schema import Settings, read_settings
+from asgi_llmgate.config.sections.safeguards import audit_keep
 from asgi_llmgate.config.sections.usage import LedgerSettings, make_ledger
 from asgi_llmgate.errors import SettingsError
 
@@ -47,7 +48,9 @@ def ledger_settings(settings: Settings) -> LedgerSettings:
 
 def open_ledger(settings: Settings, folder: Path) -> Ledger:
     """The ledger of the settings."""
-    return make_ledger(ledger_settings(settings), folder)
+    safeguards = settings.safeguards
+    notify = safeguards is not None and safeguards.notify is not None
+    return make_ledger(ledger_settings(settings), folder, keep_verdicts=audit_keep(safeguards), notify=notify)
 
 
 @contextmanager

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from asgi_llmgate.clipping import clip
 from asgi_llmgate.exchange_values import Verdict
+from asgi_llmgate.sealing import derive_keys
+from asgi_llmgate.secret_values import Secret
 
 MAX_VERDICTS = 128
 """Verdicts of one record."""
@@ -58,11 +61,17 @@ class VerdictRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class VerdictAudit:
-    """Makes the records of verdicts: with `inputs` in full, and with their hash where there is a `key`."""
+    """Makes the records of verdicts: with `inputs` in full, and with their hash by a key of the first of the
+    `secrets`."""
 
-    def __init__(self, *, key: bytes = b"", inputs: bool = False) -> None:
-        self._key = key
+    def __init__(self, *, secrets: Sequence[Secret] = (), inputs: bool = False) -> None:
+        self._secrets = secrets[:1]
         self._inputs = inputs
+
+    @cached_property
+    def _key(self) -> bytes:
+        # By the first verdict: the start of a gateway does without the import of cryptography.
+        return b"".join(derive_keys(self._secrets, "hashes of inputs"))
 
     def __repr__(self) -> str:
         return "VerdictAudit(...)"

@@ -14,9 +14,12 @@ import pytest
 
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import ToolUse, Verdict
+from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.usage import AccessLog, UsageRecord
 from asgi_llmgate.usage.measurements import Measurements
 from asgi_llmgate.usage.verdicts import MAX_INPUT, MAX_VERDICTS, VerdictAudit
+
+SECRET = Secret("0123456789abcdef" * 2)
 
 COMMAND = b'{"command": "kubectl --context prod delete ns shop"}'
 
@@ -50,9 +53,11 @@ def record_of(exchange: Exchange, **options: Any) -> UsageRecord:
 
 def test_each_verdict_is_in_the_record_with_flags_first(full_exchange: Callable[..., Exchange]) -> None:
     exchange = full_exchange(verdicts=(PASS, UNDECIDED, FLAG))
-    key = b"k" * 32
+    # HKDF (RFC 5869) of 32 bytes, by hand.
+    extracted = hmac.digest(b"\0" * 32, SECRET.reveal().encode(), "sha256")
+    key = hmac.digest(extracted, b"asgi-llmgate hashes of inputs\x01", "sha256")
     digest = {each: hmac.new(key, each.tool_use.input, hashlib.sha256).hexdigest()[:32] for each in exchange.verdicts}
-    assert record_of(exchange, key=key).flat()["llmgate.safeguards"] == [
+    assert record_of(exchange, secrets=[SECRET, Secret("the one before")]).flat()["llmgate.safeguards"] == [
         {
             "tool": "Bash",
             "tool_use_id": "toolu_1",
@@ -92,7 +97,7 @@ def test_without_a_key_there_is_no_hash_and_without_verdicts_nothing(full_exchan
 def test_an_input_is_in_no_line_of_the_access_log_even_where_it_is_kept(
     full_exchange: Callable[..., Exchange], tmp_path: Path, form: Any
 ) -> None:
-    record = record_of(full_exchange(verdicts=(FLAG, PASS)), key=b"k", inputs=True)
+    record = record_of(full_exchange(verdicts=(FLAG, PASS)), secrets=[SECRET], inputs=True)
     assert record.safeguards[0].input == COMMAND.decode()
     assert record.safeguards[0].explanation == FLAG.explanation
     file = tmp_path / "access.log"
@@ -127,7 +132,7 @@ def test_many_and_long_values_are_cut_and_no_flag_is_lost(full_exchange: Callabl
 def test_a_line_that_is_too_long_keeps_the_flag(full_exchange: Callable[..., Exchange], tmp_path: Path) -> None:
     file = tmp_path / "access.log"
     with closing(AccessLog("json", file)) as sink:
-        sink.emit(record_of(full_exchange(verdicts=(PASS,) * 99 + (FLAG,)), key=b"k"))
+        sink.emit(record_of(full_exchange(verdicts=(PASS,) * 99 + (FLAG,)), secrets=[SECRET]))
     assert json.loads(file.read_text())["llmgate.safeguards"][0]["outcome"] == "flag"
 
 
@@ -147,4 +152,4 @@ def test_the_counter_has_the_rule_and_never_a_name_that_a_model_chose(full_excha
 
 
 def test_neither_a_key_nor_an_input_is_in_a_repr() -> None:
-    assert repr(VerdictAudit(key=b"secret", inputs=True)) == "VerdictAudit(...)"
+    assert repr(VerdictAudit(secrets=[SECRET], inputs=True)) == "VerdictAudit(...)"

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from asgi_llmgate.config.section import Section
+from asgi_llmgate.config.units import parse_time_span, require_url
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
+from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.net.urls import require_https
 from asgi_llmgate.rule_variables import Variable
+from asgi_llmgate.secret_values import Secret
+from asgi_llmgate.usage.verdicts import VerdictAudit
 
 if TYPE_CHECKING:
     from asgi_llmgate.safeguards.judging import Safeguards
+    from asgi_llmgate.safeguards.notifier import Notifier
+    from asgi_llmgate.usage.ledger import Ledger
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -89,13 +96,45 @@ def make_safeguards(
     return made
 
 
+def make_audit(safeguards: SafeguardsSettings | None, secrets: Sequence[Secret]) -> VerdictAudit | None:
+    """What is recorded of verdicts; None without the settings."""
+    return None if safeguards is None else VerdictAudit(secrets=secrets, inputs=safeguards.audit.inputs)
+
+
+def audit_keep(safeguards: SafeguardsSettings | None) -> float | None:
+    """Seconds that verdicts are kept; None without the settings.  Raises SettingsError."""
+    return None if safeguards is None else parse_time_span(safeguards.audit.keep, "safeguards.audit.keep")
+
+
+def make_notifier(
+    safeguards: SafeguardsSettings, ledger: Ledger | None, secrets: Sequence[Secret], client: HTTPClient
+) -> Notifier:
+    """What sends the webhook.  Raises SettingsError, also where there is no ledger or no secret."""
+    address = safeguards.notify or ""
+    mistakes = Mistakes()
+    with mistakes.under("safeguards.notify"):
+        require_url(address, "https://hooks.example.com/flags")
+        require_https(address)
+    if ledger is None:
+        hint = "flags wait there until they are sent: add `usage: {ledger: {}}`"
+        mistakes.add(SettingsError("a webhook needs usage.ledger", path="safeguards.notify", hint=hint))
+    if not secrets:
+        hint = "the webhook is signed with a key that is derived from it"
+        error = SettingsError("a webhook needs secret", path="safeguards.notify", hint=hint, rests_on=("$.secret",))
+        mistakes.add(error)
+    mistakes.raise_if_any()
+    assert ledger is not None
+    from asgi_llmgate.safeguards.notifier import Notifier
+    from asgi_llmgate.safeguards.webhook import Signer
+
+    return Notifier(ledger.database.url, address=address, signer=Signer(secrets), client=client)
+
+
 def _not_built(safeguards: SafeguardsSettings) -> list[str]:
     """The settings that would have no effect."""
     future = {
         "classifier": safeguards.classifier,
         "override": safeguards.override,
         "own_classifier": safeguards.own_classifier != "forward",
-        "audit": safeguards.audit != AuditSettings(),
-        "notify": safeguards.notify,
     }
     return [key for key, value in future.items() if value]

@@ -13,17 +13,22 @@ SHORTEST = 32
 
 
 def make_sealer(names: str | tuple[str, ...]) -> Sealer:
-    """The Sealer for the secrets of these names.  Raises SettingsError for a name without a secret, and for a secret
-    that could be guessed."""
+    """The Sealer for the secrets of these names.  Raises what `read_secrets` raises."""
+    return Sealer(read_secrets(names))
+
+
+def read_secrets(names: str | tuple[str, ...]) -> list[Secret]:
+    """The secrets of these names.  Raises SettingsError for a name without a secret, and for a secret that could be
+    guessed."""
     if isinstance(names, str):
-        return Sealer([_read(names, "secret")])
+        return [_read(names, "secret")]
     secrets = []
     mistakes = Mistakes()
     for index, name in enumerate(names):
         with mistakes.under():
             secrets.append(_read(name, f"secret[{index}]"))
     mistakes.raise_if_any()
-    return Sealer(secrets)
+    return secrets
 
 
 def _read(name: str, path: str) -> Secret:

@@ -20,6 +20,7 @@ from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
 from asgi_llmgate.usage.costs import Costs, genai_prices
 from asgi_llmgate.usage.metrics import Semconv
 from asgi_llmgate.usage.record import Cost, Field
+from asgi_llmgate.usage.verdicts import VerdictAudit
 
 if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Ledger
@@ -110,14 +111,16 @@ def make_usage_layer(
     mistakes: Mistakes,
     *,
     user: Field | None,
+    audit: VerdictAudit | None,
     has_prices: bool,
 ) -> tuple[Layer, list[Sink]]:
     """The UsageMiddleware, and the sinks for metrics and spans, whose label `model` has the values `models`.
 
-    `user` names the caller in reports.  `has_prices`: a row of the model table has prices.
+    `user` names the caller in reports, `audit` says what is recorded of verdicts on tool calls.  `has_prices`: a row of
+    the model table has prices.
     """
     # Imported where they are used: prometheus-client and OpenTelemetry are extras.
-    options: dict[str, Any] = {"fields": fields, "user": user}
+    options: dict[str, Any] = {"fields": fields, "user": user, "audit": audit}
     with mistakes.under("usage.prices"):
         options["cost"] = _make_costs(usage, has_prices=has_prices)
     sinks: list[Sink] = []
@@ -171,8 +174,10 @@ def make_sink(described: SinkSettings) -> Sink:
     return sink
 
 
-def make_ledger(ledger: LedgerSettings, folder: Path) -> Ledger:
-    """The ledger; paths are relative to `folder`.  Raises SettingsError."""
+def make_ledger(
+    ledger: LedgerSettings, folder: Path, *, keep_verdicts: float | None = None, notify: bool = False
+) -> Ledger:
+    """The ledger; paths are relative to `folder`.  `keep_verdicts` and `notify` as in Ledger.  Raises SettingsError."""
     with error_path("usage.ledger"):
         from asgi_llmgate.usage.ledger import Ledger, parse_url
     mistakes = Mistakes()
@@ -188,7 +193,7 @@ def make_ledger(ledger: LedgerSettings, folder: Path) -> Ledger:
         keep = None if ledger.keep is None else parse_time_span(ledger.keep)
     mistakes.raise_if_any()
     assert url is not None
-    return Ledger(url, journal=journal, keep=keep)
+    return Ledger(url, journal=journal, keep=keep, keep_verdicts=keep_verdicts, notify=notify)
 
 
 def _make_costs(usage: UsageSettings, *, has_prices: bool) -> Cost | None:

@@ -51,14 +51,14 @@ class Database:
     """
 
     def __init__(self, url: sa.URL | str) -> None:
-        self._url = parse_url(url, Path()) if isinstance(url, str) else url
+        self.url = parse_url(url, Path()) if isinstance(url, str) else url
         self._engine: sa.Engine | None = None
         self._migrated = False
 
     @property
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
-        return self._url.get_backend_name()
+        return self.url.get_backend_name()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -242,7 +242,7 @@ class Database:
 
     def _connected(self) -> sa.Engine:
         if self._engine is None:
-            self._engine = make_engine(self._url)
+            self._engine = make_engine(self.url)
         return self._engine
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from asgi_llmgate import Gateway
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.usage.ledger import Ledger
 from tests.config.sections.test_server import SETTINGS
 
 RULE = {"name": "no-prod", "outcome": "flag", "when": "true"}
@@ -43,4 +46,28 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_key_that_is_not_built_is_refused() -> None:
-    assert mistakes({"notify": "https://hooks.acme.test"}) == ["safeguards.notify: this is not built yet"]
+    assert mistakes({"override": True}) == ["safeguards.override: this is not built yet"]
+
+
+def test_a_webhook_needs_a_ledger_that_keeps_flags_and_a_secret_that_signs() -> None:
+    found = mistakes({"notify": "http://hooks.acme.test/?key=hidden"})
+    assert [text for text in found if "an https URL is needed" in text]
+    assert [text for text in found if text.startswith("safeguards.notify: a webhook needs usage.ledger")]
+    assert [text for text in found if text.startswith("safeguards.notify: a webhook needs secret")]
+    assert "hidden" not in str(found)
+    assert [text for text in mistakes({"notify": "hooks.acme.test"}) if "not a URL" in text]
+    assert [text for text in mistakes({"audit": {"keep": "long"}}) if text.startswith("safeguards.audit.keep: ")]
+
+
+def test_with_both_flags_are_sent_and_verdicts_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "s" * 32)
+    settings = {
+        **SETTINGS,
+        "secret": "env:SECRET",
+        "usage": {"ledger": {}},
+        "safeguards": {"notify": "https://hooks.acme.test/flags", "audit": {"keep": "30d", "inputs": True}},
+    }
+    with mock.patch.object(Ledger, "__init__", autospec=True, side_effect=Ledger.__init__) as made:
+        Gateway.from_settings(settings, folder=tmp_path)
+    assert made.call_args.kwargs["keep_verdicts"] == 30 * 86400
+    assert made.call_args.kwargs["notify"] is True

@@ -286,7 +286,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(ledger, stored: Store
     await ledger.aclose()
     with stored.database.writing() as connection:
         connection.exec_driver_sql("UPDATE usage_schema SET version = 99")
-    newer = Ledger(ledger.database._url, journal=folder, linger=0.0)
+    newer = Ledger(ledger.database.url, journal=folder, linger=0.0)
     newer.emit(record("b"))
     await newer.aclose()
     assert (

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Half of all modules, and a third of a second.  A process that only builds a gateway (a management command, a check of
 # the settings) does without them.
-_NEEDED_BY_THE_FIRST_REQUEST = ("asgi_llmgate.net.errors", "joserfc.jwt")  # httpx and aiohttp; cryptography
+_NEEDED_BY_THE_FIRST_REQUEST = ("joserfc.jwt",)  # cryptography; the HTTP client has modules of its own
 
 _NO_BACKENDS: Mapping[str, Backend] = MappingProxyType({})
 
@@ -128,12 +128,13 @@ class Gateway:
             "draining", "", None, Draining
         )
         sinks = tuple(sinks)
+        self._client = client or self._state.keep("client", "", None, HTTPClient)
         shared = _Shared(
             {
                 "backends": backends,
                 "models": models,
                 "routes": routes,
-                "client": client or self._state.keep("client", "", None, HTTPClient),
+                "client": self._client,
                 "list_claims": tuple(list_claims),
                 "variables": variables,
                 "sinks": sinks,
@@ -269,6 +270,7 @@ class Gateway:
         """
         for name in _NEEDED_BY_THE_FIRST_REQUEST:
             importlib.import_module(name)
+        self._client.load()
 
     async def shutdown(self) -> None:
         """End the calls of the running event loop that are still open, and close what belongs to it.

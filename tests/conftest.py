@@ -81,3 +81,11 @@ def claude_binary() -> Path:
     if version == "newest":
         version = npm("view", package, "version").strip()
     return npm_packages("claude-code", f"{package}@{version}") / package / "claude"
+
+
+@pytest.fixture(params=["native", "aiohttp"])
+def own_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The transport of clients that name none: each in its turn."""
+    monkeypatch.setattr("asgi_llmgate.net.client.DEFAULT_TRANSPORT", request.param)
+    name: str = request.param
+    return name

@@ -1,47 +1,46 @@
 """The HTTP client for model servers, key sets and token endpoints.
 
-It calls an httpx transport, which users can replace by one of their own, and in tests by `httpx.MockTransport`.
+It sends them by a Transport (net/transport.py): the gateway's own, aiohttp's, or any httpx transport, which users can
+bring, and which in tests is `httpx.MockTransport`.
 """
 # There is no httpx.AsyncClient in between: what it adds (cookies, redirects, authentication flows, decoding) is not
 # wanted here, and takes longer than the rest of a request.
 #
-# httpx and aiohttp, 160 modules, are imported by the first request and not with this module: what only checks tokens,
-# or only builds a gateway, does without.  `Gateway.startup` imports them before the first request comes.
+# The transport, and httpx, are imported by the first request and not with this module: what only checks tokens, or only
+# builds a gateway, does without.  `Gateway.startup` imports them before the first request comes.
 
 from __future__ import annotations
 
 import logging
+import ssl
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from asgi_llmgate._version import __version__
 from asgi_llmgate.concurrency.per_loop import PerLoop
 from asgi_llmgate.errors import GateError, MaybeSent
-from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Deadline, Timeouts
-from asgi_llmgate.net.headers import NOT_A_HEADER_VALUE, is_header_value
+from asgi_llmgate.net.failures import unreachable
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.response import HTTPResponse
 from asgi_llmgate.net.tls import tls_context
-from asgi_llmgate.secret_values import Secret
+from asgi_llmgate.net.transport import Content, RawHeaders, Request, Transport
 
 if TYPE_CHECKING:
     import httpx
 
-RawHeaders = Iterable[tuple[bytes, bytes | Secret]]
-"""Names and values; a value that must not be shown is a Secret until the httpx request is made."""
-
-Content = bytes | Secret
-
 log = logging.getLogger("llmgate")
+
+OwnTransport = Literal["native", "aiohttp"]
+"""The transports that this package makes: net/native, and net/over_httpx with aiohttp."""
+
+DEFAULT_TRANSPORT: OwnTransport = "aiohttp"
 
 _MAX_ERROR_BODY = 1_000_000
 """Bytes that `fetch` reads of an error response at most, even with a larger limit."""
-
-_DEFAULT_HEADERS = [(b"user-agent", f"asgi-llmgate/{__version__}".encode()), (b"accept-encoding", b"identity")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,8 @@ async def send_again_if_stale(send: Send[T]) -> T:
 class HTTPClient:
     """Sends requests over one connection pool per event loop.
 
-    transport    an httpx transport, which is borrowed and never closed; or a function that makes one, which is called
-                 once per event loop.  The other settings are those of the default transport
+    transport    `native` or `aiohttp`; or an httpx transport, which is borrowed and never closed; or a function that
+                 makes one, which is called once per event loop.  The other settings are those of the first two
     proxy        `env`, `none`, or the URL of a proxy
     ca_file      a PEM file with authorities to trust in addition to the system's
     client_cert  a PEM file
@@ -108,24 +107,27 @@ class HTTPClient:
     def __init__(
         self,
         *,
-        transport: httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None = None,
+        transport: httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | OwnTransport | None = None,
         proxy: str = "env",
         ca_file: str | None = None,
         client_cert: str | None = None,
         client_key: str | None = None,
         limit: int = 1000,
     ) -> None:
-        self._transports: PerLoop[httpx.AsyncBaseTransport]
-        if transport is None:
-            self._transports = PerLoop(_default(proxy, ca_file, client_cert, client_key, limit), _close)
-            return
-        import httpx
-
-        if isinstance(transport, httpx.AsyncBaseTransport):
-            borrowed = transport
-            self._transports = PerLoop(lambda: borrowed, _leave_open)
+        if transport is None or isinstance(transport, str):
+            tls, proxies = tls_context(ca_file, client_cert, client_key), Proxies(proxy)
+            is_native = (transport or DEFAULT_TRANSPORT) == "native"
+            factory = partial(_native if is_native else _aiohttp, tls, proxies, limit)
         else:
-            self._transports = PerLoop(transport, _close)
+            is_native = False
+            factory = partial(_users_own, transport)
+        self._needs = f"asgi_llmgate.net.{'native.transport' if is_native else 'over_httpx.adapter'}"
+        self._transports: PerLoop[Transport] = PerLoop(factory, _close)
+
+    def load(self) -> None:
+        """Import what the first request needs, so that it does not take the time."""
+        import_module("httpx")
+        import_module(self._needs)
 
     async def open(
         self,
@@ -146,19 +148,17 @@ class HTTPClient:
         a header cannot contain.  If it is cancelled, it closes the connection at once.
         """
         transport = self._transports.get()
+        request = Request(method, url, headers, content, timeouts, new_connection)
         deadline = Deadline(timeouts)
         try:
             with deadline:
-                response = await transport.handle_async_request(
-                    _request(method, url, headers, content, timeouts, new_connection)
-                )
+                request.check()
+                response = await transport.send(request)
         except Exception as error:
             deadline.close()
-            from asgi_llmgate.net.errors import ERRORS, error_before_response
-
             # Raised below, outside of the handler, so that the traceback has no frame of the transport: secrets are
             # plain text there, and a traceback may be shown with its variables.
-            failure = error_before_response(error) if isinstance(error, ERRORS) else _without_frames(error)
+            failure = _without_frames(error)
         except BaseException:
             deadline.close()
             raise
@@ -191,10 +191,8 @@ class HTTPClient:
         timeouts = Timeouts(connect=timeout, pool=timeout, first_byte=timeout, idle=timeout, total=timeout)
         try:
             target = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            from asgi_llmgate.net.errors import error_before_response
-
-            raise error_before_response(error) from None
+        except httpx.InvalidURL:
+            raise unreachable("the server cannot be reached", "InvalidURL") from None
         send = partial(self.open, method, target, headers, content, timeouts)
         async with await send_again_if_stale(send) as response:
             is_success = 200 <= response.status < 300
@@ -206,49 +204,31 @@ class HTTPClient:
         await self._transports.aclose()
 
 
-def _default(
-    proxy: str, ca_file: str | None, client_cert: str | None, client_key: str | None, limit: int
-) -> Callable[[], httpx.AsyncBaseTransport]:
-    tls = tls_context(ca_file, client_cert, client_key)
-    proxies = Proxies(proxy)
+def _native(tls: ssl.SSLContext, proxies: Proxies, limit: int) -> Transport:
+    from asgi_llmgate.net.native.transport import NativeTransport
 
-    def make() -> httpx.AsyncBaseTransport:
-        from asgi_llmgate.net.transport import SharedTransport
-
-        return SharedTransport(tls=tls, proxies=proxies, limit=limit)
-
-    return make
+    return NativeTransport(tls=tls, proxies=proxies, limit=limit)
 
 
-async def _close(transport: httpx.AsyncBaseTransport) -> None:
-    await transport.aclose()
+def _aiohttp(tls: ssl.SSLContext, proxies: Proxies, limit: int) -> Transport:
+    from asgi_llmgate.net.over_httpx.adapter import HTTPXAdapter
+    from asgi_llmgate.net.over_httpx.shared_transport import SharedTransport
+
+    return HTTPXAdapter(SharedTransport(tls=tls, proxies=proxies, limit=limit))
 
 
-async def _leave_open(transport: httpx.AsyncBaseTransport) -> None:
-    """Does nothing: a borrowed transport is closed by its owner."""
-
-
-def _request(
-    method: str, url: httpx.URL, headers: RawHeaders, content: Content, timeouts: Timeouts, new_connection: bool
-) -> httpx.Request:
-    """The request for the transport.  Only here secrets become plain text.  Raises CredentialUnavailable."""
+def _users_own(transport: httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport]) -> Transport:
     import httpx
 
-    return httpx.Request(
-        method,
-        url,
-        headers=[*_DEFAULT_HEADERS, *((name, _reveal(value)) for name, value in headers)],
-        content=content.reveal().encode() if isinstance(content, Secret) else content,
-        extensions=_extensions(timeouts, new_connection),
-    )
+    from asgi_llmgate.net.over_httpx.adapter import HTTPXAdapter
+
+    if isinstance(transport, httpx.AsyncBaseTransport):
+        return HTTPXAdapter(transport, borrowed=True)
+    return HTTPXAdapter(transport())
 
 
-def _reveal(value: bytes | Secret) -> bytes:
-    if not isinstance(value, Secret):
-        return value
-    if not is_header_value(value.reveal()):
-        raise unavailable(NOT_A_HEADER_VALUE)
-    return value.reveal().encode("latin-1")
+async def _close(transport: Transport) -> None:
+    await transport.aclose()
 
 
 def _without_frames(error: Exception) -> Exception:
@@ -259,14 +239,3 @@ def _without_frames(error: Exception) -> Exception:
         log.error("%s in the transport at %s:%s", type(error).__qualname__, place.filename, place.lineno)
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
-
-
-def _extensions(timeouts: Timeouts, new_connection: bool) -> dict[str, Any]:
-    # httpx-aiohttp's `pool` bounds connecting too.  `read` and `write` are bounded by the Deadline.
-    pool = None if timeouts.pool is None or timeouts.connect is None else timeouts.pool + timeouts.connect
-    found: dict[str, Any] = {"timeout": {"connect": timeouts.connect, "pool": pool, "read": None, "write": None}}
-    if new_connection:
-        from asgi_llmgate.net.transport import NEW_CONNECTION
-
-        found[NEW_CONNECTION] = True
-    return found

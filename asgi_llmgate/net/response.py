@@ -7,20 +7,12 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from asgi_llmgate.errors import Broken, UpstreamError
 from asgi_llmgate.net.deadline import Deadline
 from asgi_llmgate.net.decoding import decode_body
-
-if TYPE_CHECKING:
-    import httpx
-
-_CLOSE_TIMEOUT = 10.0
-"""Seconds for closing a connection; a request may still be on its way to a server that no longer reads."""
-
-_close_tasks: set[asyncio.Task[None]] = set()
-"""Keeps the tasks that close connections alive; an event loop has only weak references to its tasks."""
+from asgi_llmgate.net.transport import Response
 
 
 def _truncate(data: bytes, limit: int) -> bytes:
@@ -49,17 +41,15 @@ class HTTPResponse:
     a model that is still generating.
     """
 
-    def __init__(self, response: httpx.Response, deadline: Deadline) -> None:
-        self.status = response.status_code
+    def __init__(self, response: Response, deadline: Deadline) -> None:
+        self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._deadline = deadline
         self._has_started = False
-        self._read_to_end = False
         self._unread = b""
-        source: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
         encoding = response.headers.get("content-encoding")
-        self._source = source if encoding is None else decode_body(source, encoding)
+        self._source: AsyncIterator[bytes] = response if encoding is None else decode_body(response, encoding)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The chunks of the body as they arrive.  Raises TimedOut and Broken."""
@@ -78,18 +68,8 @@ class HTTPResponse:
             return chunk
         if self._has_started:
             self._deadline.restart()
-        try:
-            with self._deadline:
-                chunk = await anext(self._source)
-        except StopAsyncIteration:
-            self._read_to_end = True
-            raise
-        except Exception as error:
-            from asgi_llmgate.net.errors import READ_ERRORS, error_in_response
-
-            if isinstance(error, READ_ERRORS):
-                raise error_in_response(error) from None
-            raise
+        with self._deadline:
+            chunk = await anext(self._source)
         self._has_started = True
         return chunk
 
@@ -115,7 +95,7 @@ class HTTPResponse:
         if undo is None:
             return b""
         # The bytes as they arrive, and not `self._source`: here at most `limit` bytes are decompressed.
-        self._source = aiter(self._response.stream)  # type: ignore[arg-type]
+        self._source = self._response
         chunks: list[bytes] = []
         size = 0
         with suppress(TimeoutError, UpstreamError):
@@ -133,13 +113,7 @@ class HTTPResponse:
         If the caller is cancelled meanwhile, the connection is closed all the same.
         """
         self._deadline.close()
-        if self._read_to_end:
-            await self._response.aclose()
-            return
-        closing = asyncio.get_running_loop().create_task(_close(self._response))
-        _close_tasks.add(closing)
-        closing.add_done_callback(_close_tasks.discard)
-        await asyncio.shield(closing)
+        await self._response.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,11 +122,3 @@ class HTTPResponse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def _close(response: httpx.Response) -> None:
-    from asgi_llmgate.net.errors import ERRORS
-
-    with suppress(TimeoutError, *ERRORS):  # the connection is given up; how that fails does not matter
-        async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await response.aclose()

@@ -18,7 +18,7 @@ from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.net import Fetched, HTTPClient, HTTPResponse, header_name
 from asgi_llmgate.net.base_url import parse_base_url
-from asgi_llmgate.net.client import RawHeaders
+from asgi_llmgate.net.transport import RawHeaders
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections
 from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES, UpstreamRequest

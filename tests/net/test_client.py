@@ -17,13 +17,15 @@ Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 
+pytestmark = pytest.mark.usefixtures("own_transport")
+
 BODY = b'{"model":"m"}'
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[HTTPClient]:
+async def client(own_transport: str) -> AsyncIterator[HTTPClient]:
     made = HTTPClient(proxy="none")
     yield made
     await made.aclose()

@@ -58,7 +58,9 @@ def server_tls(tmp_path: Path) -> ssl.SSLContext:
 
 
 @pytest.fixture
-async def stages(listen: Listen, closed_port: int, tmp_path: Path) -> dict[str, tuple[str, HTTPClient]]:
+async def stages(
+    own_transport: str, listen: Listen, closed_port: int, tmp_path: Path
+) -> dict[str, tuple[str, HTTPClient]]:
     def at(port: int, scheme: str = "http") -> tuple[str, HTTPClient]:
         return f"{scheme}://127.0.0.1:{port}/", HTTPClient(proxy="none")
 

@@ -1,188 +1,239 @@
+"""Each way to fail, made by a real server, through the transports that people use: what is raised is the same."""
+
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from asgi_llmgate.errors import NotSent, SettingsError, Unreachable
-from asgi_llmgate.net import HTTPClient
-from asgi_llmgate.net.proxies import Proxies
-from tests.helpers.certificates import self_signed
+from asgi_llmgate.errors import Broken, ConnectionRefused, GateError, MaybeSent, NotSent, TimedOut, Unreachable
+from asgi_llmgate.net import HTTPClient, Timeouts
 
 Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+BODY = b'{"model":"m"}'
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+@pytest.fixture(params=["native", "aiohttp", "httpcore"])
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[HTTPClient]:
+    made = HTTPClient(
+        transport=httpx.AsyncHTTPTransport if request.param == "httpcore" else request.param, proxy="none"
+    )
+    yield made
+    await made.aclose()
 
 
-async def answer_ok(reader: Reader, writer: Writer) -> None:
+async def post(client: HTTPClient, url: str, **timeouts: Any) -> bytes:
+    answer = await client.open("POST", httpx.URL(url), [], BODY, Timeouts(**timeouts))
+    async with answer:
+        return await answer.read(1000)
+
+
+async def read_request(reader: Reader) -> None:
     await reader.readuntil(b"\r\n\r\n")
-    writer.write(OK)
+    await reader.readexactly(len(BODY))
 
 
-class Proxy:
-    """Answers for every host, and keeps what it was asked."""
-
-    def __init__(self, answer: bytes = OK) -> None:
-        self.heads: list[bytes] = []
-        self._answer = answer
-
-    async def __call__(self, reader: Reader, writer: Writer) -> None:
-        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(self._answer)
+async def close_at_once(reader: Reader, writer: Writer) -> None:
+    pass
 
 
-async def fetch(client: HTTPClient, url: str) -> bytes:
-    try:
-        return (await client.fetch(url)).body
-    finally:
-        await client.aclose()
+async def read_and_close(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
 
 
-async def test_a_proxy_of_the_environment_is_used_unless_told_otherwise(
-    listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy = Proxy()
-    port, proxy_port = await listen(answer_ok), await listen(proxy)
-    monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{proxy_port}")
-    monkeypatch.setenv("NO_PROXY", f"127.0.0.1:{port}")
-    assert await fetch(HTTPClient(), "http://model.invalid/v1") == b"ok"
-    assert proxy.heads[0].startswith(b"GET http://model.invalid/v1 HTTP/1.1\r\n")
-    assert b"proxy-authorization: basic dxnlcjpzzwnyzxq=" in proxy.heads[0].lower()
-    assert await fetch(HTTPClient(), f"http://127.0.0.1:{port}/") == b"ok"
-    with pytest.raises(Unreachable):
-        await fetch(HTTPClient(proxy="none"), "http://model.invalid/v1")
-    assert len(proxy.heads) == 1
+async def read_and_reset(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    reset(writer)
 
 
-async def test_a_proxy_that_is_named_is_used_for_every_host(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-    proxy = Proxy()
-    client = HTTPClient(proxy=f"http://127.0.0.1:{await listen(proxy)}")
-    assert await fetch(client, "http://model.invalid/") == b"ok"
+async def cut_the_head(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(HEAD[:30])
 
 
-async def test_https_goes_through_a_tunnel_and_a_proxy_that_refuses_it_is_not_sent(listen: Listen) -> None:
-    proxy = Proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
-    client = HTTPClient(proxy=f"http://user:secret@127.0.0.1:{await listen(proxy)}")
-    with pytest.raises(NotSent) as failure:
-        await fetch(client, "https://model.invalid/")
-    assert proxy.heads[0].startswith(b"CONNECT model.invalid:443 HTTP/1.1\r\n")
-    assert b"proxy-authorization: basic dxnlcjpzzwnyzxq=" in proxy.heads[0].lower()
-    assert "secret" not in failure.value.detail
-    assert "proxy" in failure.value.message
+async def cut_a_chunk(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(HEAD + b"5\r\nhel")
 
 
-async def test_a_proxy_that_is_down_is_named_as_the_fault(closed_port: int) -> None:
-    with pytest.raises(NotSent) as failure:
-        await fetch(HTTPClient(proxy=f"http://127.0.0.1:{closed_port}"), "http://model.invalid/")
-    assert "proxy" in failure.value.message
+async def cut_between_chunks(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(HEAD + b"5\r\nhello\r\n")
 
 
-async def test_netrc_is_not_read(listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine model.invalid login me password mine\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    proxy = Proxy()
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{await listen(proxy)}")
-    await fetch(HTTPClient(), "http://model.invalid/")
-    assert b"authorization" not in proxy.heads[0].lower()
+async def cut_a_length(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello")
+
+
+async def stall(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    await reader.read()
+
+
+async def stall_after_head(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(HEAD)
+    await reader.read()
+
+
+async def stall_in_body(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(HEAD + b"5\r\nhello\r\n")
+    await reader.read()
+
+
+async def drip(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(HEAD)
+    while not reader.at_eof():
+        writer.write(b"1\r\nx\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.002)
+
+
+def reset(writer: Writer) -> None:
+    linger = b"\1\0\0\0\0\0\0\0"
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 @pytest.mark.parametrize(
-    ("environment", "url", "expected"),
+    ("server", "expected"),
     [
-        ({}, "http://a.test/", None),
-        ({"HTTP_PROXY": "http://p:1"}, "http://a.test/", "http://p:1"),
-        ({"HTTP_PROXY": "http://p:1"}, "https://a.test/", None),
-        ({"https_proxy": "http://p:2"}, "https://a.test/", "http://p:2"),
-        ({"ALL_PROXY": "http://p:3"}, "https://a.test/", "http://p:3"),
-        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "a.test"}, "https://a.test/", None),
-        ({"ALL_PROXY": "http://p:3", "NO_PROXY": ".test"}, "https://a.test:8000/", None),
-        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "b.test, *.c"}, "https://a.test/", "http://p:3"),
-        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "*"}, "https://a.test/", None),
+        pytest.param(read_and_close, MaybeSent, id="reads the whole request and closes"),
+        pytest.param(read_and_reset, MaybeSent, id="reads the whole request and resets"),
+        pytest.param(cut_the_head, MaybeSent, id="cuts the head"),
+        pytest.param(close_at_once, MaybeSent, id="accepts and closes"),
+        pytest.param(cut_a_chunk, Broken, id="cuts a chunk"),
+        pytest.param(cut_between_chunks, Broken, id="leaves out the last chunk"),
+        pytest.param(cut_a_length, Broken, id="sends less than its content-length"),
     ],
 )
-def test_the_environment_names_the_proxy(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, expected: str | None
+async def test_a_lost_connection_says_whether_the_request_can_have_been_read(
+    client: HTTPClient, listen: Listen, server: Any, expected: type[GateError]
 ) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert Proxies("env").for_url(httpx.URL(url)) == expected
-    assert Proxies("none").for_url(httpx.URL(url)) is None
+    port = await listen(server)
+    with pytest.raises(expected) as failure:
+        await post(client, f"http://127.0.0.1:{port}/")
+    assert type(failure.value) is expected
 
 
-def test_a_proxy_of_a_kind_that_is_not_spoken_is_found_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsError, match=r"^proxy: "):
-        HTTPClient(proxy="socks5://127.0.0.1:1080")
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
-    with pytest.raises(SettingsError, match=r"^proxy: "):
-        HTTPClient()
+async def test_a_refused_connection_is_refused(client: HTTPClient, closed_port: int) -> None:
+    with pytest.raises(ConnectionRefused) as failure:
+        await post(client, f"http://127.0.0.1:{closed_port}/")
+    assert str(closed_port) not in failure.value.message
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("tls") / "localhost.pem")
-
-
-def server_tls(certificate: Path, *, ask_for_client: bool = False) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    if ask_for_client:
-        context.load_verify_locations(certificate)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-async def test_a_certificate_is_trusted_only_if_its_authority_is(listen: Listen, certificate: Path) -> None:
-    port = await listen(answer_ok, ssl=server_tls(certificate))
-    url = f"https://localhost:{port}/"
-    assert await fetch(HTTPClient(proxy="none", ca_file=str(certificate)), url) == b"ok"
+async def test_a_name_without_an_address_is_unreachable(client: HTTPClient) -> None:
     with pytest.raises(Unreachable) as failure:
-        await fetch(HTTPClient(proxy="none"), url)
-    assert "certificate" in failure.value.message
+        await post(client, "http://model.invalid/")
+    assert "name" in failure.value.message
+    assert "model.invalid" not in failure.value.message
 
 
-async def test_a_certificate_for_another_name_is_not_trusted(listen: Listen, certificate: Path) -> None:
-    port = await listen(answer_ok, ssl=server_tls(certificate))
+async def test_tls_to_a_server_that_speaks_none_is_unreachable(client: HTTPClient, listen: Listen) -> None:
+    async def plain(reader: Reader, writer: Writer) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with pytest.raises(Unreachable) as failure:
+        await post(client, f"https://127.0.0.1:{await listen(plain)}/")
+    assert "127.0.0.1" not in failure.value.message
+
+
+async def test_a_server_that_closes_during_the_tls_handshake_is_unreachable(client: HTTPClient, listen: Listen) -> None:
     with pytest.raises(Unreachable):
-        await fetch(HTTPClient(proxy="none", ca_file=str(certificate)), f"https://127.0.0.1:{port}/")
+        await post(client, f"https://127.0.0.1:{await listen(close_at_once)}/")
 
 
-async def test_a_client_certificate_is_shown(listen: Listen, certificate: Path) -> None:
-    port = await listen(answer_ok, ssl=server_tls(certificate, ask_for_client=True))
-    client = HTTPClient(proxy="none", ca_file=str(certificate), client_cert=str(certificate))
-    assert await fetch(client, f"https://localhost:{port}/") == b"ok"
+async def test_a_url_of_another_scheme_is_not_sent(client: HTTPClient) -> None:
+    with pytest.raises(NotSent):
+        await post(client, "ftp://127.0.0.1/")
 
 
-@pytest.mark.parametrize("setting", ["ca_file", "client_cert"])
-@pytest.mark.parametrize("content", [None, "not a certificate"], ids=["missing", "no certificate"])
-def test_a_file_that_cannot_be_used_is_found_at_start(tmp_path: Path, setting: str, content: str | None) -> None:
-    path = tmp_path / "file.pem"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(SettingsError, match=rf"^{setting}: "):
-        HTTPClient(**{setting: str(path)})
+@pytest.mark.parametrize(
+    ("server", "timeouts", "phase"),
+    [
+        pytest.param(stall, {"first_byte": 0.02}, "first_byte", id="before the head"),
+        pytest.param(stall_after_head, {"first_byte": 0.02}, "first_byte", id="after the head, before the body"),
+        pytest.param(stall_in_body, {"first_byte": 0.5, "idle": 0.02}, "idle", id="in the body"),
+        pytest.param(stall, {"total": 0.02}, "total", id="in all, before the head"),
+        pytest.param(drip, {"idle": 0.5, "total": 0.02}, "total", id="in all, while bytes come"),
+    ],
+)
+async def test_each_wait_is_bounded_and_says_for_what(
+    client: HTTPClient, listen: Listen, server: Any, timeouts: dict[str, float], phase: str
+) -> None:
+    port = await listen(server)
+    with pytest.raises(TimedOut) as failure:
+        await post(client, f"http://127.0.0.1:{port}/", **timeouts)
+    assert failure.value.phase == phase
 
 
-def test_an_encrypted_key_is_refused_and_not_asked_for_on_the_terminal(tmp_path: Path, certificate: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    encryption = serialization.BestAvailableEncryption(b"password")
-    path = tmp_path / "key.pem"
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
-    with pytest.raises(SettingsError, match="encrypted"):
-        HTTPClient(client_cert=str(certificate), client_key=str(path))
+async def test_a_tls_handshake_that_does_not_end_is_a_connect_timeout(client: HTTPClient, listen: Listen) -> None:
+    async def silent(reader: Reader, writer: Writer) -> None:
+        await reader.read(-1)
+
+    with pytest.raises(TimedOut) as failure:
+        await post(client, f"https://127.0.0.1:{await listen(silent)}/", connect=0.02)
+    assert failure.value.phase == "connect"
+
+
+@pytest.mark.usefixtures("own_transport")
+async def test_a_full_pool_is_a_pool_timeout(listen: Listen) -> None:
+    client = HTTPClient(proxy="none", limit=1)
+    url = httpx.URL(f"http://127.0.0.1:{await listen(stall_in_body)}/")
+    answer = await client.open("POST", url, [], BODY, Timeouts())
+    with pytest.raises(TimedOut) as failure:
+        await client.open("POST", url, [], BODY, Timeouts(connect=0.01, pool=0.01))
+    assert failure.value.phase == "pool"
+    await answer.aclose()
+    await client.aclose()
+
+
+@pytest.mark.usefixtures("own_transport")
+async def test_what_does_not_speak_http_is_broken(listen: Listen) -> None:
+    async def greet(reader: Reader, writer: Writer) -> None:
+        await read_request(reader)
+        writer.write(b"220 mail.corp.internal ESMTP\r\n\r\n")
+
+    client = HTTPClient(proxy="none")
+    with pytest.raises(Broken) as failure:
+        await post(client, f"http://127.0.0.1:{await listen(greet)}/")
+    assert "corp.internal" not in failure.value.message + failure.value.detail
+    await client.aclose()
+
+
+@pytest.mark.usefixtures("own_transport")
+async def test_a_lost_connection_says_whether_it_was_a_reused_one(listen: Listen) -> None:
+    async def answer_once(reader: Reader, writer: Writer) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        await read_request(reader)
+
+    client = HTTPClient(proxy="none")
+    url = f"http://127.0.0.1:{await listen(answer_once)}/"
+    assert await post(client, url) == b"ok"
+    with pytest.raises(MaybeSent) as reused:
+        await post(client, url)
+    with pytest.raises(MaybeSent) as fresh:
+        await post(client, f"http://127.0.0.1:{await listen(read_and_close)}/")
+    assert (reused.value.reused, fresh.value.reused) == (True, False)
+    await client.aclose()
+
+
+async def test_a_defect_in_a_transport_is_not_taken_for_the_networks_fault() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError):
+        await HTTPClient(transport=httpx.MockTransport(handler)).fetch("http://model.test/")

@@ -111,7 +111,7 @@ def bad_key(exchange: Exchange) -> str:
 
 @pytest.mark.parametrize("kind", ["file", "callable"])
 def test_a_key_that_goes_bad_at_run_time_is_a_503_without_it(
-    serve: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+    own_transport: str, serve: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     (tmp_path / "key").write_text("sk-good")
     given: Any = f"file:{tmp_path / 'key'}" if kind == "file" else {"callable": f"{__name__}:bad_key"}

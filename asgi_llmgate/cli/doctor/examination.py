@@ -40,7 +40,7 @@ from asgi_llmgate.secret_values import Secret
 
 log = logging.getLogger("llmgate")
 
-_NEEDED = ("asgi_llmgate.net.errors", "joserfc.jwt", "sqlalchemy")
+_NEEDED = ("joserfc.jwt", "sqlalchemy")
 """What the first request imports, and the first record. The last is an extra."""
 
 _CLAUDE = ("claude-opus-5-5", "claude-sonnet-5", "claude-haiku-5")
@@ -81,6 +81,7 @@ class Examination:
         settings, folder = self.settings, self.folder
         try:
             client = self._state.keep("client", "", (settings.net, folder), lambda: make_client(settings.net, folder))
+            client.load()
         except SettingsError as error:
             self._add_error(error)
             return

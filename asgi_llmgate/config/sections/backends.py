@@ -11,6 +11,7 @@ from asgi_llmgate.endpoints.calls import PING_INTERVAL
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes, error_path
 from asgi_llmgate.net import HTTPClient, Timeouts
+from asgi_llmgate.net.client import DEFAULT_TRANSPORT, OwnTransport
 from asgi_llmgate.protocol.servers.dialects import Dialect, derive
 from asgi_llmgate.protocol.translation.request.draft import Options, TranslationOptions
 from asgi_llmgate.running_state import RunningState
@@ -21,8 +22,10 @@ _ANY_DIALECT = Dialect(name="", path="")
 
 
 class NetSettings(Section, frozen=True):
-    """How model servers and identity providers are reached.  `proxy`: `env`, `none` or a URL."""
+    """How model servers and identity providers are reached.  `proxy`: `env`, `none` or a URL; `transport`: what sends
+    requests, the gateway's own (`native`) or `aiohttp`."""
 
+    transport: OwnTransport = DEFAULT_TRANSPORT
     proxy: str = "env"
     ca_file: str | None = None
     client_cert: str | None = None
@@ -52,7 +55,9 @@ def make_client(net: NetSettings, folder: Path) -> HTTPClient:
 
     ca_file, client_cert, client_key = tls_files(net, folder)
     with error_path("net"):
-        return HTTPClient(proxy=net.proxy, ca_file=ca_file, client_cert=client_cert, client_key=client_key)
+        return HTTPClient(
+            transport=net.transport, proxy=net.proxy, ca_file=ca_file, client_cert=client_cert, client_key=client_key
+        )
 
 
 def tls_files(net: NetSettings, folder: Path) -> tuple[str | None, str | None, str | None]:

@@ -33,7 +33,7 @@ BREAKS = [pytest.param(close, id="closes"), pytest.param(reset_it, id="resets")]
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
 async def test_a_reused_connection_that_breaks_on_the_request_costs_one_more_send(
-    gate: MakeGate, breaks: Any, stream: bool, path: str
+    own_transport: str, gate: MakeGate, breaks: Any, stream: bool, path: str
 ) -> None:
     async def respond(request: WireRequest, writer: Writer) -> bool:
         if request.number:
@@ -48,14 +48,11 @@ async def test_a_reused_connection_that_breaks_on_the_request_costs_one_more_sen
         assert (reply.status, b"fine" in reply.body) == (200, True)
         attempts.append([attempt.error for attempt in made.exchange.attempts])
     assert attempts[:2] == [[""], ["MaybeSent", ""]]
-    # The connection of the second send is closed after it, so the third call had a new one.
-    assert attempts[2] == [""]
-    assert [(request.connection, request.number) for request in made.server.requests] == [
-        (0, 0),
-        (0, 1),
-        (1, 0),
-        (2, 0),
-    ]
+    sent = [(request.connection, request.number) for request in made.server.requests]
+    if own_transport == "aiohttp":  # it closes the connection of the second send, so the third call had a new one
+        assert (attempts[2], sent) == ([""], [(0, 0), (0, 1), (1, 0), (2, 0)])
+    else:
+        assert (attempts[2], sent) == (["MaybeSent", ""], [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)])
     assert len({request.body for request in made.server.requests}) == 1
 
 
@@ -68,6 +65,7 @@ async def test_a_new_connection_that_breaks_is_not_tried_again(gate: MakeGate, b
     assert made.exchange.reason == "Upstream"
 
 
+@pytest.mark.usefixtures("own_transport")
 @pytest.mark.parametrize("breaks", BREAKS)
 async def test_the_second_send_is_the_last_one(gate: MakeGate, breaks: Any) -> None:
     async def respond(request: WireRequest, writer: Writer) -> bool:
@@ -83,6 +81,7 @@ async def test_the_second_send_is_the_last_one(gate: MakeGate, breaks: Any) -> N
 
 
 @pytest.mark.parametrize("after", [b"H", b"HTTP/1.1 2", head(b"content-type: text/plain")[:-2]])
+@pytest.mark.usefixtures("own_transport")
 async def test_after_a_byte_of_a_response_the_request_is_not_sent_again(gate: MakeGate, after: bytes) -> None:
     async def respond(request: WireRequest, writer: Writer) -> bool:
         writer.write(after if request.number else ok(request))
@@ -95,6 +94,7 @@ async def test_after_a_byte_of_a_response_the_request_is_not_sent_again(gate: Ma
 
 
 @pytest.mark.parametrize("breaks", BREAKS)
+@pytest.mark.usefixtures("own_transport")
 async def test_many_calls_that_meet_a_pool_of_dead_connections_all_succeed(gate: MakeGate, breaks: Any) -> None:
     """As after a restart of the server: the next connection of the pool would be as dead as the first."""
     calls = 12
@@ -117,6 +117,7 @@ async def test_many_calls_that_meet_a_pool_of_dead_connections_all_succeed(gate:
 
 
 @pytest.mark.parametrize("breaks", BREAKS)
+@pytest.mark.usefixtures("own_transport")
 async def test_a_server_that_closes_each_connection_after_its_response_is_no_error(gate: MakeGate, breaks: Any) -> None:
     """llama.cpp after each stream. Here the next request and the end of the connection race."""
 
@@ -151,7 +152,7 @@ async def test_a_passthrough_and_a_count_of_tokens_are_sent_again_too(gate: Make
         assert (await made.ask(path="/v1/messages/count_tokens")).json() == {"input_tokens": 7}
 
 
-async def test_a_correction_after_the_second_send_is_sent_as_ever(gate: MakeGate) -> None:
+async def test_a_correction_after_the_second_send_is_sent_as_ever(own_transport: str, gate: MakeGate) -> None:
     async def respond(request: WireRequest, writer: Writer) -> bool:
         if request.number:
             return True
@@ -165,4 +166,6 @@ async def test_a_correction_after_the_second_send_is_sent_as_ever(gate: MakeGate
     made = await gate(respond)
     assert (await made.ask()).status == 200
     assert (await made.ask(stream=True)).status == 200
-    assert [attempt.error for attempt in made.exchange.attempts] == ["MaybeSent", "RequestRejected", ""]
+    errors = [attempt.error for attempt in made.exchange.attempts]
+    # aiohttp closes the connection of a second send; the other uses it again, and this server breaks it again.
+    assert errors == ["MaybeSent", "RequestRejected", *(["MaybeSent"] if own_transport == "native" else []), ""]

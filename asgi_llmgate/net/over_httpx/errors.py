@@ -1,10 +1,6 @@
 """Translates the exceptions of a transport to this package's errors.
 
 The important difference is whether the server can have read the request: that decides whether it may be sent again.
-
-Messages name no host, and say "the server": it may be an identity provider as well.  Clients read such an error only of
-a model server, so `client_message` says that it is one, and what to do.  `detail` is for the operator and may name the
-host, but never quotes what a server sent.
 """
 # httpx's exceptions do not make that difference: httpx-aiohttp raises httpx.ConnectTimeout for a refused connection,
 # for an unknown name, and for a server that has read the whole POST and died.  aiohttp's exception behind it does, so
@@ -20,9 +16,10 @@ from collections.abc import Iterator
 import aiohttp
 import httpx
 
-from asgi_llmgate.errors import TRY_AGAIN, Broken, ConnectionRefused, MaybeSent, Phase, Unreachable, UpstreamError
+from asgi_llmgate.errors import Phase, UpstreamError
 from asgi_llmgate.net.deadline import timed_out
-from asgi_llmgate.net.transport import has_begun, is_new_connection
+from asgi_llmgate.net.failures import cut_off, head_too_large, no_response, not_http, refused, unreachable, unreadable
+from asgi_llmgate.net.over_httpx.shared_transport import has_begun, is_new_connection
 
 ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 """What a transport may raise for a failure of the network.  Anything else is a defect and is not caught."""
@@ -42,8 +39,6 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
 )
-
-_CANNOT_BE_REACHED = f"the model server cannot be reached; {TRY_AGAIN}"
 
 _SAFE_TO_QUOTE = (aiohttp.ClientConnectorError, httpx.ConnectError)
 """Exceptions with only a host, a port and the system's message in their text; others quote URLs or a proxy's text."""
@@ -70,16 +65,8 @@ def error_before_response(error: Exception) -> UpstreamError:
     if isinstance(cause, _NOT_SENT):
         return _not_sent(cause)
     if isinstance(cause, aiohttp.ClientResponseError):
-        if cause.message.startswith(_TOO_LARGE):
-            return _broken("the server's response has a head that is too large", detail=name)
-        return _broken("the server's response is not HTTP", detail=name)
-    is_reused = dialled is False and not has_begun(cause)
-    return MaybeSent(
-        "the server closed the connection without a response",
-        client_message=f"the model server closed the connection without a response; {TRY_AGAIN}",
-        detail=name,
-        reused=is_reused,
-    )
+        return head_too_large(name) if cause.message.startswith(_TOO_LARGE) else not_http(name)
+    return no_response(name, reused=dialled is False and not has_begun(cause))
 
 
 def error_in_response(error: Exception) -> UpstreamError:
@@ -89,16 +76,8 @@ def error_in_response(error: Exception) -> UpstreamError:
     if isinstance(cause, _TIMEOUTS):
         return timed_out("idle", name)
     if isinstance(cause, httpx.DecodingError):
-        return _broken("the server's response is not encoded as its content-encoding says", detail=name)
-    told = f"the response of the model server was cut off; {TRY_AGAIN}"
-    return Broken("the server's response was cut off", client_message=told, detail=name)
-
-
-def _broken(message: str, *, detail: str = "") -> Broken:
-    """The error for a response that is not what its protocol has."""
-    return Broken(
-        message, client_message=f"the response of the model server cannot be read; {TRY_AGAIN}", detail=detail
-    )
+        return unreadable("the server's response is not encoded as its content-encoding says", name)
+    return cut_off(name)
 
 
 def _cause(error: Exception) -> Exception:
@@ -123,10 +102,10 @@ def _not_sent(cause: Exception) -> UpstreamError:
         detail += f": {cause}"
     for kinds, message in _UNREACHABLE:
         if any(isinstance(link, kinds) for link in links):
-            return Unreachable(message, client_message=_CANNOT_BE_REACHED, detail=detail)
+            return unreachable(message, detail)
     if any(isinstance(link, ConnectionRefusedError) for link in links):
-        return ConnectionRefused("the server refused the connection", client_message=_CANNOT_BE_REACHED, detail=detail)
-    return Unreachable("the server cannot be reached", client_message=_CANNOT_BE_REACHED, detail=detail)
+        return refused(detail)
+    return unreachable("the server cannot be reached", detail)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -13,6 +13,7 @@ from asgi_llmgate.auth import Session
 from asgi_llmgate.config.schema import Settings, read_settings
 from asgi_llmgate.config.sections.auth import make_auth_layer, make_metadata, make_providers
 from asgi_llmgate.config.sections.backends import make_backend, make_client, require_tokens
+from asgi_llmgate.config.sections.classifier import make_classifier
 from asgi_llmgate.config.sections.models import make_routes, make_table
 from asgi_llmgate.config.sections.policy import make_limits_layer, make_policy_layer
 from asgi_llmgate.config.sections.safeguards import audit_keep, make_audit, make_notifier, make_safeguards
@@ -107,7 +108,10 @@ def make_parts(
     with mistakes.under("server.answer_limit"):
         answer_limit = parse_size(server.answer_limit)
     with mistakes.under("safeguards"):
-        safeguards = make_safeguards(settings.safeguards, list_claims, variables)
+        classifier = partial(
+            make_classifier, backends=backends, models=models, client=client, state=state, folder=folder
+        )
+        safeguards = make_safeguards(settings.safeguards, list_claims, variables, classifier)
     with mistakes.under():
         resolve = make_resolve_layer(server)
     return Parts(

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 
-import msgspec
-
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
 from asgi_llmgate.asgi.client_connection import STALL
@@ -36,8 +34,7 @@ from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
 from asgi_llmgate.rule_variables import LIST_CLAIMS
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.sealing import Sealer
-from asgi_llmgate.upstream import Backend, Upstream
-from asgi_llmgate.upstream.correction_store import CorrectionStore
+from asgi_llmgate.upstream import Backend, open_upstreams
 
 
 class TranslationApp:
@@ -75,11 +72,7 @@ class TranslationApp:
         self._own_state = RunningState()
         state = self._own_state if state is None else state
         http = self._own_state.keep("client", "", None, HTTPClient) if client is None else client
-        upstreams = {}
-        for name, backend in backends.items():
-            server = (backend.base_url, msgspec.to_builtins(backend.dialect))  # dialects compare by identity
-            corrections = state.keep("corrections", name, server, CorrectionStore)
-            upstreams[name] = Upstream(backend, http, corrections)
+        upstreams = open_upstreams(backends, http, state)
         estimator = state.keep("estimates", "", None, Estimator)
         self._routes = routes
         self._resolver = Resolver(models, routes=routes, list_claims=list_claims)

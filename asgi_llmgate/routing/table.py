@@ -90,6 +90,17 @@ class ModelTable:
                 break
         return tuple(found)
 
+    def target(self, use: str) -> Target:
+        """The target `backend/model`, with limits and price of the first row that has it.  Raises SettingsError."""
+        [(backend, vendor, model)] = _uses([use], self.vendors)
+        if not model:
+            raise SettingsError("the model is missing", hint="BACKEND/MODEL")
+        for row in self._rows:
+            for target in row.targets_for(model):
+                if (target.backend, target.model) == (backend, model):
+                    return target
+        return Target(backend, vendor, model)
+
     def models(self) -> frozenset[str]:
         """The models that the table names: all that may be sent, except by rows with only a backend and a pattern."""
         return frozenset(name for row in self._rows for name in row.models)
@@ -125,6 +136,10 @@ class _Compiled:
 
     def targets(self, asked: str) -> tuple[Target, ...]:
         return self._fixed or self._targets(asked)
+
+    def targets_for(self, model: str) -> tuple[Target, ...]:
+        """Those targets that the row may send this model to, whatever is asked for."""
+        return self._fixed or (self._targets(model) if self.matches(model) else ())
 
     def _targets(self, asked: str) -> tuple[Target, ...]:
         return tuple(

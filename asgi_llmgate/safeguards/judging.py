@@ -33,7 +33,7 @@ class Classifier(Protocol):
     """Asks a model about tool calls."""
 
     async def classify(
-        self, scope: Scope, exchange: Exchange, request: MessagesRequest, tool_uses: Sequence[ToolUse]
+        self, exchange: Exchange, request: MessagesRequest, tool_uses: Sequence[ToolUse]
     ) -> Sequence[Verdict]:
         """One verdict for each tool use, in order."""
         ...
@@ -96,7 +96,7 @@ class Safeguards:
             milliseconds = (time.perf_counter() - started) * 1000
             verdicts.append(self._verdict(use, decision, by_server.get(use.id), milliseconds))
         open_uses = [use for use, verdict in zip(tool_uses, verdicts, strict=True) if verdict is None]
-        classified = iter(await self._classify(scope, exchange, request, open_uses) if open_uses else ())
+        classified = iter(await self._classify(exchange, request, open_uses) if open_uses else ())
         return [
             _with_dry_run(next(classified) if verdict is None else verdict, decision)
             for verdict, decision in zip(verdicts, decisions, strict=True)
@@ -143,12 +143,12 @@ class Safeguards:
         return rule.outcome == "flag" or by_server.outcome == "unavailable" or self.override
 
     async def _classify(
-        self, scope: Scope, exchange: Exchange, request: MessagesRequest, uses: Sequence[ToolUse]
+        self, exchange: Exchange, request: MessagesRequest, uses: Sequence[ToolUse]
     ) -> Sequence[Verdict]:
         """The classifier's verdicts.  What the rules have decided must not be lost where it raises."""
         assert self._classifier is not None
         try:
-            verdicts = await self._classifier.classify(scope, exchange, request, uses)
+            verdicts = await self._classifier.classify(exchange, request, uses)
         except Exception as error:  # a defect
             log.error("the classifier of the safeguards has failed: %s", type(error).__name__)
         else:

@@ -13,6 +13,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from asgi_llmgate.errors import InvalidRequest, UpstreamError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Target
@@ -22,6 +24,7 @@ from asgi_llmgate.net.transport import RawHeaders
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections
 from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES, UpstreamRequest
+from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream.backend import Backend
 from asgi_llmgate.upstream.correction_store import CorrectionStore
@@ -249,3 +252,13 @@ class Upstream:
             except httpx.InvalidURL:
                 raise InvalidRequest("the query string cannot be forwarded: it is not valid in a URL") from None
         return url
+
+
+def open_upstreams(backends: Mapping[str, Backend], client: HTTPClient, state: RunningState) -> dict[str, Upstream]:
+    """The upstream of each backend.  Those of one state share what they find out about a server."""
+    upstreams = {}
+    for name, backend in backends.items():
+        server = (backend.base_url, msgspec.to_builtins(backend.dialect))  # dialects compare by identity
+        corrections = state.keep("corrections", name, server, CorrectionStore)
+        upstreams[name] = Upstream(backend, client, corrections)
+    return upstreams

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llmgate.errors import NotFound, SettingsError
-from asgi_llmgate.routing import ModelRow, ModelTable
+from asgi_llmgate.routing import ModelRow, ModelTable, Price
 
 VENDORS = {"openai": "openai", "vllm": "on-prem"}
 
@@ -121,3 +121,16 @@ def test_no_character_of_a_name_is_looked_at_twice(pattern: str) -> None:
     name = Searched("a" * 24 + "c")
     assert not fits(pattern, name)
     assert 0 < name.looked_at <= len(name)
+
+
+def test_a_target_has_the_limits_and_the_price_of_its_row() -> None:
+    rows = [
+        ModelRow("a", ("x/m",), max_output_tokens=5, prices=(Price(input=1.0, output=2.0),)),
+        ModelRow("q*", ("x",), max_output_tokens=7),
+    ]
+    table = ModelTable(rows, {"x": "v"})
+    assert table.target("x/m").price is not None
+    assert [table.target(f"x/{model}").max_output_tokens for model in ("m", "qwen", "other")] == [5, 7, None]
+    for wrong in ("x", "x/", "y/m"):
+        with pytest.raises(SettingsError):
+            table.target(wrong)

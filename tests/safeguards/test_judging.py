@@ -20,7 +20,7 @@ class Script:
         self.outcomes, self.error = outcomes, error
         self.asked: list[Sequence[ToolUse]] = []
 
-    async def classify(self, scope: Any, exchange: Any, request: Any, tool_uses: Sequence[ToolUse]) -> Any:
+    async def classify(self, exchange: Any, request: Any, tool_uses: Sequence[ToolUse]) -> Any:
         self.asked.append(tool_uses)
         if self.error is not None:
             raise self.error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from asgi_llmgate.config.section import Section
+from asgi_llmgate.config.sections.classifier import ClassifierSettings
 from asgi_llmgate.config.units import parse_time_span, require_url
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
@@ -18,11 +19,10 @@ from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.usage.verdicts import VerdictAudit
 
 if TYPE_CHECKING:
+    from asgi_llmgate.safeguards.classifier import Classifier
     from asgi_llmgate.safeguards.judging import Safeguards
     from asgi_llmgate.safeguards.notifier import Notifier
     from asgi_llmgate.usage.ledger import Ledger
-
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class SafeguardRuleSettings(Section, frozen=True):
@@ -33,16 +33,6 @@ class SafeguardRuleSettings(Section, frozen=True):
     when: str
     reason: str = ""
     mode: Literal["enforce", "dry_run"] = "enforce"
-
-
-class ClassifierSettings(Section, frozen=True):
-    """The model that is asked about what the rules leave open.  `use`: a target, or a list of them in order of
-    preference; `timeout` is in seconds, for all of them together; `prompt` is a file."""
-
-    use: str | tuple[str, ...]
-    timeout: Seconds = 20.0
-    on_failure: Literal["unavailable", "flag"] = "unavailable"
-    prompt: str | None = None
 
 
 class AuditSettings(Section, frozen=True):
@@ -69,7 +59,10 @@ class SafeguardsSettings(Section, frozen=True):
 
 
 def make_safeguards(
-    safeguards: SafeguardsSettings | None, list_claims: Sequence[str], variables: Mapping[str, Variable]
+    safeguards: SafeguardsSettings | None,
+    list_claims: Sequence[str],
+    variables: Mapping[str, Variable],
+    make_classifier: Callable[[ClassifierSettings], Classifier],
 ) -> Safeguards | None:
     """What judges tool calls; None without the settings.  Raises SettingsError."""
     if safeguards is None:
@@ -84,10 +77,15 @@ def make_safeguards(
         hint = "classifier: {use: BACKEND/MODEL}"
         about = ("$.safeguards.classifier",)
         mistakes.add(SettingsError("there is no classifier", path="undecided", hint=hint, rests_on=about))
+    classifier = None
+    if safeguards.classifier is not None:
+        with mistakes.under("classifier"):
+            classifier = make_classifier(safeguards.classifier)
     with mistakes.under():
         made = Safeguards(
             [SafeguardRule(**msgspec.structs.asdict(rule)) for rule in safeguards.rules],
-            undecided=safeguards.undecided or "unsupported",
+            undecided=safeguards.undecided or ("classifier" if classifier is not None else "unsupported"),
+            classifier=classifier,
             override=safeguards.override,
             list_claims=list_claims,
             variables=variables,
@@ -133,7 +131,6 @@ def make_notifier(
 def _not_built(safeguards: SafeguardsSettings) -> list[str]:
     """The settings that would have no effect."""
     future = {
-        "classifier": safeguards.classifier,
         "override": safeguards.override,
         "own_classifier": safeguards.own_classifier != "forward",
     }

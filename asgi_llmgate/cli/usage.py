@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 import click
 
 from asgi_llmgate.cli.command_group import CommandGroup
+from asgi_llmgate.cli.usage_flags import flags, webhook
 from asgi_llmgate.cli.usage_text import as_json, as_text, format_number, format_table, group_cells
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
+from asgi_llmgate.config.sections.safeguards import audit_keep
 from asgi_llmgate.config.units import parse_time_span
 from asgi_llmgate.config.usage_report import ledger_settings, open_database, open_ledger, usage_report
 
@@ -119,7 +121,8 @@ def tail(config: str, count: int, follow: bool, form: str) -> None:
 @_config
 @click.option("--keep", help="Age, in place of usage.ledger.keep: 90d, 4w.")
 def prune(config: str, keep: str | None) -> None:
-    """Delete records older than usage.ledger.keep.  A running gateway does this once an hour."""
+    """Delete records older than usage.ledger.keep, and verdicts older than safeguards.audit.keep.  A running gateway
+    does this once an hour."""
     settings = _settings(config)
     keep = keep or ledger_settings(settings).keep
     if keep is None:
@@ -127,6 +130,8 @@ def prune(config: str, keep: str | None) -> None:
     seconds = parse_time_span(keep, "--keep")
     with open_database(settings, Path(config).parent) as database:
         deleted = database.prune(int(time.time() - seconds))
+        if (keep_verdicts := audit_keep(settings.safeguards)) is not None:
+            database.prune_verdicts(int(time.time() - keep_verdicts))
     click.echo(f"{deleted} {'record' if deleted == 1 else 'records'} older than {keep} deleted")
 
 
@@ -136,6 +141,10 @@ def drain(config: str) -> None:
     """Insert the records in the journal of processes that have ended.  A running gateway does this by itself."""
     if not open_ledger(_settings(config), Path(config).parent).drain():
         raise click.ClickException("the ledger's database does not work; the records stay in the journal")
+
+
+usage.add_command(flags)
+usage.add_command(webhook)
 
 
 def _settings(config: str) -> Settings:

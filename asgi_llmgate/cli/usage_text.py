@@ -9,7 +9,7 @@ from typing import Any
 
 def group_cells(group: Sequence[str]) -> list[str]:
     """The names of a group as cells of a table; "-" for an empty name."""
-    return [_printable(value) or "-" for value in group]
+    return [printable(value) or "-" for value in group]
 
 
 def format_number(value: float | None) -> str:
@@ -54,9 +54,9 @@ def as_text(row: Mapping[str, Any]) -> str:
         cost,
         f"{row['duration_ms']:.0f}ms",
     ]
-    return "  ".join(_printable(part) for part in parts if part)
+    return "  ".join(printable(part) for part in parts if part)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text with `?` for control characters: a claim may contain escape sequences for the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

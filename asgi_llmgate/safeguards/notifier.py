@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from secrets import token_hex
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,7 +28,7 @@ from asgi_llmgate.asgi import Health
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.net.urls import redact_url
-from asgi_llmgate.safeguards.webhook import Signer, event_body, event_id
+from asgi_llmgate.safeguards.webhook import Signer, event_body, event_id, trial_body
 from asgi_llmgate.usage.ledger import Database, NewerSchema
 from asgi_llmgate.usage.ledger.outbox import FlaggedCall, Outbox
 from asgi_llmgate.usage.ledger.report import format_time
@@ -114,6 +115,15 @@ class Notifier:
                 runner.run(self._client.aclose())
                 self._database.close()
 
+    async def send_trial(self) -> str:
+        """Send an event that says only that the webhook works.  Returns why that failed, empty if it did not."""
+        now = self._now()
+        body, name = trial_body(format_time(int(now * 1000), _RFC_3339)), f"test_{token_hex(8)}"
+        try:
+            return await _post(self._client, self._address, self._signer, name, body, int(now))
+        finally:
+            await self._client.aclose()
+
     def _reset(self) -> None:
         self._process = os.getpid()
         self._thread = None
@@ -176,7 +186,7 @@ class Notifier:
 
     async def _send(self, call: FlaggedCall) -> str:
         body = event_body(call, format_time(call.verdict["time_ms"], _RFC_3339))
-        return await post(self._client, self._address, self._signer, event_id(call), body, int(self._now()))
+        return await _post(self._client, self._address, self._signer, event_id(call), body, int(self._now()))
 
     def _note(self, why: str) -> None:
         if why and not self._failing:
@@ -190,7 +200,7 @@ class Notifier:
         return int((self._now() + later) * 1000)
 
 
-async def post(client: HTTPClient, address: str, signer: Signer, event: str, body: bytes, timestamp: int) -> str:
+async def _post(client: HTTPClient, address: str, signer: Signer, event: str, body: bytes, timestamp: int) -> str:
     """Send one event.  Returns why that failed, in words without content; the empty string for a 2xx."""
     try:
         response = await client.fetch(

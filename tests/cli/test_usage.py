@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import csv
+import hmac
 import json
 import os
 import subprocess
 import sys
+from base64 import b64decode, b64encode
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from asgi_llmgate.asgi.responses import respond
 from asgi_llmgate.cli import main
-from asgi_llmgate.usage.ledger import Ledger, parse_url
+from asgi_llmgate.testing.serving import serving
+from asgi_llmgate.usage.ledger import Database, Ledger, parse_url
+from asgi_llmgate.usage.verdicts import VerdictRecord
 from tests.usage.ledger.records import record
 
 SETTINGS = """
@@ -149,3 +156,75 @@ def test_what_ended_processes_have_left_is_inserted(folder: Path) -> None:
     left.after_fork()
     assert run("drain").exit_code == 0
     assert '"left"' in run("tail", "-n", "1", "--format", "json").output
+
+
+FLAG = VerdictRecord(
+    tool="Bash\x1b[31m",
+    tool_use_id="toolu_1",
+    outcome="flag",
+    decided_by="rule",
+    rule="no-prod",
+    explanation="=production is changed by the pipeline",
+    duration_ms=0.3,
+)
+PASS = VerdictRecord(tool="Read", tool_use_id="toolu_2", outcome="pass", decided_by="undecided", duration_ms=0.1)
+
+
+def judge(folder: Path) -> None:
+    with closing(Database(parse_url("sqlite:///llmgate.db", folder))) as database:
+        database.insert(
+            [
+                record("c", time=ago(hours=1), subject="ada", safeguards=(FLAG, PASS)),
+                record("d", time=ago(days=200), subject="ada", safeguards=(FLAG,)),
+            ]
+        )
+
+
+def test_flagged_calls_as_a_table(folder: Path) -> None:
+    assert run("flags").output == "no flagged calls in the last 7d\n"
+    judge(folder)
+    header, only = run("flags").output.splitlines()
+    assert header.split() == ["time", "user", "tool", "outcome", "decided", "by", "explanation"]
+    assert only.split()[1:] == ["ada", "Bash?[31m", "flag", "no-prod", *FLAG.explanation.split()]
+    assert len(run("flags", "--all").output.splitlines()) == 3
+    assert len(run("flags", "--since", "4000d").output.splitlines()) == 3
+
+
+def test_flagged_calls_as_json_and_csv(folder: Path) -> None:
+    judge(folder)
+    told = json.loads(run("flags", "--format", "json").output)
+    assert (told["user"], told["rule"], told["fields"]) == ("ada", "no-prod", {"team": "data-platform"})
+    [cells] = csv.DictReader(run("flags", "--format", "csv").output.splitlines())
+    assert (cells["user"], cells["team"]) == ("ada", "data-platform")
+    assert cells["explanation"] == "'=production is changed by the pipeline"
+
+
+def test_old_verdicts_are_pruned_after_a_time_of_their_own(folder: Path) -> None:
+    judge(folder)
+    run("prune", "--keep", "900d")
+    assert len(run("flags", "--since", "4000d").output.splitlines()) == 3  # no `safeguards`: nothing says how long
+    with (folder / "llmgate.yaml").open("a") as file:
+        file.write("safeguards: {}\n")
+    run("prune", "--keep", "900d")
+    assert len(run("flags", "--since", "4000d").output.splitlines()) == 2
+
+
+def test_the_webhooks_key_and_a_test_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("webhook").output == "Error: the settings have no webhook (safeguards.notify)\n"
+    monkeypatch.setenv("SECRET", "s" * 32)
+    statuses, seen = [500, 204], []
+
+    async def receiver(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((dict(scope["headers"]), (await receive())["body"]))
+        await respond(send, statuses.pop(0), [], b"")
+
+    with serving(receiver) as url:
+        with (folder / "llmgate.yaml").open("a") as file:
+            file.write(f"secret: env:SECRET\nsafeguards: {{notify: {url}/flags}}\n")
+        key = b64decode(run("webhook").output.removeprefix("whsec_"))
+        assert run("webhook", "--test").output == "Error: the webhook does not work: status 500\n"
+        assert run("webhook", "--test").output == "the receiver has accepted a test event\n"
+    headers, body = seen[-1]
+    signed = b"%s.%s.%s" % (headers[b"webhook-id"], headers[b"webhook-timestamp"], body)
+    assert headers[b"webhook-signature"] == b"v1," + b64encode(hmac.digest(key, signed, "sha256"))
+    assert json.loads(body)["type"] == "webhook.test"

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.schema import usage_series, usage_verdict
+from asgi_llmgate.usage.ledger.verdict_report import select_verdicts
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,15 +43,8 @@ class Outbox:
             if connection.scalar(sa.select(usage_verdict.c.id).where(due).limit(1)) is None:
                 return []
         with self._database.writing() as connection:
-            # The series is gone only where a gateway of an older version, which does not know this table, has pruned.
-            joined = usage_verdict.outerjoin(usage_series, usage_series.c.id == usage_verdict.c.series_id)
-            query = (
-                sa.select(usage_verdict, usage_series.c.subject, usage_series.c.issuer, usage_series.c.fields)
-                .select_from(joined)
-                .where(due)
-                .order_by(usage_verdict.c.notify_at_ms, usage_verdict.c.id)
-                .limit(count)
-            )
+            oldest = select_verdicts().where(due).order_by(usage_verdict.c.notify_at_ms, usage_verdict.c.id)
+            query = oldest.add_columns(usage_series.c.issuer).limit(count)
             rows = [row._asdict() for row in connection.execute(query)]
             for row in rows:
                 self._set(connection, row["id"], now + lease, notify_attempts=row["notify_attempts"] + 1)

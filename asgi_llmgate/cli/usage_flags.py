@@ -16,6 +16,8 @@ from asgi_llmgate.config.sections.secret import read_secrets
 from asgi_llmgate.config.units import parse_time_span
 from asgi_llmgate.config.usage_report import open_database, open_ledger
 
+_INTERNAL = ("id", "time_ms")
+
 _EXPLANATION = 60
 """Characters of an explanation in the table."""
 
@@ -39,7 +41,11 @@ def flags(config: str, since: str, every: bool, form: str) -> None:
         found = list_verdicts(connection, since=start, until=now, flags_only=not every)
         if form == "json":
             for each in found:
-                click.echo(json.dumps({name: value for name, value in each.items() if value not in ("", {})}))
+                click.echo(
+                    json.dumps(
+                        {name: value for name, value in each.items() if value not in ("", {}) and name not in _INTERNAL}
+                    )
+                )
         elif form == "csv":
             for part in csv_parts(found, sorted(settings.usage.fields)):
                 click.echo(part, nl=False)

@@ -2,6 +2,7 @@
 
     GET  /             the page; ?range=7d&team=data-platform filters it
     GET  /calls.csv    the calls of the same range and filters
+    GET  /flags.csv    the flagged tool calls of the same range and filters
     GET  /style.css    the only other file that the page loads; it needs no login
 
 The page only reads.  It runs no script and loads nothing from other servers; its response headers forbid both.  Who may
@@ -15,7 +16,7 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -28,7 +29,7 @@ from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, local_path, refuse_other, respond, run_lifespan
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.errors import ClientGone, SettingsError
-from asgi_llmgate.page.csv_file import csv_parts
+from asgi_llmgate.page.csv_file import csv_parts, flags_csv_parts
 from asgi_llmgate.page.filters import Query
 from asgi_llmgate.page.login_link import OneTimeLink
 from asgi_llmgate.page.queries import LedgerQueries
@@ -87,7 +88,7 @@ class UsagePage:
         self._render = Renderer()
         self._threads: ThreadPoolExecutor | None = None
         self._logged = False
-        self._paths = {"/": self._page, "/calls.csv": self._csv}
+        self._paths = {"/": self._page, "/calls.csv": self._calls_csv, "/flags.csv": self._flags_csv}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, page_auth: PageAuth, see: str | None = None) -> UsagePage:
@@ -190,12 +191,19 @@ class UsagePage:
             status, body = 503, self._render.unavailable(root)
         await respond(send, status, [*_HEADERS, _HTML], body, head=scope["method"] == "HEAD")
 
-    async def _csv(self, scope: Scope, receive: Receive, send: Send, query: Query, visible: Visible) -> None:
-        name = f'attachment; filename="llm-calls-{query.span}.csv"'.encode()
+    async def _calls_csv(self, scope: Scope, receive: Receive, send: Send, query: Query, visible: Visible) -> None:
+        parts = csv_parts(self._queries.calls(query, visible, time.time()))
+        await self._csv(scope, receive, send, f"llm-calls-{query.span}.csv", parts)
+
+    async def _flags_csv(self, scope: Scope, receive: Receive, send: Send, query: Query, visible: Visible) -> None:
+        parts = flags_csv_parts(self._queries.flagged(query, visible, time.time()))
+        await self._csv(scope, receive, send, f"flagged-actions-{query.span}.csv", parts)
+
+    async def _csv(self, scope: Scope, receive: Receive, send: Send, file: str, parts: Iterator[bytes]) -> None:
+        name = f'attachment; filename="{file}"'.encode()
         headers = [*_HEADERS, (b"content-type", b"text/csv; charset=utf-8"), (b"content-disposition", name)]
         if scope["method"] == "HEAD":
             return await respond(send, 200, headers, b"", head=True)
-        parts = csv_parts(self._queries.calls(query, visible, time.time()))
         try:
             # Before the response starts, so that an error can still be a 503.
             part = await self._in_thread(partial(next, parts, None))

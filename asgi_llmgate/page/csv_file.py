@@ -1,12 +1,14 @@
-"""The CSV file of calls that the usage page offers for download (RFC 4180)."""
+"""The CSV files of calls, and of flagged tool calls, that the usage page offers for download (RFC 4180)."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
+from asgi_llmgate.usage.ledger import verdict_report
 from asgi_llmgate.usage.ledger.report import format_time, safe_cell
 from asgi_llmgate.usage.ledger.schema import NANO
 
@@ -36,6 +38,15 @@ def csv_parts(chunks: Iterable[list[Mapping[str, Any]]]) -> Iterator[bytes]:
     if header:
         # No calls: a file with the header alone.
         yield (",".join(["time", *_COLUMNS, "cost_usd"]) + "\r\n").encode()
+
+
+def flags_csv_parts(chunks: Iterable[list[Mapping[str, Any]]]) -> Iterator[bytes]:
+    """The file of flagged tool calls, as `verdict_report.verdict` makes them, in parts."""
+    rows = chain.from_iterable(chunks)
+    first = list(islice(rows, 1000))
+    # As above: the fields of the newest ones.
+    fields = sorted({name for row in first for name in row["fields"]})
+    return (part.encode() for part in verdict_report.csv_parts(chain(first, rows), fields))
 
 
 def _cells(row: Mapping[str, Any], fields: list[str]) -> Iterator[Any]:

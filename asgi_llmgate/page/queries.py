@@ -6,13 +6,14 @@ does not grow with the number of calls: the sums are one pass over the rollups o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from asgi_llmgate.page.filters import SPANS, Query, Span
+from asgi_llmgate.page.flagged import Flagged, flagged_rows, read_flagged
 from asgi_llmgate.page.series import Series, SeriesCache, Visible, dimension_names, is_one_of, matches
 from asgi_llmgate.page.sums import (
     COLUMNS,
@@ -42,6 +43,9 @@ _CHUNK = 1000
 _RARE = 20
 """Calls are rare if they are less than one in this number."""
 
+Read = Callable[[sa.Connection, Collection[int] | None, int], list[Mapping[str, Any]]]
+"""Reads the newest rows of these series (None: of all) with an id below the last argument, if that is not 0."""
+
 
 @dataclass(slots=True)
 class Overview:
@@ -67,6 +71,7 @@ class Overview:
     calls: list[Mapping[str, Any]]
     older: int
     starts: list[int]
+    flagged: Flagged
 
 
 class LedgerQueries:
@@ -101,6 +106,7 @@ class LedgerQueries:
             rare = total.requests * _RARE < sum(each.requests for each in sums.values())
             # One more than shown, to know whether there are older ones.
             calls = self._calls(connection, start, limit, query.before, LATEST + 1, rare)
+            flagged = read_flagged(connection, start, limit)
         durations, first_tokens = times_by_bar(times, span, starts)
         return Overview(
             query=query,
@@ -118,11 +124,29 @@ class LedgerQueries:
             calls=calls[:LATEST],
             older=int(calls[LATEST - 1]["id"]) if len(calls) > LATEST else 0,
             starts=starts,
+            flagged=flagged,
         )
 
     def calls(self, query: Query, visible: Visible, now: float) -> Iterator[list[Mapping[str, Any]]]:
         """All calls of a query, the newest first, in lists of up to _CHUNK."""
-        start, before = SPANS[query.span].start(now), query.before
+        start = SPANS[query.span].start(now)
+
+        def read(connection: sa.Connection, limit: Collection[int] | None, before: int) -> list[Mapping[str, Any]]:
+            rare = limit is not None and len(limit) * _RARE < self._series.count
+            return self._calls(connection, start, limit, before, _CHUNK, rare)
+
+        return self._chunks(query, visible, read, query.before)
+
+    def flagged(self, query: Query, visible: Visible, now: float) -> Iterator[list[Mapping[str, Any]]]:
+        """All flagged calls of a query, the newest first, in lists of up to _CHUNK."""
+        start = SPANS[query.span].start(now)
+
+        def read(connection: sa.Connection, limit: Collection[int] | None, before: int) -> list[Mapping[str, Any]]:
+            return flagged_rows(connection, start, limit, before=before, count=_CHUNK)
+
+        return self._chunks(query, visible, read, 0)
+
+    def _chunks(self, query: Query, visible: Visible, read: Read, before: int) -> Iterator[list[Mapping[str, Any]]]:
         self._database.migrate()
         while True:
             # A transaction per chunk: a slow download must not hold one open.
@@ -131,8 +155,7 @@ class LedgerQueries:
                 filters = query.about(dimension_names(all_series)).filters
                 chosen = {n for n, series in all_series.items() if visible(series) and matches(series, filters)}
                 limit = None if len(chosen) == len(all_series) else chosen
-                rare = len(chosen) * _RARE < len(all_series)
-                rows = self._calls(connection, start, limit, before, _CHUNK, rare)
+                rows = read(connection, limit, before)
             if rows:
                 yield rows
             if len(rows) < _CHUNK:

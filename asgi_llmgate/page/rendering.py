@@ -82,6 +82,8 @@ class Renderer:
             calls=[_call(row) for row in overview.calls],
             fields=[name for name in shown if name not in _FILTERS],
             older=overview.older,
+            flagged=overview.flagged,
+            flagged_calls=[{**call, "fields": _texts(call["fields"])} for call in overview.flagged.calls],
             now=int(now * 1000),
         ).encode("utf-8", "replace")  # a lone surrogate in a claim cannot be encoded
 
@@ -143,7 +145,11 @@ def _call(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
         "cost": None if row["cost_nano"] is None else row["cost_nano"] / NANO,
-        "fields": {name: ", ".join(v) if isinstance(v, list) else str(v) for name, v in (row["fields"] or {}).items()},
+        "fields": _texts(row["fields"] or {}),
         "kind": {"ok": "good", "refused": "refused"}.get(row["outcome"], "bad"),
         "called": bool(row["request_model"]),
     }
+
+
+def _texts(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in fields.items()}

@@ -45,6 +45,11 @@ class SeriesCache:
         # another series, and what a viewer may see depends on it.
         self._by_key: dict[str, Series] = {}
 
+    @property
+    def count(self) -> int:
+        """Number of series that `read` has found."""
+        return len(self._by_key)
+
     def read(self, connection: sa.Connection) -> Mapping[int, Series]:
         """Every series of the database by its id there."""
         keys = {row.id: row.key for row in connection.execute(sa.select(usage_series.c.id, usage_series.c.key))}

@@ -43,10 +43,11 @@ def select_verdicts(*, flags_only: bool = True) -> sa.Select[Any]:
 
 
 def verdict(row: Any) -> dict[str, Any]:
-    """`id`, `time`, COLUMNS and `fields` of a row of `select_verdicts`."""
+    """`id`, `time_ms`, `time`, COLUMNS and `fields` of a row of `select_verdicts`."""
     values = row._asdict() | {"user": row.subject or "", "dry_run": ", ".join(row.dry_run or ())}
     return {
         "id": row.id,
+        "time_ms": row.time_ms,
         "time": format_time(row.time_ms, "%Y-%m-%dT%H:%M:%SZ"),
         **{name: values[name] for name in COLUMNS},
         "fields": row.fields or {},

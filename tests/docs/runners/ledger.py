@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -15,7 +16,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from asgi_llmgate import UsageRecord
 from asgi_llmgate.testing.serving import serving
+from asgi_llmgate.usage.ledger import Database
+from asgi_llmgate.usage.verdicts import VerdictRecord
 from tests.docs.lab_folder import Place, Runners
 
 RUNNERS = Runners()
@@ -76,6 +80,29 @@ async def the_ledger_is_asked_in_sql(text: str, place: Place) -> None:
     assert calls == 1
     assert written > 0
     assert 0 < dollars < 0.01
+
+
+@RUNNERS.runs("ledger verdicts", "ledger webhook")
+async def verdicts_are_kept(text: str, place: Place) -> None:
+    os.environ["LLMGATE_SECRET"] = "s" * 32
+    assert await place.ask(place.settings(**yaml.safe_load(text))) == 200
+    assert "llmgate.yaml: good" in place.sh("llmgate check")
+    assert "no flagged calls in the last 7d" in place.sh("llmgate usage flags")
+    if "notify" in text:
+        assert place.sh("llmgate usage webhook").startswith("whsec_")
+
+
+@RUNNERS.runs("ledger flags")
+async def flagged_calls_are_listed(text: str, place: Place) -> None:
+    flag = VerdictRecord(
+        tool="Bash", tool_use_id="toolu_1", outcome="flag", decided_by="rule", rule="no-prod", duration_ms=0.1
+    )
+    when = datetime.now(UTC).isoformat()
+    facts: dict[str, Any] = {"method": "POST", "path": "/", "duration_ms": 1.0, "time": when}
+    with contextlib.closing(Database(f"sqlite:///{place.folder}/.llmgate/usage.db")) as database:
+        database.insert([UsageRecord(request_id="req_1", subject="ada", safeguards=(flag,), **facts)])
+    assert "ada   Bash  flag     no-prod" in place.sh(text)
+    assert "no-prod" in (place.folder / "flags.csv").read_text()
 
 
 @RUNNERS.runs("ledger page")

@@ -44,6 +44,7 @@ TOPICS = {
     "protocol/properties/test_linear_work.py": "counted work of every handler",
     "protocol/properties/test_any_request.py": "generated requests",
     "protocol/properties/test_response_grammar.py": "generated streams",
+    "protocol/properties/test_safeguard_results.py": "results of safeguards, in every response",
     "protocol/properties/test_stable_prefix.py": "prompt caches of the model server",
     "test_mirror.py": "this",
     "upstream/test_corrections.py": "corrections of one caller's request, and another's",

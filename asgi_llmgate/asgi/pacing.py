@@ -66,8 +66,8 @@ class Paced:
 
     def end_after(self, seconds: float) -> None:
         """End the chunks when nothing more has been sent to the client for `seconds`, whatever the source does, and
-        give no more signals. Only the first call counts."""
-        if self._grace is None:
+        give no more signals. A later call counts if it has fewer seconds."""
+        if self._grace is None or seconds < self._grace:
             self._grace = seconds
             self._ends_at = self._loop.time() + seconds
             if self._timer is None or self._timer.when() > self._ends_at:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from asgi_llmgate.errors import Broken, GateError
-from asgi_llmgate.exchange_values import Wire
+from asgi_llmgate.exchange_values import Verdict, Wire
 from asgi_llmgate.protocol.error_bodies import error_event
+from asgi_llmgate.protocol.response_handler import Held
 
 
 class Forwarder(ABC):
@@ -21,6 +23,7 @@ class Forwarder(ABC):
         self.stopped = False
         self.done = False
         self.error: GateError | None = None
+        self.held: Held | None = None
         self._stream = stream
         self._request_id = request_id
         self._out: list[bytes] = []
@@ -36,12 +39,17 @@ class Forwarder(ABC):
         """
         if self.done:
             return
-        if self.stopped and self._stream:
+        if self.stopped and self._stream and self.held is None:
             self.end()
             return
+        self.held = None
         self.stopped = self.done = True
         self.error = error
         self._out.append(error_event(error, self._request_id, self.wire))
+
+    def release(self, verdicts: Sequence[Verdict]) -> None:
+        """Write the end of a response that is held.  Only wires with verdicts hold one."""
+        self.held = None
 
     @abstractmethod
     def end(self) -> None:
@@ -63,5 +71,6 @@ class Forwarder(ABC):
         self._out.append(b"%bdata: %b\n\n" % (head, event.replace(b"\n", b"\ndata: ")))
 
     def _forward_document(self, document: bytes) -> None:
+        """Write the whole response."""
         self._out.append(document)
         self.started = self.stopped = self.done = True

@@ -28,6 +28,7 @@ from asgi_llmgate.protocol.chat.refusals import find_refusal
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, anthropic_headers, forwarded_error
+from asgi_llmgate.protocol.messages.judged_forwarding import JudgedForwarder
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.response_handler import ResponseHandler
@@ -50,7 +51,8 @@ class WriteContext:
     `caller` who asks (empty where that is not known), `client_headers` and `query` are the client's own.
     `input_estimate` is the tokens of the prompt, `prompt_count` what the server said about them in an upstream error.
     `retained` limits how much of the response is kept in memory.
-    `seal` is for what the client keeps for the server.
+    `seal` is for what the client keeps for the server.  `safeguards`: the client asks for verdicts on the tool calls of
+    the response, and gets them.
     """
 
     request: MessagesRequest | ForwardedRequest
@@ -67,6 +69,7 @@ class WriteContext:
     seal: Seal | None = None
     client_headers: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
+    safeguards: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,6 +106,7 @@ def translate_messages_to_chat(context: WriteContext) -> UpstreamRequest:
         input_estimate=context.input_estimate,
         prompt_count=context.prompt_count,
         seal=context.seal,
+        safeguards=context.safeguards,
     )
     make_handler = partial(_translator, chat, context.request_id, context.retained)
     return UpstreamRequest(
@@ -124,8 +128,11 @@ def forward_messages(context: WriteContext) -> UpstreamRequest:
     assert isinstance(request, MessagesRequest)
     changes = {"model": objects.to_json(context.target.model)}
     changes.update((name, objects.to_json(value)) for name, value in context.options.extra_body.items())
+    forwarder: Callable[..., ResponseHandler] = MessagesForwarder
+    if context.safeguards:
+        forwarder = partial(JudgedForwarder, retained=context.retained)
     make_handler = partial(
-        MessagesForwarder,
+        forwarder,
         stream=request.stream,
         request_id=context.request_id,
         input_estimate=context.input_estimate,

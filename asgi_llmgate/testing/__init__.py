@@ -8,4 +8,5 @@ model_script   the responses of a model server, as a script of turns
 model_server   an OpenAI-style model server that plays a script and keeps the requests that it got
 pytest_plugin  fixtures for pytest: a gateway, an identity provider, a model server
 serving        a real uvicorn for an app, on a free port
+verdicts       checks `safeguard_results`, the verdicts on tool calls
 """

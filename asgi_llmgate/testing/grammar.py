@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from asgi_llmgate.testing.verdicts import complaint_about_results
+
 __all__ = ["FramingViolation", "OrderViolation", "ShapeViolation", "StreamViolation", "check_stream"]
 
 _EMPTY_BLOCKS: dict[str, dict[str, Any]] = {
@@ -163,7 +165,12 @@ class _Reader:
     def _message_delta(self, payload: dict[str, Any]) -> None:
         self.need(self.block is None, "message_delta while a block is open", OrderViolation)
         delta = payload.get("delta", {})
-        self.need(set(delta) - {"stop_details"} == {"stop_reason", "stop_sequence"}, f"message_delta holds {delta!r}")
+        optional = {"stop_details", "safeguard_results"}
+        self.need(set(delta) - optional == {"stop_reason", "stop_sequence"}, f"message_delta holds {delta!r}")
+        if "safeguard_results" in delta:
+            ids = [block["id"] for block in self.message["content"] if block["type"] == "tool_use"]
+            complaint = complaint_about_results(delta["safeguard_results"], ids)
+            self.need(not complaint, complaint)
         self.need(delta["stop_reason"] in _STOP_REASONS, f"no such stop_reason: {delta['stop_reason']!r}")
         matched = delta["stop_sequence"] is not None
         self.need(

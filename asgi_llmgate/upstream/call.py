@@ -54,9 +54,10 @@ class UpstreamCall:
 
     `handler` handles the response. `is_local`: nothing is sent, because the handler holds the response already.
     `prompt_was_cut`: the server has counted so few tokens that it must have cut the prompt.
-    `input_estimate` is the prompt's size in tokens, `query` the client's query string, `sealer` seals what the client
-    keeps for the server. `retained` limits what is kept of the response in memory, `max_event` is in bytes. Raises
-    InvalidRequest for a call that cannot be translated.
+    `input_estimate` is the prompt's size in tokens, `query` the client's query string, `sealer` seals what the
+    client keeps for the server. `safeguards`: the client asks for verdicts on the tool calls, and gets them.
+    `retained` limits what is kept of the response in memory, `max_event` is in bytes. Raises InvalidRequest for a
+    call that cannot be translated.
 
     `with` suppresses ClientGone: there is no one left to respond to.
     """
@@ -71,6 +72,7 @@ class UpstreamCall:
         input_estimate: int,
         query: str = "",
         sealer: Sealer | None = None,
+        safeguards: bool = False,
         retained: BufferLimit | None = None,
         max_event: int = MAX_EVENT,
     ) -> None:
@@ -92,6 +94,7 @@ class UpstreamCall:
             seal=sealer.bound_to(target.backend, target.model, *exchange.identity.key) if sealer else None,
             client_headers=exchange.headers,
             query=query,
+            safeguards=safeguards,
         )
         # Read once: corrections that other calls store meanwhile are no effect of this call's.
         self._known = upstream.corrections(target.model)
@@ -150,7 +153,7 @@ class UpstreamCall:
         if self._events is None:
             self._retained.add(len(chunk))
             self._document += chunk
-        elif not self.handler.done:
+        elif not self.handler.done and self.handler.held is None:
             events = self._events.feed(chunk)
             if events:
                 self._has_events = True

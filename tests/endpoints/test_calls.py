@@ -15,56 +15,14 @@ from asgi_llmgate import Backend, Exchange, Identity, ModelRow, ModelTable, Tran
 from asgi_llmgate.asgi import Draining
 from asgi_llmgate.route import Route
 from asgi_llmgate.routing.routes import ROUTES
-from asgi_llmgate.testing.driver import Driver, Reply, call
+from asgi_llmgate.testing.driver import Driver, call
 from asgi_llmgate.testing.grammar import check_stream
 from asgi_llmgate.testing.model_script import Turn, raw, refuse, say
 from asgi_llmgate.testing.model_script import call as tool_call
 from asgi_llmgate.testing.model_server import ModelServer
+from tests.endpoints.calling import ask, asking
 
 Serve = Callable[..., str]
-
-
-class Spy:
-    """Keeps the exchange, as a UsageMiddleware would."""
-
-    def __init__(self, app: TranslationApp) -> None:
-        self.app = app
-        self.exchange = Exchange()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        scope, self.exchange = Exchange.enter(scope)
-        await self.app(scope, receive, send)
-
-
-@pytest.fixture
-async def gate(serve: Serve) -> Any:
-    """`gate(turns...) -> (app, model server)`"""
-    apps: list[TranslationApp] = []
-
-    def make(*turns: Turn, **options: Any) -> tuple[Spy, ModelServer]:
-        server = ModelServer(turns)
-        models = ModelTable([ModelRow("*", ("model/gpt-4o-mini",), max_output_tokens=1000)], {"model": "openai"})
-        backends = {"model": Backend(base_url=serve(server) + "/v1")}
-        apps.append(TranslationApp(backends, models=models, **options))
-        return Spy(apps[-1]), server
-
-    yield make
-    for app in apps:
-        await app.aclose()
-
-
-def asking(stream: bool = False, **more: Any) -> dict[str, Any]:
-    return {
-        "model": "claude-opus-5",
-        "max_tokens": 200,
-        "stream": stream,
-        "messages": [{"role": "user", "content": "hello"}],
-        **more,
-    }
-
-
-async def ask(app: Any, **body: Any) -> Reply:
-    return await call(app, "POST", "/v1/messages", json=asking(**body))
 
 
 async def test_an_answer_is_an_anthropic_message(gate: Any) -> None:

@@ -69,8 +69,8 @@ class Emitter(Protocol):
     def ping(self) -> None:
         """Keep the connection alive."""
 
-    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
-        """The response is complete."""
+    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage, safeguard_results: bytes = b"") -> None:
+        """The response is complete.  `safeguard_results` are JSON (`safeguards`), empty where none were asked for."""
 
     def fail(self, error: GateError) -> None:
         """The response ends here and is incomplete."""
@@ -92,12 +92,13 @@ def usage_json(usage: Usage) -> bytes:
     )
 
 
-def _ending(stop_reason: str, stop_sequence: str | None) -> bytes:
+def _ending(stop_reason: str, stop_sequence: str | None, safeguard_results: bytes) -> bytes:
     sequence = b"null" if stop_sequence is None else b'"%b"' % escape(stop_sequence)
     details = (
         b',"stop_details":{"type":"refusal","category":null,"explanation":null}' if stop_reason == "refusal" else b""
     )
-    return b'"stop_reason":"%b","stop_sequence":%b%b' % (stop_reason.encode(), sequence, details)
+    results = b',"safeguard_results":%b' % safeguard_results if safeguard_results else b""
+    return b'"stop_reason":"%b","stop_sequence":%b%b%b' % (stop_reason.encode(), sequence, details, results)
 
 
 _MESSAGE = b'{"id":"%b","type":"message","role":"assistant","model":"%b","content":%b,%b,"usage":%b}'
@@ -182,11 +183,11 @@ class SSEEmitter:
         if self._begun:
             self._out.append(b'event: ping\ndata: {"type":"ping"}\n\n')
 
-    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
+    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage, safeguard_results: bytes = b"") -> None:
         self._out.append(
             b'event: message_delta\ndata: {"type":"message_delta","delta":{%b},"usage":%b}\n\n'
             b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-            % (_ending(stop_reason, stop_sequence), usage_json(usage))
+            % (_ending(stop_reason, stop_sequence, safeguard_results), usage_json(usage))
         )
 
     def fail(self, error: GateError) -> None:
@@ -263,8 +264,8 @@ class MessageEmitter:
     def ping(self) -> None:
         pass
 
-    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage) -> None:
-        self._ending = _ending(stop_reason, stop_sequence)
+    def finish(self, stop_reason: str, stop_sequence: str | None, usage: Usage, safeguard_results: bytes = b"") -> None:
+        self._ending = _ending(stop_reason, stop_sequence, safeguard_results)
         self._usage = usage_json(usage)
 
     def fail(self, error: GateError) -> None:

@@ -173,9 +173,7 @@ class MessagesForwarder(Forwarder):
         if self.stopped and found.type == "ping":
             return  # what is sent after the stop reason keeps the stream open
         self._read(found, event)
-        self._forward_event(event, found.type)
-        if found.type == "message_stop":
-            self.stopped = self.done = True
+        self._write(event, found.type)
 
     def feed_document(self, document: bytes) -> None:
         blocks: list[_Block] = []
@@ -204,10 +202,14 @@ class MessagesForwarder(Forwarder):
         if self.done:
             return
         if self._stop_reason:
-            self._forward_event(b'{"type":"message_stop"}', "message_stop")
-            self.stopped = self.done = True
+            self._write(b'{"type":"message_stop"}', "message_stop")
         else:
             self.fail(Broken("the model server closed the stream before it finished"))
+
+    def _write(self, event: bytes, kind: str) -> None:
+        self._forward_event(event, kind)
+        if kind == "message_stop":
+            self.stopped = self.done = True
 
     def _read(self, found: _Event, event: bytes) -> None:
         match found.type:

@@ -1,20 +1,46 @@
-"""The field `safeguards` of a request: the client lets the server decide about tool calls.
+"""Verdicts on tool calls: the field `safeguards` of a request, and `safeguard_results` of a response.
 
-    {"safeguards": [{"type": "dangerous_tool_use", "classifier_context": {...}}], ...}
+    request     {"safeguards": [{"type": "dangerous_tool_use", "classifier_context": {...}}], ...}
+    response    "safeguard_results": [{"type": "dangerous_tool_use", "status": {"type": "available", "tool_uses": {
+                    "toolu_1": {"type": "evaluated", "outcome": "not_flagged"},
+                    "toolu_2": {"type": "evaluated", "outcome": "flagged", "explanation": "..."},
+                    "toolu_3": {"type": "unavailable", "reason": "..."}}}}]
 
-Claude Code sends it in auto mode, and then expects results in every response to the request.
+Claude Code sends the field in auto mode.  Then EVERY response must have results, one without calls too: a response
+without them ends the server's part in the session.  A result of a wrong form denies all its calls.  The results are in
+the `delta` of `message_delta`, or at the top level of a Message; Claude Code sees them nowhere else.
 """
 
 from __future__ import annotations
 
-from msgspec import Raw
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llmgate.exchange_values import ToolUse, Verdict
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields
+from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 
 TYPE = "dangerous_tool_use"
 """The one type that is known."""
 
+NO_TOOL_USES = b'[{"type":"dangerous_tool_use","status":{"type":"available","tool_uses":{}}}]'
+"""The results of a response without tool calls."""
+
+MAX_EXPLANATION = 300
+"""Characters."""
+
+_MAX_SERVER_RESULTS = 256 * 1024
+"""Bytes of a model server's own results; larger ones count as none."""
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+"""Control characters, and those that change the direction of the text after them on a terminal."""
+
+_RANKS = ("pass", "unavailable", "flag")
 _NOTHING = Raw(b"{}")
 
 
@@ -28,3 +54,103 @@ def classifier_context(fields: Fields) -> Raw | None:
             context = found.get("classifier_context", _NOTHING)
             return context if objects.first_byte(context) == objects.BRACE else _NOTHING
     return None
+
+
+def clip(text: str) -> str:
+    """A text as one line of at most MAX_EXPLANATION characters, which a terminal can show."""
+    start = text[: 2 * MAX_EXPLANATION].encode("utf-8", "replace").decode()  # half a character cannot be sent
+    line = _CONTROLS.sub(" ", start).strip()
+    return line if len(line) <= MAX_EXPLANATION else line[: MAX_EXPLANATION - 3].rstrip() + "..."
+
+
+def results_json(verdicts: Sequence[Verdict]) -> bytes:
+    """The results of a response, in which ids may be repeated: of their verdicts the strictest counts."""
+    return b'[{"type":"dangerous_tool_use","status":{"type":"available","tool_uses":%b}}]' % _tool_uses({}, verdicts)
+
+
+def amended_results(results: bytes, verdicts: Sequence[Verdict]) -> bytes:
+    """A model server's own results, which `server_verdicts` can read, with other verdicts for some calls."""
+    entries = objects.read_objects(Raw(results))
+    written = []
+    for entry in entries:
+        if objects.read_str(entry["type"]) == TYPE:
+            status = objects.read_object(entry["status"]) or {}
+            own = objects.read_object(status.get("tool_uses")) or {}
+            status["tool_uses"] = Raw(_tool_uses(own, verdicts))
+            entry["status"] = Raw(objects.to_json(status))
+        written.append(objects.to_json(entry))
+    return b"[%b]" % b",".join(written)
+
+
+def _tool_uses(own: Mapping[str, Raw], verdicts: Sequence[Verdict]) -> bytes:
+    strictest: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        other = strictest.get(verdict.tool_use.id)
+        if other is None or _RANKS.index(verdict.outcome) > _RANKS.index(other.outcome):
+            strictest[verdict.tool_use.id] = verdict
+    return objects.to_json({**own, **{call_id: Raw(_result(verdict)) for call_id, verdict in strictest.items()}})
+
+
+def _result(verdict: Verdict) -> bytes:
+    if verdict.outcome == "pass":
+        return b'{"type":"evaluated","outcome":"not_flagged"}'
+    text = objects.to_json(clip(verdict.explanation) or "no reason was given")
+    if verdict.outcome == "flag":
+        return b'{"type":"evaluated","outcome":"flagged","explanation":%b}' % text
+    return b'{"type":"unavailable","reason":%b}' % text
+
+
+class _Result(Struct, gc=False):
+    type: str
+    outcome: Any = None
+    explanation: Any = None
+    reason: Any = None
+
+
+class _Status(Struct, gc=False):
+    type: str
+    tool_uses: Any = None
+
+
+class _Entry(Struct, gc=False):
+    type: str
+    status: Any = None
+
+
+_decode_entries = msgspec.json.Decoder(list[_Entry]).decode
+
+
+def server_verdicts(results: bytes, tool_uses: Sequence[ToolUse]) -> Mapping[str, Verdict] | None:
+    """What a model server has decided itself, by the id of the tool use; None where it has not, or not in this form.
+
+    Calls that it could not decide about are left out.
+    """
+    if not results or len(results) > _MAX_SERVER_RESULTS:
+        return None
+    try:
+        found = [entry for entry in _decode_entries(results) if entry.type == TYPE]
+        (status,) = (msgspec.convert(entry.status, _Status) for entry in found)
+        if status.type != "available":
+            return None
+        by_id = msgspec.convert(status.tool_uses, dict[str, _Result])
+    except DECODE_ERRORS:
+        return None
+    if not all(map(_is_well_formed, by_id.values())):
+        return None
+    return {
+        use.id: Verdict(
+            tool_use=use,
+            outcome="flag" if result.outcome == "flagged" else "pass",
+            explanation=clip(result.explanation or ""),
+            decided_by="server",
+        )
+        for use in tool_uses
+        if (result := by_id.get(use.id)) is not None and result.type == "evaluated"
+    }
+
+
+def _is_well_formed(result: _Result) -> bool:
+    if result.type == "unavailable":
+        return isinstance(result.reason, str)
+    explained = result.explanation is None or isinstance(result.explanation, str)
+    return result.type == "evaluated" and result.outcome in ("flagged", "not_flagged") and explained

@@ -54,6 +54,8 @@ _TRANSLATED = frozenset(
 )
 """Fields of a Messages request that are translated; others are reported."""
 
+_TRANSLATED_WITH_SAFEGUARDS = _TRANSLATED | {"safeguards"}
+
 _REFUSED: Mapping[str, type[InvalidRequest]] = MappingProxyType(
     {"mcp_servers": InvalidRequest, "container": InvalidRequest, "thread": ThreadsUnsupported}
 )
@@ -99,6 +101,7 @@ def to_chat(
     prompt_count: PromptCount = NO_PROMPT_COUNT,
     counting: bool = False,
     seal: Seal | None = None,
+    safeguards: bool = False,
 ) -> ChatRequest:
     """Translate a request for one target.
 
@@ -109,6 +112,7 @@ def to_chat(
     prompt_count    what this upstream stated about the prompt when it refused this request
     counting        only the prompt is wanted, to count its tokens: the gateway does not respond itself
     seal            seals what the client keeps for this target's server; without it nothing is kept
+    safeguards      the gateway responds to the field `safeguards`
 
     Raises InvalidRequest for what cannot be sent without changing what the caller gets, for tool calls and results
     that do not match, and, with `options.strict`, for anything that would be left out and is not harmless.
@@ -129,15 +133,15 @@ def to_chat(
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
     )
     try:
-        return _translate(draft, request_id, session_id, caller, counting=counting)
+        _check_fields(draft, _TRANSLATED_WITH_SAFEGUARDS if safeguards else _TRANSLATED)
+        return _translate(draft, request_id, session_id, caller, counting=counting, safeguards=safeguards)
     except RecursionError:  # by a decoder, in a value that is opened here
         raise InvalidRequest(TOO_DEEP) from None
 
 
 def _translate(
-    draft: Draft, request_id: str, session_id: str, caller: tuple[str, ...], *, counting: bool
+    draft: Draft, request_id: str, session_id: str, caller: tuple[str, ...], *, counting: bool, safeguards: bool
 ) -> ChatRequest:
-    _check_fields(draft)
     plan = ResponsePlan(
         message_id=f"msg_{request_id}",
         model=draft.request.model if draft.options.response_model == "requested" else draft.target.model,
@@ -146,6 +150,7 @@ def _translate(
         think_tags=draft.dialect.think_tags,
         channels=leaked_calls.has_channels(draft.dialect),
         names=draft.tool_names.back,
+        safeguards=safeguards,
     )
     stream = draft.request.stream
     # `max_tokens: 0` asks for no output at all.
@@ -181,7 +186,7 @@ def _translate(
     return ChatRequest(body, plan, draft.dropped.names, None, stream, schemas)
 
 
-def _check_fields(draft: Draft) -> None:
+def _check_fields(draft: Draft, translated: frozenset[str]) -> None:
     """Refuse the fields that ask for something that this gateway cannot do; report those that are not translated."""
     fields = draft.request.fields
     for name, refusal in _REFUSED.items():
@@ -190,7 +195,7 @@ def _check_fields(draft: Draft) -> None:
     geo = objects.get_raw(fields, "inference_geo")
     if geo is not None and objects.read_value(geo) not in ("global", draft.dialect.region):
         raise InvalidRequest("inference_geo: it is not known that the model server runs there")
-    draft.dropped.add_unknown("", fields, _TRANSLATED)
+    draft.dropped.add_unknown("", fields, translated)
 
 
 def _messages(draft: Draft) -> bytes:

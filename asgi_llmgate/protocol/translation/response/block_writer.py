@@ -161,6 +161,7 @@ class BlockWriter:
             self._emitter.close()
 
     def _close(self, call: AssembledCall) -> None:
+        self._tools.keep(call)
         self._assembler.close(call)
         self.call = None
         self.state = "idle"

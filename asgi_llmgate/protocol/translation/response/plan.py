@@ -36,6 +36,7 @@ class ResponsePlan:
     `prefill`: what the client wrote of the response, where the server repeats it.
     `leaked_calls`: the syntaxes of tool calls that are looked for in the text; `tools`: what was declared to the model
     server, as JSON: `[]` for nothing; empty where it is not known.
+    `safeguards`: the client asks for verdicts on the tool calls, so the end of the response waits for them.
     `output_limit`: tokens that the client allows, where `max_tokens` had to be raised for the server.
     """
 
@@ -52,4 +53,5 @@ class ResponsePlan:
     prefill: str = ""
     leaked_calls: frozenset[str] = frozenset()
     tools: bytes = b""
+    safeguards: bool = False
     output_limit: int | None = None

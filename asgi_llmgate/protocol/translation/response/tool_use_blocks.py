@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asgi_llmgate.errors import Broken
+from asgi_llmgate.exchange_values import ToolUse
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.assembled_call import AssembledCall
 from asgi_llmgate.protocol.chat.declared_names import declared_name
+from asgi_llmgate.protocol.chat.tool_calls import CALL_SIZE
 from asgi_llmgate.protocol.messages.events import Emitter
-from asgi_llmgate.protocol.rawjson.strings import escape
+from asgi_llmgate.protocol.rawjson.strings import escape, unescape
 from asgi_llmgate.protocol.translation.call_ids import make_call_id, read_call_id
 from asgi_llmgate.protocol.translation.response.carriers import CarrierCollector
 from asgi_llmgate.protocol.translation.response.plan import NO_TOOLS
@@ -20,10 +23,14 @@ class ToolUseWriter:
     `tools` is what was declared to the model server, as JSON: `[]` for nothing, empty if it is not known.  `names` maps
     the model server's tool names to the client's, where they differ.  `message_id` is the response's, and
     the ids of its calls are made from it (`call_ids`).  `tool_names` are the client's names of the calls that were
-    written, `changed` names what had to be changed in them.
+    written, `changed` names what had to be changed in them.  With `kept`, a limit of memory, the calls are kept in
+    `tool_uses`, as the client was sent them.
     """
 
-    __slots__ = ("_carriers", "_emitter", "_ids", "_message_id", "_names", "_tools", "changed", "tool_names")
+    __slots__ = (
+        *("_carriers", "_emitter", "_ids", "_kept", "_message_id", "_names", "_open", "_tools", "changed"),
+        *("tool_names", "tool_uses"),
+    )
 
     def __init__(
         self,
@@ -33,8 +40,10 @@ class ToolUseWriter:
         message_id: str,
         carriers: CarrierCollector,
         tools: bytes = b"",
+        kept: BufferLimit | None = None,
     ) -> None:
         self.tool_names: list[str] = []
+        self.tool_uses: list[ToolUse] = []
         self.changed: list[str] = []
         self._carriers = carriers
         self._emitter = emitter
@@ -42,6 +51,8 @@ class ToolUseWriter:
         self._tools = tools
         self._message_id = message_id
         self._ids: set[str] = set()
+        self._kept = kept
+        self._open: tuple[str, str] | None = None  # id and name of the block that is open
 
     def write(self, call: AssembledCall) -> None:
         """Write what is new of a call.  Its block begins once the call has a name and the first of its arguments."""
@@ -61,6 +72,7 @@ class ToolUseWriter:
             self.tool_names.append(name)
             self._carriers.write_block(self._emitter)
             self._emitter.open_tool(call_id, name)
+            self._open = call_id, name
         self._emitter.write_input(arguments)
 
     def end(self, call: AssembledCall, *, cut: bool) -> None:
@@ -82,6 +94,13 @@ class ToolUseWriter:
             self.changed.append("tool_calls.arguments")
         self._write(call, call.take_rest())
         self._emitter.close_tool(is_cut=cut)
+
+    def keep(self, call: AssembledCall) -> None:
+        """The block of a call has ended, and its arguments are still there.  Raises `errors.ResponseTooLarge`."""
+        opened, self._open = self._open, None
+        if self._kept is not None and opened is not None:
+            self._kept.add(len(call.arguments) + CALL_SIZE)
+            self.tool_uses.append(ToolUse(*opened, unescape(bytes(call.arguments)).encode()))
 
     def _write_as_text(self, call: AssembledCall) -> None:
         """Write a call where the request has no tools (litellm#13053): no client can do anything with it."""

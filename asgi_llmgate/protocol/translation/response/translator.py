@@ -21,19 +21,26 @@ bytes without either is a broken response.  Claude Code can continue after one, 
 so the open block stays open, and the last event is an error.  After a finish reason no failure can take anything away,
 and the response ends well.
 
+Where the client asks for verdicts on the tool calls (`plan.safeguards`), a response with calls is `held` there: all is
+written but `message_delta`, which `release` writes with the verdicts.
+
 `feed_document` runs the same machine with one large delta.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from asgi_llmgate.errors import Broken, Failed, GateError
-from asgi_llmgate.exchange_values import ResponseMetadata, Usage
+from asgi_llmgate.exchange_values import ResponseMetadata, Usage, Verdict
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat import finish_reasons
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter
+from asgi_llmgate.protocol.messages.safeguards import NO_TOOL_USES, results_json
 from asgi_llmgate.protocol.rawjson.strings import escape
+from asgi_llmgate.protocol.response_handler import Held
 from asgi_llmgate.protocol.servers.errors.upstream_errors import silent_overflow
 from asgi_llmgate.protocol.sse import END, KEEPALIVES
 from asgi_llmgate.protocol.translation.response.block_writer import BlockWriter
@@ -52,7 +59,7 @@ class Translator:
 
     __slots__ = (
         *("_assembler", "_blocks", "_carriers", "_chunks", "_emitter", "_is_complete", "_is_local", "_metadata"),
-        *("_tools", "changed", "done", "error", "stopped", "take"),
+        *("_safeguards", "_stop", "_tools", "changed", "done", "error", "held", "stopped", "take"),
     )
 
     def __init__(self, plan: ResponsePlan, emitter: Emitter, retained: BufferLimit | None = None) -> None:
@@ -60,12 +67,20 @@ class Translator:
         self.stopped = False
         self.done = False
         self.error: GateError | None = None
+        self.held: Held | None = None
         self.take = emitter.take
+        self._safeguards = plan.safeguards
+        self._stop: tuple[str, str | None] = ("", None)  # stop reason and stop sequence
         self._emitter = emitter
         self._assembler = assembler = ToolCallAssembler(retained)
         self._carriers = carriers = CarrierCollector(plan.seal, plan.message_id, retained)
         self._tools = ToolUseWriter(
-            emitter, names=plan.names, message_id=plan.message_id, carriers=carriers, tools=plan.tools
+            emitter,
+            names=plan.names,
+            message_id=plan.message_id,
+            carriers=carriers,
+            tools=plan.tools,
+            kept=retained if plan.safeguards else None,
         )
         self.changed = carriers.changed = self._tools.changed
         self._blocks = BlockWriter(
@@ -93,7 +108,7 @@ class Translator:
         return self._metadata.metadata(self._tools.tool_names)
 
     def feed_event(self, event: bytes) -> None:
-        if self.done:
+        if self.done or self.held is not None:
             return
         if event == END:
             self._is_complete = True
@@ -127,8 +142,8 @@ class Translator:
             self._emitter.open_block("text")
             self._emitter.write_text(escape(text))
             self._emitter.close()
-        self._emitter.finish("end_turn" if text else "max_tokens", None, self.usage)
-        self.stopped = self.done = True
+        self._stop = "end_turn" if text else "max_tokens", None
+        self._write_end(NO_TOOL_USES if self._safeguards else b"")
 
     def ping(self) -> None:
         """A keep-alive; before it, the start of the response."""
@@ -136,8 +151,12 @@ class Translator:
             self._chunks.begin()
             self._emitter.ping()
 
+    def release(self, verdicts: Sequence[Verdict]) -> None:
+        self.held = None
+        self._write_end(results_json(verdicts))
+
     def end(self) -> None:
-        if self.done:
+        if self.done or self.held is not None:
             return
         try:
             self._finish()
@@ -146,7 +165,10 @@ class Translator:
 
     def fail(self, error: GateError) -> None:
         """After a finish reason only the usage is missing: then the response ends well all the same."""
-        if self._metadata.finish_reason:
+        if self.held is not None:
+            self.held = None
+            self._fail(error)
+        elif self._metadata.finish_reason:
             self.end()
         elif not self.done:
             self._fail(error)
@@ -182,6 +204,13 @@ class Translator:
             refused=text.refused,
             stop_matched=metadata.matched_stop is not None,
         )
-        stop_sequence = metadata.matched_stop if reason == "stop_sequence" else None
-        self._emitter.finish(reason, stop_sequence, self.usage)
+        self._stop = reason, metadata.matched_stop if reason == "stop_sequence" else None
+        if self._tools.tool_uses:
+            self.stopped = True
+            self.held = Held(self._tools.tool_uses)
+        else:
+            self._write_end(NO_TOOL_USES if self._safeguards else b"")
+
+    def _write_end(self, safeguard_results: bytes) -> None:
+        self._emitter.finish(*self._stop, self.usage, safeguard_results)
         self.stopped = self.done = True

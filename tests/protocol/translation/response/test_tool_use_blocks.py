@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asgi_llmgate.errors import Broken
+from asgi_llmgate.errors import Broken, ResponseTooLarge
 from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
@@ -106,3 +106,27 @@ def test_a_call_of_nothing_is_left_out_and_one_without_a_name_is_an_error() -> N
     call, _ = assembler.add(1, "", "", X)
     with pytest.raises(Broken, match="without a name"):
         tools.end(call, cut=False)
+
+
+def test_calls_are_kept_as_the_client_was_sent_them() -> None:
+    emitter, retained = SSEEmitter(), BufferLimit(6000)
+    carriers = CarrierCollector(None, "msg_1", retained)
+    tools = ToolUseWriter(emitter, names={"A": "a.long"}, message_id="msg_1", carriers=carriers, kept=retained)
+    assembler = ToolCallAssembler(retained)
+    emitter.start("msg_1", "m", 0)
+    for index, arguments in enumerate([X, rb"{\"x\":"]):
+        call, _ = assembler.add(index, "", "A", arguments)
+        tools.write(call)
+        tools.end(call, cut=True)
+        tools.keep(call)
+    nameless, _ = assembler.add(2, "", "", b"")
+    tools.end(nameless, cut=True)
+    tools.keep(nameless)
+    emitter.finish("max_tokens", None, Usage())
+    blocks = check_stream(emitter.take(), any_input=True)["content"]
+    kept = [(use.id, use.name, use.input) for use in tools.tool_uses]
+    assert kept == [(blocks[0]["id"], "a.long", b'{"x":1}'), (blocks[1]["id"], "a.long", b'{"x":')]
+    long, _ = ToolCallAssembler(BufferLimit()).add(3, "", "A", rb"{\"x\":\"%b\"}" % (b"x" * 6000))
+    tools.write(long)
+    with pytest.raises(ResponseTooLarge):
+        tools.keep(long)

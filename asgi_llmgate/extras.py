@@ -19,6 +19,7 @@ from asgi_llmgate.errors import SettingsError
 MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "ledger": ("sqlalchemy",),
+        "safeguards": ("tree_sitter", "tree_sitter_bash"),
         "postgresql": ("psycopg",),
         "prices": ("genai_prices",),
         "page": ("sqlalchemy", "jinja2"),

@@ -32,6 +32,10 @@ FEATURES = {
 }
 """Extra -> the setting under `usage` that needs it."""
 
+SAFEGUARDS = """
+safeguards: {rules: [{name: x, outcome: flag, when: 'tool.commands.exists(c, c[0] == "x")'}]}
+"""
+
 LATIN_1 = b"caf\xe9: 1\n"
 
 COMMANDS: list[tuple[str, str]] = [
@@ -41,6 +45,7 @@ COMMANDS: list[tuple[str, str]] = [
     ("check --config prices.yaml", r"usage\.prices: the price catalogue needs genai_prices .*\[prices\]"),
     ("check --config otel.yaml", r"usage\.otel: OpenTelemetry needs opentelemetry .*\[otel\]"),
     ("check --config prometheus.yaml", r"usage\.prometheus: Prometheus needs prometheus_client .*\[prometheus\]"),
+    ("check --config safeguards.yaml", r"rules\[0\]\.when: tool\.commands needs tree_sitter\w* .*\[safeguards\]"),
     ("usage report --config ledger.yaml", r"the ledger needs sqlalchemy .*\[ledger\]"),
     ("usage tail --config ledger.yaml", r"the ledger needs sqlalchemy .*\[ledger\]"),
     ("usage prune --config ledger.yaml", r"the ledger needs sqlalchemy .*\[ledger\]"),
@@ -68,6 +73,7 @@ def write_settings(folder: Path) -> None:
     """The files that COMMANDS name."""
     (folder / "llmgate.yaml").write_text(SETTINGS)
     (folder / "latin1.yaml").write_bytes(LATIN_1)
+    (folder / "safeguards.yaml").write_text(SETTINGS + SAFEGUARDS)
     for extra, setting in FEATURES.items():
         (folder / f"{extra}.yaml").write_text(f"{SETTINGS}usage: {{{setting}}}\n")
 

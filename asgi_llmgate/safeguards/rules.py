@@ -25,6 +25,9 @@ EXPLANATION = 300
 """Characters of an explanation."""
 
 
+COMMANDS = "tool.commands"
+
+
 @dataclass(frozen=True, slots=True)
 class SafeguardRule:
     """One rule.
@@ -58,7 +61,13 @@ class RuleDecision(NamedTuple):
         """What the person and the model read about a flag; without values."""
         if self.rule is None or self.rule.outcome == "pass":
             return ""
-        if self.error is not None:
+        if self.error is not None and self.error.missing == COMMANDS:
+            text = (
+                "what this command line runs cannot be read with certainty, as "
+                f"rule {self.rule.name!r} of this gateway needs it; write plain commands, without eval, computed names "
+                "of commands, or a script from a pipe"
+            )
+        elif self.error is not None:
             missing = f" ({self.error.missing} is missing)" if self.error.missing else ""
             text = f"rule {self.rule.name!r} of this gateway cannot be evaluated for this action{missing}"
         else:
@@ -105,6 +114,8 @@ class SafeguardRules:
 
 def _compile(rule: SafeguardRule, fields: Fields, index: int) -> CompiledExpression:
     expression = compile_condition(rule.when, fields)
+    if COMMANDS in expression.references:
+        import asgi_llmgate.safeguards.shell  # noqa: F401  # raises MissingExtra, and loads the grammar at the start
     if rule.outcome == "pass":  # what is true more often than meant is safe in a flag rule
         log_warnings(expression.warnings, f"safeguard rule {rule.name!r}", f"safeguards.rules[{index}].when")
     return expression

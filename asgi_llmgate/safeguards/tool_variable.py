@@ -3,6 +3,7 @@
     name      the tool's name
     input     its arguments, a map; where the model wrote no JSON object, the text that it wrote
     server    the MCP server of a tool `mcp__SERVER__TOOL`; absent for other tools
+    commands  the simple commands of a Bash call, each a list of its words; absent where they are not certain
 
 The client decodes the input with JavaScript's JSON.parse, so what decoders read differently is read as there: the last
 of two equal names, and U+FFFD for half of a surrogate pair once it is written anywhere.
@@ -21,6 +22,9 @@ from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange_values import ToolUse
 from asgi_llmgate.protocol.rawjson.strings import repair
 from asgi_llmgate.rule_variables import Computed, fields_of
+
+SHELL_TOOL = "Bash"
+"""The tool whose `command` is a line of shell."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -45,7 +49,7 @@ class ToolVariable(Computed):
         self._use = use
 
     def _compute(self, name: str) -> Any:
-        return _FIELDS[name](self._use)
+        return _FIELDS[name](self, self._use)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or name not in _FIELDS:
@@ -57,7 +61,7 @@ class ToolVariable(Computed):
         return True
 
 
-def _input(use: ToolUse) -> Any:
+def _input(tool: ToolVariable, use: ToolUse) -> Any:
     try:
         found = _decode(repair(use.input)) if use.input.strip() else {}
     except (msgspec.DecodeError, RecursionError):
@@ -65,14 +69,25 @@ def _input(use: ToolUse) -> Any:
     return found if type(found) is dict else use.input.decode("utf-8", "replace")
 
 
-def _server(use: ToolUse) -> str:
+def _server(tool: ToolVariable, use: ToolUse) -> str:
     # As the client takes such a name apart: a server's name ends at the next two underscores.
-    prefix, server, *tool = [*use.name.split("__", 2), "", ""][:3]
-    if prefix != "mcp" or not server or not tool[0]:
+    prefix, server, rest = [*use.name.split("__", 2), "", ""][:3]
+    if prefix != "mcp" or not server or not rest:
         raise KeyError("server")
     return server
 
 
-_FIELDS: Mapping[str, Callable[[ToolUse], Any]] = MappingProxyType(
-    {"name": lambda use: use.name, "input": _input, "server": _server}
+def _commands(tool: ToolVariable, use: ToolUse) -> list[list[str]]:
+    from asgi_llmgate.safeguards.shell import commands_of  # loads the grammar, which only rules that read this need
+
+    arguments = tool["input"]
+    line = arguments.get("command") if use.name == SHELL_TOOL and type(arguments) is dict else None
+    found = commands_of(line) if type(line) is str else None
+    if found is None:
+        raise KeyError("commands")
+    return found
+
+
+_FIELDS: Mapping[str, Callable[[ToolVariable, ToolUse], Any]] = MappingProxyType(
+    {"name": lambda tool, use: use.name, "input": _input, "server": _server, "commands": _commands}
 )

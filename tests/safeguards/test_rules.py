@@ -41,6 +41,16 @@ DECISIONS: list[tuple[str, list[SafeguardRule], ToolUse, Any]] = [
         bash("ls"),
         ("odd", "rule 'odd' of this gateway cannot be evaluated for this action"),
     ),
+    (
+        "a line that cannot be read flags, and says how to write it",
+        [rule("x", "flag", 'tool.commands.exists(c, c[0] == "kubectl")')],
+        bash("echo x | sh"),
+        (
+            "x",
+            "what this command line runs cannot be read with certainty, as rule 'x' of this gateway needs it; write "
+            "plain commands, without eval, computed names of commands, or a script from a pipe",
+        ),
+    ),
     ("a pass rule without a value does not fit", [LS, rule("odd", "pass", "tool.name")], use("Edit"), None),
     (
         "a flag without a reason names the rule",

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.exchange_values import ToolUse
 from asgi_llmgate.safeguards.tool_variable import ToolVariable, safeguard_fields
-from tests.safeguards.judged import use
+from tests.safeguards.judged import bash, use
 
 INPUTS: list[tuple[str, bytes, Any]] = [
     ("an object", b'{"command":"ls","n":1}', {"command": "ls", "n": 1}),
@@ -58,3 +59,20 @@ def test_a_variable_of_the_host_cannot_be_called_tool() -> None:
     assert safeguard_fields(further=["cluster"])["cluster"] is None
     with pytest.raises(SettingsError, match="own"):
         safeguard_fields(further=["tool"])
+
+
+COMMANDS: list[tuple[ToolUse, Any]] = [
+    (bash("cd x && ls"), [["cd", "x"], ["ls"]]),
+    (bash("$X"), None),
+    (use("Bash", {"command": ["ls"]}), None),
+    (use("Bash", {"cmd": "ls"}), None),
+    (use(text=b"ls"), None),
+    (use("Edit", {"command": "ls"}), None),
+]
+
+
+@pytest.mark.parametrize(("tool_use", "commands"), COMMANDS)
+def test_the_commands_are_those_of_a_bash_call(tool_use: ToolUse, commands: Any) -> None:
+    tool = ToolVariable(tool_use)
+    assert ("commands" in tool) == (commands is not None)
+    assert commands is None or tool["commands"] == commands

@@ -10,7 +10,9 @@ import pytest
 
 from asgi_llmgate import mount
 from asgi_llmgate.page import OneTimeLink, UsagePage
+from asgi_llmgate.usage.ledger import Database
 from tests.helpers.chromium import Page, chromium
+from tests.page.test_flagged import JUDGED
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +50,8 @@ def tab() -> Iterator[Page]:
 
 
 @pytest.fixture
-def url(serve: Callable[..., str], page: Callable[..., UsagePage]) -> str:
+def url(serve: Callable[..., str], page: Callable[..., UsagePage], database: Database) -> str:
+    database.insert(JUDGED[1:2])
     return serve(mount(host, "/llm-usage", page())) + "/llm-usage/"
 
 

@@ -32,13 +32,13 @@ def verdict(**changes: Any) -> VerdictRecord:
 
 
 JUDGED = [
-    record("f3", time=ago(170 * HOUR), safeguards=(verdict(rule="long-ago"),)),
+    record("f3", time=ago(170 * HOUR), fields={"groups": ["a", "b"]}, safeguards=(verdict(rule="long-ago"),)),
     record("f1", time=ago(2 * HOUR), safeguards=(verdict(), verdict(outcome="pass", tool="Read"))),
     record(
         "f2",
         time=ago(60),
         subject="bob",
-        fields={"team": "search", "groups": ["a", "b"]},
+        fields={"team": "search"},
         safeguards=(verdict(tool="<script>", rule="", model="vllm/judge", decided_by="classifier"),),
     ),
 ]
@@ -108,10 +108,11 @@ async def test_a_call_whose_series_is_gone_is_nobodys_to_see(
     assert [row[1] for row in (await panel(page())).rows[1:]] == ["alice"]
 
 
-async def test_the_input_has_a_column_only_where_it_is_kept(database: Database, page: Callable[..., UsagePage]) -> None:
+async def test_the_input_is_shown_where_it_is_kept(database: Database, page: Callable[..., UsagePage]) -> None:
     database.insert([record("f1", time=ago(60), safeguards=(verdict(input='{"command": "rm -rf /"}'),))])
     header, row = (await panel(page())).rows
-    assert (header[-1], row[-1]) == ("input", '{"command": "rm -rf /"}')
+    assert header[-1] == "explanation and input"
+    assert row[-1] == 'production is changed by the pipeline{"command": "rm -rf /"}'
 
 
 async def test_there_is_no_panel_without_safeguards_and_an_empty_one_without_flags(
@@ -134,11 +135,11 @@ async def test_many_are_counted_and_all_are_in_the_file(
     found = await panel(page())
     assert len(found.rows) == SHOWN + 1
     assert f"The newest {SHOWN} of {SHOWN + 2}; the CSV file has all." in found.html
-    reply = await call(page(), "GET", "/flags.csv", query="range=24h")
-    assert reply.headers["content-disposition"] == 'attachment; filename="flagged-actions-24h.csv"'
+    reply = await call(page(), "GET", "/flags.csv", query="range=30d")
+    assert reply.headers["content-disposition"] == 'attachment; filename="flagged-actions-30d.csv"'
     rows = list(csv.DictReader(reply.body.decode().splitlines()))
-    assert len(rows) == SHOWN + 2
-    assert len({row["request_id"] for row in rows}) == SHOWN + 2
+    assert len(rows) == SHOWN + 3
+    assert len({row["request_id"] for row in rows}) == SHOWN + 3
     assert {row["groups"] for row in rows} == {"", "a, b"}
 
 

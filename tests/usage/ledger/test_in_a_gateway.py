@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from asgi_llmgate import Gateway, SettingsError, UsageMiddleware
 from asgi_llmgate.asgi import respond
 from asgi_llmgate.testing.driver import call
+from asgi_llmgate.testing.model_script import call as calls_tool
 from asgi_llmgate.testing.model_script import say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.usage.ledger import Ledger, parse_url
@@ -99,3 +102,52 @@ def test_a_mistake_is_told_with_its_place(settings, tmp_path: Path, ledger, path
     assert caught.value.path == path
     assert says in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_flag_is_in_the_answer_the_log_the_ledger_and_at_the_webhook(
+    settings, serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    arrived = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def receiver(scope: Any, receive: Any, send: Any) -> None:
+        told.append(json.loads((await receive())["body"]))
+        await respond(send, 204, [], b"")
+        loop.call_soon_threadsafe(arrived.set)
+
+    monkeypatch.setenv("SECRET", "s" * 32)
+    turn = calls_tool("Bash", command="deploy prod") + calls_tool("Read", file_path="/etc/hosts")
+    judged = settings | {
+        "secret": "env:SECRET",
+        "backends": {"openai": {"base_url": serve(ModelServer([turn.always()])) + "/v1"}},
+        "safeguards": {
+            "rules": [
+                {"name": "no-prod", "outcome": "flag", "when": 'tool.name == "Bash"', "reason": "ask the pipeline"},
+                {"name": "reads", "outcome": "pass", "when": 'tool.name == "Read"'},
+            ],
+            "notify": serve(receiver) + "/flags",
+        },
+    }
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("Bash", "Read")]
+    asking = ASK | {"tools": tools, "safeguards": [{"type": "dangerous_tool_use"}]}
+    async with make(judged, tmp_path) as gateway:
+        reply = await call(gateway, "POST", "/v1/messages", json=asking)
+        assert b"ask the pipeline" in reply.body
+        async with asyncio.timeout(60):
+            await arrived.wait()
+        assert (await call(gateway, "GET", "/readyz")).body == b"ok\n"
+    [event] = told
+    line = (tmp_path / "access.log").read_text()
+    bash, read = json.loads(line)["llmgate.safeguards"]
+    assert (bash["outcome"], bash["rule"], read["outcome"], read["rule"]) == ("flag", "no-prod", "pass", "reads")
+    assert "deploy prod" not in line
+    assert (event["data"]["rule"], event["data"]["explanation"]) == ("no-prod", "ask the pipeline")
+    assert event["data"]["input_hmac"] == bash["input_hmac"]
+    assert "deploy prod" not in str(event)
+    stored = Stored(parse_url("sqlite:///llmgate.db", tmp_path))
+    assert stored("SELECT tool, outcome, rule, input, notify_at_ms FROM usage_verdict ORDER BY position") == [
+        ("Bash", "flag", "no-prod", "", None),
+        ("Read", "pass", "reads", "", None),
+    ]
+    stored.database.close()

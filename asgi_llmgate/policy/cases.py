@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgi_llmgate._types import Scope
 from asgi_llmgate.cel.errors import suggestion
@@ -148,40 +148,68 @@ def decide_before_body(
     return exchange.decision
 
 
-def read_cases(document: Any) -> Iterator[Case]:
-    """The test cases of a file.  Raises SettingsError with the place (`tests[3].given.claims`)."""
+class Row(NamedTuple):
+    """A test as it is written: `claims` are those that the file names, `path` is where it is, for errors."""
+
+    written: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    path: str
+    name: str
+
+
+def read_rows(document: Any) -> Iterator[Row]:
+    """The tests of a file, as they are written.  Raises SettingsError."""
     if not isinstance(document, Mapping) or not isinstance(document.get("tests"), list):
         raise SettingsError("a list of tests is expected", path="tests")
-    named_claims = document.get("claims", {})
-    for index, row in enumerate(document["tests"]):
-        yield _read_case(row, named_claims, f"tests[{index}]", f"test {index + 1}")
+    for index, written in enumerate(document["tests"]):
+        path = f"tests[{index}]"
+        check_keys(written, ("name", "given", "expect", "rule"), path)
+        yield Row(written, document.get("claims", {}), path, written.get("name", f"test {index + 1}"))
 
 
-def _read_case(row: Any, named_claims: Mapping[str, Any], path: str, name: str) -> Case:
-    _check_keys(row, ("name", "given", "expect", "rule"), path)
-    given = row.get("given", {})
-    _check_keys(given, ("claims", "request", "llm"), f"{path}.given")
+def read_cases(document: Any) -> Iterator[Case]:
+    """The test cases of a file.  Raises SettingsError with the place (`tests[3].given.claims`)."""
+    return map(read_case, read_rows(document))
+
+
+def read_case(row: Row) -> Case:
+    """One test case.  Raises SettingsError."""
+    given = read_given(row)
+    expect = read_expectation(row, "decision")
+    if expect.get("decision") not in ("allow", "deny"):
+        raise SettingsError("allow or deny is expected", path=f"{row.path}.expect")
+    return Case(row.name, given, expect["decision"] == "allow", expect.get("rule"))
+
+
+def read_given(row: Row, *more: str) -> TestRequest:
+    """The request of a test, whose `given` may have `more` keys.  Raises SettingsError."""
+    given, path = row.written.get("given", {}), f"{row.path}.given"
+    check_keys(given, ("claims", "request", "llm", *more), path)
     claims = given.get("claims", {})
     if isinstance(claims, str):
-        if claims not in named_claims:
+        if claims not in row.claims:
             raise SettingsError(
-                f"no claims are named {claims!r}{suggestion(claims, named_claims)}", path=f"{path}.given.claims"
+                f"no claims are named {claims!r}{suggestion(claims, row.claims)}", path=f"{path}.claims"
             )
-        claims = named_claims[claims]
+        claims = row.claims[claims]
     request, llm = given.get("request", {}), given.get("llm")
-    _check_keys(request, ("method", "path", "headers", "query", "clientIp"), f"{path}.given.request")
-    _check_keys({} if llm is None else llm, (*_ASKED_FIELDS, *_CALL_FIELDS, *_TARGET_FIELDS), f"{path}.given.llm")
-    expect = row.get("expect")
+    check_keys(request, ("method", "path", "headers", "query", "clientIp"), f"{path}.request")
+    check_keys({} if llm is None else llm, (*_ASKED_FIELDS, *_CALL_FIELDS, *_TARGET_FIELDS), f"{path}.llm")
+    return TestRequest(claims, request, llm)
+
+
+def read_expectation(row: Row, key: str) -> Mapping[str, Any]:
+    """What a test expects: a text stands for the value of `key`.  Raises SettingsError."""
+    expect: Any = row.written.get("expect")
     if isinstance(expect, str):
-        expect = {"decision": expect, "rule": row.get("rule")}
-    _check_keys(expect, ("decision", "rule"), f"{path}.expect")
-    if expect.get("decision") not in ("allow", "deny"):
-        raise SettingsError("allow or deny is expected", path=f"{path}.expect")
-    allowed = expect["decision"] == "allow"
-    return Case(row.get("name", name), TestRequest(claims, request, llm), allowed, expect.get("rule"))
+        expect = {key: expect, "rule": row.written.get("rule")}
+    check_keys(expect, (key, "rule"), f"{row.path}.expect")
+    found: Mapping[str, Any] = expect
+    return found
 
 
-def _check_keys(value: Any, keys: tuple[str, ...], path: str) -> None:
+def check_keys(value: Any, keys: tuple[str, ...], path: str) -> None:
+    """Raises SettingsError unless the value is a mapping with no other keys."""
     if not isinstance(value, Mapping):
         raise SettingsError("a mapping is expected", path=path)
     for key in value:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from asgi_llmgate import Exchange, PolicyMiddleware
@@ -13,6 +14,7 @@ from asgi_llmgate.cli import main
 from asgi_llmgate.exchange_values import Decision
 from asgi_llmgate.testing.idp import MockIdP
 
+SAFEGUARDS = Path(__file__).parents[2] / "examples" / "safeguards"
 LAB = Path(__file__).parents[2] / "examples" / "lab"
 
 
@@ -144,3 +146,58 @@ def test_a_denial_before_the_body_that_the_body_would_undo_is_a_failure(
     words = "'rule 1' denies a request early that is allowed with its body"
     assert words in tested.stdout
     assert words in explained.stderr
+
+
+@pytest.fixture
+def safeguards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("llmgate.yaml", "tests.yaml"):
+        shutil.copy(SAFEGUARDS / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_example_rules_about_tool_calls_pass_their_table(safeguards: Path) -> None:
+    said = CliRunner().invoke(main, ["policy", "test", "tests.yaml"])
+    assert (said.exit_code, said.output) == (0, "175 of 175 passed\n")
+
+
+def test_each_example_rule_about_tool_calls_is_tested(safeguards: Path) -> None:
+    rules = {each["name"] for each in yaml.safe_load(Path("llmgate.yaml").read_text())["safeguards"]["rules"]}
+    tests = yaml.safe_load(Path("tests.yaml").read_text())["tests"]
+    assert rules == {each["expect"]["rule"] for each in tests if isinstance(each["expect"], dict)}
+
+
+def test_one_file_has_cases_of_both_kinds(safeguards: Path) -> None:
+    Path("tests.yaml").write_text(
+        "tests:\n- {given: {}, expect: allow}\n- {given: {command: env}, expect: pass}\n- {given: {}, expect: deny}\n"
+    )
+    said = CliRunner().invoke(main, ["policy", "test", "tests.yaml"])
+    assert said.exit_code == 1
+    assert said.output == (
+        "- test 2: expected pass, got flag by 'no-dump-of-the-environment'\n"
+        "- test 3: expected deny, got allow\n1 of 3 passed\n"
+    )
+
+
+def test_a_case_of_a_tool_call_needs_rules_about_them(lab: Path) -> None:
+    Path("t.yaml").write_text("tests: [{given: {command: ls}, expect: pass}]")
+    said = CliRunner().invoke(main, ["policy", "test", "t.yaml"])
+    assert said.exit_code == 1
+    assert "safeguards: there are no rules about tool calls" in said.stderr
+
+
+EXPLAINED = [
+    (["--command", "kubectl --context prod get"], "flag by no-production-cluster: production is changed"),
+    (["--command", "make"], "undecided\n"),
+    (["--tool", "Read"], "pass by reading\n"),
+    (["--tool", "mcp__x__y", "--input", '{"a": 1}'], "flag by known-mcp-servers: this MCP server"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), EXPLAINED)
+def test_explain_shows_the_rules_about_a_tool_call(safeguards: Path, options: list[str], words: str) -> None:
+    Path("claims.json").write_text("{}")
+    said = CliRunner().invoke(main, ["policy", "explain", "--claims", "claims.json", *options])
+    assert said.exit_code == 0, said.output
+    assert words in said.output
+    assert "reading (pass)\n" in said.output

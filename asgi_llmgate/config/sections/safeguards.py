@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.safeguards.classifier import Classifier
     from asgi_llmgate.safeguards.judging import Safeguards
     from asgi_llmgate.safeguards.notifier import Notifier
+    from asgi_llmgate.safeguards.rules import SafeguardRule
     from asgi_llmgate.usage.ledger import Ledger
 
 
@@ -68,7 +69,6 @@ def make_safeguards(
     if safeguards is None:
         return None
     from asgi_llmgate.safeguards.judging import Safeguards
-    from asgi_llmgate.safeguards.rules import SafeguardRule
 
     mistakes = Mistakes()
     for key in _not_built(safeguards):
@@ -83,7 +83,7 @@ def make_safeguards(
             classifier = make_classifier(safeguards.classifier)
     with mistakes.under():
         made = Safeguards(
-            [SafeguardRule(**msgspec.structs.asdict(rule)) for rule in safeguards.rules],
+            make_rules(safeguards),
             undecided=safeguards.undecided or ("classifier" if classifier is not None else "unsupported"),
             classifier=classifier,
             override=safeguards.override,
@@ -92,6 +92,13 @@ def make_safeguards(
         )
     mistakes.raise_if_any()
     return made
+
+
+def make_rules(safeguards: SafeguardsSettings) -> list[SafeguardRule]:
+    """The rules about tool calls."""
+    from asgi_llmgate.safeguards.rules import SafeguardRule
+
+    return [SafeguardRule(**msgspec.structs.asdict(rule)) for rule in safeguards.rules]
 
 
 def make_audit(safeguards: SafeguardsSettings | None, secrets: Sequence[Secret]) -> VerdictAudit | None:

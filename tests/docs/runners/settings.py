@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 
 import jsonschema
 import pytest
@@ -12,6 +13,7 @@ import yaml
 
 from tests.cli.convert.lab import lab_files
 from tests.docs.lab_folder import Place, Runners
+from tests.helpers.installation import ROOT
 
 QWEN = [{"match": "*", "use": "qwen"}]
 
@@ -117,6 +119,13 @@ def models_by_claims(text: str, place: Place) -> None:
         told = place.sh("llmgate policy explain --claims claims.json --model claude-opus-5-5")
         assert re.findall(r"^  for (.*)$", told, re.MULTILINE) == [target]
         assert told.endswith("allowed by models\n")
+
+
+@RUNNERS.runs("safeguard cases")
+def cases_of_tool_calls(text: str, place: Place) -> None:
+    shutil.copy(ROOT / "examples" / "safeguards" / "llmgate.yaml", place.folder)
+    (place.folder / "tests.yaml").write_text(text)
+    assert place.sh("llmgate policy test tests.yaml") == "3 of 3 passed\n"
 
 
 @RUNNERS.runs("limits")

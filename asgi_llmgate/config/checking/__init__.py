@@ -3,6 +3,6 @@
 check.py         a settings file: its findings, and the settings if it can be read
 findings.py      one finding, as text and as JSON
 positions.py     line and column of each setting
-advice.py        what in valid settings is probably not meant
+advice.py        what in valid settings is probably not meant; safeguard_advice.py: in rules about tool calls
 description.py   what valid settings mean
 """

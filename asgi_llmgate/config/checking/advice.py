@@ -30,6 +30,10 @@ def advise(settings: Settings) -> Iterator[SettingsError]:
                 f"{row.context_window} are few",
                 path=f"models[{index}].context_window",
             )
+    if settings.safeguards is not None:
+        from asgi_llmgate.config.checking.safeguard_advice import advise_safeguards  # its modules are needed here only
+
+        yield from advise_safeguards(settings.safeguards)
 
 
 def _about_path(name: str, backend: BackendSettings) -> str:

@@ -96,11 +96,7 @@ class JudgedForwarder(MessagesForwarder):
         if self._by_server is None:
             self._write_ending(results_json(verdicts))
             return
-        changed = [
-            each
-            for each in verdicts
-            if (own := self._by_server.get(each.tool_use.id)) is None or own.outcome != each.outcome
-        ]
+        changed = [each for each in verdicts if _differs(each, self._by_server.get(each.tool_use.id))]
         self._write_ending(amended_results(self._results, changed) if changed else b"")
 
     def _write(self, event: bytes, kind: str) -> None:
@@ -193,6 +189,13 @@ class _Call:
 
     def tool_use(self) -> ToolUse:
         return ToolUse(self._block.id, self._block.name, bytes(self.pieces or self._block.input))
+
+
+def _differs(verdict: Verdict, own: Verdict | None) -> bool:
+    """Whether a client must be told otherwise than by the server's own verdict."""
+    if own is None or own.outcome != verdict.outcome:
+        return True
+    return verdict.outcome == "flag" and own.explanation != verdict.explanation
 
 
 def _last_results(ending: Sequence[tuple[str, bytes]]) -> bytes:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -100,13 +100,6 @@ def _result(verdict: Verdict) -> bytes:
     return b'{"type":"unavailable","reason":%b}' % text
 
 
-class _Result(Struct, gc=False):
-    type: str
-    outcome: Any = None
-    explanation: Any = None
-    reason: Any = None
-
-
 class _Status(Struct, gc=False):
     type: str
     tool_uses: Any = None
@@ -121,36 +114,40 @@ _decode_entries = msgspec.json.Decoder(list[_Entry]).decode
 
 
 def server_verdicts(results: bytes, tool_uses: Sequence[ToolUse]) -> Mapping[str, Verdict] | None:
-    """What a model server has decided itself, by the id of the tool use; None where it has not, or not in this form.
+    """What a model server has decided itself, by the id of the tool use; None where its results have a wrong form.
 
-    Calls that it could not decide about are left out.
+    Calls that it could not decide about, or whose result a client would not read, are left out.
     """
     if not results or len(results) > _MAX_SERVER_RESULTS:
         return None
     try:
-        found = [entry for entry in _decode_entries(results) if entry.type == TYPE]
-        (status,) = (msgspec.convert(entry.status, _Status) for entry in found)
+        (entry,) = (entry for entry in _decode_entries(results) if entry.type == TYPE)
+        status = msgspec.convert(entry.status, _Status)
         if status.type != "available":
             return None
-        by_id = msgspec.convert(status.tool_uses, dict[str, _Result])
+        by_id = msgspec.convert(status.tool_uses, dict[str, Any])
     except DECODE_ERRORS:
         return None
-    if not all(map(_is_well_formed, by_id.values())):
+    read = ((use, _server_verdict(use, by_id.get(use.id))) for use in tool_uses)
+    return {use.id: verdict for use, verdict in read if verdict is not None}
+
+
+def _server_verdict(use: ToolUse, result: Any) -> Verdict | None:
+    match result:
+        case {"type": "unavailable"}:
+            return None
+        case {"type": "evaluated", "outcome": "not_flagged"}:
+            explanation = result.get("explanation")
+            outcome: Literal["pass", "flag"] = "pass"
+        case {"type": "evaluated", "outcome": "flagged"}:
+            explanation = result.get("explanation")
+            outcome = "flag"
+        case {"type": str(kind)} if kind != "evaluated":
+            # `skipped`, with which Claude Code does not run the call, or one that is newer than this gateway.
+            explanation = f"the model server says: {kind}"
+            outcome = "flag"
+        case _:
+            return None
+    if explanation is not None and not isinstance(explanation, str):
         return None
-    return {
-        use.id: Verdict(
-            tool_use=use,
-            outcome="flag" if result.outcome == "flagged" else "pass",
-            explanation=clip(result.explanation or ""),
-            decided_by="server",
-        )
-        for use in tool_uses
-        if (result := by_id.get(use.id)) is not None and result.type == "evaluated"
-    }
-
-
-def _is_well_formed(result: _Result) -> bool:
-    if result.type == "unavailable":
-        return isinstance(result.reason, str)
-    explained = result.explanation is None or isinstance(result.explanation, str)
-    return result.type == "evaluated" and result.outcome in ("flagged", "not_flagged") and explained
+    return Verdict(tool_use=use, outcome=outcome, explanation=clip(explanation or ""), decided_by="server")

@@ -18,6 +18,8 @@ USAGE = {"input_tokens": 30, "output_tokens": 4}
 PASS = {"type": "evaluated", "outcome": "not_flagged"}
 FLAG = {"type": "evaluated", "outcome": "flagged", "explanation": "the server's reason"}
 OURS = {"type": "evaluated", "outcome": "flagged", "explanation": "ours"}
+BARE = {**FLAG, "explanation": None}
+SKIPPED = {"type": "skipped"}
 UNAVAILABLE = {"type": "unavailable", "reason": "timeout"}
 
 
@@ -111,10 +113,11 @@ def test_the_end_is_held_until_the_verdicts_are_there() -> None:
 SERVERS: list[tuple[str, Any, Any, Any]] = [
     ("both passed", results(a=PASS, b=PASS), None, results(a=PASS, b=OURS)),
     ("one flagged", results(a=FLAG, b=PASS), None, results(a=FLAG, b=OURS)),
-    ("the same flagged", results(a=PASS, b=FLAG), None, None),
-    ("flagged without a reason", results(a={**FLAG, "explanation": None}, b=PASS), None, ...),
+    ("the same flagged", results(a=PASS, b=FLAG), None, results(a=PASS, b=OURS)),
+    ("flagged without a reason", results(a=BARE, b=PASS), None, results(a=BARE, b=OURS)),
     ("unavailable", results(a=UNAVAILABLE, b=PASS), results(a=PASS, b=PASS), results(a=PASS, b=OURS)),
     ("one left out", results(b=PASS), results(a=PASS, b=PASS), results(a=PASS, b=OURS)),
+    ("skipped", results(a=SKIPPED, b=PASS), None, results(a=SKIPPED, b=OURS)),
     ("one more", results(a=PASS, b=PASS, x=FLAG), None, results(a=PASS, b=OURS, x=FLAG)),
     ("another type", [{"type": "x"}, *results(a=PASS, b=PASS)], None, [{"type": "x"}, *results(a=PASS, b=OURS)]),
 ]
@@ -128,11 +131,10 @@ NOT_READ: list[tuple[str, Any]] = [
     ("all unavailable", [{"type": "dangerous_tool_use", "status": {"type": "unavailable", "reason": "x"}}]),
     ("no status", [{"type": "dangerous_tool_use"}]),
     ("no list", results(a=FLAG)[0]),
-    ("an unknown outcome", results(a={**FLAG, "outcome": "x"}, b=FLAG)),
-    ("an unknown type", results(a={**FLAG, "type": "x"}, b=FLAG)),
-    ("an explanation that is no text", results(a={**FLAG, "explanation": 1}, b=FLAG)),
-    ("unavailable without a reason", results(a={"type": "unavailable"}, b=FLAG)),
-    ("no object", results(a="flagged", b=FLAG)),
+    ("an unknown outcome", results(a={**PASS, "outcome": "x"}, b=PASS)),
+    ("an explanation that is no text", results(a={**PASS, "explanation": 1}, b=PASS)),
+    ("unavailable without a reason", results(a={"type": "unavailable"}, b=PASS)),
+    ("no object", results(a="flagged", b=PASS)),
     ("no objects", [{"type": "dangerous_tool_use", "status": {"type": "available", "tool_uses": []}}]),
     ("too large", results(a=FLAG, b={**FLAG, "explanation": "x" * 300_000})),
 ]
@@ -159,8 +161,7 @@ def ended(own: Any, **outcomes: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize(("own", "kept", "flagged"), [row[1:] for row in SERVERS], ids=[row[0] for row in SERVERS])
 def test_a_servers_own_verdicts_are_kept_unless_ours_differ(own: Any, kept: Any, flagged: Any) -> None:
     assert ended(own) == (kept or own,) * 2
-    if flagged is not ...:
-        assert ended(own, b="flag") == (flagged or own,) * 2
+    assert ended(own, b="flag") == (flagged,) * 2
 
 
 @pytest.mark.parametrize("own", [row[1] for row in NOT_READ], ids=[row[0] for row in NOT_READ])
@@ -283,9 +284,9 @@ def test_a_call_that_cannot_be_read_is_not_let_pass(odd: dict[str, Any]) -> None
         assert whole.error is not None
 
 
-def test_half_a_character_in_an_id_is_not_let_pass() -> None:
+def test_a_number_without_end_in_place_of_an_id_is_not_let_pass() -> None:
     whole = handler(stream=False)
-    whole.feed_document(json.dumps(message(tool("ID"))).encode().replace(b"ID", rb"\ud800"))
+    whole.feed_document(json.dumps(message(tool("ID"))).encode().replace(b'"ID"', b"9" * 5000))
     assert whole.error is not None
 
 

@@ -30,11 +30,12 @@ from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEm
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, anthropic_headers, forwarded_error
 from asgi_llmgate.protocol.messages.judged_forwarding import JudgedForwarder
 from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.messages.safeguards import BETA
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Correction, Corrections
-from asgi_llmgate.protocol.servers.corrections.table import find_corrections
+from asgi_llmgate.protocol.servers.corrections.table import FORWARDED_ROWS, find_corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
@@ -128,6 +129,8 @@ def forward_messages(context: WriteContext) -> UpstreamRequest:
     assert isinstance(request, MessagesRequest)
     changes = {"model": objects.to_json(context.target.model)}
     changes.update((name, objects.to_json(value)) for name, value in context.options.extra_body.items())
+    # Only where the gateway responds to the field: else the client has to know that its server refuses it.
+    refused = "safeguards" if context.safeguards and "safeguards" in context.corrections.refused_fields else ""
     forwarder: Callable[..., ResponseHandler] = MessagesForwarder
     if context.safeguards:
         forwarder = partial(JudgedForwarder, retained=context.retained)
@@ -138,10 +141,11 @@ def forward_messages(context: WriteContext) -> UpstreamRequest:
         input_estimate=context.input_estimate,
     )
     return UpstreamRequest(
-        request.forwarded(changes),
+        request.forwarded(changes, without=refused),
         make_handler,
-        headers=anthropic_headers(context.client_headers),
+        headers=anthropic_headers(context.client_headers, without=BETA if refused else ""),
         query=context.query,
+        dropped=(refused,) if refused else (),
     )
 
 
@@ -198,10 +202,6 @@ class ServerWire(NamedTuple):
     counts_tokens: bool
 
 
-def _no_corrections(status: int, text: str) -> tuple[Correction, ...]:
-    return ()
-
-
 def _no_refusal(first: bytes) -> None:
     return None
 
@@ -209,7 +209,8 @@ def _no_refusal(first: bytes) -> None:
 SERVER_WIRES: Mapping[Wire, ServerWire] = MappingProxyType(
     {
         "chat": ServerWire(upstream_error, find_corrections, find_refusal, counts_tokens=False),
-        # The client's bytes are forwarded, so there is nothing in them to correct.
-        "messages": ServerWire(forwarded_error, _no_corrections, _no_refusal, counts_tokens=True),
+        "messages": ServerWire(
+            forwarded_error, partial(find_corrections, rows=FORWARDED_ROWS), _no_refusal, counts_tokens=True
+        ),
     }
 )

@@ -299,3 +299,31 @@ async def test_a_response_that_has_a_stop_reason_and_no_end_has_verdicts(wire: s
         message = check_stream((await ask(app, stream=True, tools=TOOLS, **ASKED)).body)
     assert outcomes(message) == ["not_flagged"]
     assert app.exchange.outcome == "ok"
+
+
+async def test_a_native_server_that_refuses_the_field_is_asked_without_it() -> None:
+    sent: list[httpx.Request] = []
+    refusal = {"type": "error", "error": {"type": "invalid_request_error", "message": "safeguards: not permitted"}}
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        if "safeguards" in json.loads(request.content):
+            return httpx.Response(400, json=refusal)
+        data = NATIVE + events({"type": "message_stop"})
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=data)
+
+    backend = Backend(base_url="http://model.test/v1", dialect=DIALECTS["anthropic"])
+    models, client = (
+        ModelTable([ModelRow("*", ("b/m",))], {"b": "b"}),
+        HTTPClient(transport=httpx.MockTransport(respond)),
+    )
+    app = TranslationApp({"b": backend}, models=models, client=client, safeguards=Judging())
+    spy, without = Spy(app), TranslationApp({"b": backend}, models=models, client=client)
+    for attempts in (2, 1):
+        assert outcomes(check_stream((await ask(spy, stream=True, tools=TOOLS, **ASKED)).body)) == ["not_flagged"]
+        assert len(spy.exchange.attempts) == attempts
+        assert "safeguards" in spy.exchange.dropped
+    reply = await ask(without, stream=True, tools=TOOLS, **ASKED)
+    assert (reply.status, "safeguards" in reply.json()["error"]["message"]) == (400, True)
+    await app.aclose()
+    await without.aclose()

@@ -12,7 +12,9 @@ from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.forwarded_request import decode_forwarded
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
+from asgi_llmgate.protocol.messages.judged_forwarding import JudgedForwarder
 from asgi_llmgate.protocol.messages.request import decode_messages
+from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
 from asgi_llmgate.protocol.translation.request.chat_request import Options
 from asgi_llmgate.protocol.translation.response.translator import Translator
@@ -30,6 +32,17 @@ DECODERS: dict[Wire, Callable[[bytes], Any]] = {
 
 
 def write(client: Wire, dialect: Dialect, **fields: Any) -> UpstreamRequest:
+    return write_body(client, dialect, fields)
+
+
+def write_body(
+    client: Wire,
+    dialect: Dialect,
+    fields: dict[str, Any],
+    *,
+    corrections: Corrections = NO_CORRECTIONS,
+    safeguards: bool = False,
+) -> UpstreamRequest:
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **fields}
     context = WriteContext(
         request=DECODERS[client](json.dumps(body).encode()),
@@ -39,7 +52,9 @@ def write(client: Wire, dialect: Dialect, **fields: Any) -> UpstreamRequest:
         request_id="req_1",
         input_estimate=7,
         retained=BufferLimit(),
-        client_headers={"anthropic-beta": "b", "authorization": "Bearer k"},
+        corrections=corrections,
+        safeguards=safeguards,
+        client_headers={"anthropic-beta": "dangerous-tool-use-2026-09-03,b", "authorization": "Bearer k"},
         query="beta=true",
     )
     return PAIRS[client, dialect.wire](context)
@@ -87,7 +102,10 @@ def test_each_pair_names_the_target_s_model_and_makes_its_handler(
 
 def test_only_a_server_of_the_client_s_wire_gets_its_headers_and_query() -> None:
     forwarded, translated = (write("messages", SERVERS[wire]) for wire in ("messages", "chat"))
-    assert dict(forwarded.headers) == {b"anthropic-beta": b"b", b"anthropic-version": b"2023-06-01"}
+    assert dict(forwarded.headers) == {
+        b"anthropic-beta": b"dangerous-tool-use-2026-09-03,b",
+        b"anthropic-version": b"2023-06-01",
+    }
     assert forwarded.query == "beta=true"
     assert (translated.headers, translated.query) == ((), "")
 
@@ -111,6 +129,29 @@ def test_a_response_has_the_form_that_the_client_asked_for(stream: bool, whole: 
     assert handler.usage == Usage(input=100, output=20)
     assert handler.metadata == ResponseMetadata("gpt-x", "chatcmpl-1", ("stop",))
     assert handler.changed == []
+
+
+ASKED = [{"type": "dangerous_tool_use"}]
+REFUSED = Corrections(refused_fields=frozenset({"safeguards"}))
+
+
+@pytest.mark.parametrize(("server", "handler"), [("chat", Translator), ("messages", JudgedForwarder)])
+def test_a_response_with_verdicts_has_a_handler_that_holds_it(server: Wire, handler: type) -> None:
+    written = write_body("messages", SERVERS[server], {"safeguards": ASKED}, safeguards=True)
+    assert type(written.make_handler()) is handler
+    assert "safeguards" not in written.dropped
+
+
+def test_a_field_that_a_native_server_refuses_is_left_out_only_where_the_gateway_responds_to_it() -> None:
+    def sent(*, safeguards: bool, corrections: Corrections) -> tuple[bool, bytes, tuple[str, ...]]:
+        fields = {"safeguards": ASKED}
+        written = write_body("messages", SERVERS["messages"], fields, safeguards=safeguards, corrections=corrections)
+        return "safeguards" in json.loads(written.body), dict(written.headers)[b"anthropic-beta"], written.dropped
+
+    whole = (True, b"dangerous-tool-use-2026-09-03,b", ())
+    assert sent(safeguards=False, corrections=REFUSED) == whole
+    assert sent(safeguards=True, corrections=NO_CORRECTIONS) == whole
+    assert sent(safeguards=True, corrections=REFUSED) == (False, b"b", ("safeguards",))
 
 
 def test_silence_begins_a_stream() -> None:

@@ -114,15 +114,19 @@ def forwarded_error(status: int, body: bytes, headers: Mapping[str, str], *, now
     return error
 
 
-def anthropic_headers(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+def anthropic_headers(headers: Mapping[str, str], *, without: str = "") -> tuple[tuple[bytes, bytes], ...]:
     """The client's `anthropic-*` headers, for a server that speaks its wire; the version is added where it is missing.
 
-    No other header of the client goes to a model server.
+    No other header of the client goes to a model server.  Values of `anthropic-beta` that begin with `without` are left
+    out.
     """
+    if without:
+        betas = [beta for beta in headers.get("anthropic-beta", "").split(",") if not beta.strip().startswith(without)]
+        headers = {**headers, "anthropic-beta": ",".join(betas)}
     found = tuple(
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in headers.items()
-        if name.startswith("anthropic-")
+        if name.startswith("anthropic-") and value
     )
     return found if "anthropic-version" in headers else (*found, VERSION)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from msgspec import Raw
+
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, BlockReader, Message, read_content, read_messages
 from asgi_llmgate.protocol.messages.events import SIGNATURE
@@ -65,12 +67,21 @@ class MessagesRequest:
         check_no_other_models(self.fields)
         return self.opened
 
-    def forwarded(self, changes: Mapping[str, bytes]) -> bytes:
-        """`body_to_forward` with some values (as JSON) replaced, and without the gateway's own thinking blocks."""
+    def forwarded(self, changes: Mapping[str, bytes], *, without: str = "") -> bytes:
+        """`body_to_forward` with some values (as JSON) replaced, and without the gateway's own thinking blocks.
+
+        `without` is a field to leave out: then also white space between the fields is gone.
+        """
         body = self.body_to_forward
         # Looking at the bytes is cheaper than looking at each block, and almost no conversation has any.
         own = cut_own_thinking(self.fields["messages"], self.messages) if SIGNATURE.encode() in body.body else None
-        return body.replace_values(changes if own is None else {**changes, "messages": own})
+        if own is not None:
+            changes = {**changes, "messages": own}
+        if not without:
+            return body.replace_values(changes)
+        fields = {**self.fields, **{name: Raw(value) for name, value in changes.items()}}
+        fields.pop(without, None)
+        return objects.to_json(fields)
 
     @property
     def temperature(self) -> float | None:

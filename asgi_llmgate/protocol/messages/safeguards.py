@@ -28,6 +28,9 @@ from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
 TYPE = "dangerous_tool_use"
 """The one type that is known."""
 
+BETA = "dangerous-tool-use"
+"""How the value of the header `anthropic-beta` begins that comes with the field."""
+
 NO_TOOL_USES = b'[{"type":"dangerous_tool_use","status":{"type":"available","tool_uses":{}}}]'
 """The results of a response without tool calls."""
 

@@ -229,3 +229,11 @@ def test_what_is_translated_is_what_was_decided_on(encode: Any, twice: bytes) ->
         tool["function"]["name"] for tool in sent.get("tools", [])
     }
     assert ("image_url" in str(sent["messages"])) is request.has_images
+
+
+def test_a_field_is_left_out_of_what_is_forwarded() -> None:
+    body = b'{"model": "m", "max_tokens": 1, "safeguards": [ ], "messages": [{"role":"user", "content":"hi"}]}'
+    request = decode_messages(body)
+    sent = request.forwarded({"model": b'"n"'}, without="safeguards")
+    assert sent == b'{"model":"n","max_tokens":1,"messages":[{"role":"user", "content":"hi"}]}'
+    assert request.forwarded({}, without="absent") == request.forwarded({}, without="other")

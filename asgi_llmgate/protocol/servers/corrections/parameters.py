@@ -40,6 +40,14 @@ def _field(match: re.Match[str]) -> Corrections:
     return refuse(fields.OTHER_NAMES.get(name, name))
 
 
+SAFEGUARDS = Row(
+    topic="safeguards",
+    patterns=(fields.REFUSED_SAFEGUARDS,),
+    change=refuse("safeguards"),
+    keeps="other fields of a request that is forwarded",
+)
+"""The one field of the client's that the gateway can respond to in place of a server of the same wire."""
+
 ROWS: tuple[Row, ...] = (
     Row(
         topic="max_tokens",

@@ -27,11 +27,15 @@ ROWS: tuple[Row, ...] = (
 """All rows.  The order counts for two rows that read the same words: the first one is tried first."""
 
 
-def find_corrections(status: int, error_text: str) -> tuple[Correction, ...]:
+FORWARDED_ROWS: tuple[Row, ...] = (parameters.SAFEGUARDS,)
+"""Those for requests that are forwarded, whose bytes are the client's."""
+
+
+def find_corrections(status: int, error_text: str, rows: tuple[Row, ...] = ROWS) -> tuple[Correction, ...]:
     """The corrections that an error asks for, in the order of its text: a server's own words precede its quotations."""
     found: list[Sentence] = []
     read: list[Span] = []
-    for row in ROWS:
+    for row in rows:
         sentences = [sentence for sentence in row.find(status, error_text) if not overlaps(sentence.place, read)]
         found += sentences
         if row.final:

@@ -41,6 +41,16 @@ REFUSED_FIELD = re.compile(
 """`corrections`: a field of the request is not accepted.  Field and complaint stand close together: servers also quote
 whole requests, which name every field, in errors about one of them."""
 
+_SAFEGUARDS = r"\b(?:safeguards|dangerous-tool-use)\b"
+
+REFUSED_SAFEGUARDS = re.compile(
+    rf"{_SAFEGUARDS}{_BETWEEN}(?P<telling>{_COMPLAINT}|invalid)"
+    rf"|(?P<telling2>{_COMPLAINT}|invalid){_BETWEEN}{_SAFEGUARDS}",
+    FLAGS,
+)
+"""`corrections`: a server of Anthropic's wire does not accept the field `safeguards`, or its value of
+`anthropic-beta`."""
+
 FIELD_GROUPS = (1, 2, 3, 6, 7, 8)
 """The groups of REFUSED_FIELD that hold the name."""
 

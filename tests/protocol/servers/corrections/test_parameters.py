@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_llmgate.protocol.servers.corrections.changes import Corrections
-from asgi_llmgate.protocol.servers.corrections.table import find_corrections
+from asgi_llmgate.protocol.servers.corrections.table import FORWARDED_ROWS, find_corrections
 
 
 def learn(status: int, error: str) -> list[Corrections]:
@@ -64,3 +64,24 @@ def test_the_field_that_a_model_wants_instead_is_remembered() -> None:
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     )
     assert learn(400, refusal) == [Corrections(max_tokens_field="max_completion_tokens")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "safeguards: Extra inputs are not permitted",
+        "Unknown parameter: 'safeguards'.",
+        "[{'type': 'extra_forbidden', 'loc': ('body', 'safeguards'), 'msg': 'Extra inputs are not permitted'}]",
+        "Unexpected value(s) `dangerous-tool-use-2026-09-03` for the `anthropic-beta` header.",
+        "invalid beta flag: dangerous-tool-use-2026-09-03",
+    ],
+)
+def test_a_server_of_the_clients_wire_does_not_know_safeguards(text: str) -> None:
+    [correction] = find_corrections(400, text, FORWARDED_ROWS)
+    assert correction.changes == Corrections(refused_fields=frozenset({"safeguards"}))
+    assert find_corrections(429, text, FORWARDED_ROWS) == ()
+
+
+@pytest.mark.parametrize("text", ["temperature: not supported", "safeguards are in place", ""])
+def test_other_refusals_of_such_a_server_correct_nothing(text: str) -> None:
+    assert find_corrections(400, text, FORWARDED_ROWS) == ()

@@ -40,6 +40,7 @@ from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import Sink
+from asgi_llmgate.usage.measurements import MetricSink
 
 
 class Parts(TypedDict):
@@ -90,7 +91,7 @@ def make_parts(
     secrets: list[Secret] = []
     with mistakes.under():
         secrets = read_secrets(settings.secret)
-    own_sinks = _make_sinks(settings, secrets, client, folder, state, mistakes)
+    own_sinks = _make_sinks(settings, folder, state, mistakes)
     usage_layer, telemetry = make_usage_layer(
         usage,
         make_fields(usage.fields, list_claims, mistakes, variables),
@@ -100,6 +101,7 @@ def make_parts(
         audit=make_audit(settings.safeguards, secrets),
         has_prices=any(row.prices for row in settings.models),
     )
+    own_sinks += _make_webhook(settings, own_sinks, secrets, client, telemetry, state, mistakes)
     metadata, answer_limit, safeguards = None, 0, None
     sealer = state.keep("sealer", "", settings.secret, lambda: Sealer(secrets))
     resolve: Layer = ResolveMiddleware
@@ -163,17 +165,10 @@ def _make_backends(
     return backends
 
 
-def _make_sinks(
-    settings: Settings,
-    secrets: Sequence[Secret],
-    client: HTTPClient,
-    folder: Path,
-    state: RunningState,
-    mistakes: Mistakes,
-) -> list[Sink]:
-    """The access log, the ledger, the webhook and the sinks of the host's own, as far as there are any."""
+def _make_sinks(settings: Settings, folder: Path, state: RunningState, mistakes: Mistakes) -> list[Sink]:
+    """The access log, the ledger and the sinks of the host's own, as far as there are any."""
     log, ledger, safeguards = settings.usage.access_log, settings.usage.ledger, settings.safeguards
-    keep_verdicts = made = None
+    keep_verdicts = None
     with mistakes.under():
         keep_verdicts = audit_keep(safeguards)
     notify = safeguards is not None and safeguards.notify is not None
@@ -182,13 +177,32 @@ def _make_sinks(
         with mistakes.under():
             made_from = (ledger, folder, keep_verdicts, notify)
             make = partial(make_ledger, ledger, folder, keep_verdicts=keep_verdicts, notify=notify)
-            made = state.keep("sink", "ledger", made_from, make)
-            sinks.append(made)
-    if safeguards is not None and notify and (made is not None or ledger is None):
-        with mistakes.under():
-            make_sender = partial(make_notifier, safeguards, made, secrets, client)
-            sinks.append(state.keep("sink", "webhook", (safeguards.notify, ledger, settings.secret), make_sender))
+            sinks.append(state.keep("sink", "ledger", made_from, make))
     for index, described in enumerate(settings.usage.sinks):
         with mistakes.under(f"usage.sinks[{index}]"):
             sinks.append(state.keep("sink", f"{described.callable} {index}", None, partial(make_sink, described)))
     return sinks
+
+
+def _make_webhook(
+    settings: Settings,
+    sinks: Sequence[Sink],
+    secrets: Sequence[Secret],
+    client: HTTPClient,
+    telemetry: Sequence[MetricSink],
+    state: RunningState,
+    mistakes: Mistakes,
+) -> list[Sink]:
+    """What sends the webhook of `safeguards`, if there is one.  `sinks` are those that `_make_sinks` has made."""
+    safeguards, ledger = settings.safeguards, settings.usage.ledger
+    if safeguards is None or safeguards.notify is None:
+        return []
+    # By its attribute: its class cannot be imported where SQLAlchemy is not installed.
+    found: Any = next((sink for sink in sinks if hasattr(sink, "database")), None)
+    if ledger is not None and found is None:
+        return []  # what is wrong with the ledger has been told
+    made: list[Sink] = []
+    with mistakes.under():
+        make = partial(make_notifier, safeguards, found, secrets, client, telemetry)
+        made.append(state.keep("sink", "webhook", (safeguards.notify, ledger, settings.secret), make))
+    return made

@@ -32,6 +32,8 @@ from asgi_llmgate.safeguards.webhook import Signer, event_body, event_id, trial_
 from asgi_llmgate.usage.ledger import Database, NewerSchema
 from asgi_llmgate.usage.ledger.outbox import FlaggedCall, Outbox
 from asgi_llmgate.usage.ledger.report import format_time
+from asgi_llmgate.usage.measurements import MetricSink
+from asgi_llmgate.usage.metrics import WEBHOOK
 from asgi_llmgate.usage.record import UsageRecord
 
 log = logging.getLogger("llmgate")
@@ -60,7 +62,8 @@ _RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 class Notifier:
     """A sink that stores nothing: a record with flags wakes its thread, which sends what is in the outbox.
 
-    `url` is the database of the ledger, `address` where events are sent to, signed by `signer`.  `client` sends them.
+    `url` is the database of the ledger, `address` where events are sent to, signed by `signer`.  `client` sends them,
+    and `counters` count the attempts.
     `linger` and `poll_interval` are in seconds; `now` is the clock, in Unix seconds.
     """
 
@@ -71,6 +74,7 @@ class Notifier:
         address: str,
         signer: Signer,
         client: HTTPClient,
+        counters: Sequence[MetricSink] = (),
         linger: float = _LINGER,
         poll_interval: float = POLL_INTERVAL,
         now: Callable[[], float] = time.time,
@@ -78,6 +82,7 @@ class Notifier:
         self._database = Database(url)
         self._outbox = Outbox(self._database)
         self._address, self._signer, self._client = address, signer, client
+        self._counters = counters
         self._linger, self._poll_interval, self._now = linger, poll_interval, now
         self._failing = False
         self._thread: threading.Thread | None = None
@@ -189,6 +194,8 @@ class Notifier:
         return await _post(self._client, self._address, self._signer, event_id(call), body, int(self._now()))
 
     def _note(self, why: str) -> None:
+        for counter in self._counters:
+            counter.count(WEBHOOK, 1, {"llmgate.webhook.outcome": "failed" if why else "sent"})
         if why and not self._failing:
             address = redact_url(self._address)
             log.error("the webhook to %s cannot be sent: %s; flags wait in the ledger", address, why)

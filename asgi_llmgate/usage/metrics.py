@@ -5,6 +5,7 @@
     llmgate.requests                          counter    1        every request of a client
     llmgate.denials                           counter    1        requests that the gateway refused, by reason
     llmgate.safeguards.verdicts               counter    1        verdicts on tool calls of responses
+    llmgate.webhook.attempts                  counter    1        sent events, and such that could not be sent
     llmgate.cost                              counter    {USD}    cost of a call, if its price is known
     gen_ai.client.token.usage                 histogram  {token}  input and output tokens of a call, by
     gen_ai.token.type
@@ -66,6 +67,13 @@ VERDICTS = Metric(
     "Verdicts on tool calls of responses.",
     ("llmgate.safeguards.outcome", "llmgate.safeguards.decided_by", "llmgate.safeguards.rule"),
 )
+WEBHOOK = Metric(
+    "llmgate.webhook.attempts",
+    "1",
+    "Attempts to send an event to the webhook.",
+    ("llmgate.webhook.outcome",),
+)
+"""Counted by the notifier, and not from usage records."""
 COST = Metric("llmgate.cost", "{USD}", "What calls have cost, where the price is known.", _CALL)
 TOKENS = Metric(
     "gen_ai.client.token.usage",
@@ -99,7 +107,7 @@ PER_TOKEN = Metric(
     _PER_TOKEN,
 )
 
-METRICS = (REQUESTS, DENIALS, VERDICTS, COST, TOKENS, DURATION, SERVED, FIRST_TOKEN, PER_TOKEN)
+METRICS = (REQUESTS, DENIALS, VERDICTS, WEBHOOK, COST, TOKENS, DURATION, SERVED, FIRST_TOKEN, PER_TOKEN)
 """The metrics of version 1.41, and the gateway's own."""
 
 

@@ -176,7 +176,11 @@ class OpenTelemetry:
         if metrics_are_lost(self._meter_provider):
             return
         for metric, value, labels in self._measurements.of(record):
-            self._write[metric.name](value, labels)
+            self.count(metric, value, labels)
+
+    def count(self, metric: Metric, value: float, labels: Mapping[str, str | int]) -> None:
+        """Count one value."""
+        self._write[metric.name](value, labels)
 
     def _end(self, span: Span, record: UsageRecord, flat: Mapping[str, Any]) -> None:
         known = {name: value for name, value in flat.items() if name in CLIENT_SPAN}

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -74,9 +74,13 @@ class Prometheus:
     def emit(self, record: UsageRecord) -> None:
         """Count the metrics of this record."""
         for metric, value, labels in self._measurements.of(record):
-            # prometheus-client wants a value for every label; an absent one is an empty text there.
-            child = self._metrics[metric.name].labels(*[labels.get(label, "") for label in self._labels[metric.name]])
-            (child.observe if metric.buckets else child.inc)(value)
+            self.count(metric, value, labels)
+
+    def count(self, metric: Metric, value: float, labels: Mapping[str, str | int]) -> None:
+        """Count one value."""
+        # prometheus-client wants a value for every label; an absent one is an empty text there.
+        child = self._metrics[metric.name].labels(*[labels.get(label, "") for label in self._labels[metric.name]])
+        (child.observe if metric.buckets else child.inc)(value)
 
 
 class PrometheusApp:

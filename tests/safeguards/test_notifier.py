@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from asgi_llmgate.asgi import Health
 from asgi_llmgate.asgi.responses import respond
@@ -23,7 +24,7 @@ from asgi_llmgate.safeguards.notifier import FIRST_DELAY, LEASE, Notifier
 from asgi_llmgate.safeguards.webhook import Signer
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.testing.serving import serving
-from asgi_llmgate.usage import UsageRecord
+from asgi_llmgate.usage import Prometheus, UsageRecord
 from asgi_llmgate.usage.ledger import Database, parse_url
 from asgi_llmgate.usage.verdicts import VerdictRecord
 
@@ -94,11 +95,14 @@ def test_what_fails_is_sent_again_with_the_same_id(
     flag(database, "req_1")
     receiver = Receiver(failure, 200)
     with serving(receiver) as url:
-        sender = make(f"{url}/flags?key=hidden")
+        registry = CollectorRegistry()
+        sender = make(f"{url}/flags?key=hidden", counters=[Prometheus(registry=registry)])
         assert not sender.deliver()
         assert sender.health().limping == ("webhook",)
         assert f"cannot be sent: status {failure}" in caplog.text
         assert "hidden" not in caplog.text
+        labels = {"llmgate_webhook_outcome": "failed"}
+        assert registry.get_sample_value("llmgate_webhook_attempts_total", labels) == 1
         assert make(url, NOW + FIRST_DELAY - 0.01).deliver()  # not yet
         assert receiver.ids == ["req_1_0"]
         assert make(url, NOW + FIRST_DELAY).deliver()

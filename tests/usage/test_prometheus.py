@@ -207,6 +207,7 @@ def test_names_are_those_of_opentelemetrys_exporter() -> None:
         "llmgate_requests",
         "llmgate_denials",
         "llmgate_safeguards_verdicts",
+        "llmgate_webhook_attempts",
         "llmgate_cost",
         "gen_ai_client_token_usage",
         "gen_ai_client_operation_duration_seconds",

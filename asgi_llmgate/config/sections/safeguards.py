@@ -16,6 +16,7 @@ from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.net.urls import require_https
 from asgi_llmgate.rule_variables import Variable
 from asgi_llmgate.secret_values import Secret
+from asgi_llmgate.usage.measurements import MetricSink
 from asgi_llmgate.usage.verdicts import VerdictAudit
 
 if TYPE_CHECKING:
@@ -112,7 +113,11 @@ def audit_keep(safeguards: SafeguardsSettings | None) -> float | None:
 
 
 def make_notifier(
-    safeguards: SafeguardsSettings, ledger: Ledger | None, secrets: Sequence[Secret], client: HTTPClient
+    safeguards: SafeguardsSettings,
+    ledger: Ledger | None,
+    secrets: Sequence[Secret],
+    client: HTTPClient,
+    counters: Sequence[MetricSink] = (),
 ) -> Notifier:
     """What sends the webhook.  Raises SettingsError, also where there is no ledger or no secret."""
     address = safeguards.notify or ""
@@ -132,7 +137,8 @@ def make_notifier(
     from asgi_llmgate.safeguards.notifier import Notifier
     from asgi_llmgate.safeguards.webhook import Signer
 
-    return Notifier(ledger.database.url, address=address, signer=Signer(secrets), client=client)
+    signer = Signer(secrets)
+    return Notifier(ledger.database.url, address=address, signer=signer, client=client, counters=counters)
 
 
 def _not_built(safeguards: SafeguardsSettings) -> list[str]:

@@ -18,6 +18,7 @@ from asgi_llmgate.policy import field
 from asgi_llmgate.routing.routes import Routes
 from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
 from asgi_llmgate.usage.costs import Costs, genai_prices
+from asgi_llmgate.usage.measurements import MetricSink
 from asgi_llmgate.usage.metrics import Semconv
 from asgi_llmgate.usage.record import Cost, Field
 from asgi_llmgate.usage.verdicts import VerdictAudit
@@ -113,7 +114,7 @@ def make_usage_layer(
     user: Field | None,
     audit: VerdictAudit | None,
     has_prices: bool,
-) -> tuple[Layer, list[Sink]]:
+) -> tuple[Layer, list[MetricSink]]:
     """The UsageMiddleware, and the sinks for metrics and spans, whose label `model` has the values `models`.
 
     `user` names the caller in reports, `audit` says what is recorded of verdicts on tool calls.  `has_prices`: a row of
@@ -123,7 +124,7 @@ def make_usage_layer(
     options: dict[str, Any] = {"fields": fields, "user": user, "audit": audit}
     with mistakes.under("usage.prices"):
         options["cost"] = _make_costs(usage, has_prices=has_prices)
-    sinks: list[Sink] = []
+    sinks: list[MetricSink] = []
     if usage.prometheus:
         prometheus = PrometheusSettings() if usage.prometheus is True else usage.prometheus
         with mistakes.under("usage.prometheus"):

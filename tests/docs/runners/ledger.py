@@ -102,7 +102,15 @@ async def flagged_calls_are_listed(text: str, place: Place) -> None:
     with contextlib.closing(Database(f"sqlite:///{place.folder}/.llmgate/usage.db")) as database:
         database.insert([UsageRecord(request_id="req_1", subject="ada", safeguards=(flag,), **facts)])
     assert "ada   Bash  flag     no-prod" in place.sh(text)
-    assert "no-prod" in (place.folder / "flags.csv").read_text()
+    if "csv" in text:
+        assert "no-prod" in (place.folder / "flags.csv").read_text()
+
+
+@RUNNERS.runs("ledger rules sql")
+async def rules_are_counted_in_sql(text: str, place: Place) -> None:
+    await flagged_calls_are_listed("llmgate usage flags", place)
+    with contextlib.closing(sqlite3.connect(place.folder / ".llmgate" / "usage.db")) as ledger:
+        assert ledger.execute(text).fetchall() == [("no-prod", "flag", 1)]
 
 
 @RUNNERS.runs("ledger page")

@@ -114,7 +114,8 @@ async def test_a_flag_is_in_the_answer_the_log_the_ledger_and_at_the_webhook(
     async def receiver(scope: Any, receive: Any, send: Any) -> None:
         told.append(json.loads((await receive())["body"]))
         await respond(send, 204, [], b"")
-        loop.call_soon_threadsafe(arrived.set)
+        if len(told) == 2:
+            loop.call_soon_threadsafe(arrived.set)
 
     monkeypatch.setenv("SECRET", "s" * 32)
     turn = calls_tool("Bash", command="deploy prod") + calls_tool("Read", file_path="/etc/hosts")
@@ -132,22 +133,32 @@ async def test_a_flag_is_in_the_answer_the_log_the_ledger_and_at_the_webhook(
     tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("Bash", "Read")]
     asking = ASK | {"tools": tools, "safeguards": [{"type": "dangerous_tool_use"}]}
     async with make(judged, tmp_path) as gateway:
-        reply = await call(gateway, "POST", "/v1/messages", json=asking)
-        assert b"ask the pipeline" in reply.body
+        for stream in (True, False):
+            reply = await call(gateway, "POST", "/v1/messages", json=asking | {"stream": stream})
+            assert b"ask the pipeline" in reply.body
         async with asyncio.timeout(60):
             await arrived.wait()
         assert (await call(gateway, "GET", "/readyz")).body == b"ok\n"
-    [event] = told
-    line = (tmp_path / "access.log").read_text()
-    bash, read = json.loads(line)["llmgate.safeguards"]
-    assert (bash["outcome"], bash["rule"], read["outcome"], read["rule"]) == ("flag", "no-prod", "pass", "reads")
-    assert "deploy prod" not in line
-    assert (event["data"]["rule"], event["data"]["explanation"]) == ("no-prod", "ask the pipeline")
-    assert event["data"]["input_hmac"] == bash["input_hmac"]
-    assert "deploy prod" not in str(event)
+    log = (tmp_path / "access.log").read_text()
+    assert "deploy prod" not in log
+    judged_calls = [json.loads(line)["llmgate.safeguards"] for line in log.splitlines() if "/v1/messages" in line]
+    assert len(judged_calls) == len(told) == 2
+    hashes = set()
+    for bash, read in judged_calls:
+        assert (bash["outcome"], bash["rule"], read["outcome"], read["rule"]) == ("flag", "no-prod", "pass", "reads")
+        hashes.add(bash["input_hmac"])
+    for event in told:
+        assert (event["data"]["rule"], event["data"]["explanation"]) == ("no-prod", "ask the pipeline")
+        hashes.add(event["data"]["input_hmac"])
+    assert len(hashes) == 1
+    assert "deploy prod" not in str(told)
     stored = Stored(parse_url("sqlite:///llmgate.db", tmp_path))
-    assert stored("SELECT tool, outcome, rule, input, notify_at_ms FROM usage_verdict ORDER BY position") == [
-        ("Bash", "flag", "no-prod", "", None),
-        ("Read", "pass", "reads", "", None),
-    ]
+    assert (
+        stored("SELECT tool, outcome, rule, input, notify_at_ms FROM usage_verdict ORDER BY id")
+        == [
+            ("Bash", "flag", "no-prod", "", None),
+            ("Read", "pass", "reads", "", None),
+        ]
+        * 2
+    )
     stored.database.close()

@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -33,6 +33,12 @@ MAX_CALLS_IN_CHUNKS = 4300
 
 MAX_CALLS_PER_CHUNK = 31
 """Further ones for each chunk that arrives by itself: reading it, waking the sending task, sending."""
+
+MAX_CALLS_FOR_TEXT = 6
+"""What verdicts add to a stream that calls no tool: it is known at once that there are none."""
+
+MAX_CALLS_FOR_VERDICTS = 240
+"""What they add to a stream with two tool calls, both decided by the last of three rules."""
 
 ONCE = {
     "routing/routes.py find",
@@ -60,9 +66,26 @@ COST = 0.0014
 """US dollars of the usage above: 1 for a million input tokens, 2 for a million output tokens."""
 
 
-def chunks() -> list[bytes]:
-    """A stream of 100 words: 105 events of Anthropic's wire."""
+ASKS: dict[str, Any] = {
+    "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
+    "safeguards": [{"type": "dangerous_tool_use", "classifier_context": {"v": 1}}],
+}
+SAFEGUARDS: dict[str, Any] = {
+    "rules": [
+        {"name": "a", "outcome": "flag", "when": 'tool.name == "Bash" && tool.input.command.contains("prod")'},
+        {"name": "b", "outcome": "flag", "when": 'tool.name == "WebFetch" && !tool.input.url.startsWith("https:")'},
+        {"name": "c", "outcome": "pass", "when": 'tool.name == "Bash" && jwt.groups.exists(g, g == "llm")'},
+    ]
+}
+COMMAND = json.dumps({"command": "git fetch --all", "description": "Look"})
+
+
+def chunks(calls: int = 0) -> list[bytes]:
+    """A stream of 100 words: 105 events of Anthropic's wire; and then maybe tool calls."""
     deltas: list[dict[str, Any]] = [{"role": "assistant"}, *({"content": f"word{number} "} for number in range(DELTAS))]
+    for index in range(calls):
+        function = {"name": "Bash", "arguments": COMMAND}
+        deltas.append({"tool_calls": [{"index": index, "id": f"c{index}", "type": "function", "function": function}]})
     events = [{**HEAD, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
     events.append({**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     events.append({**HEAD, "choices": [], "usage": USAGE})
@@ -134,9 +157,18 @@ def _name(code: CodeType) -> str:
     return f"{code.co_filename.removeprefix(PACKAGE)} {code.co_qualname}"
 
 
-async def stream(pieces: list[bytes], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+async def stream(
+    pieces: list[bytes],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    asks: Mapping[str, Any] | None = None,
+    events: int = EVENTS,
+    **section: Any,
+) -> Profile:
     """The second of two calls, counted. The first one fills caches: the token of the second is in the cache of tokens
-    already, so its signature is not verified again.
+    already, so its signature is not verified again. `asks` is what else the request has, `section` is one more section
+    of the settings.
     """
     idp, client = MockIdP(), HTTPClient(transport=ModelServer(pieces))
     (folder / "keys.json").write_text(json.dumps(idp.jwks))
@@ -147,15 +179,16 @@ async def stream(pieces: list[bytes], folder: Path, monkeypatch: pytest.MonkeyPa
         "backends": {"main": {"base_url": "http://model.test/v1"}},
         "models": [{"match": "*", "use": "main/gpt-4o-mini", "prices": {"input": 1, "output": 2}}],
         "usage": {"access_log": {"file": "access.log"}},
+        **section,
     }
     headers = {"authorization": f"Bearer {idp.mint(aud='llm-gateway', groups=['llm'])}"}
     asked = {"model": "claude-opus-5-5", "max_tokens": 500, "stream": True}
-    body = json.dumps({**asked, "messages": [{"role": "user", "content": "hello"}]}).encode()
+    body = json.dumps({**asked, **(asks or {}), "messages": [{"role": "user", "content": "hello"}]}).encode()
     profile = Profile()
     async with Gateway.from_settings(settings, folder=folder) as gateway:
         await _call(gateway, headers, body, None)
         received = await _call(gateway, headers, body, profile)
-    assert received.count(b"event: ") == EVENTS
+    assert received.count(b"event: ") == events
     records = [json.loads(line) for line in (folder / "access.log").read_text().splitlines()]
     assert [(record["outcome"], record["llmgate.cost_usd"]) for record in records] == [("ok", COST)] * 2
     return profile
@@ -203,3 +236,14 @@ async def test_a_chunk_that_comes_by_itself_costs_few_more(tmp_path: Path, monke
     assert apart.total < MAX_CALLS_IN_CHUNKS, f"{apart.total} calls; the largest:\n{apart.largest()}"
     added = (apart.total - together.total) / (len(chunks()) - 1)
     assert added < MAX_CALLS_PER_CHUNK, f"{added:.1f} calls per chunk; of a stream:\n{apart.largest()}"
+
+
+@pytest.mark.parametrize(("calls", "most"), [(0, MAX_CALLS_FOR_TEXT), (2, MAX_CALLS_FOR_VERDICTS)])
+async def test_verdicts_cost_few_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int, most: int) -> None:
+    pieces, events = [b"".join(chunks(calls))], EVENTS + 3 * calls
+    without = await stream(pieces, tmp_path, monkeypatch, events=events, asks=ASKS)
+    (tmp_path / "access.log").unlink()
+    judged = await stream(pieces, tmp_path, monkeypatch, events=events, asks=ASKS, safeguards=SAFEGUARDS)
+    added = judged.total - without.total
+    print(f"{added} calls for the verdicts on {calls} tool calls")
+    assert 0 < added < most, f"{added} more calls; the largest:\n{judged.largest()}"

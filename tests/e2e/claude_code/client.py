@@ -62,7 +62,7 @@ class ClaudeCode:
         command = [str(self.binary), "-p", prompt, "--output-format", "stream-json", "--verbose", *options]
         events = [json.loads(line) for line in printed_by(command, self.folder, environment, timeout).splitlines()]
         report = events[-1]
-        refused = [record for record in gate.records()[before:] if record["status"] == 400]
+        refused = [record for record in gate.records()[before:] if record.get("status") == 400]
         assert refusals is None or len(refused) == refusals, refused
         return Run(report["result"], report["is_error"], report, events, self.folder)
 

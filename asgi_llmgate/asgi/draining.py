@@ -18,8 +18,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 from asgi_llmgate.concurrency.cancellation import CancelScope
@@ -93,16 +92,9 @@ class Draining:
         if requests:
             await asyncio.wait(requests, timeout=LAST_SECONDS)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """The whole of a request, with the end of its response and its usage record."""
-        over = asyncio.get_running_loop().create_future()
-        self._requests.add(over)
-        try:
-            yield
-        finally:
-            self._requests.discard(over)
-            over.set_result(None)
+    def request(self) -> _OpenRequest:
+        """A block that is the whole of a request, with the end of its response and its usage record."""
+        return _OpenRequest(self._requests)
 
     def call(self) -> _OpenCall:
         """A block that is cancelled where it waits when its time is over, and then raises ShuttingDown."""
@@ -115,6 +107,23 @@ class Draining:
         elif self._previous == signal.SIG_DFL:
             # The server has no handler of its own, so the system's would have ended the process at once.
             self._loop.call_soon_threadsafe(self._loop.call_later, self._after + LAST_SECONDS, _end_process)
+
+
+class _OpenRequest:
+    """A block that `finish` waits for."""
+
+    __slots__ = ("_over", "_requests")
+
+    def __init__(self, requests: set[asyncio.Future[None]]) -> None:
+        self._requests = requests
+
+    def __enter__(self) -> None:
+        self._over = asyncio.get_running_loop().create_future()
+        self._requests.add(self._over)
+
+    def __exit__(self, *_: object) -> None:
+        self._requests.discard(self._over)
+        self._over.set_result(None)
 
 
 class _OpenCall:

@@ -7,7 +7,7 @@ from typing import Any
 
 from asgi_llmgate.cel import EvaluationError, compile_rule
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, fields_of
+from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, fields_of, reads_call
 
 
 def condition(source: str, variables: Iterable[str] = ()) -> Callable[[Mapping[str, Any]], bool | None]:
@@ -40,11 +40,13 @@ def field(
     The function raises EvaluationError when there is no value.  Raises SettingsError with a caret.
     """
     expression = compile_rule(source, variables=fields_of(further=variables))
+    needs_target = reads_call(expression)
 
     def read(exchange: Exchange) -> Any:
         # The record is written after the request, when the scope is gone: `request.path` is the whole path, and
         # `request.scheme` and `request.query` are empty.
         scope = {"path": exchange.path, "scheme": ""}
-        return expression.evaluate(RuleVariables(scope, exchange, list_claims).about(exchange.target))
+        values = RuleVariables(scope, exchange, list_claims)
+        return expression.evaluate(values.about(exchange.target) if needs_target else values)
 
     return read

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from types import MappingProxyType
 
@@ -91,18 +91,10 @@ class Resolver:
 
     def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[RequestBody]:
         """The request's body: created by the first layer that needs it, and closed when that layer's block ends."""
-        return self._new_body(exchange, receive) if exchange.body is None else nullcontext(exchange.body)
-
-    @contextmanager
-    def _new_body(self, exchange: Exchange, receive: Receive) -> Iterator[RequestBody]:
+        if exchange.body is not None:
+            return nullcontext(exchange.body)
         headers = exchange.headers
-        body = exchange.body = Body(receive, limit=self._body_limit, headers=headers, uploads=self._uploads)
-        try:
-            yield body
-        finally:
-            # The bytes must be free when their part of `body_memory` is: `exchange` lives until its record is written.
-            exchange.body = None
-            body.close()
+        return _OpenBody(exchange, Body(receive, limit=self._body_limit, headers=headers, uploads=self._uploads))
 
     def _candidates(
         self, route: Route, request: RequestFeatures, scope: Scope, exchange: Exchange
@@ -146,6 +138,22 @@ _DECODERS: Mapping[str, Callable[..., RequestFeatures]] = MappingProxyType(
     }
 )
 """Kind of route -> the decoder of its calls. The other kinds have no calls."""
+
+
+class _OpenBody(AbstractContextManager[RequestBody]):
+    """The body of an exchange for the time of a block, and closed at its end."""
+
+    def __init__(self, exchange: Exchange, body: Body) -> None:
+        self._exchange, self._body = exchange, body
+
+    def __enter__(self) -> RequestBody:
+        self._exchange.body = self._body
+        return self._body
+
+    def __exit__(self, *_: object) -> None:
+        # The bytes must be free when their part of `body_memory` is: `exchange` lives until its record is written.
+        self._exchange.body = None
+        self._body.close()
 
 
 class ResolveMiddleware:

@@ -81,6 +81,8 @@ class UpstreamCall:
         self._upstream = upstream
         self._retained = retained or BufferLimit()
         self._max_event = max_event
+        # Read once: corrections that other calls store meanwhile are no effect of this call's.
+        self._known = upstream.corrections(target.model)
         self._context = WriteContext(
             request=request,
             target=target,
@@ -89,6 +91,7 @@ class UpstreamCall:
             request_id=exchange.request_id,
             input_estimate=input_estimate,
             retained=self._retained,
+            corrections=self._known,
             session_id=exchange.call.session_id if exchange.call else "",
             caller=exchange.identity.key if exchange.identity.subject else (),
             seal=sealer.bound_to(target.backend, target.model, *exchange.identity.key) if sealer else None,
@@ -96,8 +99,6 @@ class UpstreamCall:
             query=query,
             safeguards=safeguards,
         )
-        # Read once: corrections that other calls store meanwhile are no effect of this call's.
-        self._known = upstream.corrections(target.model)
         self._own = NO_CORRECTIONS
         self._may_store = True
         self._rewrites = 0
@@ -274,9 +275,10 @@ class UpstreamCall:
 
     def _store_corrections(self) -> None:
         """The server has responded: keep what led to it. Without effect from the second time on."""
-        shareable = self._own.shareable()
-        if self._may_store and shareable != NO_CORRECTIONS:
-            self._upstream.keep(self._context.target.model, shareable)
+        if self._own is not NO_CORRECTIONS and self._may_store:
+            shareable = self._own.shareable()
+            if shareable != NO_CORRECTIONS:
+                self._upstream.keep(self._context.target.model, shareable)
         self._may_store = False
 
     async def _correct(self, response: Correctable) -> bool:
@@ -307,7 +309,9 @@ class UpstreamCall:
         return self._write(own)
 
     def _write(self, own: Corrections) -> UpstreamRequest:
-        context = replace(self._context, corrections=self._known.merge(own))
+        context = self._context
+        if own is not NO_CORRECTIONS:
+            context = replace(context, corrections=self._known.merge(own))
         return PAIRS[self.exchange.wire, self._upstream.dialect.wire](context)
 
     def _use(self, request: UpstreamRequest) -> None:

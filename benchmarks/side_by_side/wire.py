@@ -31,8 +31,7 @@ def _completion() -> bytes:
 
 
 def _event(content: bytes) -> bytes:
-    event = b"data: " + content + b"\n\n"
-    return b"%x\r\n%s\r\n" % (len(event), event)
+    return b"data: " + content + b"\n\n"
 
 
 def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -40,10 +39,20 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return _event(json.dumps({**HEAD, "object": "chat.completion.chunk", "choices": [choice]}).encode())
 
 
+def stream_of_events() -> list[bytes]:
+    """The events of one response."""
+    words = [_chunk({"content": f" word{number}"}) for number in range(EVENTS)]
+    usage = _event(json.dumps({**HEAD, "choices": [], "usage": USAGE}).encode())
+    return [_chunk({"role": "assistant", "content": ""}), *words, _chunk({}, "stop"), usage, _event(b"[DONE]")]
+
+
+def _in_chunk(data: bytes) -> bytes:
+    """A chunk of HTTP's chunked encoding."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
 COMPLETION = _completion()
-BEGINNING = _CHUNKED + _chunk({"role": "assistant", "content": ""})
-WORDS = [_chunk({"content": f" word{n}"}) for n in range(EVENTS)]
-END = _chunk({}, "stop") + _event(json.dumps({**HEAD, "choices": [], "usage": USAGE}).encode()) + _event(b"[DONE]")
+FIRST, *REST = map(_in_chunk, stream_of_events())
 
 
 async def model_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,11 +63,11 @@ async def model_server(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
             if b'"stream":true' not in content:
                 writer.write(COMPLETION)
                 continue
-            writer.write(BEGINNING)
-            for word in WORDS:
+            writer.write(_CHUNKED + FIRST)
+            for event in REST:
                 await asyncio.sleep(PAUSE)
-                writer.write(word)
-            writer.write(END + b"0\r\n\r\n")
+                writer.write(event)
+            writer.write(b"0\r\n\r\n")
     writer.close()
 
 

@@ -69,7 +69,7 @@ class Corrections:
 
     def merge(self, more: Corrections) -> Corrections:
         """Both together: all members of two sets, the smaller of two limits, and else the value of `more`."""
-        if more == NO_CORRECTIONS:
+        if more is NO_CORRECTIONS or more == NO_CORRECTIONS:  # almost always the same object
             return self
         return Corrections(**{name: _merge(getattr(self, name), getattr(more, name)) for name in _LEAST})
 

@@ -14,8 +14,9 @@ with a 400 that names the field.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from msgspec import Raw
 
@@ -142,20 +143,11 @@ def to_chat(
 def _translate(
     draft: Draft, request_id: str, session_id: str, caller: tuple[str, ...], *, counting: bool, safeguards: bool
 ) -> ChatRequest:
-    plan = ResponsePlan(
-        message_id=f"msg_{request_id}",
-        model=draft.request.model if draft.options.response_model == "requested" else draft.target.model,
-        echo_model=draft.options.response_model == "requested",
-        input_estimate=draft.prompt_count.estimate(draft.input_estimate),
-        think_tags=draft.dialect.think_tags,
-        channels=leaked_calls.has_channels(draft.dialect),
-        names=draft.tool_names.back,
-        safeguards=safeguards,
-    )
     stream = draft.request.stream
     # `max_tokens: 0` asks for no output at all.
     local_text = None if counting else "" if draft.request.max_tokens == 0 else unavailable_text(draft)
     if local_text is not None:
+        plan = _plan(draft, request_id, safeguards=safeguards)
         return ChatRequest(b"", plan, draft.dropped.names, local_text, stream)
     thinking = read_thinking(draft)
     # The order of these lines is the order of the fields; a stable order keeps the beginning of requests equal.
@@ -169,8 +161,10 @@ def _translate(
     parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
     declared = draft.body.get("tools", NO_TOOLS)
-    plan = replace(
-        plan,
+    plan = _plan(
+        draft,
+        request_id,
+        safeguards=safeguards,
         thinking=shows_thinking(draft, thinking),
         seal=draft.seal if wants_thinking(thinking) else None,
         prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
@@ -184,6 +178,21 @@ def _translate(
         _refuse_dropped(draft)
     schemas = tools if draft.format is None else (*tools, draft.format)
     return ChatRequest(body, plan, draft.dropped.names, None, stream, schemas)
+
+
+def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> ResponsePlan:
+    """The plan for the response.  `more` is what is known only when the request is written."""
+    return ResponsePlan(
+        message_id=f"msg_{request_id}",
+        model=draft.request.model if draft.options.response_model == "requested" else draft.target.model,
+        echo_model=draft.options.response_model == "requested",
+        input_estimate=draft.prompt_count.estimate(draft.input_estimate),
+        think_tags=draft.dialect.think_tags,
+        channels=leaked_calls.has_channels(draft.dialect),
+        names=draft.tool_names.back,
+        safeguards=safeguards,
+        **more,
+    )
 
 
 def _check_fields(draft: Draft, translated: frozenset[str]) -> None:

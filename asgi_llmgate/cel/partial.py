@@ -17,6 +17,7 @@ from asgi_llmgate.cel.reference import ReferenceExpression
 
 _NO_BOOL: frozenset[bool] = frozenset()
 _ANY_BOOL = frozenset((True, False))
+_ONLY: Mapping[bool, frozenset[bool]] = {value: frozenset((value,)) for value in (True, False)}
 _PERMANENT_ERRORS = ("missing_key", "type", "value")
 """Errors that an evaluation with all variables has as well."""
 # Not `budget`: an evaluation that absorbs the error `unknown` may need more steps than one with all variables.
@@ -58,7 +59,7 @@ def _evaluate(run: Any, variables: Any) -> PossibleResults:
     except Exception:  # of a lazily computed variable; with all variables it may not happen
         return PossibleResults(_ANY_BOOL)
     if value is True or value is False:
-        return PossibleResults(frozenset((value,)))
+        return PossibleResults(_ONLY[value])
     return PossibleResults(_NO_BOOL, EvaluationError("type", "the result is not a bool"))
 
 
@@ -81,7 +82,7 @@ def _conditional(parts: Sequence[frozenset[bool]]) -> frozenset[bool]:
 
 def _bools(true: bool, false: bool) -> frozenset[bool]:
     """The set of those bools that are possible."""
-    return frozenset(value for value, there in ((True, true), (False, false)) if there)
+    return (_ONLY[True] if true else _NO_BOOL) | (_ONLY[False] if false else _NO_BOOL)
 
 
 # Logical operator -> the possible results for those of its parts.

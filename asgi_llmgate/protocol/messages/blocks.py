@@ -67,7 +67,8 @@ class BlockReader:
         """A list of content blocks, each decoded one level."""
         found = objects.require_objects(value, name)
         self._blocks += len(found)
-        self.structure.check_size("blocks", range(self._blocks), "messages")
+        if self._blocks > self.structure.blocks:
+            self.structure.check_size("blocks", range(self._blocks), "messages")
         return found
 
     def read_inner(self, value: Raw | None) -> Sequence[Block]:

@@ -24,7 +24,8 @@ def measure_request(system: bytes, messages: Iterable[Message], tools: Iterable[
             text -= not_text
             media += tokens
     for tool in tools:
-        text += sum(len(tool.fields.get(name, b"")) for name in ("name", "description", "input_schema"))
+        for name in ("name", "description", "input_schema"):
+            text += len(tool.fields.get(name, b""))
     return Size(text, media)
 
 

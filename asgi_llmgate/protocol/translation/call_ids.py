@@ -123,8 +123,11 @@ class UpstreamIds:
             self._used = {""}
         ids = {}
         for call_id, own in calls:
-            ids[call_id] = next(found for found in self._candidates(call_id, own) if found not in self._used)
-            self._used.add(ids[call_id])
+            usual = call_id if own is None else own
+            if usual in self._used or not self._pattern.fullmatch(usual):
+                usual = next(found for found in self._candidates(call_id, own) if found not in self._used)
+            ids[call_id] = usual
+            self._used.add(usual)
         return ids
 
     def _candidates(self, call_id: str, own: str | None) -> Iterator[str]:

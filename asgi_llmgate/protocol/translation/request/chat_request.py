@@ -199,7 +199,7 @@ def _check_fields(draft: Draft, translated: frozenset[str]) -> None:
     """Refuse the fields that ask for something that this gateway cannot do; report those that are not translated."""
     fields = draft.request.fields
     for name, refusal in _REFUSED.items():
-        if objects.read_value(fields.get(name)):
+        if name in fields and objects.read_value(fields[name]):
             raise refusal(f"{name}: not supported by this gateway")
     geo = objects.get_raw(fields, "inference_geo")
     if geo is not None and objects.read_value(geo) not in ("global", draft.dialect.region):

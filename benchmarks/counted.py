@@ -2,8 +2,8 @@
 
     python -m benchmarks.counted [--tree parent=../other-checkout]
 
-A count is the same on any machine, however busy it is, so it shows what a change has added or saved.  It is no measure of
-time: a function of C that reads 172 kB counts as one.  Three calls go through a whole gateway in memory (JWT, rules,
+A count is the same on any machine, however busy it is, so it shows what a change has added or saved.  It is no measure
+of time: a function of C that reads 172 kB counts as one.  Three calls go through a whole gateway in memory (JWT, rules,
 prices, records, an access log); functions of C count for the folder whose code calls them.  With --tree the same is
 counted in another checkout.
 """

@@ -21,7 +21,7 @@ Each field has one writer, or the few that `WRITERS` names. Tests check every as
     decision, permits                            policy.middleware
     target, attempts, dropped, usage, response,  upstream.call, endpoints.passthrough
       first_token_at
-    verdicts                                     endpoints.calls
+    verdicts                                     endpoints.calls, endpoints.own_classifier
     status, first_byte_at, ended_at, recorded,   usage.middleware
       tracing, record
     outcome, reason, error, detail, error_type   exchange, in `settle`: the first call counts
@@ -269,7 +269,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **dict.fromkeys(("decision", "permits"), ("policy.middleware",)),
         **dict.fromkeys(("target", "dropped", "attempts"), ("upstream.call", "endpoints.passthrough")),
         **dict.fromkeys(("usage", "response", "first_token_at"), ("upstream.call", "endpoints.passthrough")),
-        "verdicts": ("endpoints.calls",),
+        "verdicts": ("endpoints.calls", "endpoints.own_classifier"),
         **dict.fromkeys(("status", "first_byte_at", "ended_at", "recorded"), ("usage.middleware",)),
         **dict.fromkeys(("tracing", "record"), ("usage.middleware",)),
         **dict.fromkeys(("outcome", "reason", "error", "detail", "error_type"), ("exchange",)),

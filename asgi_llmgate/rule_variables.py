@@ -67,7 +67,7 @@ _CALL: Mapping[str, Callable[[Call], Any]] = {
     "inputTokensEstimate": lambda call: call.request.input_tokens_estimate,
     "sessionId": lambda call: call.session_id,
     "agentId": lambda call: call.agent_id,
-    "requestClass": lambda call: call.request_class,
+    "requestClass": lambda call: call.request.request_class or call.request_class,
 }
 _CANDIDATE: Mapping[str, Callable[[Target], Any]] = {
     "model": lambda target: target.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,3 +126,12 @@ def test_only_allowed_variables_of_the_environment_are_there(monkeypatch: pytest
     assert read_env(["REGION", "UNSET"]) == {"REGION": "eu"}
     with pytest.raises(SettingsError, match="no field 'HOME'"):
         compile_rule("env.HOME == 'x'", variables=fields_of(["REGION"]))
+
+
+def test_the_clients_own_classifier_is_known_by_its_prompt_whatever_a_header_says() -> None:
+    prompt = "You are a security monitor for autonomous AI coding agents.\n..."
+    for system, expected in [(prompt, "safeguard"), ("You are an agent. " + prompt, "auxiliary")]:
+        body = {"model": "m", "max_tokens": 64, "system": system, "messages": [{"role": "user", "content": "x"}]}
+        scope, exchange = Exchange.enter(http_scope("POST", "/v1/messages"))
+        exchange.call = Call(decode_messages(json.dumps(body).encode()), (), request_class="auxiliary")
+        assert evaluate("llm.requestClass", variables_of(scope, exchange)) == expected

@@ -140,6 +140,7 @@ def make_parts(
             answer_limit=answer_limit,
             debug=server.debug,
             safeguards=safeguards,
+            own_classifier=settings.safeguards.own_classifier if settings.safeguards is not None else "forward",
         ),
         metadata=metadata,
     )

@@ -11,6 +11,7 @@ Which path is which is a table (routing/routes.py). Without a ResolveMiddleware 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import Draining, local_path, refuse, refuse_other, respond
@@ -36,6 +37,9 @@ from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.upstream import Backend, open_upstreams
 
+if TYPE_CHECKING:
+    from asgi_llmgate.endpoints.own_classifier import OwnClassifier
+
 
 class TranslationApp:
     """Serves Anthropic's Messages API with OpenAI-style model servers.
@@ -46,7 +50,8 @@ class TranslationApp:
     the rest of a response whose stop reason has come. `answer_limit` is how many bytes of one response may be kept in
     memory at a time. `draining` ends the calls that are open when the server stops. With `debug` a response header
     names the dropped fields. `list_claims` as in PolicyMiddleware. `safeguards` decides about the tool calls of a
-    response, where the request asks for that. `state` keeps what is found out about model servers; without it the app
+    response, where the request asks for that; with `own_classifier="answer"` they also answer the questions of Claude
+    Code's own classifier. `state` keeps what is found out about model servers; without it the app
     keeps that.
     """
 
@@ -67,6 +72,7 @@ class TranslationApp:
         debug: bool = False,
         list_claims: Sequence[str] = LIST_CLAIMS,
         safeguards: Judge | None = None,
+        own_classifier: Literal["forward", "answer"] = "forward",
     ) -> None:
         self.draining = Draining() if draining is None else draining
         self._own_state = RunningState()
@@ -81,7 +87,7 @@ class TranslationApp:
         self._passthrough = Passthrough(
             upstreams, client_stall=client_stall, answer_limit=answer_limit, draining=self.draining
         )
-        self._calls = Calls(
+        calls = Calls(
             upstreams,
             estimator=estimator,
             sealer=sealer or state.keep("sealer", "", None, Sealer),
@@ -93,6 +99,11 @@ class TranslationApp:
             debug=debug,
             safeguards=safeguards,
         )
+        self._calls: Calls | OwnClassifier = calls
+        if safeguards is not None and own_classifier == "answer":
+            from asgi_llmgate.endpoints.own_classifier import OwnClassifier
+
+            self._calls = OwnClassifier(calls, safeguards, draining=self.draining, client_stall=client_stall)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

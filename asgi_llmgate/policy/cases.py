@@ -46,6 +46,7 @@ class Asked:
     message_count: int = 1
     has_images: bool = False
     input_tokens_estimate: int = 0
+    request_class: str = ""
 
 
 # Name in the variable `llm` -> field of Asked.

@@ -83,6 +83,11 @@ class ForwardedRequest:
     def input_tokens_estimate(self) -> int:
         return tokens(self.size)
 
+    @property
+    def request_class(self) -> str:
+        """No body of this kind tells it."""
+        return ""
+
     @cached_property
     def _messages(self) -> Sequence[Fields]:
         """Those of chat completions and those of Responses: a server may read either."""

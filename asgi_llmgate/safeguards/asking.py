@@ -12,12 +12,9 @@ from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.net.deadline import timed_out
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
-from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.messages.request import SAFEGUARD, MessagesRequest
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.upstream import Upstream, UpstreamCall
-
-REQUEST_CLASS = "safeguard"
-"""`llm.requestClass` of the calls of a classifier, the gateway's and the client's own."""
 
 _RESPONSE_LIMIT = 256 * 1024
 """Bytes of a response that may be kept in memory."""
@@ -37,7 +34,7 @@ async def ask(
     Raises GateError: TimedOut after `seconds`.
     """
     asked = exchange.call
-    call = Call(request, (target,), request_class=REQUEST_CLASS)
+    call = Call(request, (target,), request_class=SAFEGUARD)
     if asked is not None:
         call.session_id, call.agent_id = asked.session_id, asked.agent_id
     further = exchange.further(call)

@@ -20,7 +20,7 @@ from asgi_llmgate.clipping import clip
 from asgi_llmgate.errors import GateError, PromptTooLong, RequestRejected, TimedOut, TooLarge, UnknownModel
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Target, ToolUse, Verdict
-from asgi_llmgate.protocol.messages.request import MessagesRequest
+from asgi_llmgate.protocol.messages.request import SAFEGUARD, MessagesRequest
 from asgi_llmgate.protocol.messages.safeguards import classifier_context
 from asgi_llmgate.protocol.safeguards.conversation import is_subagent, person_texts
 from asgi_llmgate.protocol.safeguards.restrictions import read_restrictions
@@ -168,7 +168,9 @@ def _result(question: Question, id: str, answer: Answer | None, failure: str, mo
 def _known(exchange: Exchange, request: MessagesRequest) -> tuple[Sequence[str], Mapping[str, Any]]:
     """What the person has written, and what restricts the agent."""
     agent_id = exchange.call.agent_id if exchange.call is not None else ""
-    person = () if is_subagent(request, agent_id) else tuple(person_texts(request.messages))
+    # The transcript in a question of the client's own classifier does not tell who has written what.
+    is_told = request.request_class != SAFEGUARD and not is_subagent(request, agent_id)
+    person = tuple(person_texts(request.messages)) if is_told else ()
     return person, read_restrictions(classifier_context(request.fields))
 
 

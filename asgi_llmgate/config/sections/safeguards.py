@@ -145,6 +145,5 @@ def _not_built(safeguards: SafeguardsSettings) -> list[str]:
     """The settings that would have no effect."""
     future = {
         "override": safeguards.override,
-        "own_classifier": safeguards.own_classifier != "forward",
     }
     return [key for key, value in future.items() if value]

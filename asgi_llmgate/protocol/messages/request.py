@@ -25,6 +25,14 @@ from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from asgi_llmgate.protocol.token_estimate import Size, tokens
 
+SAFEGUARD = "safeguard"
+"""The class of a request about a tool call that a model has made."""
+
+_SAFEGUARD_BEGINNING = b'"You are a security monitor for autonomous AI coding agents'
+"""How the system prompt of Claude Code's own classifier begins.  In front of it is a block of billing data."""
+
+_SYSTEM_BLOCKS = 3
+
 
 class MessagesRequest:
     """A request whose required fields have been checked.  It is an `exchange.RequestFeatures` for rules and limits.
@@ -116,6 +124,11 @@ class MessagesRequest:
         """What an `Estimator` needs of the request.  It holds numbers only, so it may outlive the body."""
         return measure_request(self.fields.get("system", b""), self.messages, self.toolset.offered.values())
 
+    @cached_property
+    def request_class(self) -> str:
+        """SAFEGUARD where Claude Code asks whether a tool call may run; "" for every other request."""
+        return SAFEGUARD if any(map(_begins_safeguard, self.system[:_SYSTEM_BLOCKS])) else ""
+
     @property
     def input_tokens_estimate(self) -> int:
         """Estimated tokens of the prompt for any model; `token_estimate.Estimator` knows the models better."""
@@ -182,3 +195,9 @@ def _holds_image(block: Block) -> bool:
         content = objects.find_objects(block.source.get("content"))
         return any(objects.read_str(each.get("type")) == "image" for each in content)
     return block.type == "image" or any(map(_holds_image, block.inner))
+
+
+def _begins_safeguard(block: Block) -> bool:
+    text = block.fields.get("text")
+    # The prompt has 140 kB, so its beginning alone is looked at.
+    return text is not None and bytes(memoryview(text)[: len(_SAFEGUARD_BEGINNING)]) == _SAFEGUARD_BEGINNING

@@ -100,8 +100,8 @@ async def count(gateway: Gateway, token: str, body: bytes) -> Counter[str]:
 async def count_all(folder: Path) -> dict[str, Counter[str]]:
     idp = MockIdP(issuer="bench", audience="bench")
     (folder / "jwks.json").write_text(json.dumps(idp.jwks))
-    os.environ["MODEL_PORT"] = "1"
     token = idp.mint(team="bench", llms={"openai": ["gpt-4o-mini"]})
+    os.environ.setdefault("MODEL_PORT", "1")  # the model server's key, in these settings
     with patch("asgi_llmgate.config.build.make_client", lambda *_: HTTPClient(transport=Model())):
         made = Gateway.from_settings(settings(folder / "gateway", 1, folder / "jwks.json"))
     async with made as gateway:

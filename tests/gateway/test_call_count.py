@@ -24,6 +24,7 @@ from asgi_llmgate import Gateway
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP
+from benchmarks.counted import ELSEWHERE, count_all
 
 MAX_CALLS = 1250
 """Of a stream that arrives in one piece."""
@@ -39,6 +40,9 @@ MAX_CALLS_FOR_TEXT = 6
 
 MAX_CALLS_FOR_VERDICTS = 240
 """What they add to a stream with two tool calls, both decided by the last of three rules."""
+
+MAX_CALLS_OF_DOCUMENTS = {"small call": 1200, "172 kB call": 5300}
+"""Of the package's functions, and of C from them, where the response is one document."""
 
 ONCE = {
     "routing/routes.py find",
@@ -247,3 +251,12 @@ async def test_verdicts_cost_few_calls(tmp_path: Path, monkeypatch: pytest.Monke
     added = judged.total - without.total
     print(f"{added} calls for the verdicts on {calls} tool calls")
     assert 0 < added < most, f"{added} more calls; the largest:\n{judged.largest()}"
+
+
+async def test_a_document_costs_few_calls(tmp_path: Path) -> None:
+    """As benchmarks/counted.py counts, which says for each folder how many: functions of C that it calls count too."""
+    counts = await count_all(tmp_path)
+    for name, most in MAX_CALLS_OF_DOCUMENTS.items():
+        found = {folder: count for folder, count in counts[name].items() if folder != ELSEWHERE}
+        print(f"{sum(found.values())} calls of a {name}")
+        assert sum(found.values()) < most, f"{sum(found.values())} calls of a {name}: {found}"

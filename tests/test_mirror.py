@@ -47,6 +47,7 @@ TOPICS = {
     "protocol/properties/test_safeguard_results.py": "results of safeguards, in every response",
     "protocol/properties/test_stable_prefix.py": "prompt caches of the model server",
     "safeguards/test_injections.py": "texts for the classifier by those who may not speak to it",
+    "safeguards/shell/test_against_bash.py": "generated lines, run by bash",
     "test_mirror.py": "this",
     "upstream/test_corrections.py": "corrections of one caller's request, and another's",
     "upstream/test_upstream_errors.py": "error bodies of model servers on the wire",

@@ -44,9 +44,10 @@ _LEAVES = frozenset(
     | {"file_descriptor", "heredoc_start", "heredoc_end", "heredoc_content", "string_content"}
 )
 _WORDS = frozenset(
-    {"word", "number", "string", "raw_string", "ansi_c_string", "translated_string", "concatenation"}
+    {"word", "number", "string", "raw_string", "ansi_c_string", "concatenation"}
     | {"simple_expansion", "expansion", "brace_expression"}
 )
+_ARGUMENTS = _WORDS | {"command_substitution", "process_substitution", "arithmetic_expansion"}
 _REDIRECTIONS = {">": ">", ">|": ">", "&>": ">", ">&": ">", "<>": ">", ">>": ">>", "&>>": ">>", "<": "<", "<&": "<"}
 _CLOSING = frozenset({">&-", "<&-"})
 
@@ -84,8 +85,7 @@ class _Reader:
         for command in (words, *wrapped(words)):
             for name in (command[0], *map(Word, names_of(command[0].text))):
                 self._keep((name, *command[1:]))
-            program = (Word(command[0].text.rpartition("/")[2].lower()), *command[1:])
-            for text in scripts(program, stdin):
+            for text in scripts(command, stdin):
                 if not text.certain:
                     raise Uncertain
                 self.read_script(text.text)
@@ -116,6 +116,7 @@ class _Script:
         elif kind == "redirected_statement":
             self._redirected(node)
         elif kind in ("declaration_command", "unset_command"):
+            check_gaps(self._source, node, node.start_byte, node.end_byte, in_line=True)
             self._reader.add([word for child in node.children for word in self._resolution.words(child)])
             self._visit_parts(node)
         elif kind == "variable_assignment":
@@ -137,9 +138,13 @@ class _Script:
         elif kind in _WORDS:
             self._resolution.words(node)
             self._visit_parts(node)
-        elif kind not in _LEAVES:
+        elif kind not in _LEAVES or (kind == "comment" and not self._is_comment(node)):
             raise Uncertain
         self._depth -= 1
+
+    def _is_comment(self, node: Node) -> bool:
+        """Whether a shell, too, takes `#` for the beginning of a comment: not in `x=(1)#y`."""
+        return self._source[: node.start_byte][-1:] in (b"", b" ", b"\t", b"\n", b";")
 
     def _visit_parts(self, node: Node) -> None:
         for child in node.named_children:
@@ -147,7 +152,7 @@ class _Script:
 
     def _command(self, node: Node, stdin: Word | None = None, last: Sequence[Word] = ()) -> None:
         """`stdin` is what it reads, `last` are words that the grammar has left out."""
-        check_gaps(self._source, node, node.start_byte, node.end_byte)
+        check_gaps(self._source, node, node.start_byte, node.end_byte, in_line=True)
         assignments: list[Word] = []
         words: list[Word] = []
         end = -1
@@ -174,15 +179,18 @@ class _Script:
     def _redirected(self, node: Node) -> None:
         body, *redirects = node.children
         stdin = None
+        last: list[Word] = []
         for redirect in redirects:
             if redirect.type in ("heredoc_redirect", "herestring_redirect"):
                 stdin = self._resolution.stdin(redirect)
-        last: list[Word] = []
+            if redirect.type == "heredoc_redirect":  # `cat <<E - x`: the words behind it are still the command's
+                arguments = [child for child in redirect.named_children if child.type in _ARGUMENTS]
+                last += [word for child in arguments for word in self._resolution.words(child)]
         gap = self._source[body.end_byte : redirects[0].start_byte] if redirects else b""
         if gap.strip() == b"-" and gap[:1].isspace():
-            last = [Word("-")]  # tree-sitter-bash has no node for it in `python - <<E`
+            last.insert(0, Word("-"))  # tree-sitter-bash has no node for it in `python - <<E`
         else:
-            check_gaps(self._source, node, node.start_byte, node.end_byte)
+            check_gaps(self._source, node, node.start_byte, node.end_byte, in_line=True)
         if body.type == "command":
             self._command(body, stdin, last)
         elif last:
@@ -193,7 +201,7 @@ class _Script:
             self.visit(redirect)
 
     def _file(self, node: Node) -> None:
-        check_gaps(self._source, node, node.start_byte, node.end_byte)
+        check_gaps(self._source, node, node.start_byte, node.end_byte, in_line=True)
         operator = next(child.type for child in node.children if not child.is_named)
         targets = [child for child in node.named_children if child.type != "file_descriptor"]
         self._visit_parts(node)

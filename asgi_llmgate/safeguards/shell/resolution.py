@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from asgi_llmgate.safeguards.shell.heredocs import read_heredoc
 from asgi_llmgate.safeguards.shell.syntax import Node
 from asgi_llmgate.safeguards.shell.values import Values
 from asgi_llmgate.safeguards.shell.words import (
@@ -22,9 +23,12 @@ from asgi_llmgate.safeguards.shell.words import (
 _PLAIN_EXPANSION = re.compile(r"\$\{#?(?:[A-Za-z_]\w*|[0-9@*#?$!-])(?:\[[\w@*]+\])?(?:[:#%/^,+=?-].*)?\}", re.DOTALL)
 """A `${...}` that runs nothing by itself: no `${x@P}`, no `${!x}`."""
 
+_VARIABLE = re.compile(r"\$(?:\w+|[@*#?$!-])")
+
 _HIDDEN = re.compile(r"\[.*(?:\$\(|`)", re.DOTALL)
 """An index that arithmetic would run, also in quotes: `test -v 'a[$(id)]'`."""
 
+_BLANK = re.compile(r"(?<!\\)[ \t\n]")
 _TEXT = frozenset({"word", "number", "variable_name", "special_variable_name", "test_operator"})
 _JOINED = frozenset({"concatenation", "variable_assignment", "brace_expression"})
 _FILLED_IN = frozenset({"command_substitution", "process_substitution", "arithmetic_expansion", "array", "subscript"})
@@ -59,14 +63,12 @@ class Resolution:
             if len(found) != 1:
                 raise Uncertain
             return found[0]
-        parts = {child.type: self._text(child) for child in redirect.named_children}
-        body = parts.get("heredoc_body", "")
-        is_quoted = any(mark in parts["heredoc_start"] for mark in "'\"\\")
-        # Without quotes around its end, expansions and escapes are read in it.
-        return Word(body, is_quoted or not any(mark in body for mark in "$`\\"))
+        return read_heredoc(self._source, redirect)
 
     def _texts(self, node: Node) -> Iterator[Word]:
         """The words with the marks of `words.quoted`."""
+        if node.type == "simple_expansion" and not _VARIABLE.fullmatch(self._text(node)):
+            raise Uncertain  # the grammar takes `$ x` for a variable
         value = self._value(node) if node.type == "simple_expansion" else None
         if value is not None and not has_pattern(value):
             yield from (Word(quoted(part)) for part in value.split())  # not in quotes, so it is split at blanks
@@ -84,6 +86,8 @@ class Resolution:
     def _resolve(self, node: Node) -> Word:
         """A node as one word, with the marks of `words.quoted`."""
         kind, text = node.type, self._text(node)
+        if (kind in _TEXT or not node.is_named) and _BLANK.search(text):
+            raise Uncertain  # the grammar takes `] {` for one word
         if kind in _TEXT:
             return Word(unescape(text))
         if kind == "raw_string":
@@ -92,11 +96,9 @@ class Resolution:
             return Word(unescape_ansi(text[2:-1]))
         if kind == "string":
             return self._double_quoted(node)
-        if kind == "translated_string":
-            return self._double_quoted(node.named_children[0])
         if kind in _JOINED:
             return self._joined(node)
-        if kind == "simple_expansion":
+        if kind == "simple_expansion" and _VARIABLE.fullmatch(text):
             value = self._value(node)
             return Word(quoted(text), certain=False) if value is None or " " in value else Word(quoted(value))
         if kind == "expansion" and _PLAIN_EXPANSION.fullmatch(text):

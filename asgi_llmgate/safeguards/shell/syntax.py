@@ -23,12 +23,17 @@ __all__ = ["Node", "check_gaps", "nodes", "parse"]
 MAX_LINE = 16_384
 """Characters of a line."""
 
+MAX_PIPES = 300
+"""Characters `|` of a line: at its end, the parser takes seconds for thousands, in one step that nothing can stop."""
+
 _BASH = Language(tree_sitter_bash.language())
 
-_STRANGE = re.compile(r"[^\S \t\n]|[\x00-\x08\x0e-\x1f\x7f]|(?<=\S)\\\n(?=\S)")
-"""White space that shells and the grammar take for different things, control characters, a word over two lines."""
+_STRANGE = re.compile(r"[^\S \t\n]|[\x00-\x08\x0e-\x1f\x7f]|(?:^|\n)[ \t]*\\\n|(?<=\S)\\\n(?=\S)")
+"""White space that shells and the grammar take for different things, control characters, a line that begins with an
+escaped line break, a word over two lines."""
 
 _GAP = re.compile(rb"(?:[ \t\n]|\\\n)*")
+_GAP_IN_LINE = re.compile(rb"(?:[ \t]|\\\n)*")
 
 
 def parse(text: str, deadline: float) -> tuple[bytes, Node]:
@@ -37,7 +42,9 @@ def parse(text: str, deadline: float) -> tuple[bytes, Node]:
 
     Raises Uncertain, for a syntax error as well.
     """
-    if len(text) > MAX_LINE or _STRANGE.search(text) or PRIVATE.search(text):
+    if len(text) > MAX_LINE or text.count("|") > MAX_PIPES:
+        raise Uncertain
+    if _STRANGE.search(text) or PRIVATE.search(text):
         raise Uncertain
     try:
         source = text.encode()
@@ -61,13 +68,17 @@ def parse(text: str, deadline: float) -> tuple[bytes, Node]:
     return source, root
 
 
-def check_gaps(source: bytes, node: Node, start: int, end: int) -> None:
-    """Raises Uncertain if there is more than white space between the parts of a node, or around them."""
+def check_gaps(source: bytes, node: Node, start: int, end: int, *, in_line: bool = False) -> None:
+    """Raises Uncertain if there is more than white space between the parts of a node, or around them.
+
+    `in_line`: a line break, unless escaped, is more.
+    """
+    gap = _GAP_IN_LINE if in_line else _GAP
     for child in node.children:
-        if not _GAP.fullmatch(source, start, child.start_byte):
+        if not gap.fullmatch(source, start, child.start_byte):
             raise Uncertain
         start = max(start, child.end_byte)
-    if not _GAP.fullmatch(source, start, max(start, end)):
+    if not gap.fullmatch(source, start, max(start, end)):
         raise Uncertain
 
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from asgi_llmgate.safeguards.shell.words import Uncertain, Word
 
 WRAPPERS = frozenset(
-    {"-", "arch", "builtin", "bunx", "busybox", "caffeinate", "chroot", "chrt", "command", "coproc"}
+    {"!", "-", "arch", "builtin", "bunx", "busybox", "caffeinate", "chroot", "chrt", "command", "coproc"}
     | {"doas", "eatmydata", "entr", "env", "exec", "firejail", "flock", "gtimeout", "gxargs", "ionice"}
     | {"linux32", "linux64", "ltrace", "nice", "nocorrect", "noglob", "nohup", "npx", "nsenter"}
     | {"parallel", "perf", "pkexec", "pnpx", "proot", "repeat", "rlwrap", "run0", "runuser", "setarch"}
-    | {"setpriv", "setsid", "stdbuf", "strace", "su", "sudo", "systemd-run", "taskset", "then", "time"}
+    | {"setpriv", "setsid", "stdbuf", "strace", "su", "sudo", "systemd-run", "taskset", "time"}
     | {"timeout", "torify", "torsocks", "toybox", "trickle", "unbuffer", "unshare", "uvx", "valgrind"}
     | {"watch", "xargs", "xvfb-run"}
 )
@@ -57,33 +57,57 @@ _VALUES_OF_O = frozenset(
 )
 """Values of a shell's options `-o` and `-O`."""
 
+_PROGRAM_OPTIONS = frozenset(
+    {"--pre", "--to-command", "--use-compress-program", "--compress-program", "--rsh", "--checkpoint-action"}
+    | {"--upload-pack", "--receive-pack", "--pager", "--hostname-bin", "--rsync-path", "--extcmd"}
+)
+"""Options whose value is a program, of ripgrep, tar, sort, rsync and git."""
+
+_PROGRAM_VARIABLE = re.compile(
+    r"(?:GIT_|MAN|SYSTEMD_|PSQL_|AWS_|GH_|BAT_)?(?:PAGER|EDITOR|BROWSER)|VISUAL|FCEDIT|SUDO_EDITOR|PROMPT_COMMAND"
+    r"|GIT_(?:SSH_COMMAND|SSH|EXTERNAL_DIFF|ASKPASS|SEQUENCE_EDITOR|PROXY_COMMAND)|SSH_ASKPASS|LESSOPEN|LESSCLOSE"
+    r"|RSYNC_RSH|CVS_RSH|KUBECTL_EXTERNAL_DIFF|KUBE_EDITOR"
+)
+"""Variables whose value is a program."""
+
+_PROGRAM_OF_GIT = re.compile(
+    r"core\.(?:pager|editor|sshcommand|fsmonitor|askpass|gitproxy)|sequence\.editor|diff\.external|credential\.helper"
+    r"|pager\..+|gpg\.(?:.+\.)?program|(?:diff|merge|filter|difftool|mergetool|browser)\..+\.(?:command|cmd|driver|"
+    r"textconv|clean|smudge|process)|uploadpack\.packobjectshook",
+    re.IGNORECASE,
+)
+"""Settings of git whose value is a program."""
+
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 MAX_STARTS = 100
 """Words behind a wrapper at which its command may begin."""
 
 
+def program_of(word: str) -> str:
+    """The name of a command without its folder, in lower case, since some file systems ignore case."""
+    return word if _ASSIGNMENT.match(word) else word.rpartition("/")[2].lower().removesuffix(".exe")
+
+
 def names_of(word: str) -> Iterator[str]:
-    """Further names of a command: without its folder, and in lower case, since some file systems ignore case."""
-    if not _ASSIGNMENT.match(word):
-        name = word.rpartition("/")[2]
-        yield from sorted({name, name.lower(), name.lower().removesuffix(".exe")} - {word, ""})
+    """Further names of a command."""
+    yield from sorted({word.rpartition("/")[2], program_of(word)} - {word, ""} if not _ASSIGNMENT.match(word) else ())
 
 
 def is_wrapper(words: Sequence[Word]) -> bool:
     """Whether the command runs the command in its arguments."""
-    name = words[0].text
+    name = program_of(words[0].text)
     return name in WRAPPERS or (len(words) > 1 and (name, words[1].text) in RUNNERS)
 
 
 def wrapped(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     """The commands that a command runs as its arguments.  Raises Uncertain where that cannot be known."""
-    name = words[0].text
-    if name in ("find", "fd", "fdfind"):
+    if program_of(words[0].text) in ("find", "fd", "fdfind"):
         yield from _executed_by_find(words)
     if not is_wrapper(words):
         return
-    more = (Word("$@", certain=False),) if name in _FURTHER_ARGUMENTS else ()
+    adds = any(program_of(word.text) in _FURTHER_ARGUMENTS for word in words)
+    more = (Word("$@", certain=False),) if adds else ()
     starts = [index for index, word in enumerate(words) if index and not _is_option(word)]
     if len(starts) > MAX_STARTS:
         raise Uncertain
@@ -118,7 +142,7 @@ def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
 
     `stdin` is what it reads, where that is known.  Raises Uncertain where what it runs is not known.
     """
-    name, arguments = words[0].text, words[1:]
+    name, arguments = program_of(words[0].text), words[1:]
     if name in SHELLS:
         yield from _scripts_of_shell(arguments, stdin)
     elif name == "eval":
@@ -134,8 +158,10 @@ def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
             raise Uncertain  # from the next line on, words mean something else
     elif name in _TEXT_OPTIONS:
         yield from (word for word in arguments if " " in word.text)
-    elif name == "git":
-        yield from _aliases_of_git(arguments)
+    if name == "git":
+        yield from _programs_of_git(arguments)
+    yield from _programs_in_variables(words)
+    yield from _programs_in_options(arguments)
 
 
 def _scripts_of_shell(arguments: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
@@ -169,9 +195,35 @@ def _is_stream(word: Word) -> bool:
     return word.text.startswith(("<(", "/dev/", "/proc/")) or word.text == "-"
 
 
-def _aliases_of_git(arguments: Sequence[Word]) -> Iterator[Word]:
-    """`git -c alias.x='!rm -rf .' x`: a value that begins with `!` is run by a shell."""
-    for word in arguments:
-        _, equals, value = word.text.partition("=")
-        if equals and value.startswith("!"):
+def _programs_of_git(arguments: Sequence[Word]) -> Iterator[Word]:
+    """`git -c core.pager=PROGRAM log`, `git config core.pager PROGRAM`, and aliases that begin with `!`."""
+    for index, word in enumerate(arguments):
+        name, equals, value = word.text.partition("=")
+        if not equals and index + 1 < len(arguments):
+            value, word = arguments[index + 1].text, arguments[index + 1]
+        if _PROGRAM_OF_GIT.fullmatch(name) and value not in ("", "true", "false"):
+            yield Word(value.removeprefix("!"), word.certain)
+        elif value.startswith("!") and name.startswith("alias."):
             yield Word(value[1:], word.certain)
+
+
+def _programs_in_variables(words: Sequence[Word]) -> Iterator[Word]:
+    """`PAGER=PROGRAM git log`, also by `env` and `export`: programs that other programs run."""
+    for word in words:
+        name, equals, value = word.text.partition("=")
+        if equals and _PROGRAM_VARIABLE.fullmatch(name):
+            yield Word(value.removeprefix("|"), word.certain)
+        if not equals and words[0].text not in ("env", "export", "declare"):
+            return
+
+
+def _programs_in_options(arguments: Sequence[Word]) -> Iterator[Word]:
+    """`tar --to-command=PROGRAM`, `ssh -o ProxyCommand=PROGRAM`."""
+    for index, word in enumerate(arguments):
+        name, equals, value = word.text.partition("=")
+        if not equals and index + 1 < len(arguments):
+            value, word = arguments[index + 1].text, arguments[index + 1]
+        if name in _PROGRAM_OPTIONS and value:
+            yield Word(value.removeprefix("exec="), word.certain)
+        elif name.lower().removeprefix("-o") == "proxycommand" and value:
+            yield Word(value, word.certain)

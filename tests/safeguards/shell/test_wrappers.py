@@ -55,6 +55,25 @@ RUNS_KUBECTL = [
     "find . -exec sh -c 'kubectl get' \\;",
     "fd -x kubectl get",
     "git -c alias.x='!kubectl get' x",
+    "git -c core.sshCommand='kubectl get' fetch",
+    "git -C d -c Core.Pager='kubectl get' log",
+    "git config core.editor 'kubectl get'",
+    "git -c filter.x.clean='kubectl get' add .",
+    "git clone --upload-pack 'kubectl get' host:x",
+    "PAGER='kubectl get' git log",
+    "GIT_SSH_COMMAND=\"sh -c 'kubectl get'\" git push",
+    "export GIT_EDITOR='kubectl get'",
+    "EDITOR='kubectl get'; git commit",
+    "env LESSOPEN='|kubectl get' less x",
+    "tar xf x --to-command='kubectl get'",
+    "tar cf x . --checkpoint-action=exec='kubectl get'",
+    "rg --pre 'kubectl get' x",
+    "ssh -o ProxyCommand='kubectl get' host",
+    "ssh -oproxycommand='kubectl get' host",
+    "! ! kubectl get",
+    "/usr/bin/sudo kubectl get",
+    "SUDO kubectl get",
+    "/usr/bin/env /bin/SH -c 'kubectl get'",
 ]
 
 
@@ -65,7 +84,9 @@ def test_what_a_command_runs_is_a_command_of_the_line(line: str) -> None:
     assert ["kubectl", "get"] in found, found
 
 
-@pytest.mark.parametrize("line", ["xargs kubectl get", "ls | xargs -n1 -I {} kubectl get", "parallel kubectl get"])
+@pytest.mark.parametrize(
+    "line", ["xargs kubectl get", "ls | xargs -n1 -I {} kubectl get", "parallel kubectl get", "env xargs kubectl get"]
+)
 def test_a_command_that_gets_more_arguments_says_so(line: str) -> None:
     found = commands_of(line)
     assert found is not None
@@ -80,7 +101,12 @@ DOES_NOT = [
     ("trap x", [["trap", "x"]]),
     ("trap - EXIT", [["trap", "-", "EXIT"]]),
     ("alias", [["alias"]]),
-    ("git commit -m 'x=!y'", [["git", "commit", "-m", "x=!y"], ["y"]]),
+    ("git commit -m 'x=!y'", [["git", "commit", "-m", "x=!y"]]),
+    (
+        "git -c core.fsmonitor=false -c user.name='a b' status",
+        [["git", "-c", "core.fsmonitor=false", "-c", "user.name=a b", "status"]],
+    ),
+    ("NAME='a b' make", [["env", "NAME=a b", "make"], ["make"]]),
     ("xargs", [["xargs"]]),
     ("sudo -l", [["sudo", "-l"]]),
 ]

@@ -1,0 +1,37 @@
+"""Here-documents.  Where one ends is checked here, because the grammar may end it at another line than a shell does."""
+
+from __future__ import annotations
+
+import re
+
+from asgi_llmgate.safeguards.shell.syntax import Node
+from asgi_llmgate.safeguards.shell.words import Uncertain, Word
+
+_DELIMITER = re.compile(rb"""'([^'\\\n]+)'|"([^"\\$`\n]+)"|(\\?)([A-Za-z0-9_.+-]+)""")
+
+
+def read_heredoc(source: bytes, redirect: Node) -> Word:
+    """What a here-document gives to its command.
+
+    Raises Uncertain where it may end at another line, and for backquotes in it that are run.
+    """
+    parts = {child.type: child for child in redirect.children}
+    start, end, body = parts.get("heredoc_start"), parts.get("heredoc_end"), parts.get("heredoc_body")
+    found = _DELIMITER.fullmatch(source[start.start_byte : start.end_byte]) if start is not None else None
+    if found is None or end is None:
+        raise Uncertain
+    delimiter = found[1] or found[2] or found[4]
+    is_quoted = found[4] is None or bool(found[3])
+    blanks = b"\t" if "<<-" in parts else b""  # before the delimiter, bash takes tabs only
+    line = source.rfind(b"\n", 0, end.start_byte) + 1
+    if source[line : end.start_byte].strip(blanks) or source[end.start_byte : end.end_byte] != delimiter:
+        raise Uncertain
+    if source[end.end_byte : end.end_byte + 1] not in (b"", b"\n"):
+        raise Uncertain
+    text = source[source.rfind(b"\n", 0, body.start_byte) + 1 : line] if body is not None else b""
+    if any(each.lstrip(blanks) == delimiter for each in text.split(b"\n")[:-1]):
+        raise Uncertain
+    # Without quotes around the delimiter, expansions and escapes are read.  The grammar has no nodes for backquotes.
+    if not is_quoted and b"`" in text.replace(rb"\`", b""):
+        raise Uncertain
+    return Word(text.decode(), is_quoted or not any(mark in text for mark in (b"$", b"\\", b"`")))

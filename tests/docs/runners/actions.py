@@ -51,6 +51,7 @@ async def rules_that_only_record(text: str, place: Place) -> None:
     assert found["type"] == "unavailable"
     told, row = place.sh(NAMED["actions dry run"].text).rsplit("\n", 2)[:2]
     assert told.startswith("llmgate.yaml: good\n")
+    assert "production" in told
     assert row.split("\t")[::2] == ["Bash", "production"]
 
 

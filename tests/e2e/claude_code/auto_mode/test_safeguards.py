@@ -105,6 +105,19 @@ def test_a_sub_agent_is_judged_by_the_same_rules(lab: Callable[..., Lab], claude
     assert sorted(verdicts(gate))[:2] == [("Agent", "pass", "shell"), ("Bash", "flag", "no-prod")]
 
 
+@pytest.mark.parametrize(("command", "runs"), [("touch one", True), ("touch one --context prod", False)])
+def test_the_clients_own_question_is_answered_by_the_rules(
+    lab: Callable[..., Lab], claude: ClaudeCode, command: str, runs: bool
+) -> None:
+    gate = lab([bash(command), say("Finished.")], safeguards={"rules": [NO_PROD, SHELL], "own_classifier": "answer"})
+    run = claude("Make a file.", *AUTO, gate=gate, CLAUDE_CODE_AUTO_MODE_SERVER="0")
+    assert run.result == "Finished."
+    assert (made(run.folder) == ["one"]) is runs
+    assert own_questions(gate) == []
+    if not runs:
+        assert REASON in tool_results(gate.model.chats[-1])[0]
+
+
 def test_an_undecided_call_is_left_to_the_client_which_stays(lab: Callable[..., Lab], claude: ClaudeCode) -> None:
     gate = lab(
         [

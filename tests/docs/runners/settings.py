@@ -128,6 +128,15 @@ def cases_of_tool_calls(text: str, place: Place) -> None:
     assert place.sh("llmgate policy test tests.yaml") == "3 of 3 passed\n"
 
 
+@RUNNERS.runs("classifier")
+def a_classifier_that_starts(text: str, place: Place) -> None:
+    settings = place.settings()
+    shown = yaml.safe_load(text)
+    settings |= {**shown, "backends": {**settings["backends"], **shown["backends"]}}
+    (place.folder / "llmgate.yaml").write_text(yaml.safe_dump(settings))
+    assert place.sh("llmgate check --config llmgate.yaml").startswith("llmgate.yaml: good\n")
+
+
 @RUNNERS.runs("limits")
 async def limits_as_shown(text: str, place: Place) -> None:
     assert await place.ask(place.settings(**yaml.safe_load(text))) == 200

@@ -134,6 +134,13 @@ async def test_a_stream_that_does_not_end_is_ended() -> None:
     assert source.cancelled
 
 
+async def test_of_several_times_to_end_the_shortest_counts() -> None:
+    async with paced(Source()) as chunks:
+        for seconds in (1e6, 0.005, 1e6):
+            chunks.end_after(seconds)
+        assert [chunk async for chunk in chunks] == []
+
+
 async def test_a_stream_that_goes_on_is_ended_too_and_not_read_any_more() -> None:
     source = Source()
 
@@ -148,7 +155,7 @@ async def test_a_stream_that_goes_on_is_ended_too_and_not_read_any_more() -> Non
         chunks.end_after(0.005)
         async for chunk in chunks:
             assert chunk is not None
-            chunks.end_after(0.005)  # without effect from the second time on
+            chunks.end_after(0.005)  # without effect from the second time on, unless it is shorter
         read = source.given
         await turn()
         assert source.given <= read + 1

@@ -92,7 +92,7 @@ class JudgedForwarder(MessagesForwarder):
             super().end()
 
     def release(self, verdicts: Sequence[Verdict]) -> None:
-        self.held = None
+        super().release(verdicts)
         if self._by_server is None:
             self._write_ending(results_json(verdicts))
             return
@@ -147,7 +147,7 @@ class JudgedForwarder(MessagesForwarder):
             raise Broken(_UNREADABLE)
         if len(self._calls) >= MAX_TOOL_CALLS:
             raise Broken(f"the model server's response has more than {MAX_TOOL_CALLS} tool calls")
-        self._retained.add(len(block.input) + _CALL_SIZE)
+        self._retained.add(len(block.id) + len(block.name) + len(block.input) + _CALL_SIZE)
         call = _Call(block)
         self._calls.append(call)
         return call

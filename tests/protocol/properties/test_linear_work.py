@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder
+from asgi_llmgate.protocol.messages.judged_forwarding import JudgedForwarder
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.sse import SSEReader
 from asgi_llmgate.protocol.translation.response.translator import Translator
@@ -212,6 +214,15 @@ def test_the_same_of_a_server_that_speaks_the_client_s_own_wire(shape: str) -> N
     def work(number: int) -> Callable[[], object]:
         native = MessagesForwarder(stream=True, request_id="req_1", input_estimate=1)
         return lambda: carry(SHAPES[shape](number), native, whole=False)
+
+    is_linear(work)
+
+
+@pytest.mark.parametrize("shape", ANTHROPICS)
+def test_the_same_where_verdicts_are_asked_for(shape: str) -> None:
+    def work(number: int) -> Callable[[], object]:
+        judged = JudgedForwarder(stream=True, request_id="req_1", input_estimate=1, retained=BufferLimit())
+        return lambda: carry(SHAPES[shape](number), judged, whole=False)
 
     is_linear(work)
 

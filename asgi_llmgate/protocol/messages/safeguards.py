@@ -13,13 +13,13 @@ the `delta` of `message_delta`, or at the top level of a Message; Claude Code se
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llmgate.clipping import clip
 from asgi_llmgate.exchange_values import ToolUse, Verdict
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields
@@ -40,9 +40,6 @@ MAX_EXPLANATION = 300
 _MAX_SERVER_RESULTS = 256 * 1024
 """Bytes of a model server's own results; larger ones count as none."""
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-"""Control characters, and those that change the direction of the text after them on a terminal."""
-
 _RANKS = ("pass", "unavailable", "flag")
 _NOTHING = Raw(b"{}")
 
@@ -59,11 +56,9 @@ def classifier_context(fields: Fields) -> Raw | None:
     return None
 
 
-def clip(text: str) -> str:
+def one_line(text: str) -> str:
     """A text as one line of at most MAX_EXPLANATION characters, which a terminal can show."""
-    start = text[: 2 * MAX_EXPLANATION].encode("utf-8", "replace").decode()  # half a character cannot be sent
-    line = _CONTROLS.sub(" ", start).strip()
-    return line if len(line) <= MAX_EXPLANATION else line[: MAX_EXPLANATION - 3].rstrip() + "..."
+    return clip(" ".join(text[: 4 * MAX_EXPLANATION].split()), MAX_EXPLANATION)
 
 
 def results_json(verdicts: Sequence[Verdict]) -> bytes:
@@ -97,7 +92,7 @@ def _tool_uses(own: Mapping[str, Raw], verdicts: Sequence[Verdict]) -> bytes:
 def _result(verdict: Verdict) -> bytes:
     if verdict.outcome == "pass":
         return b'{"type":"evaluated","outcome":"not_flagged"}'
-    text = objects.to_json(clip(verdict.explanation) or "no reason was given")
+    text = objects.to_json(one_line(verdict.explanation) or "no reason was given")
     if verdict.outcome == "flag":
         return b'{"type":"evaluated","outcome":"flagged","explanation":%b}' % text
     return b'{"type":"unavailable","reason":%b}' % text
@@ -153,4 +148,4 @@ def _server_verdict(use: ToolUse, result: Any) -> Verdict | None:
             return None
     if explanation is not None and not isinstance(explanation, str):
         return None
-    return Verdict(tool_use=use, outcome=outcome, explanation=clip(explanation or ""), decided_by="server")
+    return Verdict(tool_use=use, outcome=outcome, explanation=one_line(explanation or ""), decided_by="server")

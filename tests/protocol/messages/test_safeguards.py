@@ -10,7 +10,7 @@ import pytest
 from msgspec import Raw
 
 from asgi_llmgate.exchange_values import ToolUse, Verdict
-from asgi_llmgate.protocol.messages.safeguards import NO_TOOL_USES, classifier_context, clip, results_json
+from asgi_llmgate.protocol.messages.safeguards import NO_TOOL_USES, classifier_context, one_line, results_json
 from asgi_llmgate.testing.verdicts import complaint_about_results
 
 ASKED = {"type": "dangerous_tool_use", "classifier_context": {"v": 1}}
@@ -71,14 +71,14 @@ def test_of_the_verdicts_on_one_id_the_strictest_counts() -> None:
     ("text", "clipped"),
     [
         ("plain words", "plain words"),
-        (" two\r\nlines\x1b[31m ", "two lines [31m"),
-        ("turned \u202eround", "turned  round"),
-        ("half \ud800", "half ?"),
+        (" two\r\nlines\x1b[31m ", "two lines\ufffd[31m"),
+        ("turned \u202eround", "turned \ufffdround"),
+        ("half \ud800", "half \ufffd"),
         ("x" * 300, "x" * 300),
-        ("x" * 301, "x" * 297 + "..."),
-        ("x " * 10_000, "x " * 148 + "x..."),
+        ("x" * 301, "x" * 299 + "…"),
+        ("x" * 10_000_000, "x" * 299 + "…"),
         ("\n" * 10_000, ""),
     ],
 )
 def test_an_explanation_is_one_line_of_300_characters(text: str, clipped: str) -> None:
-    assert clip(text) == clipped
+    assert one_line(text) == clipped

@@ -37,7 +37,7 @@ log = logging.getLogger("llmgate")
 OwnTransport = Literal["native", "aiohttp"]
 """The transports that this package makes: net/native, and net/over_httpx with aiohttp."""
 
-DEFAULT_TRANSPORT: OwnTransport = "aiohttp"
+DEFAULT_TRANSPORT: OwnTransport = "native"
 
 _MAX_ERROR_BODY = 1_000_000
 """Bytes that `fetch` reads of an error response at most, even with a larger limit."""

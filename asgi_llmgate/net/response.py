@@ -47,9 +47,10 @@ class HTTPResponse:
         self._response = response
         self._deadline = deadline
         self._has_started = False
+        self._read_to_end = False
         self._unread = b""
         encoding = response.headers.get("content-encoding")
-        self._source: AsyncIterator[bytes] = response if encoding is None else decode_body(response, encoding)
+        self._source: AsyncIterator[bytes] = response.body if encoding is None else decode_body(response.body, encoding)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The chunks of the body as they arrive.  Raises TimedOut and Broken."""
@@ -68,8 +69,14 @@ class HTTPResponse:
             return chunk
         if self._has_started:
             self._deadline.restart()
-        with self._deadline:
-            chunk = await anext(self._source)
+        try:
+            with self._deadline:
+                chunk = await anext(self._source)
+        except StopAsyncIteration:
+            self._read_to_end = True
+            raise
+        except Exception as error:
+            raise self._response.failure(error) from None
         self._has_started = True
         return chunk
 
@@ -95,7 +102,7 @@ class HTTPResponse:
         if undo is None:
             return b""
         # The bytes as they arrive, and not `self._source`: here at most `limit` bytes are decompressed.
-        self._source = self._response
+        self._source = self._response.body
         chunks: list[bytes] = []
         size = 0
         with suppress(TimeoutError, UpstreamError):
@@ -113,7 +120,7 @@ class HTTPResponse:
         If the caller is cancelled meanwhile, the connection is closed all the same.
         """
         self._deadline.close()
-        await self._response.aclose()
+        await self._response.aclose(read_to_end=self._read_to_end)
 
     async def __aenter__(self) -> Self:
         return self

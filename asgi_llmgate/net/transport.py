@@ -6,7 +6,7 @@ net/httpx_transport any httpx transport: aiohttp's, a user's own, `httpx.MockTra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,17 +47,17 @@ class Request:
     def plain_headers(self) -> list[tuple[bytes, bytes]]:
         """All headers but `host` and those that frame the body.  Here and below secrets become plain text: a caller
         must not wait while it has them."""
-        return [*_DEFAULT_HEADERS, *((name, _reveal(value)) for name, value in self.headers)]
+        return _DEFAULT_HEADERS + [
+            (name, value.reveal().encode("latin-1") if isinstance(value, Secret) else value)
+            for name, value in self.headers
+        ]
 
     def plain_content(self) -> bytes:
         return self.content.reveal().encode() if isinstance(self.content, Secret) else self.content
 
 
 class Response(Protocol):
-    """A response whose head has arrived: iterating gives its body, and raises TimedOut and Broken.
-
-    `headers` have lower-case names.
-    """
+    """A response whose head has arrived.  `headers` have lower-case names."""
 
     @property
     def status(self) -> int: ...
@@ -65,11 +65,13 @@ class Response(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
 
-    def __aiter__(self) -> Response: ...
+    @property
+    def body(self) -> AsyncIterator[bytes]: ...
 
-    async def __anext__(self) -> bytes: ...
+    def failure(self, error: Exception) -> Exception:
+        """What is to be raised for an exception of `body`: an UpstreamError, or the exception itself."""
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, read_to_end: bool) -> None:
         """Give the connection back, or close it if the body has not been read to its end.  May be repeated.
 
         If the caller is cancelled meanwhile, the connection is closed all the same.
@@ -85,7 +87,3 @@ class Transport(Protocol):
         """
 
     async def aclose(self) -> None: ...
-
-
-def _reveal(value: bytes | Secret) -> bytes:
-    return value.reveal().encode("latin-1") if isinstance(value, Secret) else value

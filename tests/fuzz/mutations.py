@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from tests.fuzz import fuzz_request, fuzz_token, fuzz_translator
+from tests.fuzz import fuzz_request, fuzz_response, fuzz_token, fuzz_translator
 
-TARGETS = {"translator": fuzz_translator, "request": fuzz_request, "token": fuzz_token}
+TARGETS = {"translator": fuzz_translator, "request": fuzz_request, "token": fuzz_token, "response": fuzz_response}
 CORPUS = Path(__file__).parent / "corpus"
 
 

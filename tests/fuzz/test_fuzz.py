@@ -10,7 +10,7 @@ import pytest
 from tests.fuzz.mutations import TARGETS, kept, mutated, run
 from tests.helpers.installation import CACHE, ROOT, python_environment
 
-ATHERIS = ("atheris>=3,<4", "msgspec", "joserfc", "authlib", "httpx", "httpx-aiohttp")
+ATHERIS = ("atheris>=3,<4", "msgspec", "joserfc", "authlib", "httptools", "httpx", "httpx-aiohttp")
 SECONDS = 60
 
 

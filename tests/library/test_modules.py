@@ -19,6 +19,20 @@ gateway = asgi_llmgate.Gateway.from_settings(
 )
 """
 
+FETCH = """
+import asyncio
+from asgi_llmgate.errors import NotSent
+from asgi_llmgate.net import HTTPClient
+
+async def fetch(client):
+    try:
+        await client.fetch("http://127.0.0.1:9/")
+    except NotSent:
+        await client.aclose()
+
+asyncio.run(fetch({}))
+"""
+
 MIDDLEWARE = """
 from asgi_llmgate import JWTAuthMiddleware, JWTProvider
 
@@ -60,8 +74,22 @@ def test_a_built_gateway_has_fewer_than_560_modules() -> None:
 def test_its_startup_imports_what_the_first_request_needs() -> None:
     """Where there is a lifespan; otherwise the first request does."""
     modules = modules_after(GATEWAY + "import asyncio; asyncio.run(gateway.startup())")
-    assert modules >= {"aiohttp", "httpx", "cryptography"}
-    assert modules.isdisjoint({"celpy", "sqlalchemy", "opentelemetry", "jinja2"})
+    assert modules >= {"httptools", "httpx", "cryptography"}
+    assert modules.isdisjoint(
+        {"aiohttp", "httpx_aiohttp", "httpcore", "celpy", "sqlalchemy", "opentelemetry", "jinja2"}
+    )
+
+
+def test_its_first_request_to_a_server_brings_no_transport_but_its_own() -> None:
+    modules = modules_after(FETCH.format("HTTPClient(proxy='none')"))
+    assert "asgi_llmgate.net.native.transport" in modules
+    assert modules.isdisjoint({"aiohttp", "httpx_aiohttp", "httpcore", "anyio", "asgi_llmgate.net.over_httpx"})
+
+
+def test_aiohttp_is_imported_where_it_is_asked_for() -> None:
+    modules = modules_after(FETCH.format("HTTPClient(transport='aiohttp', proxy='none')"))
+    assert "aiohttp" in modules
+    assert "asgi_llmgate.net.native.transport" not in modules
 
 
 def test_the_jwt_middleware_alone_needs_no_http_client_no_rules_and_no_database() -> None:

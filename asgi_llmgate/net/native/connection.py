@@ -2,6 +2,8 @@
 
 state     event                                    then
 --------  ---------------------------------------  ----------------------------------------------------------------
+NEW       start                                    BUSY
+          a byte, or the end of the connection     NEW; the first request gets it: servers refuse connections so
 IDLE      start                                    BUSY
           any byte, or the end of the connection   CLOSED: a byte now cannot be a response
 BUSY      a byte of the response                   BUSY; more than 64 KiB unread: the server has to wait
@@ -38,7 +40,7 @@ class Connection(asyncio.Protocol):
     idle_since  the event loop's time when the last of them ended
     """
 
-    __slots__ = ("_closed", "_is_paused", "_is_reused", "_is_uploaded", "_is_writable", "_loop", "_parser", "_pieces",
+    __slots__ = ("_early", "_end", "_is_paused", "_is_uploaded", "_is_writable", "_loop", "_parser", "_pieces",
                  "_transport", "_unread", "_waiter", "idle_since", "on_lost", "uses")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -51,22 +53,29 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._is_writable = True
         self._is_uploaded = True
-        self._closed = False
+        self._early = b""
+        self._end: str | None = None
         self.uses = 0
         self.idle_since = 0.0
         self.on_lost: Callable[[Connection], None] | None = None
 
     @property
     def is_open(self) -> bool:
-        return not self._closed and self._transport is not None and not self._transport.is_closing()
+        return self._end is None and self._transport is not None and not self._transport.is_closing()
 
     # A request and its response.
 
     def start(self, parser: ResponseParser, head: bytes, body: bytes) -> memoryview | None:
         """Begin a request.  What is returned is for `upload`: the part of a large body that has not been written."""
-        assert self._transport is not None
         self._parser = parser
         self.uses += 1
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
+        if self._end is not None:
+            parser.end(self._end)
+            return None
+        assert self._transport is not None
         if len(body) <= MAX_UNREAD:
             self._transport.write(head + body if body else head)
             return None
@@ -108,7 +117,7 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         if self._is_paused:
             self._is_paused = False
-            if self._transport is not None and not self._closed:
+            if self._transport is not None and self._end is None:
                 self._transport.resume_reading()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -136,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close the connection at once: what is not sent yet is not sent."""
-        if self._closed:
+        if self._end is not None:
             return
         self._ended("closed")
         if self._transport is not None:
@@ -159,8 +168,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
-            # Servers send a 408 before they close an idle connection (RFC 9110 section 15.5.9).
-            self.abort()
+            if self.uses == 0 and len(self._early) < MAX_UNREAD:
+                self._early += data
+            else:
+                # Servers send a 408 before they close an idle connection (RFC 9110 section 15.5.9).
+                self.abort()
             return
         piece = parser.feed(data)
         if piece:
@@ -173,16 +185,16 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
         self._ended("EOF")
         if self._transport is not None:
             self._transport.abort()  # asyncio would first send the rest of the request
-        return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        if error is not None and not self._closed:
+        if error is not None and self._end is None:
             self._read_rest()
         self._ended("EOF" if error is None else type(error).__name__)
+        self._transport = None
 
     def pause_writing(self) -> None:
         self._is_writable = False
@@ -216,9 +228,9 @@ class Connection(asyncio.Protocol):
                 left -= len(data)
 
     def _ended(self, reason: str) -> None:
-        if self._closed:
+        if self._end is not None:
             return
-        self._closed = True
+        self._end = reason
         if self._parser is not None:
             self._parser.end(reason)
         elif self.on_lost is not None:

@@ -75,7 +75,7 @@ class ResponseParser:
     def feed(self, data: bytes) -> bytes:
         """What of the body is in `data`.  After a failure, or the end of the response, nothing."""
         if self.is_complete or self.failure is not None:
-            self.keep_alive = False
+            self.keep_alive = self.keep_alive and not data.strip(b"\r\n")
             return b""
         self._since_body += len(data)
         try:

@@ -113,7 +113,15 @@ class NativeResponse:
             raise StopAsyncIteration
         return data
 
-    async def aclose(self) -> None:
+    @property
+    def body(self) -> Self:
+        return self
+
+    def failure(self, error: Exception) -> Exception:
+        return error
+
+    async def aclose(self, *, read_to_end: bool) -> None:
+        # Where all has arrived, the connection can be used again, read or not.
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(connection, self._origin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -42,24 +42,14 @@ class HTTPXResponse:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
+        self.body: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
         self._response = response
-        self._body: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
-        self._read_to_end = False
 
-    def __aiter__(self) -> Self:
-        return self
+    def failure(self, error: Exception) -> Exception:
+        return error_in_response(error) if isinstance(error, READ_ERRORS) else error
 
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._body)
-        except StopAsyncIteration:
-            self._read_to_end = True
-            raise
-        except READ_ERRORS as error:
-            raise error_in_response(error) from None
-
-    async def aclose(self) -> None:
-        if self._read_to_end:
+    async def aclose(self, *, read_to_end: bool) -> None:
+        if read_to_end:
             await self._response.aclose()
             return
         closing = asyncio.get_running_loop().create_task(_close(self._response))

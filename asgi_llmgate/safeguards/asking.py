@@ -76,7 +76,7 @@ async def _response(call: UpstreamCall, seconds: float) -> bytes:
                         call.handler.feed_event(event)
                     if call.exchange.first_token_at is None and call.handler.started:
                         call.note_first_token()
-                    if call.handler.stopped and call.is_over:
+                    if call.handler.done:  # a server may keep the connection open
                         break
             call.end()
     except asyncio.CancelledError:

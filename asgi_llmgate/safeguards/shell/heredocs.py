@@ -9,6 +9,9 @@ from asgi_llmgate.safeguards.shell.words import Uncertain, Word
 
 _DELIMITER = re.compile(rb"""'([^'\\\n]+)'|"([^"\\$`\n]+)"|(\\?)([A-Za-z0-9_.+-]+)""")
 
+_BEHIND = (b" ", b"\t", b"\n", b";", b"|", b"&", b"<", b">", b")")
+"""What may stand behind a delimiter; else it is longer than the grammar says."""
+
 
 def read_heredoc(source: bytes, redirect: Node) -> Word:
     """What a here-document gives to its command.
@@ -28,7 +31,13 @@ def read_heredoc(source: bytes, redirect: Node) -> Word:
         raise Uncertain
     if source[end.end_byte : end.end_byte + 1] not in (b"", b"\n"):
         raise Uncertain
-    text = source[source.rfind(b"\n", 0, body.start_byte) + 1 : line] if body is not None else b""
+    assert start is not None
+    first = source.find(b"\n", start.end_byte) + 1
+    if source[start.end_byte : start.end_byte + 1] not in _BEHIND or first == 0 or line < first:
+        raise Uncertain
+    if body is not None and source[first : body.start_byte].strip():
+        raise Uncertain  # the grammar has taken a line of it for a part of the command
+    text = source[first:line]
     if any(each.lstrip(blanks) == delimiter for each in text.split(b"\n")[:-1]):
         raise Uncertain
     # Without quotes around the delimiter, expansions and escapes are read.  The grammar has no nodes for backquotes.

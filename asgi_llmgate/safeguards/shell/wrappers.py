@@ -146,7 +146,8 @@ def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
     if name in SHELLS:
         yield from _scripts_of_shell(arguments, stdin)
     elif name == "eval":
-        yield Word(" ".join(word.text for word in arguments), all(word.certain for word in arguments))
+        evaluated = arguments[1:] if arguments and arguments[0].text == "--" else arguments
+        yield Word(" ".join(word.text for word in evaluated), all(word.certain for word in evaluated))
     elif name == "trap":
         first = [word for word in arguments if word.text != "--"][:1]
         yield from (word for word in first if len(arguments) > 1 and word.text != "-")

@@ -128,6 +128,8 @@ UNCERTAIN = [
     "cat <<-E\n  x\n  E",
     "a <<E 2>&1 | kubectl get\nE",
     "a <<E | b <<F\nE\nF",
+    "a <<'E'F\nE\nkubectl get\nEF",
+    "a <<'E' |& \nE\n'd d' \nE\n",
     "x=(1 2)#y && kubectl get",
     '$ "kubectl" get',
     'a $"b"',

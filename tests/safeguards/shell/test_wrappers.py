@@ -48,6 +48,7 @@ RUNS_KUBECTL = [
     "env BASH_ENV=x sh -c 'kubectl get'",
     "eval kubectl get",
     "eval 'kubectl get'",
+    "eval -- kubectl get",
     "trap 'kubectl get' EXIT",
     "bash <<'E'\nkubectl get\nE",
     "bash -s <<< 'kubectl get'",

@@ -72,8 +72,6 @@ def make_safeguards(
     from asgi_llmgate.safeguards.judging import Safeguards
 
     mistakes = Mistakes()
-    for key in _not_built(safeguards):
-        mistakes.add(SettingsError("this is not built yet", path=key))
     if safeguards.undecided == "classifier" and safeguards.classifier is None:
         hint = "classifier: {use: BACKEND/MODEL}"
         about = ("$.safeguards.classifier",)
@@ -139,11 +137,3 @@ def make_notifier(
 
     signer = Signer(secrets)
     return Notifier(ledger.database.url, address=address, signer=signer, client=client, counters=counters)
-
-
-def _not_built(safeguards: SafeguardsSettings) -> list[str]:
-    """The settings that would have no effect."""
-    future = {
-        "override": safeguards.override,
-    }
-    return [key for key, value in future.items() if value]

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 
 from asgi_llmgate import Gateway
+from asgi_llmgate.config.sections.safeguards import SafeguardsSettings, make_safeguards
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.ledger import Ledger
 from tests.config.sections.test_server import SETTINGS
@@ -45,8 +47,11 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert len(found) == 3
 
 
-def test_a_key_that_is_not_built_is_refused() -> None:
-    assert mistakes({"override": True}) == ["safeguards.override: this is not built yet"]
+def test_override_is_a_setting_of_what_judges() -> None:
+    settings = msgspec.convert({"override": True, "rules": [RULE]}, SafeguardsSettings)
+    made = make_safeguards(settings, (), {}, lambda classifier: pytest.fail("there is none"))
+    assert made is not None
+    assert made.override
 
 
 def test_a_webhook_needs_a_ledger_that_keeps_flags_and_a_secret_that_signs() -> None:

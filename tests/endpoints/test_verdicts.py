@@ -239,6 +239,9 @@ NATIVE = events(
 )
 
 
+ENDS = {"translated": b"data: [DONE]\n\n", "native": events({"type": "message_stop"})}
+
+
 class Kept(httpx.AsyncByteStream):
     """A response that stays open after its last piece, or breaks."""
 
@@ -277,7 +280,7 @@ async def server_that_keeps(
 @pytest.mark.parametrize("wire", ["translated", "native"])
 async def test_the_model_servers_response_is_closed_before_anybody_judges(wire: str) -> None:
     judge = Judging(waits=True)
-    data = NATIVE + events({"type": "message_stop"}) if wire == "native" else CHUNKS + b"data: [DONE]\n\n"
+    data = (NATIVE if wire == "native" else CHUNKS) + ENDS[wire]
     async with (
         server_that_keeps(data, judge, native=wire == "native") as (app, body),
         Driver(app, "POST", "/v1/messages", json=asking(True, tools=TOOLS, **ASKED)) as client,
@@ -290,11 +293,12 @@ async def test_the_model_servers_response_is_closed_before_anybody_judges(wire: 
         assert outcomes(check_stream(reply.body)) == ["not_flagged"]
 
 
-@pytest.mark.parametrize("ending", ["breaks", "stays open"])
+@pytest.mark.parametrize("ending", ["breaks", "stays open", "breaks behind its end"])
 @pytest.mark.parametrize("wire", ["translated", "native"])
-async def test_a_response_that_has_a_stop_reason_and_no_end_has_verdicts(wire: str, ending: str) -> None:
+async def test_a_response_that_has_a_stop_reason_has_verdicts(wire: str, ending: str) -> None:
     judge = Judging()
-    data, breaks = NATIVE if wire == "native" else CHUNKS, ending == "breaks"
+    data, breaks = NATIVE if wire == "native" else CHUNKS, ending != "stays open"
+    data += ENDS[wire] if ending == "breaks behind its end" else b""
     async with server_that_keeps(data, judge, native=wire == "native", breaks=breaks, grace=0.01) as (app, _):
         message = check_stream((await ask(app, stream=True, tools=TOOLS, **ASKED)).body)
     assert outcomes(message) == ["not_flagged"]
@@ -327,3 +331,16 @@ async def test_a_native_server_that_refuses_the_field_is_asked_without_it() -> N
     assert (reply.status, "safeguards" in reply.json()["error"]["message"]) == (400, True)
     await app.aclose()
     await without.aclose()
+
+
+async def test_a_judge_that_fails_does_not_undo_the_model_servers_own_verdict() -> None:
+    flagged = {"type": "evaluated", "outcome": "flagged", "explanation": "no"}
+    own = [{"type": "dangerous_tool_use", "status": {"type": "available", "tool_uses": {"toolu_1": flagged}}}]
+    data = NATIVE.replace(
+        b'"stop_sequence": null}, "usage"', b'"stop_sequence": null, "safeguard_results": %b}, "usage"'
+    )
+    data = data.replace(b"%b", json.dumps(own).encode()) + ENDS["native"]
+    async with server_that_keeps(data, Failing(), native=True) as (app, _):
+        message = check_stream((await ask(app, stream=True, tools=TOOLS, **ASKED)).body)
+    assert message["safeguard_results"] == own
+    assert [(each.outcome, each.decided_by) for each in app.exchange.verdicts] == [("flag", "server")]

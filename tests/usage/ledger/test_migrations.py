@@ -43,7 +43,13 @@ def test_the_first_version_is_upgraded_with_all_its_rows(first_version: sa.URL, 
     assert sorted(numbered(stored)) == ["usage_record", "usage_series"]
     assert stored("SELECT max(version) FROM usage_schema") == [(module.VERSION,)]
     indexes = stored("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name")
-    assert indexes == [("usage_record_series",), ("usage_record_time",)]
+    assert [name for (name,) in indexes] == [
+        "usage_record_series",
+        "usage_record_time",
+        "usage_verdict_notify",
+        "usage_verdict_outcome",
+        "usage_verdict_time",
+    ]
     assert stored("SELECT name FROM sqlite_master WHERE name LIKE '%_old'") == []
     assert database.insert([record("a"), record("c", subject="bob")]) == 1
     assert stored("SELECT count(*) FROM usage_series") == [(2,)]

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
         RequestFeatures,
         ResponseMetadata,
         Target,
+        ToolUse,
         Usage,
+        Verdict,
         Wire,
     )
     from asgi_llmgate.gateway import Gateway
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.usage.ledger import Database as Database
     from asgi_llmgate.usage.ledger import Ledger as Ledger
     from asgi_llmgate.usage.ledger import LedgerState as LedgerState
+    from asgi_llmgate.usage.verdicts import VerdictAudit, VerdictRecord
 
 _HOMES = {
     "ASGIApp": "_types",
@@ -155,12 +158,16 @@ _HOMES = {
     "Target": "exchange_values",
     "Timeouts": "net",
     "TokenExchange": "upstream",
+    "ToolUse": "exchange_values",
     "Tracing": "exchange",
     "TranslationApp": "endpoints.app",
     "Usage": "exchange_values",
     "UsageMiddleware": "usage",
     "UsageRecord": "usage",
     "Variable": "rule_variables",
+    "Verdict": "exchange_values",
+    "VerdictAudit": "usage.verdicts",
+    "VerdictRecord": "usage.verdicts",
     "Wire": "exchange_values",
     "condition": "policy",
     "describe": "config.checking.description",
@@ -256,12 +263,16 @@ __all__ = [
     "Target",
     "Timeouts",
     "TokenExchange",
+    "ToolUse",
     "Tracing",
     "TranslationApp",
     "Usage",
     "UsageMiddleware",
     "UsageRecord",
     "Variable",
+    "Verdict",
+    "VerdictAudit",
+    "VerdictRecord",
     "Wire",
     "__version__",
     "condition",

@@ -40,7 +40,7 @@ from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import Sink
-from asgi_llmgate.usage.measurements import MetricSink
+from asgi_llmgate.usage.sinks import MetricSink
 
 
 class Parts(TypedDict):

@@ -32,9 +32,9 @@ from asgi_llmgate.safeguards.webhook import Signer, event_body, event_id, trial_
 from asgi_llmgate.usage.ledger import Database, NewerSchema
 from asgi_llmgate.usage.ledger.outbox import FlaggedCall, Outbox
 from asgi_llmgate.usage.ledger.report import format_time
-from asgi_llmgate.usage.measurements import MetricSink
 from asgi_llmgate.usage.metrics import WEBHOOK
 from asgi_llmgate.usage.record import UsageRecord
+from asgi_llmgate.usage.sinks import MetricSink
 
 log = logging.getLogger("llmgate")
 
@@ -195,7 +195,7 @@ class Notifier:
 
     def _note(self, why: str) -> None:
         for counter in self._counters:
-            counter.count(WEBHOOK, 1, {"llmgate.webhook.outcome": "failed" if why else "sent"})
+            counter.count(WEBHOOK.name, {"llmgate.webhook.outcome": "failed" if why else "sent"})
         if why and not self._failing:
             address = redact_url(self._address)
             log.error("the webhook to %s cannot be sent: %s; flags wait in the ledger", address, why)

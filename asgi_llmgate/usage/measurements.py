@@ -8,7 +8,6 @@ every further value is written as OTHER.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
 
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.usage.metrics import (
@@ -40,14 +39,6 @@ MAX_LABEL_VALUES = 100
 Labels = dict[str, str | int]
 
 Measurement = tuple[Metric, float, Labels]
-
-
-class MetricSink(Protocol):
-    """A sink that takes records for their metrics, and further values one by one."""
-
-    def emit(self, record: UsageRecord) -> None: ...
-
-    def count(self, metric: Metric, value: float, labels: Labels) -> None: ...
 
 
 class LabelValues:

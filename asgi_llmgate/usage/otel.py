@@ -176,11 +176,11 @@ class OpenTelemetry:
         if metrics_are_lost(self._meter_provider):
             return
         for metric, value, labels in self._measurements.of(record):
-            self.count(metric, value, labels)
+            self._write[metric.name](value, labels)
 
-    def count(self, metric: Metric, value: float, labels: Mapping[str, str | int]) -> None:
-        """Count one value."""
-        self._write[metric.name](value, labels)
+    def count(self, counter: str, labels: Mapping[str, str | int]) -> None:
+        """Count one more in the counter of this name."""
+        self._write[counter](1, labels)
 
     def _end(self, span: Span, record: UsageRecord, flat: Mapping[str, Any]) -> None:
         known = {name: value for name, value in flat.items() if name in CLIENT_SPAN}

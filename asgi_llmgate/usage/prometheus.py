@@ -74,13 +74,16 @@ class Prometheus:
     def emit(self, record: UsageRecord) -> None:
         """Count the metrics of this record."""
         for metric, value, labels in self._measurements.of(record):
-            self.count(metric, value, labels)
+            child = self._child(metric.name, labels)
+            (child.observe if metric.buckets else child.inc)(value)
 
-    def count(self, metric: Metric, value: float, labels: Mapping[str, str | int]) -> None:
-        """Count one value."""
+    def count(self, counter: str, labels: Mapping[str, str | int]) -> None:
+        """Count one more in the counter of this name."""
+        self._child(counter, labels).inc()
+
+    def _child(self, name: str, labels: Mapping[str, str | int]) -> Any:
         # prometheus-client wants a value for every label; an absent one is an empty text there.
-        child = self._metrics[metric.name].labels(*[labels.get(label, "") for label in self._labels[metric.name]])
-        (child.observe if metric.buckets else child.inc)(value)
+        return self._metrics[name].labels(*[labels.get(label, "") for label in self._labels[name]])
 
 
 class PrometheusApp:

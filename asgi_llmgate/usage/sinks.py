@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from asgi_llmgate.usage.record import UsageRecord
@@ -26,6 +26,14 @@ class Sink(Protocol):
         It runs inside the request, in its context (the current span is the request's), just before the last bytes of
         the response are sent.  What takes time belongs in a queue that something else empties.
         """
+        ...
+
+
+class MetricSink(Sink, Protocol):
+    """A sink that takes records for their metrics, and counts what no record says."""
+
+    def count(self, counter: str, labels: Mapping[str, str | int]) -> None:
+        """Count one more in the counter of this name."""
         ...
 
 

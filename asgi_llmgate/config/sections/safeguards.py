@@ -16,7 +16,7 @@ from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.net.urls import require_https
 from asgi_llmgate.rule_variables import Variable
 from asgi_llmgate.secret_values import Secret
-from asgi_llmgate.usage.measurements import MetricSink
+from asgi_llmgate.usage.sinks import MetricSink
 from asgi_llmgate.usage.verdicts import VerdictAudit
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from asgi_llmgate.policy import field
 from asgi_llmgate.routing.routes import Routes
 from asgi_llmgate.usage import AccessLog, Sink, UsageMiddleware
 from asgi_llmgate.usage.costs import Costs, genai_prices
-from asgi_llmgate.usage.measurements import MetricSink
 from asgi_llmgate.usage.metrics import Semconv
 from asgi_llmgate.usage.record import Cost, Field
+from asgi_llmgate.usage.sinks import MetricSink
 from asgi_llmgate.usage.verdicts import VerdictAudit
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from asgi_llmgate._types import ASGIApp, Layer
 from asgi_llmgate.asgi import Draining
@@ -13,10 +13,15 @@ from asgi_llmgate.auth import Session
 from asgi_llmgate.config.schema import Settings, read_settings
 from asgi_llmgate.config.sections.auth import make_auth_layer, make_metadata, make_providers
 from asgi_llmgate.config.sections.backends import make_backend, make_client, require_tokens
-from asgi_llmgate.config.sections.classifier import make_classifier
 from asgi_llmgate.config.sections.models import make_routes, make_table
 from asgi_llmgate.config.sections.policy import make_limits_layer, make_policy_layer
-from asgi_llmgate.config.sections.safeguards import audit_keep, make_audit, make_notifier, make_safeguards
+from asgi_llmgate.config.sections.safeguards import (
+    ClassifierSettings,
+    audit_keep,
+    make_audit,
+    make_notifier,
+    make_safeguards,
+)
 from asgi_llmgate.config.sections.secret import read_secrets
 from asgi_llmgate.config.sections.server import check_descriptors, make_draining, make_resolve_layer
 from asgi_llmgate.config.sections.usage import (
@@ -41,6 +46,9 @@ from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream import Backend
 from asgi_llmgate.usage import Sink
 from asgi_llmgate.usage.sinks import MetricSink
+
+if TYPE_CHECKING:
+    from asgi_llmgate.safeguards.classifier import Classifier
 
 
 class Parts(TypedDict):
@@ -111,7 +119,7 @@ def make_parts(
         answer_limit = parse_size(server.answer_limit)
     with mistakes.under("safeguards"):
         classifier = partial(
-            make_classifier, backends=backends, models=models, client=client, state=state, folder=folder
+            _make_classifier, backends=backends, models=models, client=client, state=state, folder=folder
         )
         safeguards = make_safeguards(settings.safeguards, list_claims, variables, classifier)
     with mistakes.under():
@@ -144,6 +152,12 @@ def make_parts(
         ),
         metadata=metadata,
     )
+
+
+def _make_classifier(described: ClassifierSettings, **parts: Any) -> Classifier:
+    from asgi_llmgate.config.sections.classifier import make_classifier
+
+    return make_classifier(described, **parts)
 
 
 def _make_client(settings: Settings, folder: Path, state: RunningState, mistakes: Mistakes) -> HTTPClient:

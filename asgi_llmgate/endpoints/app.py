@@ -20,7 +20,6 @@ from asgi_llmgate.endpoints.calls import GRACE, PING_INTERVAL, Calls
 from asgi_llmgate.endpoints.count_tokens import TokenCounter
 from asgi_llmgate.endpoints.models import ModelList
 from asgi_llmgate.endpoints.passthrough import Passthrough
-from asgi_llmgate.endpoints.verdicts import Judge
 from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient
@@ -39,6 +38,7 @@ from asgi_llmgate.upstream import Backend, open_upstreams
 
 if TYPE_CHECKING:
     from asgi_llmgate.endpoints.own_classifier import OwnClassifier
+    from asgi_llmgate.endpoints.verdicts import Judge
 
 
 class TranslationApp:

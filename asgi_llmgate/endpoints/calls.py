@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, Draining, Paced
 from asgi_llmgate.asgi.client_connection import STALL
-from asgi_llmgate.endpoints.verdicts import Judge, Verdicts
 from asgi_llmgate.errors import ClientGone, GateError, NotFound, ShuttingDown
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Target
@@ -35,6 +35,9 @@ from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.protocol.wire_pairs import can_serve
 from asgi_llmgate.sealing import Sealer
 from asgi_llmgate.upstream import Upstream, UpstreamCall
+
+if TYPE_CHECKING:
+    from asgi_llmgate.endpoints.verdicts import Judge, Verdicts
 
 PEEK = 10.0
 """Seconds that the status of a stream waits for the first event, unless pings come sooner."""
@@ -140,6 +143,8 @@ class Calls:
             return None
         if classifier_context(request.fields) is None:
             return None
+        from asgi_llmgate.endpoints.verdicts import Verdicts
+
         return Verdicts(self._safeguards, scope, exchange, request)
 
     async def _send_document(self, call: UpstreamCall, client: ClientConnection, verdicts: Verdicts | None) -> None:

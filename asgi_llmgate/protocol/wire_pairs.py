@@ -28,7 +28,6 @@ from asgi_llmgate.protocol.chat.refusals import find_refusal
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
 from asgi_llmgate.protocol.messages.events import Emitter, MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.forwarding import MessagesForwarder, anthropic_headers, forwarded_error
-from asgi_llmgate.protocol.messages.judged_forwarding import JudgedForwarder
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.messages.safeguards import BETA
 from asgi_llmgate.protocol.rawjson import objects
@@ -133,6 +132,8 @@ def forward_messages(context: WriteContext) -> UpstreamRequest:
     refused = "safeguards" if context.safeguards and "safeguards" in context.corrections.refused_fields else ""
     forwarder: Callable[..., ResponseHandler] = MessagesForwarder
     if context.safeguards:
+        from asgi_llmgate.protocol.messages.judged_forwarding import JudgedForwarder
+
         forwarder = partial(JudgedForwarder, retained=context.retained)
     make_handler = partial(
         forwarder,

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
-import msgspec
-
-from asgi_llmgate.config.section import Section
+from asgi_llmgate.config.sections.safeguards import ClassifierSettings
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.token_estimate import Estimator
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.running_state import RunningState
+from asgi_llmgate.safeguards.classifier import Classifier
 from asgi_llmgate.upstream import Backend, open_upstreams
-
-if TYPE_CHECKING:
-    from asgi_llmgate.safeguards.classifier import Classifier
 
 MAX_INSTRUCTIONS = 32_000
 """Characters of a `prompt`: it is part of each question."""
-
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-
-
-class ClassifierSettings(Section, frozen=True):
-    """The model that is asked about what the rules leave open.  `use`: a target, or a list of them in order of
-    preference; `timeout` is in seconds, for all of them together; `prompt` is a file."""
-
-    use: str | tuple[str, ...]
-    timeout: Seconds = 20.0
-    on_failure: Literal["unavailable", "flag"] = "unavailable"
-    prompt: str | None = None
 
 
 def make_classifier(
@@ -46,8 +29,6 @@ def make_classifier(
     folder: Path,
 ) -> Classifier:
     """The classifier; `prompt` is relative to `folder`.  Raises SettingsError."""
-    from asgi_llmgate.safeguards.classifier import Classifier
-
     mistakes = Mistakes()
     uses = (described.use,) if isinstance(described.use, str) else described.use
     targets = []

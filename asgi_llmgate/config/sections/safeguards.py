@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from asgi_llmgate.config.section import Section
-from asgi_llmgate.config.sections.classifier import ClassifierSettings
 from asgi_llmgate.config.units import parse_time_span, require_url
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from asgi_llmgate.safeguards.rules import SafeguardRule
     from asgi_llmgate.usage.ledger import Ledger
 
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
 
 class SafeguardRuleSettings(Section, frozen=True):
     """A rule about tool calls.  `reason` is what the person and the model read about a flag."""
@@ -35,6 +36,16 @@ class SafeguardRuleSettings(Section, frozen=True):
     when: str
     reason: str = ""
     mode: Literal["enforce", "dry_run"] = "enforce"
+
+
+class ClassifierSettings(Section, frozen=True):
+    """The model that is asked about what the rules leave open.  `use`: a target, or a list of them in order of
+    preference; `timeout` is in seconds, for all of them together; `prompt` is a file."""
+
+    use: str | tuple[str, ...]
+    timeout: Seconds = 20.0
+    on_failure: Literal["unavailable", "flag"] = "unavailable"
+    prompt: str | None = None
 
 
 class AuditSettings(Section, frozen=True):

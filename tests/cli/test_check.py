@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -50,6 +51,26 @@ def test_good_settings_are_explained(config: Path) -> None:
         "  qwen: qwen at vllm (http://gpu-1:8000/v1), then gpt-4o-mini at openai (https://api.openai.test/v1)",
         "  gpt-9: no row fits: 404",
     ]
+
+
+RULE = {"name": "a", "outcome": "flag", "when": 'tool.name == "Bash"'}
+
+
+@pytest.mark.parametrize(
+    ("safeguards", "told"),
+    [
+        ({"rules": [RULE]}, "rules: 1, then the client"),
+        (
+            {"rules": [RULE, {**RULE, "name": "b", "mode": "dry_run"}], "undecided": "pass"},
+            "rules: 1 (1 in dry run), then a call passes",
+        ),
+        ({"classifier": {"use": ["vllm/a", "vllm/b"]}}, "rules: 0, then the classifier vllm/a, then vllm/b"),
+    ],
+)
+def test_who_decides_about_tool_calls_is_told(config: Path, safeguards: Any, told: str) -> None:
+    config.write_text(f"{SETTINGS}safeguards: {json.dumps(safeguards)}\n")
+    said = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert f"  tool calls: {told}" in said.stdout.splitlines()
 
 
 MISTAKES = {

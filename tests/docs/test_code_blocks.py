@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ from tests.helpers.installation import ROOT
 
 MODULES = [importlib.import_module(f"tests.docs.runners.{found.name}") for found in iter_modules(runners.__path__)]
 RUNNERS: dict[str, Runner] = {name: runner for module in MODULES for name, runner in module.RUNNERS.items()}
+
+
+SETTINGS_FILES = [*(ROOT / "examples").rglob("*.yaml")]
 
 
 @pytest.fixture
@@ -54,6 +58,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
 def test_a_block_is_run_or_says_why_not(block: Block) -> None:
     assert block.language == "text" or block.language.startswith("{") or block.name in RUNNERS or block.reason
+
+
+YAML = [*(block.text for block in BLOCKS if block.language == "yaml"), *(path.read_text() for path in SETTINGS_FILES)]
+
+
+def test_no_word_of_a_text_is_a_comment() -> None:
+    """Without quotes `ask in #deploy` is `ask in`.  Comments have a blank behind the mark."""
+    lines = [line for text in YAML for line in text.splitlines()]
+    assert [line for line in lines if re.search(r"\s#\w", re.sub(r"""'[^']*'|"[^"]*\"""", "", line))] == []
 
 
 def test_no_runner_is_left_over() -> None:

@@ -123,7 +123,7 @@ async def test_a_target_that_is_down_is_followed_by_the_next_one(serve: Serve) -
 
 async def test_a_silent_target_leaves_time_for_the_next_one(serve: Serve) -> None:
     urls = serve(ModelServer([says("pass").stall()])), serve(ModelServer([says("pass")]))
-    async with Classifying(*urls, timeout=1.0) as classify:
+    async with Classifying(*urls, timeout=2.4) as classify:
         assert [each.model for each in await classify(bash("ls"))] == ["m1/model"]
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from asgi_llmgate.errors import Broken, MaybeSent, TimedOut
 from asgi_llmgate.net import HTTPClient, Timeouts
-from asgi_llmgate.net.native.connection import MAX_UNREAD
+from asgi_llmgate.net.native.connection import MAX_UNREAD, Connection
+from asgi_llmgate.net.native.parser import ResponseParser
 
 Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader
@@ -190,3 +191,66 @@ async def test_only_a_reused_connection_on_which_nothing_came_is_stale(
     with pytest.raises(MaybeSent) as failure:
         await post(client, port)
     assert failure.value.reused is (begun == b"")
+
+
+class Wire(asyncio.Transport):
+    """Takes everything at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.aborted = False
+
+    def write(self, data: object) -> None:
+        self.written += bytes(data)  # type: ignore[call-overload]
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def begin(*received: bytes, lost: bool, content: bytes) -> tuple[Connection, Wire]:
+    """A connection with a request that was begun after these bytes had come."""
+    connection, wire = Connection(asyncio.get_running_loop()), Wire()
+    connection.connection_made(wire)
+    for data in received:
+        connection.data_received(data)
+    if lost:
+        connection.connection_lost(None)
+    rest = connection.start(ResponseParser(), b"POST / HTTP/1.1\r\n\r\n", content)
+    if rest is not None:
+        await connection.upload(rest)
+    return connection, wire
+
+
+async def test_a_connection_with_half_of_a_request_is_not_used_again() -> None:
+    connection, wire = await begin(OK, lost=False, content=LARGE)
+    assert await connection.read() == b"ok"
+    assert len(wire.written) < len(LARGE)
+    assert not connection.finish()
+    assert wire.aborted
+
+
+async def test_a_connection_with_a_whole_request_is_used_again() -> None:
+    connection, wire = await begin(lost=False, content=LARGE)
+    assert len(wire.written) > len(LARGE)
+    connection.data_received(OK)
+    assert await connection.read() == b"ok"
+    assert connection.finish()
+
+
+@pytest.mark.parametrize("received", [b"", OK])
+async def test_a_connection_that_was_lost_before_its_request_is_not_waited_for(received: bytes) -> None:
+    connection, wire = await begin(*([received] if received else []), lost=True, content=b"{}")
+    if received:
+        assert await connection.read() == b"ok"
+    else:
+        with pytest.raises(MaybeSent):
+            await asyncio.wait_for(connection.wait_for_head(), 2)
+    assert wire.written == b""
+    assert not connection.finish()

@@ -167,6 +167,13 @@ def test_each_example_rule_about_tool_calls_is_tested(safeguards: Path) -> None:
     assert rules == {each["expect"]["rule"] for each in tests if isinstance(each["expect"], dict)}
 
 
+def test_the_example_rules_do_not_flag_a_long_file_that_the_shell_writes(safeguards: Path) -> None:
+    command = "cat > notes.md <<'E'\n" + "A line of a long file, as models write them.\n" * 300 + "E"
+    Path("tests.yaml").write_text(json.dumps({"tests": [{"given": {"command": command}, "expect": "undecided"}]}))
+    said = CliRunner().invoke(main, ["policy", "test", "tests.yaml"])
+    assert said.output == "1 of 1 passed\n"
+
+
 def test_one_file_has_cases_of_both_kinds(safeguards: Path) -> None:
     Path("tests.yaml").write_text(
         "tests:\n- {given: {}, expect: allow}\n- {given: {command: env}, expect: pass}\n- {given: {}, expect: deny}\n"

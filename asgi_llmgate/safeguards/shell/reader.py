@@ -167,6 +167,10 @@ class _Script:
                 assignments += self._resolution.words(child)
             elif child.type == "herestring_redirect":
                 stdin = self._resolution.stdin(child)
+            elif child.type in _WORDS:
+                words += self._resolution.words(child)
+                self._visit_parts(child)
+                continue
             elif child.type not in ("file_redirect", "heredoc_redirect"):
                 words += self._resolution.words(child)
             self.visit(child)

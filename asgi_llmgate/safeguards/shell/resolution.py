@@ -28,6 +28,9 @@ _VARIABLE = re.compile(r"\$(?:\w+|[@*#?$!-])")
 _HIDDEN = re.compile(r"\[.*(?:\$\(|`)", re.DOTALL)
 """An index that arithmetic would run, also in quotes: `test -v 'a[$(id)]'`."""
 
+_UNUSUAL = re.compile(r"[\\\[{ \t\n]")
+"""What makes more of a word than its text."""
+
 _BLANK = re.compile(r"(?<!\\)[ \t\n]")
 _TEXT = frozenset({"word", "number", "variable_name", "special_variable_name", "test_operator"})
 _JOINED = frozenset({"concatenation", "variable_assignment", "brace_expression"})
@@ -67,6 +70,9 @@ class Resolution:
 
     def _texts(self, node: Node) -> Iterator[Word]:
         """The words with the marks of `words.quoted`."""
+        if node.type == "word" and not _UNUSUAL.search(text := self._text(node)):
+            yield Word(text)
+            return
         if node.type == "simple_expansion" and not _VARIABLE.fullmatch(self._text(node)):
             raise Uncertain  # the grammar takes `$ x` for a variable
         value = self._value(node) if node.type == "simple_expansion" else None

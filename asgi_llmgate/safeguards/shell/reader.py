@@ -13,9 +13,10 @@ import time
 from collections.abc import Sequence
 
 from asgi_llmgate.safeguards.shell.resolution import Resolution
+from asgi_llmgate.safeguards.shell.scripts import scripts
 from asgi_llmgate.safeguards.shell.syntax import Node, check_gaps, parse
 from asgi_llmgate.safeguards.shell.words import Uncertain, Word
-from asgi_llmgate.safeguards.shell.wrappers import names_of, scripts, wrapped
+from asgi_llmgate.safeguards.shell.wrappers import names_of, wrapped
 
 MAX_SECONDS = 0.1
 """Processor time for the syntax trees of a line."""
@@ -133,6 +134,8 @@ class _Script:
         elif kind == "heredoc_body":
             self._visit_parts(node)
         elif kind in _INSIDE:
+            if kind == "compound_statement" and not node.named_children:
+                raise Uncertain  # `{}` is no block but a name, which xargs and find fill in
             check_gaps(self._source, node, node.start_byte, node.end_byte)
             self._visit_parts(node)
         elif kind in _WORDS:

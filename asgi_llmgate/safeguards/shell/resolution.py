@@ -55,8 +55,8 @@ class Resolution:
         found = list(self._texts(node.children[0]))
         if len(found) != 1 or not found[0].certain or not found[0].text or found[0].text.startswith("="):
             raise Uncertain
-        if has_pattern(found[0].text) and found[0].text != "[":
-            raise Uncertain
+        if (has_pattern(found[0].text) and found[0].text != "[") or "{}" in plain(found[0].text):
+            raise Uncertain  # `{}` is filled in by xargs and find
         return Word(plain(found[0].text))
 
     def stdin(self, redirect: Node) -> Word:

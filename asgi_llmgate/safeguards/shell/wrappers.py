@@ -1,7 +1,6 @@
 """Commands that run other commands, which are then commands of the line as well.
 
     sudo -u root kubectl get pods        ["sudo", "-u", ...], ["root", "kubectl", ...], ["kubectl", "get", "pods"]
-    sh -c 'kubectl get pods'             ["sh", "-c", ...], ["kubectl", "get", "pods"]
     /usr/bin/Kubectl get pods            ["/usr/bin/Kubectl", ...], ["kubectl", ...]
 
 Which options of a wrapper take a value is not known here, and need not be: the command may begin at each word behind
@@ -20,7 +19,7 @@ WRAPPERS = frozenset(
     {"!", "-", "arch", "builtin", "bunx", "busybox", "caffeinate", "chroot", "chrt", "command", "coproc"}
     | {"doas", "eatmydata", "entr", "env", "exec", "firejail", "flock", "gtimeout", "gxargs", "ionice"}
     | {"linux32", "linux64", "ltrace", "nice", "nocorrect", "noglob", "nohup", "npx", "nsenter"}
-    | {"parallel", "perf", "pkexec", "pnpx", "proot", "repeat", "rlwrap", "run0", "runuser", "setarch"}
+    | {"perf", "pkexec", "pnpx", "proot", "repeat", "rlwrap", "run0", "runuser", "setarch"}
     | {"setpriv", "setsid", "stdbuf", "strace", "su", "sudo", "systemd-run", "taskset", "time"}
     | {"timeout", "torify", "torsocks", "toybox", "trickle", "unbuffer", "unshare", "uvx", "valgrind"}
     | {"watch", "xargs", "xvfb-run"}
@@ -29,54 +28,15 @@ WRAPPERS = frozenset(
 
 RUNNERS = frozenset(
     {("uv", "run"), ("poetry", "run"), ("pipx", "run"), ("pdm", "run"), ("hatch", "run"), ("bundle", "exec")}
-    | {
-        ("npm", "exec"),
-        ("npm", "x"),
-        ("pnpm", "exec"),
-        ("pnpm", "dlx"),
-        ("yarn", "dlx"),
-        ("yarn", "exec"),
-        ("bun", "x"),
-    }
+    | {("npm", "exec"), ("npm", "x"), ("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "dlx"), ("bun", "x")}
     | {("mise", "exec"), ("direnv", "exec"), ("aws-vault", "exec"), ("op", "run"), ("nix", "run"), ("nix", "shell")}
 )
 """The same with a subcommand."""
 
-SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "rbash", "yash"})
-
-_FURTHER_ARGUMENTS = frozenset({"xargs", "gxargs", "parallel", "entr"})
+_XARGS = frozenset({"xargs", "gxargs"})
 """Wrappers that add arguments from their input."""
 
-_TEXT_OPTIONS = frozenset({"su", "runuser", "flock", "script", "watch", "parallel", "entr"})
-"""Commands that hand a text to a shell, if it has a blank in it."""
-
 _EXECUTED_BY_FIND = frozenset({"-exec", "-execdir", "-ok", "-okdir", "-x", "--exec", "-X", "--exec-batch"})
-
-_VALUES_OF_O = frozenset(
-    {"pipefail", "errexit", "nounset", "xtrace", "verbose", "posix", "nullglob", "globstar", "extglob"}
-)
-"""Values of a shell's options `-o` and `-O`."""
-
-_PROGRAM_OPTIONS = frozenset(
-    {"--pre", "--to-command", "--use-compress-program", "--compress-program", "--rsh", "--checkpoint-action"}
-    | {"--upload-pack", "--receive-pack", "--pager", "--hostname-bin", "--rsync-path", "--extcmd"}
-)
-"""Options whose value is a program, of ripgrep, tar, sort, rsync and git."""
-
-_PROGRAM_VARIABLE = re.compile(
-    r"(?:GIT_|MAN|SYSTEMD_|PSQL_|AWS_|GH_|BAT_)?(?:PAGER|EDITOR|BROWSER)|VISUAL|FCEDIT|SUDO_EDITOR|PROMPT_COMMAND"
-    r"|GIT_(?:SSH_COMMAND|SSH|EXTERNAL_DIFF|ASKPASS|SEQUENCE_EDITOR|PROXY_COMMAND)|SSH_ASKPASS|LESSOPEN|LESSCLOSE"
-    r"|RSYNC_RSH|CVS_RSH|KUBECTL_EXTERNAL_DIFF|KUBE_EDITOR"
-)
-"""Variables whose value is a program."""
-
-_PROGRAM_OF_GIT = re.compile(
-    r"core\.(?:pager|editor|sshcommand|fsmonitor|askpass|gitproxy)|sequence\.editor|diff\.external|credential\.helper"
-    r"|pager\..+|gpg\.(?:.+\.)?program|(?:diff|merge|filter|difftool|mergetool|browser)\..+\.(?:command|cmd|driver|"
-    r"textconv|clean|smudge|process)|uploadpack\.packobjectshook",
-    re.IGNORECASE,
-)
-"""Settings of git whose value is a program."""
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
@@ -106,8 +66,10 @@ def wrapped(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
         yield from _executed_by_find(words)
     if not is_wrapper(words):
         return
-    adds = any(program_of(word.text) in _FURTHER_ARGUMENTS for word in words)
-    more = (Word("$@", certain=False),) if adds else ()
+    more: tuple[Word, ...] = ()
+    if any(program_of(word.text) in _XARGS for word in words):
+        _check_placeholder(words)
+        more = (Word("$@", certain=False),)
     starts = [index for index, word in enumerate(words) if index and not _is_option(word)]
     if len(starts) > MAX_STARTS:
         raise Uncertain
@@ -124,7 +86,24 @@ def wrapped(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
 
 def _is_option(word: Word) -> bool:
     """Whether the word is an option of a wrapper, or an assignment: no name of a command."""
-    return word.text.startswith(("-", "{")) or _ASSIGNMENT.match(word.text) is not None
+    return word.text.startswith(("-", "{}")) or _ASSIGNMENT.match(word.text) is not None
+
+
+def _check_placeholder(words: Sequence[Word]) -> None:
+    """Raises Uncertain for `xargs -I{} {} get`, and for another placeholder than `{}`: it may be in any text."""
+    names = [program_of(word.text) for word in words]
+    index = next(number for number, name in enumerate(names) if name in _XARGS) + 1
+    while index < len(words) and (words[index].text.startswith("-") or words[index].text.isdigit()):
+        option = words[index].text
+        if option in ("-I", "-J"):
+            index += 1
+            option += words[index].text if index < len(words) else ""
+        replaces = option.startswith(("-I", "-J", "-i", "--replace")) and option not in ("-i", "--replace")
+        if replaces and "{}" not in option:
+            raise Uncertain
+        index += 1
+    if index < len(words) and "{}" in words[index].text:
+        raise Uncertain
 
 
 def _executed_by_find(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
@@ -132,99 +111,6 @@ def _executed_by_find(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
         if word.text in _EXECUTED_BY_FIND and index + 1 < len(words):
             command = words[index + 1 :]
             end = next((number for number, each in enumerate(command) if each.text in (";", "+")), len(command))
-            if not command[:end] or not command[0].certain:
+            if not command[:end] or not command[0].certain or "{}" in command[0].text:
                 raise Uncertain
             yield command[:end]
-
-
-def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
-    """The texts that the command gives to a shell.
-
-    `stdin` is what it reads, where that is known.  Raises Uncertain where what it runs is not known.
-    """
-    name, arguments = program_of(words[0].text), words[1:]
-    if name in SHELLS:
-        yield from _scripts_of_shell(arguments, stdin)
-    elif name == "eval":
-        evaluated = arguments[1:] if arguments and arguments[0].text == "--" else arguments
-        yield Word(" ".join(word.text for word in evaluated), all(word.certain for word in evaluated))
-    elif name == "trap":
-        first = [word for word in arguments if word.text != "--"][:1]
-        yield from (word for word in first if len(arguments) > 1 and word.text != "-")
-    elif name in (".", "source"):
-        if not arguments or _is_stream(arguments[0]):
-            raise Uncertain
-    elif name == "alias":
-        if any("=" in word.text for word in arguments):
-            raise Uncertain  # from the next line on, words mean something else
-    elif name in _TEXT_OPTIONS:
-        yield from (word for word in arguments if " " in word.text)
-    if name == "git":
-        yield from _programs_of_git(arguments)
-    yield from _programs_in_variables(words)
-    yield from _programs_in_options(arguments)
-
-
-def _scripts_of_shell(arguments: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
-    options = ""
-    operand: Word | None = None
-    for word in arguments:
-        if word.text in ("--version", "--help"):
-            return
-        if not word.certain or word.text in ("--rcfile", "--init-file"):
-            operand = word
-            break
-        if word.text.startswith("--") or word.text in _VALUES_OF_O:
-            continue
-        if not word.text.startswith(("-", "+")) or len(word.text) == 1:
-            operand = word
-            break
-        options += word.text
-    if "c" in options and operand is not None:
-        yield operand
-    elif operand is not None and "s" not in options:
-        if not operand.certain or operand.text.startswith("--") or _is_stream(operand):
-            raise Uncertain
-    elif stdin is not None:
-        yield stdin
-    else:
-        raise Uncertain  # what it reads is not known
-
-
-def _is_stream(word: Word) -> bool:
-    """Whether a script is read from something that is no file: `<(curl ...)`, `/dev/stdin`."""
-    return word.text.startswith(("<(", "/dev/", "/proc/")) or word.text == "-"
-
-
-def _programs_of_git(arguments: Sequence[Word]) -> Iterator[Word]:
-    """`git -c core.pager=PROGRAM log`, `git config core.pager PROGRAM`, and aliases that begin with `!`."""
-    for index, word in enumerate(arguments):
-        name, equals, value = word.text.partition("=")
-        if not equals and index + 1 < len(arguments):
-            value, word = arguments[index + 1].text, arguments[index + 1]
-        if _PROGRAM_OF_GIT.fullmatch(name) and value not in ("", "true", "false"):
-            yield Word(value.removeprefix("!"), word.certain)
-        elif value.startswith("!") and name.startswith("alias."):
-            yield Word(value[1:], word.certain)
-
-
-def _programs_in_variables(words: Sequence[Word]) -> Iterator[Word]:
-    """`PAGER=PROGRAM git log`, also by `env` and `export`: programs that other programs run."""
-    for word in words:
-        name, equals, value = word.text.partition("=")
-        if equals and _PROGRAM_VARIABLE.fullmatch(name):
-            yield Word(value.removeprefix("|"), word.certain)
-        if not equals and words[0].text not in ("env", "export", "declare"):
-            return
-
-
-def _programs_in_options(arguments: Sequence[Word]) -> Iterator[Word]:
-    """`tar --to-command=PROGRAM`, `ssh -o ProxyCommand=PROGRAM`."""
-    for index, word in enumerate(arguments):
-        name, equals, value = word.text.partition("=")
-        if not equals and index + 1 < len(arguments):
-            value, word = arguments[index + 1].text, arguments[index + 1]
-        if name in _PROGRAM_OPTIONS and value:
-            yield Word(value.removeprefix("exec="), word.certain)
-        elif name.lower().removeprefix("-o") == "proxycommand" and value:
-            yield Word(value, word.certain)

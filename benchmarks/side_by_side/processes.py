@@ -39,6 +39,7 @@ def served(app: str, name: str, environment: Mapping[str, str], tree: Path) -> I
     factory = [] if app == "null" else ["--factory"]
     command = [sys.executable, "-m", "uvicorn", f"benchmarks.side_by_side.apps:{app}", *factory, "--port", str(port)]
     options = ["--loop", "uvloop", "--http", "httptools", "--log-level", "error", "--no-access-log"]
+    options += ["--app-dir", str(tree)]  # by default uvicorn imports from the working directory first
     here = Path(__file__).parents[2]
     paths = {"PYTHONPATH": f"{tree}{os.pathsep}{here}", "PYTHONSAFEPATH": "1"}
     process = subprocess.Popen([*command, *options], env={**os.environ, **environment, **paths})

@@ -48,9 +48,7 @@ class Values:
         """None where it is not certain that the assignment is run, and by this shell, or what its value is."""
         node = assignment
         parent = node.parent
-        while parent is not None and parent.type == "list" and parent.children[0] == node:
-            if parent.children[1].type != "&&":
-                return None
+        while parent is not None and parent.type == "list" and parent.children[0] == node:  # what is first is run
             node, parent = parent, parent.parent
         behind = node.next_sibling
         if parent is None or parent.type != "program" or (behind is not None and behind.type == "&"):

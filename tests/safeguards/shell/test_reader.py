@@ -52,6 +52,7 @@ COMMANDS: list[tuple[str, list[str]]] = [
     ("ls *.py [a-c]? ~/x", ["ls *.py [a-c]? ~/x"]),
     ("C=prod; kubectl --context $C --x=${C}a", ["C=prod", "kubectl --context prod --x=proda"]),
     ("C=prod && a && kubectl $C", ["C=prod", "a", "kubectl prod"]),
+    ("C=prod || a; kubectl $C", ["C=prod", "a", "kubectl prod"]),
     ("A='x y'; b $A; c \"$A\"", ["A=x y", "b x y", "c x y"]),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from asgi_llmgate.safeguards.shell.syntax import Node
+from asgi_llmgate.safeguards.shell.syntax import Node, nodes
 from asgi_llmgate.safeguards.shell.words import Uncertain, Word
 
 _DELIMITER = re.compile(rb"""'([^'\\\n]+)'|"([^"\\$`\n]+)"|(\\?)([A-Za-z0-9_.+-]+)""")
@@ -40,7 +40,13 @@ def read_heredoc(source: bytes, redirect: Node) -> Word:
     text = source[first:line]
     if any(each.lstrip(blanks) == delimiter for each in text.split(b"\n")[:-1]):
         raise Uncertain
-    # Without quotes around the delimiter, expansions and escapes are read.  The grammar has no nodes for backquotes.
-    if not is_quoted and b"`" in text.replace(rb"\`", b""):
+    # Without quotes around the delimiter, expansions and escapes are read.  The grammar has no nodes for backquotes
+    # and for the first `$(...)` behind a tab.
+    run = text.replace(rb"\\", b"").replace(rb"\`", b"").replace(rb"\$", b"")
+    if not is_quoted and (b"`" in run or run.count(b"$(") > _count_substitutions(redirect)):
         raise Uncertain
     return Word(text.decode(), is_quoted or not any(mark in text for mark in (b"$", b"\\", b"`")))
+
+
+def _count_substitutions(node: Node) -> int:
+    return sum(each.type in ("command_substitution", "arithmetic_expansion") for each in nodes(node))

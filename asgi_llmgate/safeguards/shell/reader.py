@@ -50,6 +50,9 @@ _WORDS = frozenset(
 )
 _ARGUMENTS = _WORDS | {"command_substitution", "process_substitution", "arithmetic_expansion"}
 _REDIRECTIONS = {">": ">", ">|": ">", "&>": ">", ">&": ">", "<>": ">", ">>": ">>", "&>>": ">>", "<": "<", "<&": "<"}
+_ALIASES = ("BASH_ALIASES", "BASH_CMDS")
+"""Variables of bash by which a name means another command."""
+
 _CLOSING = frozenset({">&-", "<&-"})
 
 
@@ -83,6 +86,8 @@ class _Reader:
 
     def add(self, words: Sequence[Word], stdin: Word | None = None) -> None:
         """Add a command, and what it runs."""
+        if any(word.text.startswith(_ALIASES) for word in words):
+            raise Uncertain
         for command in (words, *wrapped(words)):
             for name in (command[0], *map(Word, names_of(command[0].text))):
                 self._keep((name, *command[1:]))
@@ -111,6 +116,7 @@ class _Script:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Uncertain
+        self._resolution.check(node)
         kind = node.type
         if kind == "command":
             self._command(node)
@@ -169,9 +175,12 @@ class _Script:
             if child.type == "variable_assignment":
                 assignments += self._resolution.words(child)
             elif child.type == "herestring_redirect":
+                if stdin is not None:
+                    raise Uncertain  # bash takes the last one, zsh all
                 stdin = self._resolution.stdin(child)
             elif child.type in _WORDS:
                 words += self._resolution.words(child)
+                self._resolution.check(child)
                 self._visit_parts(child)
                 continue
             elif child.type not in ("file_redirect", "heredoc_redirect"):
@@ -189,6 +198,8 @@ class _Script:
         last: list[Word] = []
         for redirect in redirects:
             if redirect.type in ("heredoc_redirect", "herestring_redirect"):
+                if stdin is not None:
+                    raise Uncertain
                 stdin = self._resolution.stdin(redirect)
             if redirect.type == "heredoc_redirect":  # `cat <<E - x`: the words behind it are still the command's
                 arguments = [child for child in redirect.named_children if child.type in _ARGUMENTS]

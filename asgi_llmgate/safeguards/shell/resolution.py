@@ -32,7 +32,14 @@ _UNUSUAL = re.compile(r"[\\\[{ \t\n]")
 """What makes more of a word than its text."""
 
 _BLANK = re.compile(r"(?<!\\)[ \t\n]")
+_STRAY = re.compile(r"['`]|\\(?![/.\w])|[<>=]\(")
+"""In `${...}`, what bash, zsh and the grammar read in different ways: `"${x:-'$(id)'}"`."""
+
+_UNREAD = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$\()")
+"""A substitution in what the grammar takes for plain text."""
+
 _TEXT = frozenset({"word", "number", "variable_name", "special_variable_name", "test_operator"})
+_LITERAL = frozenset({"raw_string", "ansi_c_string", "comment", "heredoc_body", "heredoc_start", "heredoc_end"})
 _JOINED = frozenset({"concatenation", "variable_assignment", "brace_expression"})
 _FILLED_IN = frozenset({"command_substitution", "process_substitution", "arithmetic_expansion", "array", "subscript"})
 
@@ -67,6 +74,24 @@ class Resolution:
                 raise Uncertain
             return found[0]
         return read_heredoc(self._source, redirect)
+
+    def check(self, node: Node) -> None:
+        """Look for commands that the grammar has overlooked in a node."""
+        text = self._text(node)
+        kind = node.type
+        is_hidden: object
+        if kind == "expansion":
+            is_hidden = _STRAY.search(text)
+        elif kind == "command_substitution":
+            is_hidden = text.startswith("`") and "\\" in text  # the escapes of one in another
+        elif kind in ("subscript", "arithmetic_expansion"):
+            is_hidden = "'" in text and _UNREAD.search(text)  # quotes are no quotes in arithmetic
+        elif kind == "concatenation":
+            is_hidden = "$" in text and "['" in text  # zsh: an index
+        else:
+            is_hidden = not node.children and kind not in _LITERAL and _UNREAD.search(text)
+        if is_hidden:
+            raise Uncertain
 
     def _texts(self, node: Node) -> Iterator[Word]:
         """The words with the marks of `words.quoted`."""

@@ -8,6 +8,7 @@ tar --to-command='kubectl get' -x    programs in options
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
@@ -16,13 +17,10 @@ from asgi_llmgate.safeguards.shell.wrappers import program_of
 
 _SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "rbash", "yash"})
 
-_TEXT_OPTIONS = frozenset({"su", "runuser", "flock", "script", "watch", "entr"})
+_TEXT_OPTIONS = frozenset({"compgen", "complete", "emulate", "entr", "flock", "runuser", "script", "sg", "su", "watch"})
 """Commands that hand a text to a shell, if it has a blank in it."""
 
-_VALUES_OF_O = frozenset(
-    {"pipefail", "errexit", "nounset", "xtrace", "verbose", "posix", "nullglob", "globstar", "extglob"}
-)
-"""Values of a shell's options `-o` and `-O`."""
+_STREAM = re.compile(r"<\(|/{1,2}(?:dev|proc)/|(?:.*/)?(?:stdin|fd/[0-9]+)$|-$")
 
 _PROGRAM_OPTIONS = frozenset(
     {"--pre", "--to-command", "--use-compress-program", "--compress-program", "--rsh", "--checkpoint-action"}
@@ -68,6 +66,9 @@ def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
     elif name == "alias":
         if any("=" in word.text for word in arguments):
             raise Uncertain  # from the next line on, words mean something else
+    elif name == "hash":
+        if any(word.text.startswith("-p") for word in arguments):
+            raise Uncertain  # from now on, a name means another program
     elif name in _TEXT_OPTIONS:
         yield from (word for word in arguments if " " in word.text)
     if name == "git":
@@ -79,18 +80,23 @@ def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
 def _scripts_of_shell(arguments: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
     options = ""
     operand: Word | None = None
+    is_value = False  # of an option `-o` or `-O`
     for word in arguments:
         if word.text in ("--version", "--help"):
             return
         if not word.certain or word.text in ("--rcfile", "--init-file"):
             operand = word
             break
-        if word.text.startswith("--") or word.text in _VALUES_OF_O:
+        if is_value or word.text == "-" or word.text.startswith("--"):
+            is_value = False
             continue
-        if not word.text.startswith(("-", "+")) or len(word.text) == 1:
+        if not word.text.startswith(("-", "+")):
             operand = word
             break
         options += word.text
+        is_value = word.text[-1] in "oO"
+        if re.search("[oO].", word.text):
+            raise Uncertain  # shells differ in where the value is
     if "c" in options and operand is not None:
         yield operand
     elif operand is not None and "s" not in options:
@@ -104,7 +110,7 @@ def _scripts_of_shell(arguments: Sequence[Word], stdin: Word | None) -> Iterator
 
 def _is_stream(word: Word) -> bool:
     """Whether a script is read from something that is no file: `<(curl ...)`, `/dev/stdin`."""
-    return word.text.startswith(("<(", "/dev/", "/proc/")) or word.text == "-"
+    return _STREAM.match(posixpath.normpath(word.text)) is not None
 
 
 def _programs_of_git(arguments: Sequence[Word]) -> Iterator[Word]:

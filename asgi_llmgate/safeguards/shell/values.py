@@ -10,8 +10,14 @@ from asgi_llmgate.safeguards.shell.words import Word
 
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 
-_SET_VARIABLES = frozenset({b"read", b"mapfile", b"readarray", b"printf", b"getopts", b"let", b"eval", b"source", b"."})
-"""Commands that may set any variable."""
+_SET_VARIABLES = frozenset(
+    {b"read", b"mapfile", b"readarray", b"printf", b"getopts", b"let", b"eval", b"source", b".", b"wait"}
+    | {b"declare", b"typeset", b"local", b"export", b"readonly", b"unset", b"integer", b"float", b"private"}
+    | {b"vared", b"zparseopts", b"print", b"builtin", b"command", b"trap", b"emulate"}
+)
+"""Commands that may set any variable, or run one that does."""
+
+_QUOTES = re.compile(rb"[\\'\"]")
 
 _VALUES = frozenset({"word", "number", "raw_string", "string", "concatenation"})
 
@@ -35,14 +41,19 @@ class Values:
         for node in nodes(root):
             if node.type in ("declaration_command", "unset_command"):
                 return {}
-            if node.type == "command_name" and node.text in _SET_VARIABLES:
+            if node.type == "command_name" and _may_set_variables(node.text or b""):
+                return {}
+            if node.type == "word" and node.text in (b"-A", b"+A"):  # zsh: set -A NAME
                 return {}
             if node.type == "for_statement":
                 found[node.named_children[0].text or b""] = None
             if node.type == "variable_assignment":
-                name = node.named_children[0].text or b""
+                name = (node.named_children[0].text or b"").partition(b"[")[0]
                 found[name] = None if name in found else self._value(node)
-        return {} if b"IFS" in found else {name: value for name, value in found.items() if value is not None}
+        values = {name: value for name, value in found.items() if value is not None}
+        if b"IFS" in found or any(_may_set_variables(text.encode()) for _, text in values.values()):
+            return {}
+        return values
 
     def _value(self, assignment: Node) -> tuple[int, str] | None:
         """None where it is not certain that the assignment is run, and by this shell, or what its value is."""
@@ -60,3 +71,7 @@ class Values:
             return None
         word = self._resolve(parts[2])
         return (assignment.end_byte, word.text) if word.certain else None
+
+
+def _may_set_variables(command: bytes) -> bool:
+    return b"$'" in command or _QUOTES.sub(b"", command) in _SET_VARIABLES

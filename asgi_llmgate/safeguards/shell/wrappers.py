@@ -22,7 +22,8 @@ WRAPPERS = frozenset(
     | {"perf", "pkexec", "pnpx", "proot", "repeat", "rlwrap", "run0", "runuser", "setarch"}
     | {"setpriv", "setsid", "stdbuf", "strace", "su", "sudo", "systemd-run", "taskset", "time"}
     | {"timeout", "torify", "torsocks", "toybox", "trickle", "unbuffer", "unshare", "uvx", "valgrind"}
-    | {"watch", "xargs", "xvfb-run"}
+    | {"cgexec", "choom", "dbus-run-session", "fakeroot", "faketime", "numactl", "prlimit", "proxychains"}
+    | {"proxychains4", "systemd-inhibit", "watch", "xargs", "xvfb-run"}
 )
 """Commands that run the command in their arguments."""
 
@@ -39,6 +40,9 @@ _XARGS = frozenset({"xargs", "gxargs"})
 _EXECUTED_BY_FIND = frozenset({"-exec", "-execdir", "-ok", "-okdir", "-x", "--exec", "-X", "--exec-batch"})
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+_SPLIT = re.compile(r"-[^-]*S|--s")
+"""The option of `env` that takes a whole command as one word."""
 
 MAX_STARTS = 100
 """Words behind a wrapper at which its command may begin."""
@@ -79,6 +83,8 @@ def wrapped(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     # The command itself, or that of a wrapper behind this one, must not be filled in.
     commands = [words, *((*words[index:], *more) for index in starts)]
     for command in filter(is_wrapper, commands):
+        if program_of(command[0].text) == "env" and any(_SPLIT.match(word.text) for word in command[1:]):
+            raise Uncertain
         first = next((word for word in command[1:] if not _is_option(word)), None)
         if first is not None and not first.certain:
             raise Uncertain
@@ -114,3 +120,4 @@ def _executed_by_find(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
             if not command[:end] or not command[0].certain or "{}" in command[0].text:
                 raise Uncertain
             yield command[:end]
+            yield from wrapped(command[:end])

@@ -172,6 +172,73 @@ def test_a_line_whose_commands_are_not_certain_has_none(line: str) -> None:
     assert commands_of(line) is None
 
 
+HIDDEN = [
+    "echo ${X:-`id`}",
+    "echo ${X#$(id)}",
+    "echo ${X:-<(id)} ${X:-=(id)}",
+    """echo "${X:-'$(id)'}" """,
+    """echo "${X:-'}"; id; echo "'}" """,
+    "echo ${X:-\\'}; id; echo ${X:-\\'}",
+    "echo `echo \\`id\\``",
+    "echo $(('$(id)'))",
+    "echo $['$(id)']",
+    "a['$(id)']=1",
+    "echo $X['$(id)']",
+    "cat <<E\n`id`\nE",
+    "cat <<-E\n\t$(id)\n\tE",
+    "sh <<< id <<< ls",
+    "env -S 'id'",
+    "env -vS id",
+    "sudo env -S id",
+    "env --split-string=id",
+    "echo id | xargs -I{} sh -c {}",
+    "echo id | xargs -I % % x",
+    "echo id | xargs -i sh -c '{}'",
+    "bash -oc vi id",
+    "bash /tmp/../dev/stdin",
+    "source //dev/stdin",
+    "cd /dev; sh ./stdin",
+    "R=read; $R C; kubectl $C",
+    "hash -p /bin/id ls; ls",
+    "BASH_ALIASES[ls]=id\nls",
+]
+"""Each runs `id` in bash or zsh, and the grammar does not show it."""
+
+
+@pytest.mark.parametrize("line", HIDDEN)
+def test_what_the_grammar_overlooks_makes_a_line_uncertain(line: str) -> None:
+    assert commands_of(line) is None
+
+
+FOUND = [
+    "find . -exec env id \\;",
+    "find . -exec sudo -u x id {} +",
+    "bash -o vi -c id",
+    "bash -{c,} id",
+    "fakeroot id",
+    "emulate sh -c 'id '",
+    "echo ${X//\\//_} ${Y:-$(id)}",
+]
+
+
+@pytest.mark.parametrize("line", FOUND)
+def test_a_command_in_an_odd_place_is_told(line: str) -> None:
+    found = commands_of(line)
+    assert found is not None
+    assert "id" in [words[0] for words in found]
+
+
+SETTERS = ["\\read C", "'read' C", "builtin read C", "command printf -v C x", "\\declare C=x", "C[1]=x", "$'read' C"]
+SETTERS += ["trap 'C=x' DEBUG", "set -A C x", "print -v C x"]
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+def test_a_value_is_not_certain_where_a_command_may_have_set_another(setter: str) -> None:
+    found = commands_of(f"C=a; {setter}; kubectl $C")
+    assert found is not None
+    assert ["kubectl", "$C"] in found
+
+
 def test_shells_in_shells_are_read_so_deep_and_no_deeper() -> None:
     line = "kubectl get"
     for _ in range(MAX_SCRIPTS - 1):

@@ -188,13 +188,17 @@ class ToolUse:
         return f"ToolUse({self.name!r})"  # the input is the caller's
 
 
+MAX_EXPLANATION = 300
+"""Characters of the explanation of a verdict."""
+
+
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Verdict:
     """What was decided about one tool call.
 
     outcome      pass, flag, or unavailable: the client decides itself
-    explanation  of a flag, for the person and the model; of `unavailable`, the reason. At most 300 characters, no
-                 control characters
+    explanation  of a flag, for the person and the model; of `unavailable`, the reason. At most MAX_EXPLANATION
+                 characters, no control characters
     decided_by   rule, classifier, undecided (the setting of that name), or server: the model server's own verdict
     rule, model  the name of the rule; `backend/model` of the classifier
     dry_run      names of the rules in mode `dry_run` that would have decided otherwise

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from asgi_llmgate.clipping import clip
 from asgi_llmgate.errors import GateError, PromptTooLong, RequestRejected, TimedOut, TooLarge, UnknownModel
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.exchange_values import Target, ToolUse, Verdict
+from asgi_llmgate.exchange_values import MAX_EXPLANATION, Target, ToolUse, Verdict
 from asgi_llmgate.protocol.messages.request import SAFEGUARD, MessagesRequest
 from asgi_llmgate.protocol.messages.safeguards import classifier_context
 from asgi_llmgate.protocol.safeguards.conversation import is_subagent, person_texts
@@ -43,8 +43,6 @@ _FAILURES = {
     "error": "the check has failed",
 }
 """Why there is no verdict: in the client's words, which it knows, and in a flag."""
-
-_MAX_EXPLANATION = 300
 
 
 class Classifier:
@@ -137,7 +135,7 @@ class Classifier:
         explanation = result.failure
         if result.answer is not None:
             outcome = result.answer.outcome
-            explanation = clip(" ".join(result.answer.reason.split()), _MAX_EXPLANATION) if outcome == "flag" else ""
+            explanation = clip(" ".join(result.answer.reason.split()), MAX_EXPLANATION) if outcome == "flag" else ""
         elif outcome == "flag":
             explanation = _NOT_CHECKED.format(_FAILURES[result.failure])
         return Verdict(

@@ -17,13 +17,10 @@ from typing import Any, Literal, NamedTuple
 from asgi_llmgate.cel import EvaluationError, Fields
 from asgi_llmgate.clipping import clip
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.exchange_values import MAX_EXPLANATION
 from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.policy.compiled_rules import CompiledExpression
 from asgi_llmgate.policy.evaluation import compile_condition, log_warnings
-
-EXPLANATION = 300
-"""Characters of an explanation."""
-
 
 COMMANDS = "tool.commands"
 
@@ -72,7 +69,7 @@ class RuleDecision(NamedTuple):
             text = f"rule {self.rule.name!r} of this gateway cannot be evaluated for this action{missing}"
         else:
             text = self.rule.reason or f"rule {self.rule.name!r} of this gateway does not allow this action"
-        return clip(text, EXPLANATION)
+        return clip(text, MAX_EXPLANATION)
 
 
 class SafeguardRules:

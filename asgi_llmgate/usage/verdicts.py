@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from asgi_llmgate.clipping import clip
-from asgi_llmgate.exchange_values import Verdict
+from asgi_llmgate.exchange_values import MAX_EXPLANATION, Verdict
 from asgi_llmgate.sealing import derive_keys
 from asgi_llmgate.secret_values import Secret
 
@@ -25,7 +25,6 @@ MAX_VERDICTS = 128
 MAX_INPUT = 16_384
 """Characters of an input that is kept in full."""
 
-_LONGEST_EXPLANATION = 300
 _MAX_DRY_RUN = 8
 _HASH_DIGITS = 32
 
@@ -93,7 +92,7 @@ class VerdictAudit:
             duration_ms=round(verdict.milliseconds, 1),
             dry_run=tuple(clip(name) for name in verdict.dry_run[:_MAX_DRY_RUN]),
             input_hmac=input_hmac(self._key, tool_use.input) if self._key else "",
-            explanation=clip(verdict.explanation, _LONGEST_EXPLANATION),
+            explanation=clip(verdict.explanation, MAX_EXPLANATION),
             input=clip(tool_use.input[: 4 * MAX_INPUT].decode("utf-8", "replace"), MAX_INPUT) if self._inputs else "",
         )
 

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llmgate.clipping import clip
-from asgi_llmgate.exchange_values import ToolUse, Verdict
+from asgi_llmgate.exchange_values import MAX_EXPLANATION, ToolUse, Verdict
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
@@ -33,9 +33,6 @@ BETA = "dangerous-tool-use"
 
 NO_TOOL_USES = b'[{"type":"dangerous_tool_use","status":{"type":"available","tool_uses":{}}}]'
 """The results of a response without tool calls."""
-
-MAX_EXPLANATION = 300
-"""Characters."""
 
 _MAX_SERVER_RESULTS = 256 * 1024
 """Bytes of a model server's own results; larger ones count as none."""

@@ -172,7 +172,13 @@ EVERYTHING: Tree = {
         "otel": {"semconv": "latest", "server_span": False, "traceparent": False, "labels": ["team"]},
         "prometheus": {"labels": ["team"]},
     },
-    "net": {"proxy": "none", "ca_file": "ca.pem", "client_cert": "cert.pem", "client_key": "key.pem"},
+    "net": {
+        "proxy": "none",
+        "ca_file": "ca.pem",
+        "client_cert": "cert.pem",
+        "client_key": "key.pem",
+        "transport": "aiohttp",
+    },
     "server": {
         "body_limit": "1MiB",
         "body_timeout": 9.5,

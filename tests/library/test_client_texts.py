@@ -98,7 +98,7 @@ def without(text: str, known: tuple[str, ...] = KNOWN_TO_DEVELOPERS) -> str:
 
 def test_the_texts_are_found() -> None:
     places = {place.partition(":")[0] for place, _ in WRITTEN}
-    assert {"net/errors.py", "policy/middleware.py", "asgi/wrong_base_urls.py", "endpoints/app.py"} <= places
+    assert {"net/failures.py", "policy/middleware.py", "asgi/wrong_base_urls.py", "endpoints/app.py"} <= places
     assert len(WRITTEN) > 130
     assert len(TABLES) > 40
 

@@ -196,12 +196,11 @@ MAX_EXPLANATION = 300
 class Verdict:
     """What was decided about one tool call.
 
-    outcome      pass, flag, or unavailable: the client decides itself
-    explanation  of a flag, for the person and the model; of `unavailable`, the reason. At most MAX_EXPLANATION
-                 characters, no control characters
-    decided_by   rule, classifier, undecided (the setting of that name), or server: the model server's own verdict
-    rule, model  the name of the rule; `backend/model` of the classifier
-    dry_run      names of the rules in mode `dry_run` that would have decided otherwise
+    `outcome` is pass, flag, or unavailable: the client decides itself. `explanation` is for the person and the model;
+    of `unavailable` it is the reason. It has at most MAX_EXPLANATION characters, and no control characters.
+    `decided_by` is rule, classifier, undecided (the setting of that name), or server: the model server's own verdict.
+    `rule` is the name of the rule, `model` the classifier's `backend/model`. `dry_run` are the names of rules in mode
+    dry_run that would have decided otherwise.
     """
 
     tool_use: ToolUse

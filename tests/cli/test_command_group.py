@@ -61,7 +61,7 @@ COMMANDS = list(commands(main))
         ("policy tests", "did you mean test?"),
         ("policy explian", "did you mean explain?"),
         ("zzz", "there is "),
-        ("usage zzz", "there is drain, prune, report, tail"),
+        ("usage zzz", "there is drain, flags, prune, report, tail, webhook"),
     ],
 )
 def test_a_command_that_is_not_there(words: str, meant: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,8 @@ def safeguards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_example_rules_about_tool_calls_pass_their_table(safeguards: Path) -> None:
     said = CliRunner().invoke(main, ["policy", "test", "tests.yaml"])
-    assert (said.exit_code, said.output) == (0, "175 of 175 passed\n")
+    assert said.exit_code == 0, said.output
+    assert re.fullmatch(r"(\d{3,}) of \1 passed\n", said.output)
 
 
 def test_each_example_rule_about_tool_calls_is_tested(safeguards: Path) -> None:

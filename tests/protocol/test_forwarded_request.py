@@ -38,6 +38,7 @@ def test_what_a_rule_may_look_at() -> None:
     asked = decode(CHAT)
     assert (asked.model, asked.stream, asked.max_tokens, asked.temperature) == ("gpt-4o", True, 300, 1.0)
     assert asked.tool_names == ("look", "flat", "web_search")
+    assert asked.request_class == ""
     assert (asked.message_count, asked.has_images) == (2, True)
     assert asked.size.media == 1500
     assert asked.size.text < 600

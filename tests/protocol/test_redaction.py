@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.protocol.redaction import MAX_LENGTH, redacted
+from asgi_llmgate.protocol.redaction import MAX_LENGTH, redacted, without_secrets
+from asgi_llmgate.secret_values import Secret
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,17 @@ def test_what_a_client_acts_on_stays(text: str) -> None:
 
 def test_a_long_text_is_cut() -> None:
     assert len(redacted("word " * 9999)) <= MAX_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("the key abcd-efgh-1234 is wrong", "the key * is wrong"),
+        ("the key abcd-efgh... is wrong", "the key *... is wrong"),
+        ("the key abcd is wrong", "the key abcd is wrong"),
+        ("the password p.w! is wrong", "the password * is wrong"),
+    ],
+)
+def test_secrets_and_their_longer_parts_are_taken_out(text: str, left: str) -> None:
+    secrets = [Secret("abcd-efgh-1234"), Secret("p.w!"), Secret("")]
+    assert without_secrets(text, secrets, "*") == left

@@ -18,9 +18,10 @@ from typing import Any
 import msgspec
 
 from asgi_llmgate.cel import Fields
-from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.errors import GateError, SettingsError
 from asgi_llmgate.exchange_values import ToolUse
 from asgi_llmgate.protocol.rawjson.strings import repair
+from asgi_llmgate.protocol.rawjson.structure import STRUCTURE
 from asgi_llmgate.rule_variables import Computed, fields_of
 
 SHELL_TOOL = "Bash"
@@ -63,8 +64,9 @@ class ToolVariable(Computed):
 
 def _input(tool: ToolVariable, use: ToolUse) -> Any:
     try:
+        STRUCTURE.check_depth(use.input)  # how deep a decoder goes differs between versions of Python
         found = _decode(repair(use.input)) if use.input.strip() else {}
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, GateError):
         found = None
     return found if type(found) is dict else use.input.decode("utf-8", "replace")
 

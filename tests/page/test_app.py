@@ -229,6 +229,8 @@ async def test_a_download_ends_when_its_reader_leaves(page: Make, monkeypatch: p
         client.hold()
         client.disconnect()
         await client.finish()
+    assert made._threads is not None
+    made._threads.shutdown()  # it may still read, and the database is closed after this test
     assert len(read) < 5
 
 

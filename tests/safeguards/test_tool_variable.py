@@ -21,7 +21,8 @@ INPUTS: list[tuple[str, bytes, Any]] = [
     ("no object: the text", b'["rm"]', '["rm"]'),
     ("a number that no decoder has: the text", b'{"n":1e999}', '{"n":1e999}'),
     ("nested too deep: the text", b"[" * 100_000, "[" * 100_000),
-    ("an object, nested too deep: the text", b'{"a":' * 9000 + b"1" + b"}" * 9000, '{"a":' * 9000 + "1" + "}" * 9000),
+    ("an object, nested too deep: the text", b'{"a":' * 65 + b"1" + b"}" * 65, '{"a":' * 65 + "1" + "}" * 65),
+    ("brackets in a text are no levels", b'{"command":"' + b"{" * 99 + b'"}', {"command": "{" * 99}),
 ]
 
 

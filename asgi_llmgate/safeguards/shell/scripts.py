@@ -3,6 +3,7 @@
 sh -c 'kubectl get'                  eval, trap, su -c, and here-documents of a shell
 PAGER='kubectl get' git log          programs in variables
 git -c core.pager='kubectl get' log  programs in settings of git
+git bisect run kubectl get           commands in arguments of git
 tar --to-command='kubectl get' -x    programs in options
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 from asgi_llmgate.safeguards.shell.words import Uncertain, Word
@@ -24,7 +26,9 @@ _STREAM = re.compile(r"<\(|/{1,2}(?:dev|proc)/|(?:.*/)?(?:stdin|fd/[0-9]+)$|-$")
 
 _PROGRAM_OPTIONS = frozenset(
     {"--pre", "--to-command", "--use-compress-program", "--compress-program", "--rsh", "--checkpoint-action"}
-    | {"--upload-pack", "--receive-pack", "--pager", "--hostname-bin", "--rsync-path", "--extcmd"}
+    | {"--upload-pack", "--receive-pack", "--pager", "--hostname-bin", "--rsync-path", "--extcmd", "--exec"}
+    | {"--tree-filter", "--index-filter", "--msg-filter", "--env-filter", "--parent-filter", "--commit-filter"}
+    | {"--tag-name-filter", "--open-files-in-pager"}
 )
 """Options whose value is a program, of ripgrep, tar, sort, rsync and git."""
 
@@ -42,6 +46,10 @@ _PROGRAM_OF_GIT = re.compile(
     re.IGNORECASE,
 )
 """Settings of git whose value is a program."""
+
+
+_RUN_BY_GIT = {"run": "bisect", "foreach": "submodule"}
+"""`git bisect run COMMAND`, `git submodule foreach COMMAND`."""
 
 
 def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
@@ -69,10 +77,14 @@ def scripts(words: Sequence[Word], stdin: Word | None) -> Iterator[Word]:
     elif name == "hash":
         if any(word.text.startswith("-p") for word in arguments):
             raise Uncertain  # from now on, a name means another program
+    elif name in ("mapfile", "readarray", "enable"):
+        if any(re.match("-[^-]*[Cf]", word.text) for word in arguments):
+            raise Uncertain  # it runs a text for each line, or code that it loads from a file
     elif name in _TEXT_OPTIONS:
         yield from (word for word in arguments if " " in word.text)
     if name == "git":
         yield from _programs_of_git(arguments)
+        yield from _commands_of_git(arguments)
     yield from _programs_in_variables(words)
     yield from _programs_in_options(arguments)
 
@@ -123,6 +135,23 @@ def _programs_of_git(arguments: Sequence[Word]) -> Iterator[Word]:
             yield Word(value.removeprefix("!"), word.certain)
         elif value.startswith("!") and name.startswith("alias."):
             yield Word(value[1:], word.certain)
+
+
+def _commands_of_git(arguments: Sequence[Word]) -> Iterator[Word]:
+    """`git bisect run COMMAND`, `git submodule foreach TEXT`, `git rebase -x TEXT`."""
+    before: set[str] = set()
+    for index, word in enumerate(arguments):
+        rest = arguments[index + 1 :]
+        if _RUN_BY_GIT.get(word.text) in before:
+            while rest and rest[0].text.startswith("-"):
+                rest = rest[1:]
+            if rest:
+                text = " ".join([rest[0].text, *(shlex.quote(each.text) for each in rest[1:])])
+                yield Word(text, all(each.certain for each in rest))
+            return
+        if word.text.startswith("-x") and before & {"rebase", "difftool"}:
+            yield from [Word(word.text[2:], word.certain)] if len(word.text) > 2 else rest[:1]
+        before.add(word.text)
 
 
 def _programs_in_variables(words: Sequence[Word]) -> Iterator[Word]:

@@ -164,6 +164,11 @@ UNCERTAIN = [
     "a" * (MAX_LINE + 1),
     "(" * (MAX_DEPTH + 1) + "a" + ")" * (MAX_DEPTH + 1),
     "sudo " + "a " * 101,
+    "mapfile -C 'kubectl get' -c 1 lines < x",
+    "readarray -tC kubectl lines < x",
+    "enable -f ./x.so kubectl",
+    "git bisect run $X",
+    'git submodule foreach "$X"',
 ]
 
 

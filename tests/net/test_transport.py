@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from asgi_llmgate.errors import Broken, ConnectionRefused, GateError, MaybeSent, NotSent, TimedOut, Unreachable
 from asgi_llmgate.net import HTTPClient, Timeouts
+from tests.helpers.wire_server import reset
 
 Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader
@@ -98,12 +98,6 @@ async def drip(reader: Reader, writer: Writer) -> None:
         writer.write(b"1\r\nx\r\n")
         await writer.drain()
         await asyncio.sleep(0.002)
-
-
-def reset(writer: Writer) -> None:
-    linger = b"\1\0\0\0\0\0\0\0"
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.transport.abort()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -13,6 +12,7 @@ from asgi_llmgate.errors import Broken, MaybeSent, TimedOut
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.net.native.connection import MAX_UNREAD, Connection
 from asgi_llmgate.net.native.parser import ResponseParser
+from tests.helpers.wire_server import reset
 
 Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader
@@ -40,11 +40,6 @@ async def read_request(reader: Reader) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     length = [line for line in head.split(b"\r\n") if line.startswith(b"content-length: ")]
     await reader.readexactly(int(length[0].split()[1]) if length else 0)
-
-
-def reset(writer: Writer) -> None:
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    writer.transport.abort()
 
 
 class Server:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,30 @@ def lab(idp: MockIdP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield start
     for request in (request for each in labs for request in each.model.requests if request.method == "POST"):
         assert read_by_the_sdk(request.body) == without_extensions(request.body)
+
+
+@pytest.fixture
+def lab_before(lab: Callable[..., Lab], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lab]:
+    """Starts a lab before another one, which is its model server, as one of Anthropic's is; `settings` as for `lab`."""
+
+    def start(behind: Lab, **settings: Any) -> Lab:
+        monkeypatch.setenv("BEHIND", behind.token())
+        log = tmp_path / "front.log"
+        front = lab(
+            backends={
+                "anthropic": {
+                    "base_url": behind.url + "/v1",
+                    "dialect": {"base": "anthropic", "key_header": "authorization"},
+                    "api_key": "env:BEHIND",
+                }
+            },
+            models=[{"match": "*", "use": "anthropic"}],
+            usage={"access_log": {"file": str(log)}},
+            **settings,
+        )
+        return replace(front, log=log)
+
+    return start
 
 
 async def _home(request: Request) -> PlainTextResponse:

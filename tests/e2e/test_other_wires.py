@@ -4,7 +4,6 @@ gateway of ours) behind the real Claude Code."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -85,27 +84,15 @@ def test_openais_sdk_lists_models(lab: Callable[..., Lab], sdk: Callable[..., op
 
 
 def test_claude_code_works_on_a_backend_that_speaks_its_wire(
-    lab: Callable[..., Lab], claude: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Callable[..., Lab], lab_before: Callable[..., Lab], claude: Callable[..., Run]
 ) -> None:
     behind = lab([call("Write", file_path="a.txt", content="hi\n") + call("Bash", command="echo b"), say("Done.")])
-    monkeypatch.setenv("BEHIND", behind.token())
-    log = tmp_path / "front.log"
-    front = lab(
-        backends={
-            "anthropic": {
-                "base_url": behind.url + "/v1",
-                "dialect": {"base": "anthropic", "key_header": "authorization"},
-                "api_key": "env:BEHIND",
-            }
-        },
-        models=[{"match": "*", "use": "anthropic"}],
-        usage={"access_log": {"file": str(log)}},
-    )
+    front = lab_before(behind)
     run = claude("Write a.txt.", "--allowedTools", "Write,Bash", gate=front)
     assert (run.result, run.is_error) == ("Done.", False)
     assert (run.folder / "a.txt").read_text() == "hi\n"
     calls = [record for record in behind.records() if record["path"].endswith("/v1/messages")]
     assert [record["status"] for record in calls] == [200, 200]
-    fronted = log.read_text("utf-8")
+    fronted = front.log.read_text("utf-8")
     for record in calls:
         assert f'"gen_ai.usage.input_tokens":{record["gen_ai.usage.input_tokens"]}' in fronted

@@ -196,7 +196,7 @@ def test_a_classifier_decides_what_the_rules_leave_open(
 
 @pytest.mark.suites
 def test_verdicts_of_a_native_server_pass_and_rules_may_only_tighten_them(
-    lab: Callable[..., Lab], claude: ClaudeCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Callable[..., Lab], lab_before: Callable[..., Lab], claude: ClaudeCode
 ) -> None:
     """Behind the gateway is another one, which gives verdicts as Anthropic's servers do."""
     behind = lab(
@@ -206,21 +206,8 @@ def test_verdicts_of_a_native_server_pass_and_rules_may_only_tighten_them(
         ],
         safeguards={"rules": [NO_PROD, SHELL]},
     )
-    monkeypatch.setenv("BEHIND", behind.token())
-    log = tmp_path / "front.log"
     ours = {"name": "three", "outcome": "flag", "when": 'tool.input.command.contains("three")', "reason": "not three"}
-    front = lab(
-        backends={
-            "anthropic": {
-                "base_url": behind.url + "/v1",
-                "dialect": {"base": "anthropic", "key_header": "authorization"},
-                "api_key": "env:BEHIND",
-            }
-        },
-        models=[{"match": "*", "use": "anthropic"}],
-        usage={"access_log": {"file": str(log)}},
-        safeguards={"rules": [ours, {**SHELL, "name": "all of the shell"}]},
-    )
+    front = lab_before(behind, safeguards={"rules": [ours, {**SHELL, "name": "all of the shell"}]})
     run = claude("Make files.", *AUTO, gate=front)
     assert run.result == "Finished."
     assert made(run.folder) == ["one"]

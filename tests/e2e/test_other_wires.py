@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import httpx  # noqa: F401 - openai looks into this module, also where another thread has not finished importing it
 import openai
 import pytest
 

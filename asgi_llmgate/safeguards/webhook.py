@@ -1,9 +1,9 @@
 """The webhook about a flagged tool call: its body, and its signature after https://www.standardwebhooks.com.
 
     webhook-id          the id of the event: the same at each attempt, so that a receiver can drop repetitions
-    webhook-timestamp   Unix seconds of the attempt webhook-signature   `v1,` and the base64 of HMAC-SHA-256 over
-    `{id}.{timestamp}.{body}`; one for each `secret` of the
-                        settings, separated by spaces, so that a secret can be replaced
+    webhook-timestamp   Unix seconds of the attempt
+    webhook-signature   `v1,` and the base64 of HMAC-SHA-256 over `{id}.{timestamp}.{body}`; one for each `secret` of
+                        the settings, separated by spaces, so that a secret can be replaced
 
 The receiver's key is `signing_secret`, which `llmgate usage webhook` prints.
 """

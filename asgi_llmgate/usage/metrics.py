@@ -5,10 +5,9 @@
     llmgate.requests                          counter    1        every request of a client
     llmgate.denials                           counter    1        requests that the gateway refused, by reason
     llmgate.safeguards.verdicts               counter    1        verdicts on tool calls of responses
-    llmgate.webhook.attempts                  counter    1        sent events, and such that could not be sent
+    llmgate.webhook.attempts                  counter    1        attempts to send an event, by outcome
     llmgate.cost                              counter    {USD}    cost of a call, if its price is known
-    gen_ai.client.token.usage                 histogram  {token}  input and output tokens of a call, by
-    gen_ai.token.type
+    gen_ai.client.token.usage                 histogram  {token}  tokens of a call, by gen_ai.token.type: input, output
     gen_ai.client.operation.duration          histogram  s        from sending the upstream request to the end
     gen_ai.server.request.duration            histogram  s        from the client's request to the end
     gen_ai.server.time_to_first_token         histogram  s        from the client's request to the first token

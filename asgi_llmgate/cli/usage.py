@@ -129,9 +129,10 @@ def prune(config: str, keep: str | None) -> None:
         raise click.ClickException("usage.ledger.keep is null, so records are kept for ever: give an age with --keep")
     seconds = parse_time_span(keep, "--keep")
     with open_database(settings, Path(config).parent) as database:
-        deleted = database.prune(int(time.time() - seconds))
+        # Verdicts first: `prune` also deletes who called, where neither a record nor a verdict is left.
         if (keep_verdicts := audit_keep(settings.safeguards)) is not None:
             database.prune_verdicts(int(time.time() - keep_verdicts))
+        deleted = database.prune(int(time.time() - seconds))
     click.echo(f"{deleted} {'record' if deleted == 1 else 'records'} older than {keep} deleted")
 
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from asgi_llmgate.asgi.responses import respond
 from asgi_llmgate.cli import main
 from asgi_llmgate.testing.serving import serving
 from asgi_llmgate.usage.ledger import Database, Ledger, parse_url
+from asgi_llmgate.usage.ledger.schema import usage_series
 from asgi_llmgate.usage.verdicts import VerdictRecord
 from tests.usage.ledger.records import record
 
@@ -207,6 +209,18 @@ def test_old_verdicts_are_pruned_after_a_time_of_their_own(folder: Path) -> None
         file.write("safeguards: {}\n")
     run("prune", "--keep", "900d")
     assert len(run("flags", "--since", "4000d").output.splitlines()) == 2
+
+
+def test_who_called_is_deleted_with_the_last_record_and_verdict(folder: Path) -> None:
+    with closing(Database(parse_url("sqlite:///llmgate.db", folder))) as database:
+        database.insert([record("e", time=ago(days=9000), subject="eve", safeguards=(FLAG,))])
+        with (folder / "llmgate.yaml").open("a") as file:
+            file.write("safeguards: {}\n")
+        run("prune")
+        with database.reading() as connection:
+            subjects = set(connection.scalars(sa.select(usage_series.c.subject)))
+    assert "eve" not in subjects
+    assert "bob\x1b[31m" in subjects
 
 
 def test_the_webhooks_key_and_a_test_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

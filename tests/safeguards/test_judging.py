@@ -70,6 +70,25 @@ async def test_a_hosts_variable_that_raises_flags() -> None:
     assert (found.outcome, "database" in found.explanation) == ("flag", False)
 
 
+@pytest.mark.parametrize("error", [RecursionError, ValueError, MemoryError])
+async def test_a_defect_in_one_evaluation_flags_that_call_alone(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(line: str) -> Any:
+        raise error
+
+    monkeypatch.setattr("asgi_llmgate.safeguards.shell.commands_of", broken)
+    reads = rule("reads", "flag", 'tool.name == "Bash" && tool.commands.exists(c, c[0] == "x")')
+    lenient = rule("lenient", "pass", 'tool.commands.all(c, c[0] == "ls")')
+    found = await Judging(reads).all(use("Read"), bash("ls"), use("Read"))
+    assert [(each.outcome, each.rule) for each in found] == [
+        ("unavailable", ""),
+        ("flag", "reads"),
+        ("unavailable", ""),
+    ]
+    assert (await Judging(lenient).one(bash("ls"))).decided_by == "undecided"
+
+
 async def test_the_classifier_is_asked_once_for_all_that_the_rules_leave_open() -> None:
     script = Script("flag", "pass")
     first, second = bash("first"), bash("second")

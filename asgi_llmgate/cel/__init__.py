@@ -6,7 +6,7 @@ from asgi_llmgate.cel.errors import BudgetExceeded, CompileError, EvaluationErro
 from asgi_llmgate.cel.explanation import Part, explain
 from asgi_llmgate.cel.expression import BUDGET, Expression, compile_rule
 from asgi_llmgate.cel.nodes import Fields
-from asgi_llmgate.cel.partial import PossibleResults, evaluate_partially
+from asgi_llmgate.cel.partial import PossibleResults, evaluate_partially, find_certain_error
 from asgi_llmgate.cel.reference import ReferenceExpression
 from asgi_llmgate.cel.runtime.values import Timestamp
 from asgi_llmgate.cel.warnings import CompileWarning
@@ -26,4 +26,5 @@ __all__ = [
     "compile_rule",
     "evaluate_partially",
     "explain",
+    "find_certain_error",
 ]

@@ -43,6 +43,19 @@ def evaluate_partially(expression: Expression | ReferenceExpression, activation:
     return _evaluate_node(expression, expression.node, activation)
 
 
+def find_certain_error(expression: Expression | ReferenceExpression) -> EvaluationError | None:
+    """The error of a condition that is true or false for no values of its variables, such as `"x"`; else None."""
+    result = evaluate_partially(expression, _AllUnknown())
+    return None if result.values else result.error
+
+
+class _AllUnknown(dict[str, Any]):
+    """Variables without values."""
+
+    def __missing__(self, name: str) -> Any:
+        raise EvaluationError("unknown", f"{name} is not known here", missing=name)
+
+
 def _evaluate_node(expression: Expression, node: Node, activation: Mapping[str, Any]) -> PossibleResults:
     if node.form not in _LOGIC:
         return _evaluate(node.run, expression.frame(activation))

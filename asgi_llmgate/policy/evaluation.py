@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from asgi_llmgate.cel import Fields, ReferenceExpression, compile_rule
+from asgi_llmgate.cel import Fields, ReferenceExpression, compile_rule, find_certain_error
 from asgi_llmgate.cel.warnings import CompileWarning
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.mistakes import Mistakes
@@ -104,6 +104,8 @@ def compile_condition(source: str, fields: Fields, engine: Engine = "strict") ->
     """The condition of a rule, compiled.  Raises SettingsError, with a caret under the mistake."""
     expression = (compile_rule if engine == "strict" else ReferenceExpression)(source, variables=fields)
     _check_headers(expression)
+    if error := find_certain_error(expression):
+        raise SettingsError(f"the condition can never be true or false: {error.message}")
     return expression
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.cel import EvaluationError, Expression, ReferenceExpression, evaluate_partially
+from asgi_llmgate.cel import EvaluationError, Expression, ReferenceExpression, evaluate_partially, find_certain_error
 from tests.cel.conftest import OPEN
 
 JWT = {"team": "data", "level": 2, "groups": ["a", "b"], "many": [str(number) for number in range(600)]}
@@ -97,3 +97,33 @@ def test_a_variable_that_cannot_be_worked_out_may_be_anything(rule: Callable[[st
             raise RuntimeError
 
     assert evaluate_partially(rule("jwt.team == 'x'"), {"jwt": Broken()}).values == {True, False}
+
+
+CERTAIN = [
+    ("'x'", "the result is not a bool"),
+    ("1 + 1", "the result is not a bool"),
+    ("true && 'x'", "the result is not a bool"),
+    ("jwt.team == 'x' ? 'yes' : 'no'", "the result is not a bool"),
+    ("1 / 0 == 1", "division by zero"),
+    ("true", None),
+    ("false && 'x'", None),
+    ("jwt.team == 'x' || 'x'", None),
+    ("jwt.team", None),
+    ("jwt", None),
+    ("has(jwt.team)", None),
+    ("jwt.team == 'x' ? true : 'no'", None),
+    ("jwt.groups.exists(g, g == 'a')", None),
+]
+
+
+@pytest.mark.parametrize(("source", "message"), CERTAIN, ids=[row[0] for row in CERTAIN])
+def test_what_no_variables_can_make_true_or_false(
+    rule: Callable[[str], Expression], source: str, message: str | None
+) -> None:
+    found = find_certain_error(rule(source))
+    assert (found and found.message) == message
+
+
+def test_a_constant_of_the_reference_engine_that_is_no_bool() -> None:
+    assert find_certain_error(ReferenceExpression("'x'", variables=OPEN)) is not None
+    assert find_certain_error(ReferenceExpression("jwt.team", variables=OPEN)) is None

@@ -102,7 +102,8 @@ def test_no_resolve_layer_is_missed(caplog: pytest.LogCaptureFixture) -> None:
 
 
 CLAIM = ["jwt.team == 'a'", "jwt.team != 'a'", "jwt.absent == 'x'", "has(jwt.team)", "jwt.level > 1", "jwt.level"]
-LIST = ["'x' in jwt.groups", "jwt.groups.exists(g, g == 'x')", "jwt.groups.all(g, g == 'x')", "true", "false", "1"]
+LIST = ["'x' in jwt.groups", "jwt.groups.exists(g, g == 'x')", "jwt.groups.all(g, g == 'x')", "true", "false"]
+LIST.append("size(jwt.groups)")  # no bool
 CALL = ["llm.streaming", "llm.maxTokens < 100", "llm.requestModel == 'm'", "size(llm.toolNames) > 1"]
 CANDIDATE = ["llm.model == 'm'", "llm.model != 'm'", "llm.backend in ['b']", "llm.provider.startsWith('p')"]
 BOTH = [

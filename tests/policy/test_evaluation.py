@@ -57,7 +57,7 @@ TABLE = [
     ("no claims at all", [LAB], {}, 403),
     ("one of two allow rules is enough", ["false", LAB], GOOD, 200),
     ("a text is not true", ["jwt.org"], GOOD, 403),
-    ("one is not true", ["1"], GOOD, 403),
+    ("one is not true", ["jwt.level"], {**GOOD, "level": 1}, 403),
     ("a list is not true", ["jwt.llms.openai"], GOOD, 403),
     ("deny wins over allow", [LAB, rule("deny", 'jwt.team == "data-platform"')], GOOD, 403),
     ("a deny rule that does not hold", [LAB, rule("deny", 'jwt.team == "x"')], GOOD, 200),
@@ -159,11 +159,12 @@ async def test_a_subject_can_be_locked_out(tmp_path: Any) -> None:
         (["jtw.team == 'x'"], "rules[0]"),
         (["jwt.team = 'x'"], "rules[0]"),
         ([LAB, "llm.requestmodel == 'x'"], "rules[1]"),
+        ([LAB, "1"], "rules[1]"),
         ([{"when": LAB, "action": "permit"}], "rules[0].action"),
         ([{"wen": LAB}], "rules[0].wen"),
         ([Rule("a", LAB), Rule("a", LAB)], "rules[1].name"),
     ],
-    ids=["none", "unknown variable", "syntax", "unknown field", "action", "key", "two of one name"],
+    ids=["none", "unknown variable", "syntax", "unknown field", "no bool", "action", "key", "two of one name"],
 )
 def test_a_rule_that_cannot_work_is_refused_at_start(rules: Any, path: str) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -101,6 +101,9 @@ WRONG = [
     ([rule("a", "flag", "true"), rule("a", "pass", "true")], "rules[1].name", "two rules are named 'a'"),
     ([rule("a", "flag", "true &&")], "rules[0].when", ""),
     ([rule("a", "flag", "request.headers.authorization == ''")], "rules[0].when", "cannot read the header"),
+    ([READS, rule("a", "flag", '"x"')], "rules[1].when", "can never be true or false: the result is not a bool"),
+    ([rule("a", "pass", '"x"')], "rules[0].when", "can never be true or false"),
+    ([rule("a", "flag", 'tool.name == "Bash" ? "yes" : "no"')], "rules[0].when", "can never be true or false"),
 ]
 
 

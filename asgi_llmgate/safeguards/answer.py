@@ -30,8 +30,6 @@ SCHEMA: Mapping[str, Any] = {
 """The JSON schema of the answer.  It is the same for all calls, so that servers compile it once.  The reason is first,
 because a model decides better after it has said why."""
 
-_THINKING = ("thinking", "redacted_thinking")
-
 _FENCE = re.compile(r"```(?:json)?\n(.*)\n```", re.DOTALL)
 
 
@@ -48,15 +46,23 @@ class Unreadable(ValueError):
 
 def read_message(document: bytes) -> str:
     """The text of a Message.  Raises Unreadable for one that is not complete, or is more than text."""
-    message = json.loads(document)
-    if message.get("stop_reason") not in ("end_turn", "stop_sequence"):
-        raise Unreadable("the answer is not complete")
-    blocks = [
-        block for block in message.get("content", ()) if block.get("type") not in ("thinking", "redacted_thinking")
-    ]
-    if any(block.get("type") != "text" for block in blocks):
-        raise Unreadable("the answer is more than text")
-    return "".join(block.get("text", "") for block in blocks)
+    try:
+        message = json.loads(document)
+    except (ValueError, RecursionError):
+        message = None
+    match message:
+        case {"stop_reason": "end_turn" | "stop_sequence", "content": [*blocks]}:
+            return "".join(map(_read_text, blocks))
+    raise Unreadable("the answer is not complete")
+
+
+def _read_text(block: object) -> str:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": "thinking" | "redacted_thinking"}:
+            return ""
+    raise Unreadable("the answer is more than text")
 
 
 def read_answer(text: str, ids: Collection[str]) -> Mapping[str, Answer]:

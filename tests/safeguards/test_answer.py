@@ -84,3 +84,23 @@ def test_a_message_that_is_not_complete_is_no_answer(reason: str) -> None:
 def test_a_message_that_is_more_than_text_is_no_answer() -> None:
     with pytest.raises(Unreadable):
         read_message(message(TEXT, {"type": "tool_use", "id": "t", "name": "x", "input": {}}))
+
+
+MALFORMED = [
+    b"",
+    b"[" * 100_000,
+    b"[]",
+    b'{"stop_reason":["end_turn"],"content":[]}',
+    b'{"stop_reason":"end_turn"}',
+    b'{"stop_reason":"end_turn","content":null}',
+    b'{"stop_reason":"end_turn","content":"a"}',
+    b'{"stop_reason":"end_turn","content":["a"]}',
+    b'{"stop_reason":"end_turn","content":[{"type":"text","text":1}]}',
+    b'{"stop_reason":"end_turn","content":[{"type":"text"}]}',
+]
+
+
+@pytest.mark.parametrize("document", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_document_that_is_no_message_is_no_answer(document: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_message(document)

@@ -99,6 +99,17 @@ async def test_what_is_no_answer_does_what_the_setting_says(
     assert len(classify.records) == 1
 
 
+async def test_a_malformed_message_of_a_native_server_does_what_the_setting_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def malformed(*args: Any, **options: Any) -> bytes:
+        return b'{"type":"message","stop_reason":"end_turn","content":null}'
+
+    monkeypatch.setattr("asgi_llmgate.safeguards.classifier.ask", malformed)
+    async with Classifying("http://127.0.0.1:1", on_failure="flag") as classify:
+        assert [each.outcome for each in await classify(bash("ls"))] == ["flag"]
+
+
 async def test_a_missing_verdict_is_missing_for_its_call_only(serve: Serve) -> None:
     async with Classifying(serve(ModelServer([says("pass")]))) as classify:
         found = await classify(bash("ls", 1), bash("ls", 2))

@@ -22,7 +22,6 @@ from asgi_llmgate.protocol.rawjson.objects import to_json
 
 _ID = "toolu_in_question"
 
-
 _NO_TAGS = str.maketrans("<>", "()")
 """The client does not resolve character references."""
 

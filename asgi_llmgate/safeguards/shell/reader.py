@@ -185,8 +185,6 @@ class _Script:
                 continue
             elif child.type not in ("file_redirect", "heredoc_redirect"):
                 words += self._resolution.words(child)
-                if child.type in _WORDS and not child.child_count:
-                    continue  # the words are all that is in it
             self.visit(child)
         if assignments:
             words = [Word("env"), *assignments, *words]

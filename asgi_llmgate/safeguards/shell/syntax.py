@@ -1,7 +1,7 @@
 """The syntax tree of a line of shell, by tree-sitter's grammar of bash.
 
 The grammar is wrong at some places where that does not matter to an editor.  Here it does, so what it may read in
-another way than a shell is no line (`Uncertain`), and `gap` finds what it has left out.
+another way than a shell is no line (`Uncertain`), and `check_gaps` finds what it has left out.
 """
 # tree-sitter-bash because its license is MIT; bashlex, which is written in Python, is under the GPL.
 

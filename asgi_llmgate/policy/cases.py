@@ -168,13 +168,8 @@ def read_rows(document: Any) -> Iterator[Row]:
         yield Row(written, document.get("claims", {}), path, written.get("name", f"test {index + 1}"))
 
 
-def read_cases(document: Any) -> Iterator[Case]:
-    """The test cases of a file.  Raises SettingsError with the place (`tests[3].given.claims`)."""
-    return map(read_case, read_rows(document))
-
-
 def read_case(row: Row) -> Case:
-    """One test case.  Raises SettingsError."""
+    """One test case.  Raises SettingsError with the place (`tests[3].given.claims`)."""
     given = read_given(row)
     expect = read_expectation(row, "decision")
     if expect.get("decision") not in ("allow", "deny"):

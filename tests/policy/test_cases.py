@@ -9,7 +9,7 @@ import pytest
 from asgi_llmgate import Exchange, PolicyMiddleware, SettingsError
 from asgi_llmgate.errors import InternalError, NotFound
 from asgi_llmgate.exchange_values import Decision, Target
-from asgi_llmgate.policy.cases import Case, TestRequest, decide, read_cases
+from asgi_llmgate.policy.cases import Case, TestRequest, decide, read_case, read_rows
 
 PEOPLE = {"alice": {"sub": "alice", "iss": "https://idp.test", "org": "acme"}}
 
@@ -22,8 +22,12 @@ def layer(*rules: Any) -> PolicyMiddleware:
     return PolicyMiddleware(unreachable, rules=list(rules))
 
 
+def read(document: Any) -> list[Case]:
+    return [read_case(row) for row in read_rows(document)]
+
+
 def rows(*tests: Any) -> list[Case]:
-    return list(read_cases({"claims": PEOPLE, "tests": list(tests)}))
+    return read({"claims": PEOPLE, "tests": list(tests)})
 
 
 def test_a_row_is_read_with_its_claims_by_name_or_in_place() -> None:
@@ -55,7 +59,7 @@ def test_a_row_is_read_with_its_claims_by_name_or_in_place() -> None:
 )
 def test_a_document_that_cannot_be_read_says_where(document: Any, path: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
-        list(read_cases(document))
+        read(document)
     assert caught.value.path == path
 
 

@@ -20,9 +20,9 @@ class Proxies:
         self._fixed = None if setting in ("env", "none") else setting
         self._environment = _environment() if setting == "env" else {}
         for proxy in (self._fixed, *(self._environment.get(scheme) for scheme in ("http", "https", "all"))):
-            if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+            if proxy and not _is_usable(proxy):
                 raise SettingsError(
-                    "only http:// and https:// proxies are supported",
+                    "only http:// and https:// proxies are supported, with a host and a valid port",
                     path="proxy",
                     hint="env, none, or a proxy's URL",
                 )
@@ -35,6 +35,15 @@ class Proxies:
         if proxy_bypass_environment(url.netloc.decode("ascii"), self._environment):
             return None
         return self._environment.get(url.scheme) or self._environment.get("all")
+
+
+def _is_usable(proxy: str) -> bool:
+    try:
+        parts = urlsplit(proxy)
+        _ = parts.port  # raises for one that is no number, or is too large
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _environment() -> dict[str, str]:

@@ -124,9 +124,16 @@ def test_the_environment_names_the_proxy(
     assert Proxies("none").for_url(httpx.URL(url)) is None
 
 
-def test_a_proxy_of_a_kind_that_is_not_spoken_is_found_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsError, match=r"^proxy: "):
-        HTTPClient(proxy="socks5://127.0.0.1:1080")
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+@pytest.mark.parametrize(
+    "proxy",
+    ["socks5://127.0.0.1:1080", "http://u:5ecret@p:99999", "http://u:5ecret@p:a", "http://u:5ecret@[::1", "http://"],
+)
+def test_a_proxy_that_cannot_be_used_is_found_at_start_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"^proxy: ") as failure:
+        HTTPClient(proxy=proxy)
+    monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(SettingsError, match=r"^proxy: "):
         HTTPClient()
+    assert "5ecret" not in str(failure.value)

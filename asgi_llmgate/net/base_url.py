@@ -14,12 +14,11 @@ localhost:11434, a fragment, white space inside    refused
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit
+from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 from asgi_llmgate.errors import SettingsError
-from asgi_llmgate.net.urls import redact_url
+from asgi_llmgate.net.urls import DEFAULT_PORTS, basic_authorization, redact_url
 from asgi_llmgate.secret_values import Secret
 
 _EXAMPLE = "such as https://api.openai.com/v1"
@@ -39,8 +38,6 @@ _HINTS = {
     "/completions": "; dialect: {path: /completions} if that server has chat completions there",
 }
 
-_PORTS = {"http": 80, "https": 443}
-
 
 @dataclass(frozen=True, slots=True)
 class BaseURL:
@@ -57,7 +54,7 @@ class BaseURL:
     def address(self) -> tuple[str, int]:
         """Host and port."""
         where = urlsplit(self.root)
-        return where.hostname or "", where.port or _PORTS[where.scheme]
+        return where.hostname or "", where.port or DEFAULT_PORTS[where.scheme]
 
     def join(self, path: str, query: str = "", *, at_root: bool = False) -> str:
         """The URL of a path, with the query of a client. With `at_root` the path is beside `/v1` and not under it.
@@ -81,7 +78,7 @@ def parse_base_url(text: str, endpoint: str = "/chat/completions") -> BaseURL:
     if _INSIDE.search(given):
         raise SettingsError("the URL has white space in it", hint="is it two lines, or two URLs?")
     scheme, separator, rest = given.partition("://")
-    if separator and scheme.lower() not in _PORTS:
+    if separator and scheme.lower() not in DEFAULT_PORTS:
         raise SettingsError(f"not an http or https URL: {shown!r}", hint=_EXAMPLE)
     if not separator or not rest:
         hint = f"http://{shown}, if it is there" if _looks_like_host(given) else _EXAMPLE
@@ -91,7 +88,8 @@ def parse_base_url(text: str, endpoint: str = "/chat/completions") -> BaseURL:
     where = _split(given, shown)
     credentials, _, place = where.netloc.rpartition("@")
     root = f"{where.scheme}://{place.lower()}{_base_path(where.path.rstrip('/'), endpoint)}"
-    return BaseURL(root, where.query, _basic(credentials) if credentials else None)
+    user, _, password = credentials.partition(":")
+    return BaseURL(root, where.query, basic_authorization(user, password) if credentials else None)
 
 
 def _split(given: str, shown: str) -> SplitResult:
@@ -123,12 +121,6 @@ def _base_path(path: str, endpoint: str) -> str:
                 hint=f"the part before {other}, and the dialect of the server" + _HINTS.get(other, ""),
             )
     return path
-
-
-def _basic(credentials: str) -> Secret:
-    user, _, password = credentials.partition(":")
-    pair = f"{unquote(user)}:{unquote(password)}".encode()
-    return Secret("Basic " + b64encode(pair).decode("ascii"))
 
 
 def _looks_like_host(given: str) -> bool:

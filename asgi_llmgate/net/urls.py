@@ -1,12 +1,17 @@
-"""URLs: which of them protect secrets on the way, and what of a URL may be logged."""
+"""URLs: which of them protect secrets on the way, what of a URL may be logged, and what of it becomes a header."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from base64 import b64encode
+from urllib.parse import unquote, urlsplit
 
 from asgi_llmgate.errors import SettingsError
+from asgi_llmgate.secret_values import Secret
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Scheme -> the port where a URL names none."""
 
 
 def require_https(url: str, path: str = "") -> None:
@@ -37,6 +42,12 @@ def redact_url(url: str) -> str:
     if unclear or not _PLACE.fullmatch(place):
         return f"{scheme}{slashes}..."
     return f"{scheme}{slashes}{place}{slash}{path}" + ("?..." if query else "")
+
+
+def basic_authorization(user: str, password: str) -> Secret:
+    """The header for user and password as a URL has them, percent-encoded: Basic (RFC 7617)."""
+    pair = f"{unquote(user)}:{unquote(password)}".encode()
+    return Secret("Basic " + b64encode(pair).decode("ascii"))
 
 
 def _is_protected(url: str) -> bool:

@@ -18,7 +18,7 @@ from asgi_llmgate.cli.doctor.steps import Step
 from asgi_llmgate.config.sections.backends import NetSettings, tls_files
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.tls import tls_context
-from asgi_llmgate.net.urls import redact_url
+from asgi_llmgate.net.urls import DEFAULT_PORTS, redact_url
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for the name, the connection and the handshake together."""
@@ -26,7 +26,6 @@ CONNECT_TIMEOUT = 5.0
 ENDS_SOON = 14 * 86400
 """Seconds before its end from which on a certificate is worth a warning."""
 
-_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # X509_V_ERR_* of OpenSSL, openssl-verification-options(1).
@@ -53,7 +52,7 @@ async def check_connection(
     try:
         proxy = Proxies(net.proxy).for_url(httpx.URL(url))
         parts = urlsplit(proxy or url)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
     except (httpx.InvalidURL, LookupError, ValueError):
         return Step(state="error", path=path, message=f"not a URL that can be asked: {redact_url(url)}")
     place = f"{host}:{port}" + (f", the proxy to {redact_url(url)}" if proxy else "")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import ssl
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from asgi_llmgate.net.failures import unreachable
 from asgi_llmgate.net.native.connecting import Origin, Proxy
@@ -17,12 +16,11 @@ from asgi_llmgate.net.native.parser import ResponseParser
 from asgi_llmgate.net.native.pool import Pool
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.transport import Request
+from asgi_llmgate.net.urls import DEFAULT_PORTS, basic_authorization
 from asgi_llmgate.secret_values import Secret
 
 if TYPE_CHECKING:
     import httpx
-
-_PORTS = {"http": 80, "https": 443}
 
 _MAX_TARGETS = 256
 """URLs that are kept in their written form; a gateway has a few for each backend."""
@@ -74,7 +72,7 @@ class NativeTransport:
         self._pool.close()
 
     def _target(self, url: httpx.URL) -> Target:
-        host, port = url.raw_host.decode("ascii"), url.port or _PORTS.get(url.scheme, 0)
+        host, port = url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS.get(url.scheme, 0)
         if not host or not port:
             raise unreachable("the server cannot be reached", "the URL has no host, or its scheme is not http(s)")
         named = self._proxies.for_url(url)
@@ -152,6 +150,6 @@ def parse_proxy(url: str) -> Proxy:
     parts = urlsplit(url)
     authorization = None
     if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        authorization = Secret("Basic " + b64encode(pair).decode("ascii"))
-    return Proxy(parts.hostname or "", parts.port or _PORTS[parts.scheme], parts.scheme == "https", authorization)
+        authorization = basic_authorization(parts.username, parts.password or "")
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    return Proxy(parts.hostname or "", port, parts.scheme == "https", authorization)

@@ -1,7 +1,7 @@
 """The HTTP client for model servers, key sets and token endpoints.
 
-It sends them by a Transport (net/transport.py): the gateway's own, aiohttp's, or any httpx transport, which users can
-bring, and which in tests is `httpx.MockTransport`.
+It sends requests by a Transport (net/transport.py): the gateway's own, aiohttp's, or any httpx transport, which users
+can bring, and which in tests is `httpx.MockTransport`.
 """
 # There is no httpx.AsyncClient in between: what it adds (cookies, redirects, authentication flows, decoding) is not
 # wanted here, and takes longer than the rest of a request.
@@ -141,8 +141,8 @@ class HTTPClient:
     ) -> HTTPResponse:
         """Send a request and return the response when its head has arrived.  The response must be closed.
 
-        With `new_connection` the default transport uses no connection of its pool: for the second send of a request
-        after a MaybeSent that says `reused`.
+        With `new_connection` the transports of this package use no connection of their pool: for the second send of a
+        request after a MaybeSent that says `reused`.
 
         Raises ConnectionRefused, Unreachable, MaybeSent, TimedOut, Broken, and CredentialUnavailable for a Secret that
         a header cannot contain.  If it is cancelled, it closes the connection at once.

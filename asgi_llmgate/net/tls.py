@@ -1,4 +1,4 @@
-"""The TLS context of the default transport."""
+"""The TLS context of the transports that this package makes."""
 
 from __future__ import annotations
 

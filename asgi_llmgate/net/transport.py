@@ -1,7 +1,7 @@
 """What the HTTP client needs of a transport, and what a transport gets.
 
-net/native          the gateway's own
-net/httpx_transport any httpx transport: aiohttp's, a user's own, `httpx.MockTransport`
+net/native       the gateway's own
+net/over_httpx   any httpx transport: aiohttp's, a user's own, `httpx.MockTransport`
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
 RawHeaders = Sequence[tuple[bytes, bytes | Secret]]
-"""Names and values; a value that must not be shown is a Secret until it is written."""
+"""Names in lower case, and values; a value that must not be shown is a Secret until it is written."""
 
 Content = bytes | Secret
 

@@ -1,4 +1,4 @@
-"""The default transport: httpx-aiohttp's, over an aiohttp session that is made here.
+"""The transport `aiohttp`: that of httpx-aiohttp, over an aiohttp session that is made here.
 
 aiohttp's connection pool and its C parser take a fifth of the time of httpcore's per request; the interface stays
 httpx's. The proxies are chosen here as well (net/proxies.py), because httpx-aiohttp as a transport ignores those of the

@@ -189,18 +189,19 @@ async def test_only_a_reused_connection_on_which_nothing_came_is_stale(
 
 
 class Wire(asyncio.Transport):
-    """Takes everything at once."""
+    """Takes everything at once, but for `unsent` bytes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.unsent = 0
         self.aborted = False
 
     def write(self, data: object) -> None:
         self.written += bytes(data)  # type: ignore[call-overload]
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent
 
     def is_closing(self) -> bool:
         return self.aborted
@@ -237,6 +238,15 @@ async def test_a_connection_with_a_whole_request_is_used_again() -> None:
     connection.data_received(OK)
     assert await connection.read() == b"ok"
     assert connection.finish()
+
+
+async def test_a_connection_that_has_not_sent_all_of_a_request_is_not_used_again() -> None:
+    connection, wire = await begin(lost=False, content=b"{}")
+    wire.unsent = 1
+    connection.data_received(OK)
+    assert await connection.read() == b"ok"
+    assert not connection.finish()
+    assert wire.aborted
 
 
 @pytest.mark.parametrize("received", [b"", OK])

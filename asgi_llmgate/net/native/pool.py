@@ -57,9 +57,7 @@ class Pool:
         return connection
 
     def give_back(self, connection: Connection, origin: Origin) -> None:
-        """End the request of a connection.  It is closed if it cannot take another."""
-        if connection not in self._busy:
-            return
+        """End the request of a connection, once.  It is closed if it cannot take another."""
         self._busy.remove(connection)
         self._places.release()
         if not connection.finish():

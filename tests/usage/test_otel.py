@@ -397,6 +397,7 @@ async def test_a_call_that_the_gateway_makes_itself_is_a_client_span_and_no_requ
     assert client.attributes["llmgate.parent_request_id"] == server.attributes["llmgate.request_id"]
     assert client.attributes["error.type"] == "TimedOut"
     assert server.attributes["llmgate.outcome"] == "ok"
+    assert not {"llmgate.parent_request_id", "error.type"} & set(server.attributes), "nothing of the gateway's own call"
     assert [point.value for point in collector.metrics()["llmgate.requests"]] == [1]
 
 

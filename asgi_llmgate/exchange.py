@@ -32,7 +32,7 @@ which the gateway opens itself (`Exchange.further`), begins with some fields of 
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -55,6 +55,7 @@ from asgi_llmgate.exchange_values import (
     Verdict,
     Wire,
 )
+from asgi_llmgate.request_headers import NO_HEADERS, RequestHeaders
 from asgi_llmgate.route import RouteMatch
 from asgi_llmgate.secret_values import Secret, hide_header_values
 
@@ -98,6 +99,10 @@ class _Untraced:
 UNTRACED: Tracing = _Untraced()
 
 
+def _new_request_id() -> str:
+    return "req_" + os.urandom(12).hex()
+
+
 def _keep_no_record(exchange: Exchange) -> None:
     """`Exchange.record` where no UsageMiddleware runs."""
 
@@ -114,11 +119,11 @@ class Exchange:
     method: str = ""
     path: str = ""
     client: str = ""
-    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     parent: Exchange | None = None
     parent_request_id: str = ""
     wire: Wire = "messages"
-    request_id: str = field(default_factory=lambda: "req_" + secrets.token_hex(12))
+    request_id: str = field(default_factory=_new_request_id)
     started_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)
 
@@ -183,10 +188,12 @@ class Exchange:
             method=scope.get("method", ""),
             path=scope.get("path", ""),
             client=client[0] if client else "",
-            headers=read_headers(scope),
+            headers=RequestHeaders(scope.get("headers", ())),
             parent=parent,
         )
-        return {**hide_header_values(scope), KEY: exchange}, exchange
+        scope = hide_header_values(scope)
+        scope[KEY] = exchange
+        return scope, exchange
 
     def further(self, call: Call) -> Exchange:
         """An exchange for a call that the gateway makes itself on behalf of this one, such as to a classifier.
@@ -235,23 +242,6 @@ class Exchange:
 
     def __repr__(self) -> str:
         return f"Exchange({self.request_id}, {self.outcome or 'open'})"
-
-
-def read_headers(scope: Scope) -> Mapping[str, str]:
-    """The headers of a request: names in lower case, values as latin-1 text.
-
-    Values of a repeated header are joined with ", " (RFC 9110 section 5.3), those of cookie headers, which HTTP/2 may
-    split, with "; " (RFC 9113 section 8.2.3).
-    """
-    found: dict[str, list[str]] = {}
-    for name, value in scope.get("headers", ()):
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return {
-        key: values[0] if len(values) == 1 else _SEPARATORS.get(key, ", ").join(values) for key, values in found.items()
-    }
-
-
-_SEPARATORS = {"cookie": "; "}
 
 
 WRITERS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -45,4 +45,8 @@ class _HiddenValue(bytes):
 
 def hide_header_values(scope: Scope) -> Scope:
     """A copy of the scope whose repr shows no header value: a traceback that shows variables shows scopes."""
-    return {**scope, "headers": [(name, _HiddenValue(value)) for name, value in scope.get("headers", ())]}
+    headers = [
+        (name, value if type(value) is _HiddenValue else _HiddenValue(value))
+        for name, value in scope.get("headers", ())
+    ]
+    return {**scope, "headers": headers}

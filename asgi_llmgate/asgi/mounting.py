@@ -47,10 +47,12 @@ class Mounted:
         path = local_path(scope)
         root_path = scope.get("root_path", "").rstrip("/") + self._prefix
         if is_under(path, self._prefix):
-            scope = hide_header_values({**scope, "root_path": root_path})
+            scope = hide_header_values(scope)
+            scope["root_path"] = root_path
             return await self._gateway(scope, receive, send)
         if path == self._metadata:
-            scope = hide_header_values({**scope, "path": root_path + PROTECTED_RESOURCE, "root_path": root_path})
+            scope = hide_header_values(scope)
+            scope["path"], scope["root_path"] = root_path + PROTECTED_RESOURCE, root_path
             return await self._gateway(scope, receive, send)
         return await self._responses(scope, receive, send)
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from asgi_llmgate._types import Scope
-from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.request_headers import read_headers
 
 COOKIE = "llmgate_usage"
 _DAY = 24 * 3600.0

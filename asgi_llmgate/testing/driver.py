@@ -32,7 +32,7 @@ from urllib.parse import quote
 from asgiref.testing import ApplicationCommunicator
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
-from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.request_headers import read_headers
 from asgi_llmgate.testing.validator import ProtocolViolation, Validator
 
 __all__ = ["Driver", "Reply", "call", "http_scope"]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.request_headers import read_headers
 from asgi_llmgate.testing import small_model
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, raw, refuse, text_of
 

@@ -23,8 +23,8 @@ from weakref import WeakKeyDictionary
 from asgi_llmgate._types import Receive, Scope, Send
 from asgi_llmgate.asgi import refuse, refuse_other, respond, run_lifespan
 from asgi_llmgate.errors import MethodNotAllowed, SettingsError
-from asgi_llmgate.exchange import read_headers
 from asgi_llmgate.extras import needs_extra
+from asgi_llmgate.request_headers import read_headers
 from asgi_llmgate.usage.measurements import Measurements
 from asgi_llmgate.usage.metrics import Metric
 from asgi_llmgate.usage.record import UsageRecord

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
-from asgi_llmgate.exchange import read_headers
+from asgi_llmgate.request_headers import read_headers
 from asgi_llmgate.testing.model_script import ReceivedRequest
 
 

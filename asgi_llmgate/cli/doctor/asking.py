@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgi_llmgate._types import ASGIApp
-from asgi_llmgate.exchange import KEY, Exchange, read_headers
+from asgi_llmgate.exchange import KEY, Exchange
 from asgi_llmgate.exchange_values import Usage
+from asgi_llmgate.request_headers import read_headers
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.testing.driver import Driver, http_scope
 

@@ -20,11 +20,9 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-import msgspec
-
 from asgi_llmgate.asgi import Health
 from asgi_llmgate.usage.log_file import LogFile
-from asgi_llmgate.usage.record import UsageRecord
+from asgi_llmgate.usage.record import UsageRecord, to_json
 
 log = logging.getLogger("llmgate")
 
@@ -51,7 +49,8 @@ class AccessLog:
     def __init__(
         self, format: Literal["json", "logfmt"] = "json", file: str | Path | None = None, *, stdout: bool = True
     ) -> None:
-        self._render: Render = to_json if format == "json" else to_logfmt
+        self._render: Render = to_json_text if format == "json" else to_logfmt
+        self._line: Callable[[UsageRecord], bytes] = json_line if format == "json" else logfmt_line
         self._logger: logging.Logger | None = None
         self._file = None if file is None else LogFile(file)
         self._stdout = _Stdout() if stdout and file is None else None
@@ -59,7 +58,7 @@ class AccessLog:
     def emit(self, record: UsageRecord) -> None:
         """Write the line of one record."""
         if self._file is not None:
-            self._file.write(bounded(record.flat(), self._render))
+            self._file.write(self._line(record))
             return
         # Not before the first record: logging.config disables the loggers that exist when it is called.
         logger = self._logger = self._logger or logging.getLogger(LOGGER)
@@ -134,6 +133,25 @@ class _Stdout(logging.StreamHandler[TextIO]):
         return sys.stdout
 
 
+def json_line(record: UsageRecord) -> bytes:
+    """The line of a record as JSON, without its line break: the JSON object of `flat`, in ASCII."""
+    # What only the ledger may keep of a verdict is left out by `flat`.
+    if not record.safeguards:
+        line = to_json(record)
+        if record.fields:
+            # They are the last value.  Without their name and a brace they are values like the others; no text can
+            # contain this name, because its quotes would be escaped.
+            line = line[:-1].replace(b'"fields":{', b"", 1)
+        if len(line) < LINE_LIMIT:
+            return line
+    return bounded(record.flat(), to_json_text).encode("ascii")
+
+
+def logfmt_line(record: UsageRecord) -> bytes:
+    """The line of a record as logfmt, without its line break."""
+    return bounded(record.flat(), to_logfmt).encode("ascii")
+
+
 def bounded(flat: dict[str, Any], render: Render) -> str:
     """The line, with the longest values halved until it is short enough; `flat` is changed with it."""
     line = render(flat)
@@ -148,14 +166,9 @@ def bounded(flat: dict[str, Any], render: Render) -> str:
     return line
 
 
-def to_json(flat: Mapping[str, Any]) -> str:
-    """One JSON object.  msgspec encodes ten times as fast, and leaves what is not ASCII as it is."""
-    line = _encode(flat)
-    return line.decode("ascii") if line.isascii() else _encode_ascii(flat)
-
-
-_encode = msgspec.json.Encoder().encode
-_encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
+def to_json_text(flat: Mapping[str, Any]) -> str:
+    """One JSON object in ASCII."""
+    return to_json(flat).decode("ascii")
 
 
 def to_logfmt(flat: Mapping[str, Any]) -> str:
@@ -165,7 +178,7 @@ def to_logfmt(flat: Mapping[str, Any]) -> str:
 
 def _quoted(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        value = ",".join([item if isinstance(item, str) else to_json(item) for item in value])
+        value = ",".join([item if isinstance(item, str) else to_json_text(item) for item in value])
     elif not isinstance(value, str):
         return str(value).lower()  # numbers, true, false
     return value if _UNQUOTED.fullmatch(value) else encode_basestring_ascii(value)

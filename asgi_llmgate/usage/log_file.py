@@ -42,12 +42,12 @@ class LogFile:
     def lost(self) -> int:
         return self._of_this_process().lost
 
-    def write(self, line: str) -> None:
-        """Append one line of ASCII, given without its line break."""
+    def write(self, line: bytes) -> None:
+        """Append one line, given without its line break."""
         process = self._of_this_process()
         with process.lock:
             if len(process.waiting) < MAX_WAITING:
-                process.waiting.append(line.encode("ascii") + b"\n")
+                process.waiting.append(line + b"\n")
             else:
                 process.lost += 1
             self._write_waiting(process)

@@ -14,12 +14,14 @@ them are replaced.  A sink can therefore write a value as it is: no user agent o
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +31,7 @@ from msgspec import field
 
 from asgi_llmgate.clipping import clip
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.exchange_values import Call, Usage
+from asgi_llmgate.exchange_values import Call, ResponseMetadata, Target, Usage
 from asgi_llmgate.usage.verdicts import VerdictAudit, VerdictRecord
 
 Field = Callable[[Exchange], object]
@@ -90,7 +92,6 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     subject: str = field(default="", name="jwt.sub")
     issuer: str = field(default="", name="jwt.iss")
     user: str = field(default="", name="llmgate.user")
-    fields: Mapping[str, Value] = NO_FIELDS
 
     operation: str = field(default="", name="gen_ai.operation.name")
     vendor: str = field(default="", name="gen_ai.provider.name")
@@ -123,6 +124,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     safeguards: tuple[VerdictRecord, ...] = field(default=(), name="llmgate.safeguards")
     trace_id: str = ""
     span_id: str = ""
+    # The last one in JSON, so that a log line need not move it (json_line in access_log.py).
+    fields: Mapping[str, Value] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -135,18 +138,22 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ) -> UsageRecord:
         """The record of an exchange that has ended (`ended_at` is set)."""
         values = _request_values(exchange)
-        values["fields"] = _read_fields(exchange, fields) if fields else NO_FIELDS
-        values["trace_id"], values["span_id"] = current_trace()
+        if fields:
+            values["fields"] = _read_fields(exchange, fields)
+        if trace := current_trace():
+            values["trace_id"], values["span_id"] = trace
         identity = exchange.identity
         values["subject"], values["issuer"] = clip(identity.subject), clip(identity.issuer)
         if user is not None:
             values["user"] = _read_user(exchange, user)
         if exchange.call is not None:
-            values |= _call_values(exchange.call)
+            _add_call(values, exchange.call)
         if exchange.target is not None:
-            values |= _target_values(exchange)
+            _add_target(values, exchange, exchange.target)
+            if exchange.response is not None:
+                _add_response(values, exchange.response)
         if exchange.usage is not None:
-            values |= _usage_values(exchange.usage)
+            _add_usage(values, exchange.usage)
         if cost is not None and (dollars := cost(exchange)) is not None:
             # The ledger stores billionths of a dollar, so further digits would make the two differ.
             values["cost_usd"] = round(dollars, 9)
@@ -178,15 +185,33 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return found
 
 
+def to_json(value: object) -> bytes:
+    """The value, such as a record, as JSON in ASCII without a line break."""
+    # msgspec encodes ten times as fast.  What is not ASCII it leaves as it is, and a lone surrogate is an error to it.
+    try:
+        line = _encode(value)
+    except UnicodeEncodeError:
+        pass
+    else:
+        if line.isascii():
+            return line
+    return _encode_ascii(msgspec.to_builtins(value)).encode("ascii")
+
+
+_encode = msgspec.json.Encoder().encode
+_encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
+
 NAMES = frozenset(UsageRecord.__struct_encode_fields__)
 """The names of a record's own values.  A name in `usage.fields` must be none of these."""
 
 
 def _request_values(exchange: Exchange) -> dict[str, Any]:
-    ended = exchange.ended_at if exchange.ended_at is not None else time.monotonic()
-    return {
+    started, ended = exchange.started, exchange.ended_at
+    if ended is None:
+        ended = time.monotonic()
+    values = {
         # The wall clock is read once, at the start: if it is set meanwhile, `time` and `duration_ms` still agree.
-        "time": _timestamp(exchange.started_at + ended - exchange.started),
+        "time": _timestamp(exchange.started_at + ended - started),
         "request_id": exchange.request_id,
         "parent_request_id": exchange.parent_request_id,
         "method": clip(exchange.method),
@@ -194,56 +219,50 @@ def _request_values(exchange: Exchange) -> dict[str, Any]:
         "status": exchange.status,
         "outcome": exchange.outcome,
         "reason": exchange.reason,
-        "error": clip(exchange.error, _LONG),
         "error_type": exchange.error_type,
-        "detail": clip(exchange.detail, _LONG),
-        "duration_ms": _ms(exchange.started, ended),
+        "duration_ms": _ms(started, ended),
         "client_ip": clip(exchange.client),
         "user_agent": clip(exchange.headers.get("user-agent", "")),
     }
-
-
-def _call_values(call: Call) -> dict[str, Any]:
-    asked = call.request
-    return {
-        "client_model": clip(asked.model),
-        "max_tokens": asked.max_tokens,
-        "stream": asked.stream,
-        "temperature": asked.temperature,
-        "conversation_id": clip(call.session_id),
-        "agent_id": clip(call.agent_id),
-    }
-
-
-def _target_values(exchange: Exchange) -> dict[str, Any]:
-    target, response = exchange.target, exchange.response
-    assert target is not None
-    values = {
-        "operation": exchange.call.operation if exchange.call is not None else "",
-        "vendor": target.vendor,
-        "request_model": clip(target.model),
-        "backend": target.backend,
-        "attempts": len(exchange.attempts),
-        "ttft_ms": _ms(exchange.started, exchange.first_token_at),
-        "upstream_ms": _ms(exchange.sent_at, exchange.ended_at),
-    }
-    if response is not None:
-        values["response_model"] = clip(response.model)
-        values["response_id"] = clip(_identifier(response.id))
-        values["finish_reasons"] = _clip_all(map(_identifier, response.finish_reasons))
-        values["tools"] = _clip_all(response.tools)
+    if exchange.error or exchange.detail:
+        values["error"], values["detail"] = clip(exchange.error, _LONG), clip(exchange.detail, _LONG)
     return values
 
 
-def _usage_values(usage: Usage) -> dict[str, Any]:
-    return {
-        "input_tokens": usage.input,
-        "output_tokens": usage.output,
-        "cache_read_tokens": usage.cache_read,
-        "cache_creation_tokens": usage.cache_creation,
-        "reasoning_tokens": usage.reasoning,
-        "estimated": usage.estimated,
-    }
+def _add_call(values: dict[str, Any], call: Call) -> None:
+    asked = call.request
+    values["client_model"] = clip(asked.model)
+    values["max_tokens"] = asked.max_tokens
+    values["stream"] = asked.stream
+    values["temperature"] = asked.temperature
+    values["conversation_id"] = clip(call.session_id)
+    values["agent_id"] = clip(call.agent_id)
+
+
+def _add_target(values: dict[str, Any], exchange: Exchange, target: Target) -> None:
+    values["operation"] = exchange.call.operation if exchange.call is not None else ""
+    values["vendor"] = target.vendor
+    values["request_model"] = clip(target.model)
+    values["backend"] = target.backend
+    values["attempts"] = len(exchange.attempts)
+    values["ttft_ms"] = _ms(exchange.started, exchange.first_token_at)
+    values["upstream_ms"] = _ms(exchange.sent_at, exchange.ended_at)
+
+
+def _add_response(values: dict[str, Any], response: ResponseMetadata) -> None:
+    values["response_model"] = clip(response.model)
+    values["response_id"] = clip(_identifier(response.id))
+    values["finish_reasons"] = _clip_all([_identifier(reason) for reason in response.finish_reasons])
+    values["tools"] = _clip_all(response.tools)
+
+
+def _add_usage(values: dict[str, Any], usage: Usage) -> None:
+    values["input_tokens"] = usage.input
+    values["output_tokens"] = usage.output
+    values["cache_read_tokens"] = usage.cache_read
+    values["cache_creation_tokens"] = usage.cache_creation
+    values["reasoning_tokens"] = usage.reasoning
+    values["estimated"] = usage.estimated
 
 
 def _read_fields(exchange: Exchange, fields: Mapping[str, Field]) -> dict[str, Value]:
@@ -274,7 +293,7 @@ def _convert_field(value: object) -> Value | None:
         case float():
             return value if math.isfinite(value) else None  # JSON has no NaN and no infinity
         case list() | tuple():
-            return list(_clip_all(str(item) for item in value if isinstance(item, (str, int))))
+            return list(_clip_all([str(item) for item in value if isinstance(item, (str, int))]))
         case _:
             return None
 
@@ -284,23 +303,30 @@ def _identifier(text: str) -> str:
     return text if _IDENTIFIER.fullmatch(text) else "other"
 
 
-def _clip_all(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(map(clip, islice(texts, _MAX_ITEMS)))
+def _clip_all(texts: Collection[str]) -> tuple[str, ...]:
+    return tuple(map(clip, islice(texts, _MAX_ITEMS))) if texts else ()
 
 
 def _ms(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else round((end - start) * 1000, 1)
+    # A quarter of the time of round(milliseconds, 1).
+    return None if start is None or end is None else round((end - start) * 10_000) / 10
 
 
 def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{_second(whole)}.{milliseconds:03}Z"
 
 
-def current_trace() -> tuple[str, str]:
-    """Trace id and span id of the current span, in hex; two empty texts if there is none."""
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
+def current_trace() -> tuple[str, str] | None:
+    """Trace id and span id of the current span, in hex; None if there is none."""
     # A host that traces has imported OpenTelemetry's API already.  If it has not, there is no reason to load it.
     api = sys.modules.get("opentelemetry.trace")
     if api is None:
-        return "", ""
+        return None
     context = api.get_current_span().get_span_context()
-    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else ("", "")
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None

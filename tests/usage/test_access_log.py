@@ -14,7 +14,7 @@ import pytest
 
 from asgi_llmgate.exchange_values import Identity, ResponseMetadata, Target
 from asgi_llmgate.usage import AccessLog, UsageRecord
-from asgi_llmgate.usage.access_log import LINE_LIMIT, bounded, to_json, to_logfmt
+from asgi_llmgate.usage.access_log import LINE_LIMIT, bounded, to_json_text, to_logfmt
 
 NASTY = [
     pytest.param("a\nb\r\nc", id="line breaks"),
@@ -61,6 +61,20 @@ def test_a_json_line_is_the_flat_record(full_exchange, line_of):
     assert json.loads(line_of(record)) == json.loads(json.dumps(record.flat()))
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"team": "data"}, {"groups": ['"fields":{', "}"], "org": "a"}, {"org": "é"}, {"number": 2**70}],
+    ids=["none", "one", "the name as a text", "not ASCII", "a large number"],
+)
+def test_the_operators_fields_are_values_like_the_others(full_exchange, line_of, values):
+    fields = {name: lambda _, value=value: value for name, value in values.items()}
+    text = '"fields":{'
+    record = UsageRecord.of(full_exchange(error=text, path="/" + text), fields)
+    line = line_of(record)
+    assert json.loads(line) == json.loads(json.dumps(record.flat()))
+    assert list(json.loads(line))[len(json.loads(line)) - len(values) :] == list(values)
+
+
 def test_a_logfmt_line_looks_like_the_reference_gateways(full_exchange, line_of):
     exchange = full_exchange(
         target=None, usage=None, call=None, decision=None, dropped=[], outcome="refused", status=403,
@@ -101,21 +115,21 @@ def test_a_short_text_arrives_unchanged_in_both_forms_but_for_control_characters
     text = 'a "quoted"\n\x1b[31m = \\ \u2028 é 😀'
     flat = UsageRecord.of(full_exchange(error=text)).flat()
     seen = 'a "quoted"\ufffd\ufffd[31m = \\ \ufffd é 😀'
-    assert json.loads(to_json(flat))["error"] == seen
+    assert json.loads(to_json_text(flat))["error"] == seen
     assert parse_logfmt(to_logfmt(flat))["error"] == seen
 
 
 def test_many_long_fields_still_make_one_bounded_line(full_exchange):
     fields = {f"field{n}": lambda _: "\x1b" * 500 for n in range(100)}
     flat = UsageRecord.of(full_exchange(), fields).flat()
-    line = bounded(flat, to_json)
+    line = bounded(flat, to_json_text)
     assert len(line) < LINE_LIMIT
     assert json.loads(line)["request_id"] == "req_1"
 
 
 def test_a_value_that_cannot_be_cut_is_left_out(full_exchange):
     flat = UsageRecord.of(full_exchange(), {"number": lambda _: 10**4200}).flat()
-    assert "number" not in json.loads(bounded(flat, to_json))
+    assert "number" not in json.loads(bounded(flat, to_json_text))
 
 
 def test_the_host_finds_the_values_on_the_log_record(full_exchange, caplog):

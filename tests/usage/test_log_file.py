@@ -124,7 +124,7 @@ def test_a_line_is_whole_or_not_there_however_little_is_written(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_file.os, "write", write)
         for number in range(count):
-            file.write(f"line {number:03}")
+            file.write(b"line %03d" % number)
         left.clear()
         file.close()
     found = [line for line in lines(path) if len(line) == 8 and line.startswith("line ")]
@@ -166,13 +166,13 @@ print("limping", *sink.health().limping, file=sys.stderr)
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the test runner has threads
 def test_a_forked_child_leaves_the_waiting_lines_to_its_parent(tmp_path: Path) -> None:
     file = LogFile(tmp_path / "missing" / "access.log")
-    file.write("the parent's")
+    file.write(b"the parent's")
     with file._of_this_process().lock:  # another thread is writing at the moment of the fork
         child = os.fork()
         if child == 0:
             try:
                 (tmp_path / "missing").mkdir()
-                file.write("the child's")
+                file.write(b"the child's")
                 file.close()
             finally:
                 os._exit(0)

@@ -16,7 +16,7 @@ import msgspec
 
 from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, DIMENSIONS, GRAINS, NANO, SUMS, TEXTS, VERDICT_TEXTS
 from asgi_llmgate.usage.measurements import OTHER
-from asgi_llmgate.usage.record import UsageRecord
+from asgi_llmgate.usage.record import UsageRecord, to_json
 
 Row = dict[str, Any]
 
@@ -29,12 +29,8 @@ MAX_NAMES = 500
 # BIGINT in PostgreSQL, INTEGER in SQLite.
 _MAX_INTEGER = 2**63 - 1
 
-to_line = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def encode(record: UsageRecord) -> bytes:
-    """The line of a record in the journal: JSON in ASCII, without a line break."""
-    return to_line(msgspec.to_builtins(record)).encode("ascii")
+encode = to_json
+"""The line of a record in the journal, without a line break."""
 
 
 def decode(line: bytes) -> UsageRecord:

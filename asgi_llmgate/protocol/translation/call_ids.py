@@ -29,7 +29,9 @@ from asgi_llmgate.protocol.servers.columns import CallIds
 MAX_LENGTH = 64
 """Characters of an id that every client and server takes; Anthropic's own ids have 30."""
 
-_PREFIX = "toolu_lg"
+PREFIX = "toolu_lg"
+"""The beginning of every id that is made here."""
+
 # `Z` begins an escape: two hexadecimal digits of a byte, or `n` for the name of the tool.
 _OURS = re.compile(r"toolu_lg[A-Za-z0-9_-]{8}_((?:[A-Ya-z0-9_-]|Z[0-9a-f]{2}|Zn)+)")
 _ESCAPED = re.compile(rb"[^A-Ya-z0-9_-]")
@@ -45,13 +47,13 @@ def make_call_id(response_id: str, number: int, upstream_id: str = "", name: str
     and `name` the tool's name as the server knows it.
     """
     digest = blake2b(f"{response_id} {number}".encode(), digest_size=6).digest()
-    own = _PREFIX + urlsafe_b64encode(digest).decode()
+    own = PREFIX + urlsafe_b64encode(digest).decode()
     return next((f"{own}_{held}" for held in _escape(upstream_id, name) if len(own) + len(held) < MAX_LENGTH), own)
 
 
 def own_part(call_id: str) -> str:
     """The part of an id of `make_call_id` that is the same whatever id of the server it holds."""
-    return call_id[: len(_PREFIX) + 8]
+    return call_id[: len(PREFIX) + 8]
 
 
 def _escape(upstream_id: str, name: str) -> Iterator[str]:

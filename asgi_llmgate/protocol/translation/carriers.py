@@ -74,10 +74,9 @@ class Carriers(Struct, omit_defaults=True):
         for name, entries in more.lists.items():
             self.lists.setdefault(name, []).extend(entries)
 
-    def message_json(self) -> bytes:
-        """The fields of the message, each with a comma before it."""
-        fields: Mapping[str, Any] = {**self.fields, **self.lists}
-        return b"".join(b',"%s":%s' % (name.encode(), to_json(value)) for name, value in fields.items())
+    def message_fields(self) -> Mapping[str, Any]:
+        """The fields of the message."""
+        return {**self.fields, **self.lists}
 
 
 _decode = msgspec.json.Decoder(Carriers).decode

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import Raw
-
 from asgi_llmgate.errors import InvalidRequest, ThreadsUnsupported
 from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.blocks import Block, Message
@@ -36,6 +34,7 @@ from asgi_llmgate.protocol.translation.carriers import Seal
 from asgi_llmgate.protocol.translation.request import leaked_calls, parameters, roles
 from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
 from asgi_llmgate.protocol.translation.request.draft import Draft, Options
+from asgi_llmgate.protocol.translation.request.roles import ChatMessage
 from asgi_llmgate.protocol.translation.request.thinking import (
     read_thinking,
     shows_thinking,
@@ -151,7 +150,7 @@ def _translate(
         return ChatRequest(b"", plan, draft.dropped.names, local_text, stream)
     thinking = read_thinking(draft)
     # The order of these lines is the order of the fields; a stable order keeps the beginning of requests equal.
-    draft.body["model"] = to_json(draft.target.model)
+    draft.body["model"] = draft.target.model
     draft.body["messages"] = _messages(draft)
     tools, choice = write_tools(draft)
     if choice.without_thinking:
@@ -160,7 +159,7 @@ def _translate(
     parameters.write_sampling(draft)
     parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
-    declared = draft.body.get("tools", NO_TOOLS)
+    declared = to_json(draft.body["tools"]) if "tools" in draft.body else NO_TOOLS
     plan = _plan(
         draft,
         request_id,
@@ -207,8 +206,8 @@ def _check_fields(draft: Draft, translated: frozenset[str]) -> None:
     draft.dropped.add_unknown("", fields, translated)
 
 
-def _messages(draft: Draft) -> bytes:
-    """The whole `messages` list as JSON."""
+def _messages(draft: Draft) -> list[ChatMessage]:
+    """The whole `messages` list."""
     messages = list(draft.request.messages)
     prefill = objects.get_raw(draft.request.fields, "prefill")
     if objects.read_str(prefill):
@@ -216,19 +215,18 @@ def _messages(draft: Draft) -> bytes:
         messages.append(Message("assistant", [Block("text", {"text": prefill})], {}))
     elif prefill is not None:
         draft.dropped.add("prefill")
-    writer = MessageWriter(draft)
+    writer = MessageWriter(draft, messages)
     schema = parameters.write_format(draft)
     writer.write_system(system_texts(draft) + ([] if schema is None else [schema]))
-    writer.write(messages)
+    writer.write()
     if not writer.written:
         raise InvalidRequest("messages: at least one message with content is required")
     if roles.is_assistant(writer.written):
-        last = Raw(writer.written[-1])
-        draft.prefill = objects.read_str((objects.read_object(last) or {}).get("content"))
+        draft.prefill = objects.read_str(writer.written[-1].get("content"))
         roles.end_with_assistant(writer.written, draft.dialect.last_assistant)
         if roles.is_assistant(writer.written):
-            draft.body.update((name, to_json(value)) for name, value in draft.dialect.prefill.items())
-    return b"[%s]" % b",".join(writer.written)
+            draft.body.update(draft.dialect.prefill)
+    return writer.written
 
 
 def _refuse_dropped(draft: Draft) -> None:

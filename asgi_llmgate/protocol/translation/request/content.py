@@ -1,7 +1,7 @@
 """Content blocks as parts of a chat message.
 
-A part is JSON: a string is a text, an object (`image_url`, `file`) is sent as it is.  What the model cannot be shown is
-replaced by a text that says so, and reported, so that the conversation stays complete.
+A part is a text (a JSON string) or an object (`image_url`, `file`), which is sent as it is.  What the model cannot be
+shown is replaced by a text that says so, and reported, so that the conversation stays complete.
 
 https://platform.claude.com/docs/en/api/messages#body-messages-content,
 https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages
@@ -9,8 +9,8 @@ https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from msgspec import Raw
 
@@ -19,8 +19,9 @@ from asgi_llmgate.protocol.messages.blocks import Block, read_content
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
-from asgi_llmgate.protocol.translation.request.tool_pairs import Turn
 from asgi_llmgate.protocol.translation.request.tool_search import reference_text
+
+Part: TypeAlias = Raw | dict[str, Any]
 
 PLACE = "messages[].content[]."
 """How reports call a block."""
@@ -37,6 +38,8 @@ _KNOWN_FIELDS: Mapping[str, frozenset[str]] = {
     "compaction": frozenset({"type", "content", "tool_changes"}),
 }
 """Fields of each block that are translated, or that mean nothing to another server."""
+
+_TEXT_FIELDS = len(_KNOWN_FIELDS["text"])  # a text block has both
 
 _INVISIBLE = frozenset({"redacted_thinking", "fallback", "mcp_tool_listing"})
 """Blocks for Anthropic's client and server only: Claude does not see them either."""
@@ -55,28 +58,35 @@ def report_unknown_fields(draft: Draft, block: Block) -> None:
         draft.dropped.add_unknown(PLACE, block.fields, known)
 
 
-def is_text(part: bytes) -> bool:
-    """Whether a part is a text."""
-    return objects.first_byte(part) == objects.QUOTE
+def texts_in(parts: Iterable[Part]) -> list[Raw]:
+    """The texts among some parts."""
+    return [part for part in parts if isinstance(part, Raw)]
 
 
-def kind_of(part: bytes) -> str:
+def kind_of(part: dict[str, Any]) -> str:
     """What to call a part that is not a text."""
-    return "image" if part.startswith(b'{"type":"image') else "document"
+    return "image" if part["type"] == "image_url" else "document"
 
 
-def as_object(part: bytes) -> bytes:
-    """A part as an element of a `content` list."""
-    return b'{"type":"text","text":%s}' % part if is_text(part) else part
+def text_part(text: str) -> Raw:
+    """A text of the gateway's own as a part."""
+    return Raw(to_json(text))
 
 
-def content_parts(draft: Draft, block: Block) -> list[bytes]:
+def join_texts(texts: Sequence[Raw], separator: bytes) -> Raw:
+    """Several texts as one.  `separator` is in escaped form (`rb"\\n"`)."""
+    return texts[0] if len(texts) == 1 else Raw(objects.join_strs(texts, separator))
+
+
+def content_parts(draft: Draft, block: Block) -> Sequence[Part]:
     """The parts for a block; none for a block without content.  Raises InvalidRequest for a `file_id`."""
+    if block.type == "text":
+        if len(block.fields) > _TEXT_FIELDS:
+            report_unknown_fields(draft, block)
+        text = block.fields["text"]
+        return () if objects.is_blank_str(text) else (text,)
     report_unknown_fields(draft, block)
     match block.type:
-        case "text":
-            text = block.fields["text"]
-            return [] if objects.is_blank_str(text) else [text]
         case "image":
             return [_image(draft, block)]
         case "document":
@@ -84,7 +94,7 @@ def content_parts(draft: Draft, block: Block) -> list[bytes]:
         case "search_result":
             return [_search_result(draft, block)]
         case "tool_reference":
-            return [reference_text(draft, block)]
+            return [text_part(reference_text(draft, block))]
         case "compaction":
             return _texts_in(block, "content")
         case "container_upload":
@@ -96,18 +106,10 @@ def content_parts(draft: Draft, block: Block) -> list[bytes]:
     return [_describe(block)]
 
 
-def parts_of_turn(draft: Draft, turn: Turn, block: Block) -> list[bytes]:
-    """The parts for a block of a turn.  Raises InvalidRequest with the block's place for a `file_id`."""
-    try:
-        return content_parts(draft, block)
-    except InvalidRequest as wrong:
-        raise wrong.at(turn.place_of(block)) from None
-
-
-def _describe(block: Block) -> bytes:
+def _describe(block: Block) -> Raw:
     """A block that has no counterpart, such as a `web_search_tool_result`, as text: its type and its fields."""
     fields = {name: objects.read_value(value) for name, value in block.fields.items()}
-    return to_json(f"[{block.type}] {to_json(_without_meta_fields(fields)).decode()}")
+    return text_part(f"[{block.type}] {to_json(_without_meta_fields(fields)).decode()}")
 
 
 def _without_meta_fields(value: Any) -> Any:
@@ -122,7 +124,7 @@ def _file_error() -> InvalidRequest:
     return InvalidRequest("file_id: this gateway stores no files; send the content itself")
 
 
-def _image(draft: Draft, block: Block) -> bytes:
+def _image(draft: Draft, block: Block) -> Part:
     source = block.source or {}
     kind = objects.read_str(source["type"])
     if kind == "file":
@@ -134,43 +136,42 @@ def _image(draft: Draft, block: Block) -> bytes:
     if not draft.dialect.content_parts:
         kind = ""
     if kind == "base64" and draft.dialect.images != "none":
-        return b'{"type":"image_url","image_url":{"url":%s}}' % _data_url(source)
+        return {"type": "image_url", "image_url": {"url": _data_url(source)}}
     if kind == "url" and draft.dialect.images == "all":
-        return b'{"type":"image_url","image_url":{"url":%s}}' % objects.require_raw_str(source, "url")
+        return {"type": "image_url", "image_url": {"url": objects.require_raw_str(source, "url")}}
     draft.dropped.add(PLACE + "image")
-    return to_json("[an image was here that this model cannot be shown]")
+    return text_part("[an image was here that this model cannot be shown]")
 
 
-def _data_url(source: Fields) -> bytes:
+def _data_url(source: Fields) -> Raw:
     media_type, data = objects.require_raw_str(source, "media_type"), objects.require_raw_str(source, "data")
     # The data is megabytes long: a view, so that it is copied once.
-    return b'"data:%s;base64,%s"' % (bytes(media_type)[1:-1], memoryview(data)[1:-1])
+    return Raw(b'"data:%s;base64,%s"' % (bytes(media_type)[1:-1], memoryview(data)[1:-1]))
 
 
-def _document(draft: Draft, block: Block) -> list[bytes]:
+def _document(draft: Draft, block: Block) -> list[Part]:
     source = block.source or {}
     match objects.read_str(source["type"]):
         case "text":
             return [_with_title(block, [objects.require_raw_str(source, "data")])]
         case "content":
             inner = _inner_parts(draft, source.get("content"))
-            texts = [part for part in inner if is_text(part)]
-            return [_with_title(block, texts), *(part for part in inner if not is_text(part))]
+            return [_with_title(block, texts_in(inner)), *(part for part in inner if not isinstance(part, Raw))]
         case "file":
             raise _file_error()
         case "base64" if draft.dialect.pdf == "file" and draft.dialect.content_parts:
             name = objects.read_str(block.fields.get("title")) or "document.pdf"
-            return [b'{"type":"file","file":{"filename":%s,"file_data":%s}}' % (to_json(name), _data_url(source))]
+            return [{"type": "file", "file": {"filename": name, "file_data": _data_url(source)}}]
     draft.dropped.add(PLACE + "document")
-    return [to_json(_missing_document(block, source))]
+    return [text_part(_missing_document(block, source))]
 
 
-def _inner_parts(draft: Draft, content: Raw | None) -> list[bytes]:
+def _inner_parts(draft: Draft, content: Raw | None) -> list[Part]:
     """The parts of the content of a document or a search result.
 
     That is texts and images.  A document in it is described and not opened, so that nesting ends here.
     """
-    found: list[bytes] = []
+    found: list[Part] = []
     for child in read_content(content, "content"):
         if child.type in ("document", "search_result"):
             draft.dropped.add(PLACE + child.type)
@@ -180,13 +181,13 @@ def _inner_parts(draft: Draft, content: Raw | None) -> list[bytes]:
     return found
 
 
-def _texts_in(block: Block, *names: str) -> list[bytes]:
+def _texts_in(block: Block, *names: str) -> list[Raw]:
     """The fields of a block among some names that are non-empty strings."""
     return [value for name in names if (value := objects.read_raw_str(block.fields, name)) is not None]
 
 
-def _with_title(block: Block, texts: list[bytes]) -> bytes:
-    return objects.join_strs([*_texts_in(block, "title", "context"), *texts], rb"\n")
+def _with_title(block: Block, texts: list[Raw]) -> Raw:
+    return join_texts([*_texts_in(block, "title", "context"), *texts], rb"\n")
 
 
 def _missing_document(block: Block, source: Fields) -> str:
@@ -195,6 +196,6 @@ def _missing_document(block: Block, source: Fields) -> str:
     return f"[a document was here that this model cannot be shown: {name}" + (f", {size} kB]" if size else "]")
 
 
-def _search_result(draft: Draft, block: Block) -> bytes:
-    texts = [part for part in _inner_parts(draft, objects.get_raw(block.fields, "content")) if is_text(part)]
-    return objects.join_strs([*_texts_in(block, "title", "source"), *texts], rb"\n")
+def _search_result(draft: Draft, block: Block) -> Raw:
+    texts = texts_in(_inner_parts(draft, objects.get_raw(block.fields, "content")))
+    return join_texts([*_texts_in(block, "title", "source"), *texts], rb"\n")

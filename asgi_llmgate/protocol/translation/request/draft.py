@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -58,15 +57,14 @@ _MAX_LENGTH = 80
 _MAX_NAMES = 50
 
 
-class Dropped:
+class Dropped(msgspec.Struct):
     """Names of what was left out or changed, such as `messages[].content[].cache_control`.
 
     The names have no indices, so that they can be counted.  They go into usage records and logs.  So a word of the
     caller's that could be any text is not among them (`safe_name`), and every name is limited in length and alphabet.
     """
 
-    def __init__(self) -> None:
-        self._names: dict[str, None] = {}  # a set that keeps the order
+    _names: dict[str, None] = {}  # a set that keeps the order
 
     def add(self, name: str) -> None:
         """Add a name, once."""
@@ -91,15 +89,14 @@ def safe_name(word: str) -> str:
     return word if _IDENTIFIER.fullmatch(word) else "other"
 
 
-@dataclass(slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, kw_only=True, eq=False):
     """The request of the client, what is known of the server, and the fields written so far.
 
     `dialect` is the row for the target's model.  `input_estimate` is the prompt's tokens; `prompt_count` is what the
     server stated about them when it refused the request.  `excess_images` is how many of the next images are too many
-    for the model.  `body` holds the fields of the chat request, each as JSON.  `prefill` is the text of a last message
-    of the assistant, which the model is to continue.  `format` is the schema of the response, if it is sent as one.
-    `seal` opens what the client kept for the server (`carriers`).
+    for the model.  `body` holds the fields of the chat request: plain values, in which a `Raw` is JSON that is copied.
+    `prefill` is the text of a last message of the assistant, which the model is to continue.  `format` is the schema of
+    the response, if it is sent as one.  `seal` opens what the client kept for the server (`carriers`).
     """
 
     request: MessagesRequest
@@ -111,8 +108,8 @@ class Draft:
     prompt_count: PromptCount
     tool_names: ToolNames
     excess_images: int = 0
-    dropped: Dropped = field(default_factory=Dropped)
-    body: dict[str, bytes] = field(default_factory=dict)
+    dropped: Dropped = msgspec.field(default_factory=Dropped)
+    body: dict[str, Any] = {}
     prefill: str = ""
     format: SentTool | None = None
     seal: Seal | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS, Dialect, LeakedCallFormat
 from asgi_llmgate.protocol.translation.request.draft import Draft
 
@@ -22,11 +23,11 @@ def formats(draft: Draft) -> frozenset[LeakedCallFormat]:
     that the client has asked for.  Call this after the tools and the response format are written.
     """
     found = draft.dialect.leaked_calls
-    if not found or not 0 < len(draft.body.get("tools", b"")) <= _MAX_TOOLS:
+    if not found or "tools" not in draft.body or len(to_json(draft.body["tools"])) > _MAX_TOOLS:
         return frozenset()
     config = objects.read_object(objects.get_raw(draft.request.fields, "output_config")) or {}
     if draft.prefill or "format" in config or "output_format" in draft.request.fields:
         return frozenset()
-    if draft.body.get("tool_choice") == b'"none"':
+    if draft.body.get("tool_choice") == "none":
         return frozenset()
     return LEAKED_CALL_FORMATS if "all" in found else frozenset(found)

@@ -6,6 +6,7 @@ https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 from msgspec import Raw
 
@@ -15,6 +16,7 @@ from asgi_llmgate.protocol.servers import context_window
 from asgi_llmgate.protocol.servers.corrections.changes import SchemaRewrite
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import NOT_STRICT, SentTool, digest
 from asgi_llmgate.protocol.servers.schemas.strict import allows_strict
+from asgi_llmgate.protocol.translation.request.content import text_part
 from asgi_llmgate.protocol.translation.request.draft import Draft
 
 _SAMPLING = ("temperature", "top_p", "top_k")
@@ -38,7 +40,7 @@ def write_max_tokens(draft: Draft) -> int | None:
     ]
     asked = draft.request.max_tokens
     sent = max(min([asked, *(limit for limit in limits if limit)]), draft.dialect.min_output_tokens)
-    draft.body[draft.corrections.max_tokens_field or draft.dialect.max_tokens_field] = b"%d" % sent
+    draft.body[draft.corrections.max_tokens_field or draft.dialect.max_tokens_field] = sent
     return asked if sent > asked else None
 
 
@@ -62,7 +64,7 @@ def write_stops(draft: Draft) -> tuple[str, ...]:
     if len(sent) < len(stops):
         draft.dropped.add("stop_sequences")
     if sent:
-        draft.body["stop"] = to_json(sent)
+        draft.body["stop"] = sent
     return stops
 
 
@@ -74,20 +76,20 @@ def write_sampling(draft: Draft) -> None:
             continue
         number = objects.read_value(value)
         if name in draft.dialect.sampling and type(number) in (int, float):
-            draft.body[name] = bytes(value)
+            draft.body[name] = value
             if name == "temperature" and draft.corrections.temperatures:
                 low, high = draft.corrections.temperatures
                 if not low <= number <= high:
-                    draft.body[name] = to_json(min(max(number, low), high))
+                    draft.body[name] = min(max(number, low), high)
                     draft.dropped.add(name)
         else:
             draft.dropped.add(name)
 
 
-def write_format(draft: Draft) -> bytes | None:
+def write_format(draft: Draft) -> Raw | None:
     """Ask for output that follows a JSON schema.
 
-    Returns a text for the system message, as JSON, where the server does not accept schemas.
+    Returns a text for the system message where the server does not accept schemas.
     """
     schema = _read_schema(draft)
     if schema is None:
@@ -95,17 +97,15 @@ def write_format(draft: Draft) -> bytes | None:
     if draft.dialect.response_format == "json_schema":
         draft.format = SentTool("answer", bytes(schema))
         refused = SchemaRewrite(digest(draft.format.schema), NOT_STRICT) in draft.corrections.schemas
-        strict = b',"strict":true' if not refused and allows_strict(objects.read_value(schema)) else b""
-        draft.body["response_format"] = b'{"type":"json_schema","json_schema":{"name":"%s","schema":%s%s}}' % (
-            draft.format.name.encode(),
-            schema,
-            strict,
-        )
+        sent: dict[str, Any] = {"name": draft.format.name, "schema": schema}
+        if not refused and allows_strict(objects.read_value(schema)):
+            sent["strict"] = True
+        draft.body["response_format"] = {"type": "json_schema", "json_schema": sent}
         return None
     if draft.dialect.response_format == "json_object":
-        draft.body["response_format"] = b'{"type":"json_object"}'
+        draft.body["response_format"] = {"type": "json_object"}
     draft.dropped.add("output_config.format")
-    return to_json(
+    return text_part(
         "Answer with one JSON object, and nothing else, that matches this JSON schema:\n" + bytes(schema).decode()
     )
 
@@ -135,19 +135,19 @@ def write_user(draft: Draft, session_id: str, caller: tuple[str, ...]) -> None:
     draft.dropped.add_unknown("metadata.", metadata, _METADATA_FIELDS)
     if caller and draft.dialect.user and draft.options.user_id == "hashed":
         # To be keyed with a subkey of `secret` once there is one.
-        draft.body["user"] = to_json(sha256("\0".join(("asgi-llmgate user", *caller)).encode()).hexdigest())
+        draft.body["user"] = sha256("\0".join(("asgi-llmgate user", *caller)).encode()).hexdigest()
     if session_id and draft.dialect.prompt_cache_key:
-        draft.body["prompt_cache_key"] = to_json(sha256(session_id.encode()).hexdigest()[:32])
+        draft.body["prompt_cache_key"] = sha256(session_id.encode()).hexdigest()[:32]
 
 
 def write_stream(draft: Draft) -> None:
     """Ask for a stream if the client does, and for usage at its end."""
     if draft.request.stream:
-        draft.body["stream"] = b"true"
+        draft.body["stream"] = True
         if draft.dialect.include_usage:
-            draft.body["stream_options"] = b'{"include_usage":true}'
+            draft.body["stream_options"] = {"include_usage": True}
     elif not draft.dialect.unstreamed_thinking:
-        draft.body["enable_thinking"] = b"false"
+        draft.body["enable_thinking"] = False
 
 
 def serialize(draft: Draft) -> bytes:
@@ -155,8 +155,5 @@ def serialize(draft: Draft) -> bytes:
     for name in draft.corrections.refused_fields:
         if draft.body.pop(name, None) is not None:
             draft.dropped.add(name)
-    for name, value in draft.options.extra_body.items():
-        draft.body[name] = to_json(value)
-    # The values are JSON already; each is copied once, here.
-    pieces = [piece for name, value in draft.body.items() for piece in (b",", to_json(name), b":", value)]
-    return b"".join((b"{", *pieces[1:], b"}"))
+    draft.body.update(draft.options.extra_body)
+    return to_json(draft.body)  # what is JSON already, the texts above all, is copied once, here

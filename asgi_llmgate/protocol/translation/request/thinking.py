@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from msgspec import Raw
 
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.dialects import EFFORTS, Effort
 from asgi_llmgate.protocol.servers.thinking_switches import Switch, switch_fields
 from asgi_llmgate.protocol.translation.request.draft import Draft
@@ -97,7 +96,7 @@ def write_thinking(draft: Draft, thinking: Thinking, *, with_tools: bool) -> Non
     # A stated effort counts more than a budget.
     budget = thinking.budget if thinking.mode == "enabled" and thinking.effort is None else 0
     fields = switch_fields(dialect.reasoning, Switch(thinking.mode, budget, effort))
-    draft.body.update((name, to_json(value)) for name, value in fields.items())
+    draft.body.update(fields)
     if dialect.reasoning == "none":
         if thinking.mode:
             draft.dropped.add("thinking")

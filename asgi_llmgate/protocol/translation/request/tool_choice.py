@@ -8,27 +8,28 @@ left to the model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+import msgspec
 
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
+from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.translation.request.draft import Draft
 
 _CHOICE_FIELDS = frozenset({"type", "name", "disable_parallel_tool_use"})
-_CHOICES: Mapping[str, bytes] = MappingProxyType({"auto": b'"auto"', "any": b'"required"', "none": b'"none"'})
+_CHOICES: Mapping[str, str] = MappingProxyType({"auto": "auto", "any": "required", "none": "none"})
 """OpenAI's word for each of Anthropic's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What to send: `value` is `tool_choice` as JSON, if there is one.
+class Choice(msgspec.Struct, frozen=True):
+    """What to send: `value` is `tool_choice`, if there is one.
 
     `only` is the one tool to offer, where the server does not accept its name as the choice.  With `without_thinking`
     the model must not think.
     """
 
-    value: bytes | None = None
+    value: str | dict[str, Any] | None = None
     only: str = ""
     without_thinking: bool = False
 
@@ -65,7 +66,7 @@ def _demand(draft: Draft, name: str) -> Choice:
     if without_thinking and draft.dialect.reasoning == "none":
         can_demand = False
     if can_demand and name and known == "named" and "no_named_choice" not in requirements:
-        value = b'{"type":"function","function":{"name":%s}}' % to_json(draft.tool_names.upstream(name))
+        value = {"type": "function", "function": {"name": draft.tool_names.upstream(name)}}
         return Choice(value, "", without_thinking)
     if can_demand:
         return Choice(_CHOICES["any"], name, without_thinking)
@@ -80,6 +81,6 @@ def write_choice(draft: Draft, choice: Choice) -> None:
     fields: Fields = objects.read_object(objects.get_raw(draft.request.fields, "tool_choice")) or {}
     if objects.is_true(fields.get("disable_parallel_tool_use")):
         if draft.dialect.parallel_tool_calls:
-            draft.body["parallel_tool_calls"] = b"false"
+            draft.body["parallel_tool_calls"] = False
         else:
             draft.dropped.add("tool_choice.disable_parallel_tool_use")

@@ -10,7 +10,8 @@ The refusals have Anthropic's own wording: Claude Code knows it and repairs its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
@@ -23,22 +24,18 @@ _MAX_LENGTH = 128
 """Characters of one id."""
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """The assistant's messages and those that follow them, each with its index in the request.
 
     The first turn of a conversation has no messages of the assistant.  `calls` are the tool calls by id, in order;
-    `results` their results by the same id.
+    `results` their results by the same id; `thinking` the assistant's thinking blocks.
     """
 
-    assistant: list[tuple[int, Message]] = field(default_factory=list)
-    following: list[tuple[int, Message]] = field(default_factory=list)
-    calls: dict[str, Block] = field(default_factory=dict)
-    results: dict[str, Block] = field(default_factory=dict)
-
-    def is_result(self, block: Block) -> bool:
-        """Whether a block is the result of a call of this turn."""
-        return block.type == "tool_result" and self.results.get(block.call_id) is block
+    assistant: list[tuple[int, Message]] = []
+    following: list[tuple[int, Message]] = []
+    calls: dict[str, Block] = {}
+    results: dict[str, Block] = {}
+    thinking: list[Block] = []
 
     def place_of(self, block: Block) -> str:
         """The path of a block of this turn in the request.  Walks through the whole turn."""
@@ -56,17 +53,27 @@ def split_turns(messages: Sequence[Message], dropped: Dropped, *, repair: bool =
     Raises InvalidRequest where they do not match.  With `repair` they are reported in `dropped` instead: a result
     without a call is in no `results`, a call may have no result, and of two calls with one id the first counts.
     """
-    turns = [Turn()]
+    pairer = _Pairer(dropped, repair)
+    turn = Turn()
+    turns = [turn]
     for index, message in enumerate(messages):
         if message.role != "assistant":
-            turns[-1].following.append((index, message))
-        elif turns[-1].following or not turns[-1].assistant:
-            turns.append(Turn(assistant=[(index, message)]))
-        else:
-            turns[-1].assistant.append((index, message))
-    pairer = _Pairer(dropped, repair)
-    for turn in turns:
-        pairer.pair(turn)
+            turn.following.append((index, message))
+            for block in message.content:
+                if block.type == "tool_result":
+                    pairer.add_result(turn, block)
+            continue
+        if turn.following or not turn.assistant:
+            pairer.end(turn)
+            turn = Turn()
+            turns.append(turn)
+        turn.assistant.append((index, message))
+        for block in message.content:
+            if block.type == "tool_use":
+                pairer.add_call(turn, block)
+            elif block.type == "thinking":
+                turn.thinking.append(block)
+    pairer.end(turn)
     return turns
 
 
@@ -79,33 +86,28 @@ class _Pairer:
         self._dropped = dropped
         self._repair = repair
 
-    def pair(self, turn: Turn) -> None:
-        """Fill `calls` and `results` of a turn."""
-        for _, message in turn.assistant:
-            for block in message.content:
-                if block.type == "tool_use":
-                    self._add_call(turn, block)
-        for _, message in turn.following:
-            for block in message.content:
-                if block.type == "tool_result":
-                    self._add_result(turn, block)
+    def end(self, turn: Turn) -> None:
+        """The turn is over: each call must have its result."""
+        if len(turn.results) == len(turn.calls):
+            return
         missing = [call for call in turn.calls if call not in turn.results]
-        if missing:
-            self._report(
-                "tool_use",
-                f"messages.{turn.assistant[-1][0]}",
-                "`tool_use` ids were found without `tool_result` blocks",
-                f" immediately after: {', '.join(map(_shorten, missing[:_MAX_SHOWN]))}. Each `tool_use` block must "
-                "have a corresponding `tool_result` block in the next message.",
-            )
+        self._report(
+            "tool_use",
+            f"messages.{turn.assistant[-1][0]}",
+            "`tool_use` ids were found without `tool_result` blocks",
+            f" immediately after: {', '.join(map(_shorten, missing[:_MAX_SHOWN]))}. Each `tool_use` block must "
+            "have a corresponding `tool_result` block in the next message.",
+        )
 
-    def _add_call(self, turn: Turn, block: Block) -> None:
+    def add_call(self, turn: Turn, block: Block) -> None:
+        """Add a call, the first of its id."""
         # Anthropic refuses an id that an earlier turn has too.  Here results belong to their own turn, and a history
         # may come from a server that begins again in each turn.
         if turn.calls.setdefault(block.call_id, block) is not block:
             self._report("tool_use", (turn, block), "`tool_use` ids must be unique")
 
-    def _add_result(self, turn: Turn, block: Block) -> None:
+    def add_result(self, turn: Turn, block: Block) -> None:
+        """Add a result to the call that it is for."""
         call = block.call_id
         if call not in turn.calls:
             self._report(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from typing import Any
+
+from msgspec import Raw
 
 from asgi_llmgate.protocol.messages.tools import Tool
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import (
     EVERY_TOOL,
     LEFT_OUT,
@@ -29,7 +31,7 @@ _CUT = " [cut: too long for this model server]"
 
 
 class FunctionWriter:
-    """Writes the tools of one request, each as JSON; `sent` are those that were written."""
+    """Writes the tools of one request; `sent` are those that were written."""
 
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
@@ -41,7 +43,7 @@ class FunctionWriter:
         limits = (draft.dialect.max_tool_description, draft.corrections.max_tool_description)
         self._longest = min((limit for limit in limits if limit is not None), default=None)
 
-    def write(self, tool: Tool) -> bytes | None:
+    def write(self, tool: Tool) -> dict[str, Any] | None:
         """The tool; None for one that the server does not accept in any form."""
         draft = self._draft
         given = objects.get_raw(tool.fields, "input_schema")
@@ -55,13 +57,15 @@ class FunctionWriter:
         parameters = self._rewritten(tool, schema, rewrites)
         name = draft.tool_names.upstream(tool.name)
         self.sent.append(SentTool(name, schema))
+        function: dict[str, Any] = {"name": name}
         description = self._description(tool, schema if MINIMAL in own else b"")
-        return b'{"type":"function","function":{"name":%s%s%s%s}}' % (
-            to_json(name),
-            b',"description":%s' % description if description is not None else b"",
-            b',"parameters":%s' % parameters if parameters else b"",
-            b',"strict":true' if self._is_strict(tool, NOT_STRICT in rewrites) else b"",
-        )
+        if description is not None:
+            function["description"] = description
+        if parameters:
+            function["parameters"] = Raw(parameters)
+        if "strict" in tool.fields and self._is_strict(tool, NOT_STRICT in rewrites):
+            function["strict"] = True
+        return {"type": "function", "function": function}
 
     def _rewritten(self, tool: Tool, schema: bytes, rewrites: Rewrites) -> bytes:
         if not rewrites and _is_usual(schema):
@@ -72,8 +76,8 @@ class FunctionWriter:
             self._draft.dropped.add(f"tools[].{tool.name}.input_schema" if named else "tools[].input_schema")
         return written
 
-    def _description(self, tool: Tool, schema: bytes) -> bytes | None:
-        """The description as JSON.  `schema` is put into words, if there is one."""
+    def _description(self, tool: Tool, schema: bytes) -> Raw | str | None:
+        """The description.  `schema` is put into words, if there is one."""
         description = objects.read_raw_str(tool.fields, "description")
         if not schema and (self._longest is None or description is None or len(description) <= self._longest + 2):
             return description
@@ -85,7 +89,7 @@ class FunctionWriter:
         if self._longest is not None and len(text) > self._longest:
             self._draft.dropped.add(f"tools[].{tool.name}.description")
             text = text[: max(self._longest - len(_CUT), 0)] + _CUT[: self._longest]
-        return to_json(text)
+        return text
 
     def _is_strict(self, tool: Tool, refused: bool) -> bool:
         draft = self._draft

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from asgi_llmgate.protocol.messages.blocks import Block
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.translation.request.draft import Draft
 
 TOOL_CHANGES = ("tool_addition", "tool_removal")
@@ -18,8 +17,8 @@ TOOL_CHANGES = ("tool_addition", "tool_removal")
 _PLACE = "messages[].content[].tool_reference"
 
 
-def reference_text(draft: Draft, block: Block) -> bytes:
-    """The text for a `tool_reference`, as JSON.
+def reference_text(draft: Draft, block: Block) -> str:
+    """The text for a `tool_reference`.
 
     It has the tool's name, and with `tool_references: schemas` its description and schema as well.
     """
@@ -29,9 +28,9 @@ def reference_text(draft: Draft, block: Block) -> bytes:
         draft.dropped.add(_PLACE)
     line = f"Tool now available: {draft.tool_names.upstream(name)}"
     if tool is None or draft.options.tool_references == "names":
-        return to_json(line)
+        return line
     about = [objects.get_raw(tool.fields, field) for field in ("description", "input_schema")]
-    return to_json("\n".join([line, *(bytes(value).decode() for value in about if value is not None)]))
+    return "\n".join([line, *(bytes(value).decode() for value in about if value is not None)])
 
 
 def report_unknown_tools(draft: Draft) -> None:

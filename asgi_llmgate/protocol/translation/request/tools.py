@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Raw
+
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.tools import Tool
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.schemas.rewrites import NO_SCHEMA
 from asgi_llmgate.protocol.translation.request.draft import Draft
@@ -64,7 +65,7 @@ def write_tools(draft: Draft) -> tuple[Sequence[SentTool], Choice]:
     writer = FunctionWriter(draft)
     functions = [function for tool in offered if (function := writer.write(tool)) is not None]
     if functions:
-        draft.body["tools"] = b"[%s]" % b",".join(functions)
+        draft.body["tools"] = functions
         write_choice(draft, choice)
     return writer.sent, choice if functions else NO_CHOICE
 
@@ -97,9 +98,6 @@ def _write_past_tools(draft: Draft) -> None:
     calls = (block for message in draft.request.messages for block in message.content if block.type == "tool_use")
     names = dict.fromkeys(draft.tool_names.upstream(objects.require_str(block.fields, "name")) for block in calls)
     if names:
-        functions = [
-            b'{"type":"function","function":{"name":%s,"description":%s,"parameters":%s}}'
-            % (to_json(name), to_json(_PAST_TOOL), NO_SCHEMA)
-            for name in names
-        ]
-        draft.body["tools"], draft.body["tool_choice"] = b"[%s]" % b",".join(functions), b'"none"'
+        functions = [{"name": name, "description": _PAST_TOOL, "parameters": Raw(NO_SCHEMA)} for name in names]
+        draft.body["tools"] = [{"type": "function", "function": function} for function in functions]
+        draft.body["tool_choice"] = "none"

@@ -123,7 +123,7 @@ def decode_forwarded(body: bytes, *, needs_model: bool, structure: Structure = S
     Raises `InvalidRequest`, and `StructureTooLarge` before more is decoded than `structure` allows.
     """
     if not body and not needs_model:
-        return ForwardedRequest(OpenedBody(b"", {}, {}))
+        return ForwardedRequest(OpenedBody(b"", {}))
     opened = open_body(body, structure, numbers=needs_model)
     check_members(opened, structure, _LISTS if needs_model else {})
     request = ForwardedRequest(opened, structure)

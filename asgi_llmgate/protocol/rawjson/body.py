@@ -4,13 +4,17 @@
 open (`structure`).  msgspec itself checks the grammar of the values that it skips (numbers, escapes, control
 characters).  An `OpenedBody` knows where each value starts, so a body can be forwarded with some values replaced and
 every other byte unchanged.
+
+msgspec keeps the last of several values of one name and says nothing.  So lengths are compared: in JSON without white
+space, an object whose names all come once and have no escapes is exactly as long as its names, values and punctuation
+together.  Only where the lengths differ are the names walked one by one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import cached_property
 
 import msgspec
 
@@ -32,12 +36,19 @@ _LONGEST_NAME = 256
 TOO_DEEP = "the request body is nested too deeply"
 
 
-class OpenedBody(NamedTuple):
-    """`fields` are views of `body`; `starts` is the offset of each value in `body`, by name."""
+class OpenedBody:
+    """`fields` are views of `body`."""
 
-    body: bytes
-    fields: Fields
-    starts: dict[str, int]
+    def __init__(self, body: bytes, fields: Fields) -> None:
+        self.body = body
+        self.fields = fields
+
+    @cached_property
+    def starts(self) -> dict[str, int]:
+        """The offset of each value in `body`, by name.  Raises InvalidRequest for a name that comes twice."""
+        starts: dict[str, int] = {}
+        locate_values(self.body, 0, self.fields, starts)
+        return starts
 
     def replace_values(self, changes: Mapping[str, bytes]) -> bytes:
         """The body with some values (as JSON) replaced where they stand.  Names that the body does not have are added
@@ -85,9 +96,20 @@ def open_body(body: bytes, structure: Structure = STRUCTURE, *, numbers: bool = 
         raise InvalidRequest(TOO_DEEP) from None
     structure.check_size("names", fields, "the request body")
     check_name_lengths(fields)
-    starts: dict[str, int] = {}
-    locate_values(body, 0, fields, starts)
-    return OpenedBody(body, fields, starts)
+    opened = OpenedBody(body, fields)
+    if compact_length(fields) != len(body):
+        _ = opened.starts  # there is white space, or an escape in a name, or a name that comes twice
+    return opened
+
+
+def compact_length(fields: Fields) -> int:
+    """Bytes of an object that has no white space, no escapes in its names and no name twice; any other is longer."""
+    if not fields:
+        return 2
+    joined = "".join(fields)
+    names = len(joined) if joined.isascii() else len(joined.encode())
+    # Per member two quotes, a colon and a comma; two braces, and one comma less.
+    return names + sum(map(len, fields.values())) + 4 * len(fields) + 1
 
 
 def locate_values(text: bytes, at: int, fields: Fields, starts: dict[str, int]) -> int:
@@ -118,5 +140,5 @@ def check_name_lengths(fields: Fields) -> None:
 
     Later checks look at each character of a name several times: they decode escapes and compare in another case.
     """
-    if fields and max(map(len, fields)) > _LONGEST_NAME:
+    if len("".join(fields)) > _LONGEST_NAME and max(map(len, fields)) > _LONGEST_NAME:
         raise StructureTooLarge(f"a name has more than {_LONGEST_NAME} characters")

@@ -1,9 +1,8 @@
 """Whether every name in an object comes once.
 
-msgspec is fast but does not report repeated names.  So lengths are compared first: in JSON without white space, an
-object whose names all come once and have no escapes is exactly as long as its names, values and punctuation together.
-Only where the lengths differ is the JSON written anew without white space, or its members are walked one by one.  Both
-cost time, so the work for one body is bounded (`Work`).
+msgspec is fast but does not report repeated names.  So lengths are compared first (`body.compact_length`).  Only where
+they differ is the JSON written anew without white space, or its members are walked one by one.  Both cost time, so the
+work for one body is bounded (`Work`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
-from asgi_llmgate.protocol.rawjson.body import check_name_lengths, locate_values
+from asgi_llmgate.protocol.rawjson.body import check_name_lengths, compact_length, locate_values
 from asgi_llmgate.protocol.rawjson.objects import BRACKET, Fields, compact, first_byte
 
 _LONG = 1000
@@ -64,20 +63,10 @@ def at_place(place: str | int, wrong: InvalidRequest) -> InvalidRequest:
     return InvalidRequest(wrong.message, client_message=f"{str(place)[:64]}.{wrong.client_message}")
 
 
-def _length(fields: Fields) -> int:
-    """Bytes of an object that has no white space, no escapes in its names and no name twice; any other is longer."""
-    if not fields:
-        return 2
-    joined = "".join(fields)
-    names = len(joined) if joined.isascii() else len(joined.encode())
-    # Per member two quotes, a colon and a comma; two braces, and one comma less.
-    return names + sum(map(len, fields.values())) + 4 * len(fields) + 1
-
-
 def _length_of_all(value: Raw, objects: list[Fields]) -> int:
-    """`_length` of the object that `value` is, or of the whole list."""
+    """`compact_length` of the object that `value` is, or of the whole list."""
     around = len(objects) + 1 if first_byte(value) == BRACKET else 0
-    return sum(map(_length, objects)) + around
+    return sum(map(compact_length, objects)) + around
 
 
 def _walk_members(text: bytes, objects: list[Fields]) -> None:

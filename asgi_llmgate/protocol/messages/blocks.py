@@ -40,7 +40,7 @@ class Block(msgspec.Struct, frozen=True, eq=False):
 
 
 class Message(msgspec.Struct, frozen=True, eq=False):
-    """A message.
+    """A message.  `fields` are its other fields.
 
     Content that is a string is kept as the one text block that it stands for, so that the upstream request does not
     depend on which of the two forms the client chose this time.
@@ -51,8 +51,19 @@ class Message(msgspec.Struct, frozen=True, eq=False):
     fields: Fields
 
 
+class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """A message as most are: with a list of blocks, and nothing else."""
+
+    role: Role
+    content: list[Fields]
+
+
+_decode_plain = msgspec.json.Decoder(list[_PlainMessage]).decode
+_decode_str = msgspec.json.Decoder(str).decode
+
+
 class BlockReader:
-    """Opens the content of one request and counts its blocks.
+    """Opens the content of one request, counts its blocks, and notes their types.
 
     Its methods raise InvalidRequest for what is not valid, and StructureTooLarge before more is opened than `structure`
     allows.
@@ -60,93 +71,103 @@ class BlockReader:
 
     def __init__(self, structure: Structure = STRUCTURE) -> None:
         self.structure = structure
+        self.types: set[str] = set()
         self._blocks = 0
         self._nesting = 0
 
-    def open_blocks(self, value: Raw, name: str) -> list[Fields]:
-        """A list of content blocks, each decoded one level."""
-        found = objects.require_objects(value, name)
+    def read_messages(self, value: Raw) -> list[Message]:
+        """The elements of `messages`."""
+        try:
+            found = _decode_plain(value)
+        except msgspec.ValidationError:
+            return self._read_any_messages(value)
+        self.structure.check_size("messages", found)
+        messages: list[Message] = []
+        try:
+            for plain in found:
+                messages.append(Message(plain.role, self._read_blocks(plain.content, "content"), {}))
+        except InvalidRequest as wrong:
+            raise wrong.at(f"messages.{len(messages)}") from None
+        return messages
+
+    def _read_any_messages(self, value: Raw) -> list[Message]:
+        """The same for messages of any form; finds what is wrong with them."""
+        found = objects.require_objects(value, "messages")
+        self.structure.check_size("messages", found)
+        messages: list[Message] = []
+        try:
+            for fields in found:
+                messages.append(self._read_message(fields))
+        except InvalidRequest as wrong:
+            raise wrong.at(f"messages.{len(messages)}") from None
+        return messages
+
+    def _read_message(self, fields: Fields) -> Message:
+        role = objects.require_str(fields, "role")
+        if role not in ROLES:
+            raise InvalidRequest("role: Input should be 'user', 'assistant' or 'system'")
+        content = objects.get_raw(fields, "content")
+        # A system message may carry only `output_config`.
+        if content is None and role != "system":
+            raise InvalidRequest("content: Field required")
+        others = {name: value for name, value in fields.items() if name not in ("role", "content")}
+        return Message(role, self.read_content(content, "content"), others)
+
+    def read_content(self, value: Raw | None, name: str) -> Sequence[Block]:
+        """Content that is a string, a list of blocks, or absent.  `name` is what messages call it."""
+        if value is None:
+            return ()
+        if objects.first_byte(value) == objects.QUOTE:
+            self.types.add("text")
+            return (Block("text", {"text": value}),)
+        return self._read_blocks(objects.require_objects(value, name), name)
+
+    def _read_blocks(self, found: list[Fields], name: str) -> list[Block]:
         self._blocks += len(found)
         if self._blocks > self.structure.blocks:
             self.structure.check_size("blocks", range(self._blocks), "messages")
-        return found
+        blocks: list[Block] = []
+        try:
+            for fields in found:
+                blocks.append(self._read_block(fields))
+        except InvalidRequest as wrong:
+            raise wrong.at(f"{name}.{len(blocks)}") from None
+        return blocks
 
-    def read_inner(self, value: Raw | None) -> Sequence[Block]:
+    def _read_block(self, fields: Fields) -> Block:
+        try:
+            kind = _decode_str(fields["type"])
+        except (KeyError, msgspec.ValidationError):
+            kind = objects.require_str(fields, "type")
+        self.types.add(kind)
+        match kind:
+            case "text":
+                objects.require_raw_str(fields, "text")
+                return Block(kind, fields)
+            case "tool_result":
+                inner = self._read_inner(objects.get_raw(fields, "content"))
+                return Block(kind, fields, objects.require_str(fields, "tool_use_id"), inner)
+            case "tool_use":
+                objects.require_raw_str(fields, "name")
+                # Any JSON: a client sends a model's slip back as the model wrote it.  It is copied without being
+                # opened, so its depth is checked here.
+                self.structure.check_depth(fields.get("input", b""))
+                return Block(kind, fields, objects.require_str(fields, "id"))
+            case "image" | "document":
+                return Block(kind, fields, source=_read_source(fields))
+            case _:
+                return Block(kind, fields)
+
+    def _read_inner(self, value: Raw | None) -> Sequence[Block]:
         """The blocks inside a block."""
         # Each level is parsed once more than the level around it, so there must be few.
         if self._nesting == _MAX_NESTING:
             raise StructureTooLarge(f"content: blocks are nested more than {_MAX_NESTING} levels deep")
         self._nesting += 1
         try:
-            return read_content(value, "content", self)
+            return self.read_content(value, "content")
         finally:
             self._nesting -= 1
-
-
-def read_messages(value: Raw, reader: BlockReader | None = None) -> list[Message]:
-    """The elements of `messages`.  Raises InvalidRequest with the place, and StructureTooLarge."""
-    reader = reader or BlockReader()
-    found = objects.require_objects(value, "messages")
-    reader.structure.check_size("messages", found)
-    messages = []
-    for index, fields in enumerate(found):
-        try:
-            messages.append(_read_message(fields, reader))
-        except InvalidRequest as wrong:
-            raise wrong.at(f"messages.{index}") from None
-    return messages
-
-
-def _read_message(fields: Fields, reader: BlockReader) -> Message:
-    role = objects.require_str(fields, "role")
-    if role not in ROLES:
-        raise InvalidRequest("role: Input should be 'user', 'assistant' or 'system'")
-    content = objects.get_raw(fields, "content")
-    # A system message may carry only `output_config`.
-    if content is None and role != "system":
-        raise InvalidRequest("content: Field required")
-    return Message(role, read_content(content, "content", reader), fields)
-
-
-def read_content(value: Raw | None, name: str, reader: BlockReader | None = None) -> Sequence[Block]:
-    """Content that is a string, a list of blocks, or absent.  `name` is what messages call it.
-
-    Raises InvalidRequest with the place, and StructureTooLarge.
-    """
-    reader = reader or BlockReader()
-    if value is None:
-        return ()
-    if objects.first_byte(value) == objects.QUOTE:
-        return (Block("text", {"text": value}),)
-    blocks = []
-    for index, fields in enumerate(reader.open_blocks(value, name)):
-        try:
-            blocks.append(_read_block(fields, reader))
-        except InvalidRequest as wrong:
-            raise wrong.at(f"{name}.{index}") from None
-    return blocks
-
-
-def _read_block(fields: Fields, reader: BlockReader) -> Block:
-    kind = objects.require_str(fields, "type")
-    match kind:
-        case "text":
-            objects.require_raw_str(fields, "text")
-            return Block(kind, fields)
-        case "tool_result":
-            inner = reader.read_inner(objects.get_raw(fields, "content"))
-            return Block(kind, fields, objects.require_str(fields, "tool_use_id"), inner)
-        case "tool_use":
-            objects.require_raw_str(fields, "name")
-            arguments = objects.get_raw(fields, "input")
-            if arguments is not None:  # any JSON: a client sends a model's slip back as the model wrote it
-                # It is copied without being opened, so its depth is checked here.
-                reader.structure.check_depth(bytes(arguments))
-            return Block(kind, fields, objects.require_str(fields, "id"))
-        case "image" | "document":
-            return Block(kind, fields, source=_read_source(fields))
-        case _:
-            return Block(kind, fields)
 
 
 def _read_source(fields: Fields) -> Fields:
@@ -158,3 +179,8 @@ def _read_source(fields: Fields) -> Fields:
     except InvalidRequest as wrong:
         raise wrong.at("source") from None
     return source
+
+
+def read_content(value: Raw | None, name: str) -> Sequence[Block]:
+    """`BlockReader.read_content` with the default limits."""
+    return BlockReader().read_content(value, name)

@@ -34,8 +34,8 @@ def cut_own_thinking(value: Raw, messages: Sequence[Message]) -> bytes | None:
     if not any(kept):
         return None
     changed = [
-        _without_blocks(bytes(element), message, cut) if any(cut) and not all(cut) else bytes(element)
-        for element, message, cut in zip(elements, messages, cuts, strict=True)
+        _without_blocks(bytes(element), cut) if any(cut) and not all(cut) else bytes(element)
+        for element, cut in zip(elements, cuts, strict=True)
     ]
     return _without(bytes(value), elements, kept, changed)
 
@@ -45,11 +45,12 @@ def _is_own(block: Block) -> bool:
     return signature == SIGNATURE or signature.startswith(SIGNATURE + ".")
 
 
-def _without_blocks(element: bytes, message: Message, cut: Sequence[bool]) -> bytes:
-    content = message.fields["content"]
+def _without_blocks(element: bytes, cut: Sequence[bool]) -> bytes:
+    [fields] = objects.require_objects(Raw(b"[%s]" % element), "messages")
+    content = fields["content"]
     blocks = objects.read_elements(content)
     starts: dict[str, int] = {}
-    locate_values(element, 0, message.fields, starts)
+    locate_values(element, 0, fields, starts)
     start = starts["content"]
     rest = _without(bytes(content), blocks, [not each for each in cut], [bytes(block) for block in blocks])
     return element[:start] + rest + element[start + len(content) :]

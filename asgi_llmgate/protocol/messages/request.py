@@ -6,13 +6,13 @@ required fields are checked here, and every other field is kept by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 
 from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.protocol.messages.blocks import Block, BlockReader, Message, read_content, read_messages
+from asgi_llmgate.protocol.messages.blocks import Block, BlockReader, Message
 from asgi_llmgate.protocol.messages.events import SIGNATURE
 from asgi_llmgate.protocol.messages.own_thinking import cut_own_thinking
 from asgi_llmgate.protocol.messages.size import measure_request
@@ -37,8 +37,10 @@ _SYSTEM_BLOCKS = 3
 class MessagesRequest:
     """A request whose required fields have been checked.  It is an `exchange.RequestFeatures` for rules and limits.
 
-    `opened` is the whole body, decoded one level, and `fields` are its values.  Texts, schemas and tool inputs in them
-    are views of the body's bytes, so the request keeps the body in memory as long as it lives.
+    `opened` is the whole body, decoded one level, and `fields` are its values.  `block_types` are the types of all
+    content blocks, also of those inside others, so that nobody walks through them for a type that does not occur.
+    Texts, schemas and tool inputs are views of the body's bytes, so the request keeps the body in memory as long as it
+    lives.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class MessagesRequest:
         stream: bool,
         system: Sequence[Block],
         messages: Sequence[Message],
+        block_types: Set[str],
         tools: Sequence[Tool],
         opened: OpenedBody,
         structure: Structure = STRUCTURE,
@@ -58,10 +61,11 @@ class MessagesRequest:
         self.stream = stream
         self.system = system
         self.messages = messages
+        self.block_types = block_types
         self.tools = tools
         self.opened = opened
         self.fields = opened.fields
-        self.toolset = Toolset(tools, messages)
+        self.toolset = Toolset(tools, messages, block_types)
         self._structure = structure
 
     @cached_property
@@ -111,18 +115,22 @@ class MessagesRequest:
     @cached_property
     def images(self) -> int:
         """Number of images, also in tools' results."""
+        if "image" not in self.block_types:
+            return 0
         blocks = [block for message in self.messages for block in message.content]
         return sum(each.type == "image" for block in blocks for each in (block, *block.inner))
 
     @property
     def has_images(self) -> bool:
         """Whether there is an image anywhere, also in tools' results and in documents."""
+        if self.block_types.isdisjoint(("image", "document")):
+            return False
         return any(_holds_image(block) for message in self.messages for block in message.content)
 
     @cached_property
     def size(self) -> Size:
         """What an `Estimator` needs of the request.  It holds numbers only, so it may outlive the body."""
-        return measure_request(self.fields.get("system", b""), self.messages, self.toolset.offered.values())
+        return measure_request(self.fields, self.messages, self.block_types, self.toolset.offered.values())
 
     @cached_property
     def request_class(self) -> str:
@@ -155,8 +163,9 @@ def decode_messages(body: bytes, *, counting: bool = False, structure: Structure
             model=_read_model(fields, structure),
             max_tokens=0 if counting else _read_max_tokens(fields),
             stream=objects.get_bool(fields, "stream"),
-            system=read_content(objects.get_raw(fields, "system"), "system", reader),
+            system=reader.read_content(objects.get_raw(fields, "system"), "system"),
             messages=_read_messages(fields, reader),
+            block_types=reader.types,
             tools=read_tools(objects.get_raw(fields, "tools"), structure),
             opened=opened,
             structure=structure,
@@ -184,7 +193,7 @@ def _read_messages(fields: Fields, reader: BlockReader) -> Sequence[Message]:
     value = objects.get_raw(fields, "messages")
     if value is None:
         raise InvalidRequest("messages: Field required")
-    messages = read_messages(value, reader)
+    messages = reader.read_messages(value)
     if not messages:
         raise InvalidRequest("messages: at least one message is required")
     return messages

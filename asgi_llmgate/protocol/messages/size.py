@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 
 from msgspec import Raw
 
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.messages.tools import Tool
 from asgi_llmgate.protocol.rawjson import objects
+from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.token_estimate import IMAGE_TOKENS, PDF_BYTES_PER_TOKEN, Size
 
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+_NOT_TEXT = _THINKING | {"image", "document"}
 
-def measure_request(system: bytes, messages: Iterable[Message], tools: Iterable[Tool]) -> Size:
-    """The size of what a model will read.  Thinking does not count; `tools` are those that are offered."""
-    text = len(system)
+_AROUND_CONTENT = len(b'{"role":"user","content":},')
+
+
+def measure_request(fields: Fields, messages: Sequence[Message], types: Set[str], tools: Iterable[Tool]) -> Size:
+    """The size of what a model will read.  Thinking does not count.
+
+    `fields` are those of the request, `types` those of all blocks in it, `tools` are those that are offered.
+    """
+    # The whole conversation at once, minus what is no text: cheaper than to add up every text in it.
+    text = len(fields.get("system", b"")) + len(fields["messages"]) - _AROUND_CONTENT * len(messages)
     media = 0
-    for message in messages:
-        # The whole content at once, minus what is no text: cheaper than to add up every text in it.
-        text += len(message.fields.get("content", b""))
-        for block in message.content:
-            not_text, tokens = _measure_block(block)
-            text -= not_text
-            media += tokens
+    if not types.isdisjoint(_NOT_TEXT):
+        for message in messages:
+            for block in message.content:
+                not_text, tokens = _measure_block(block)
+                text -= not_text
+                media += tokens
     for tool in tools:
         for name in ("name", "description", "input_schema"):
             text += len(tool.fields.get(name, b""))
-    return Size(text, media)
+    return Size(max(0, text), media)
 
 
 def _measure_block(block: Block) -> tuple[int, int]:
@@ -36,7 +45,7 @@ def _measure_block(block: Block) -> tuple[int, int]:
     if block.inner:
         not_text, tokens = zip(*map(_measure_block, block.inner), strict=True)
         return sum(not_text), sum(tokens)
-    if block.type in ("thinking", "redacted_thinking"):
+    if block.type in _THINKING:
         return sum(map(len, block.fields.values())), 0
     return 0, 0
 

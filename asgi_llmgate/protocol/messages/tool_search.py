@@ -16,7 +16,7 @@ How this reaches the model is in `translation.tool_search`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
@@ -24,17 +24,21 @@ from asgi_llmgate.protocol.messages.tools import Tool, read_tool
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields
 
+_CHANGES = frozenset({"tool_reference", "tool_addition", "tool_removal", "tool_search_tool_result", "compaction"})
+"""Types of blocks that load or remove a tool."""
+
 
 class Toolset:
     """The tools of one request, after its whole conversation.
 
     `declared` are all functions by name.  `offered` are those that the model may call now, in the order in which to
     send them.  `unsupported` cannot be sent.  `unknown` are names that were loaded or removed without a declaration.
+    `types` are the types of the blocks in `messages`.
 
     Raises InvalidRequest for a definition in the conversation that is not valid.
     """
 
-    def __init__(self, tools: Sequence[Tool], messages: Iterable[Message]) -> None:
+    def __init__(self, tools: Sequence[Tool], messages: Iterable[Message], types: Set[str]) -> None:
         has_search_tool = any(tool.kind == "search" for tool in tools)
         self.declared: dict[str, Tool] = {}
         self.offered: dict[str, Tool] = {}
@@ -45,6 +49,8 @@ class Toolset:
                 self._declare(tool)
                 if has_search_tool or not tool.deferred:
                     self.offered[tool.name] = tool
+        if types.isdisjoint(_CHANGES):
+            return
         for index, message in enumerate(messages):
             try:
                 self._apply(message.content)

@@ -37,20 +37,19 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool
     """The entries of `tools`; none where it is absent.  Raises InvalidRequest with the place, and StructureTooLarge."""
     found = [] if value is None else objects.require_objects(value, "tools")
     structure.check_size("tools", found)
-    tools = []
-    for index, fields in enumerate(found):
-        try:
-            if (schema := fields.get("input_schema")) is not None:
-                structure.check_depth(bytes(schema))
+    tools: list[Tool] = []
+    try:
+        for fields in found:
+            structure.check_depth(fields.get("input_schema", b""))
             tools.append(read_tool(fields))
-        except InvalidRequest as wrong:
-            raise wrong.at(f"tools.{index}") from None
+    except InvalidRequest as wrong:
+        raise wrong.at(f"tools.{len(tools)}") from None
     return tools
 
 
 def read_tool(fields: Fields) -> Tool:
     """One tool from its definition.  Raises InvalidRequest for a function without a name."""
-    kind = objects.read_str(fields.get("type")) or "custom"
+    kind = (objects.read_str(fields["type"]) or "custom") if "type" in fields else "custom"
     if kind.startswith("tool_search_tool"):  # ..._regex_20251119, ..._bm25_20251119
         return Tool(kind, "search", False, fields)
     # A type that is unknown here but brings its schema can be sent like any function.

@@ -67,8 +67,10 @@ class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         `outer_depth` is the number of levels around it.  Raises StructureTooLarge.
         """
         most = self.depth - outer_depth
-        if len(value) > 2 * most and value.count(b"{") + value.count(b"[") > most:
-            self._count(value, outer_depth=outer_depth)
+        if len(value) > 2 * most:
+            value = bytes(value)  # a Raw cannot count
+            if value.count(b"{") + value.count(b"[") > most:
+                self._count(value, outer_depth=outer_depth)
 
     def check_elements(self, value: bytes) -> None:
         """Check the number of elements of an array in a body that was checked with `numbers=False`.

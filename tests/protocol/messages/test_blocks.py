@@ -7,13 +7,13 @@ import pytest
 from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.protocol.messages.blocks import read_messages
+from asgi_llmgate.protocol.messages.blocks import BlockReader
 
 USER = {"role": "user", "content": "hi"}
 
 
 def read(messages: Any) -> Any:
-    return read_messages(Raw(json.dumps(messages).encode()))
+    return BlockReader().read_messages(Raw(json.dumps(messages).encode()))
 
 
 def block(**fields: Any) -> list[Any]:

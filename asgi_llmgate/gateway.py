@@ -245,14 +245,16 @@ class Gateway:
         if scope["type"] == "lifespan":
             await run_lifespan(self, scope, receive, send)
             return
-        self._draining.install_handler()
+        over = self._draining.begin_request()
         snapshot = self._snapshot  # once: a request ends under the settings that it began under
-        if scope["type"] == "http":
-            scope, exchange = Exchange.child(scope)
-            exchange.further_variables = snapshot.variables
-            route_of(exchange, scope, snapshot.routes)
-        with self._draining.request():
+        try:
+            if scope["type"] == "http":
+                scope, exchange = Exchange.child(scope)
+                exchange.further_variables = snapshot.variables
+                route_of(exchange, scope, snapshot.routes)
             await snapshot.app(scope, receive, send)
+        finally:
+            self._draining.end_request(over)
 
     def health(self) -> Health:
         """What `/readyz` says."""

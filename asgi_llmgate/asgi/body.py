@@ -95,20 +95,30 @@ class Body:
         length = self._headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limit:
             raise _too_large(self._limit)
+        chunk = await self._receive_chunk()
+        if self._ended:  # most bodies come in one message
+            self._upload.hold(len(chunk))
+            return bytes(chunk)
+        return await self._read_pieces(chunk)
+
+    async def _receive_chunk(self) -> bytes:
+        message = await self._upload.wait(self._receive)
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._ended = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        if len(chunk) > self._limit:
+            raise _too_large(self._limit)
+        return chunk
+
+    async def _read_pieces(self, chunk: bytes) -> bytes:
+        """The whole of a body whose first piece is `chunk`."""
         pieces = _Pieces()
         try:
             while True:
-                message = await self._upload.wait(self._receive)
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                chunk = message.get("body", b"")
-                self._ended = not message.get("more_body", False)
                 size = pieces.size + len(chunk)
                 if size > self._limit:
                     raise _too_large(self._limit)
-                if self._ended and size == len(chunk):  # most bodies come in one message
-                    self._upload.hold(size)
-                    return bytes(chunk)
                 self._upload.hold(size + size // 64)  # and the objects that hold the pieces
                 pieces.append(chunk)
                 if self._ended:
@@ -117,6 +127,7 @@ class Body:
                     pieces.clear()
                     self._upload.hold(size)
                     return whole
+                chunk = await self._receive_chunk()
         finally:
             pieces.clear()  # the traceback of an error would hold them until the refusal is sent
 

@@ -92,9 +92,18 @@ class Draining:
         if requests:
             await asyncio.wait(requests, timeout=LAST_SECONDS)
 
-    def request(self) -> _OpenRequest:
-        """A block that is the whole of a request, with the end of its response and its usage record."""
-        return _OpenRequest(self._requests)
+    def begin_request(self) -> asyncio.Future[None]:
+        """From now on `finish` waits for this request, with the end of its response and its usage record."""
+        if self._wants_handler:
+            self.install_handler()
+        over = asyncio.get_running_loop().create_future()
+        self._requests.add(over)
+        return over
+
+    def end_request(self, over: asyncio.Future[None]) -> None:
+        """The request is over for which `begin_request` has returned this."""
+        self._requests.discard(over)
+        over.set_result(None)
 
     def call(self) -> _OpenCall:
         """A block that is cancelled where it waits when its time is over, and then raises ShuttingDown."""
@@ -107,23 +116,6 @@ class Draining:
         elif self._previous == signal.SIG_DFL:
             # The server has no handler of its own, so the system's would have ended the process at once.
             self._loop.call_soon_threadsafe(self._loop.call_later, self._after + LAST_SECONDS, _end_process)
-
-
-class _OpenRequest:
-    """A block that `finish` waits for."""
-
-    __slots__ = ("_over", "_requests")
-
-    def __init__(self, requests: set[asyncio.Future[None]]) -> None:
-        self._requests = requests
-
-    def __enter__(self) -> None:
-        self._over = asyncio.get_running_loop().create_future()
-        self._requests.add(self._over)
-
-    def __exit__(self, *_: object) -> None:
-        self._requests.discard(self._over)
-        self._over.set_result(None)
 
 
 class _OpenCall:

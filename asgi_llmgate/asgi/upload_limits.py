@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from asgi_llmgate._types import Message, Receive
+from asgi_llmgate.concurrency.resumed import resumed
 from asgi_llmgate.errors import BodyTooSlow, TooManyBodies
 
 TIMEOUT = 10.0
@@ -83,15 +84,25 @@ class Upload:
     async def wait(self, receive: Receive) -> Message:
         """The next message. Raises BodyTooSlow, but not where the message is there and this process was late."""
         limits = self._limits
-        left = self._deadline - limits.now()
+        steps = receive().__await__()
         try:
-            async with limits.timer(max(min(left, limits.timeout), 0.0)):
-                message = await receive()
-        except TimeoutError:
-            raise self._too_slow(paused=left >= limits.timeout) from None
+            waits_for = next(steps)
+        except StopIteration as arrived:  # most bodies have arrived when they are asked for: no timer for these
+            message: Message = arrived.value
+        else:
+            message = await self._wait_in_time(resumed(steps, waits_for))
         earned = len(message.get("body", b"")) / limits.min_rate
         self._deadline = min(self._deadline + earned, limits.now() + GRACE)
         return message
+
+    async def _wait_in_time(self, receiving: Awaitable[Message]) -> Message:
+        limits = self._limits
+        left = self._deadline - limits.now()
+        try:
+            async with limits.timer(max(min(left, limits.timeout), 0.0)):
+                return await receiving
+        except TimeoutError:
+            raise self._too_slow(paused=left >= limits.timeout) from None
 
     def _too_slow(self, *, paused: bool) -> BodyTooSlow:
         limits = self._limits

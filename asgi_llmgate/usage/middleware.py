@@ -128,10 +128,11 @@ class UsageMiddleware:
         if messages.complete or messages.client_gone:
             return True
         exchange.settle_error(outcome_of(failure), failure)
-        if not messages.started:
+        head = messages.head
+        if head is None:
             await refuse(scope, messages.rest, messages.send, failure)
             return True
-        if messages.is_event_stream:
+        if _is_event_stream(head):
             event = error_event(failure, exchange.request_id, exchange.wire)
             with suppress(OSError):
                 await in_time(messages.send({"type": "http.response.body", "body": event}), _LAST_SECONDS)
@@ -177,8 +178,8 @@ class ObservedMessages:
         self._send = send
         self._write = write
         self._request_ended = False
-        self.started = False
-        self.is_event_stream = False
+        self.head: Message | None = None
+        """The message that has begun the response."""
         self.complete = False
         self.client_gone = False
         self.broken: OSError | None = None
@@ -201,21 +202,20 @@ class ObservedMessages:
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
-        if kind == "http.response.start":
-            self._start(message)
-        elif kind == "http.response.pathsend" or (kind == "http.response.body" and not message.get("more_body", False)):
+        if kind == "http.response.body":
+            if not message.get("more_body", False):
+                self._end()
+        elif kind == "http.response.start":
+            self.head = message
+            self._exchange.status = message["status"]
+            self._exchange.first_byte_at = time.monotonic()
+        elif kind == "http.response.pathsend":
             self._end()
         try:
             await self._send(message)
         except OSError as error:  # the client has disconnected, says a server of ASGI's HTTP specification 2.4
             self.client_gone, self.broken = True, error
             raise
-
-    def _start(self, message: Message) -> None:
-        self.started = True
-        self.is_event_stream = _is_event_stream(message)
-        self._exchange.status = message["status"]
-        self._exchange.first_byte_at = time.monotonic()
 
     def _end(self) -> None:
         exchange = self._exchange

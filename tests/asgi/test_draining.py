@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -159,12 +160,21 @@ def test_where_the_signal_would_have_ended_the_process_it_does_when_the_calls_ha
     assert (done.stdout, done.stderr, done.returncode) == ("shut down\n", "", -signal.SIGTERM)
 
 
+@contextmanager
+def open_request(draining: Draining) -> Iterator[None]:
+    over = draining.begin_request()
+    try:
+        yield
+    finally:
+        draining.end_request(over)
+
+
 async def test_finishing_ends_what_is_open_now_and_waits_for_its_last_words() -> None:
     draining = Draining(after=3600)
     said: list[str] = []
 
     async def request(started: asyncio.Event) -> None:
-        with draining.request():
+        with open_request(draining):
             said.append(await work(draining, started))
             for _ in range(10):
                 await asyncio.sleep(0)
@@ -185,7 +195,7 @@ async def test_finishing_leaves_alone_what_the_server_is_cancelling_already() ->
     said: list[str] = []
 
     async def request(started: asyncio.Event) -> None:
-        with draining.request():
+        with open_request(draining):
             try:
                 async with draining.call():
                     started.set()
@@ -214,7 +224,7 @@ async def test_finishing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch)
     draining = Draining()
 
     async def deaf(started: asyncio.Event) -> None:
-        with draining.request():
+        with open_request(draining):
             started.set()
             await asyncio.Event().wait()
 

@@ -53,7 +53,9 @@ class Client:
 
     async def __call__(self) -> Message:
         for pause, data in self._pieces:
-            self._clock.now += pause
+            if pause:
+                await asyncio.sleep(0)
+                self._clock.now += pause
             self.sent += len(data)
             return {"type": "http.request", "body": data, "more_body": True}
         if self._then == "is cancelled":
@@ -61,6 +63,7 @@ class Client:
         if self._then == "leaves":
             return {"type": "http.disconnect"}
         if self._then == "is silent":
+            await asyncio.sleep(0)
             self._clock.now += 3600
         return {"type": "http.request", "body": b"", "more_body": False}
 

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 import lark
 
 from asgi_llmgate.cel.errors import CompileError, Place
+from asgi_llmgate.cel.syntax.parse_table import Callbacks, read_parser
 
 MAX_SOURCE = 16_384
 """Characters of one expression, as in agentgateway."""
@@ -46,19 +47,26 @@ def parse(source: str) -> lark.Tree[lark.Token]:
 def _parser() -> lark.Lark:
     # Not celpy's own parser: there is one for the whole process, in the shape that the first runner asked for, and the
     # host may need another shape.
+    grammar = read_grammar()
+    return read_parser(grammar, _CALLBACKS) or make_parser(grammar)
+
+
+def make_parser(grammar: str) -> lark.Lark:
+    """The parser of a grammar, which lark computes."""
     return lark.Lark(
-        _read_grammar(),
+        grammar,
         parser="lalr",
         start="expr",
         g_regex_flags=re.M,
-        lexer_callbacks={"IDENT": _classify_identifier},
+        lexer_callbacks=_CALLBACKS,
         propagate_positions=True,
         maybe_placeholders=False,
         priority="invert",
     )
 
 
-def _read_grammar() -> str:
+def read_grammar() -> str:
+    """The text of celpy's grammar."""
     # As a file: importlib.resources would import `celpy`, and with it 54 modules for celpy's own evaluation.
     found = find_spec("celpy")
     assert found is not None
@@ -72,6 +80,9 @@ def _classify_identifier(token: lark.Token) -> lark.Token:
     """The token, with the type of a literal for `true` and `false` (celpy: CELParser.ambiguous_literals)."""
     kind = "BOOL_LIT" if token in ("true", "false") else token.type
     return lark.Token.new_borrow_pos(kind, str(token), token)
+
+
+_CALLBACKS: Callbacks = {"IDENT": _classify_identifier}
 
 
 def _check_strings(source: str) -> None:

@@ -18,24 +18,40 @@ _NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """The caller, verified. `claims` are those of the token; `provider` is the name of the identity provider."""
+    """The caller, verified. `claims` are those of the token; `provider` is the name of the identity provider.
+
+    `key` is equal for requests of the same caller, as far as the caller is known. `cache` is for what a layer works out
+    from this identity alone, under a key of the layer's own. The verifier returns one object for a token until the
+    token expires or the provider's keys change, so what is in there ends with it. A copy made with `replace` begins
+    with an empty cache; nothing is kept for anonymous callers.
+    """
 
     subject: str = ""
     issuer: str = ""
     provider: str = ""
     claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS)
+    key: tuple[str, str, str] = field(init=False, compare=False)
+    cache: dict[Any, Any] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.provider, self.issuer, self.subject))
+        object.__setattr__(self, "cache", {} if self.provider else _KeepsNothing())
 
     @property
     def is_authenticated(self) -> bool:
         return bool(self.provider)
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Equal for requests of the same caller, as far as the caller is known."""
-        return self.provider, self.issuer, self.subject
-
     def __repr__(self) -> str:
         return f"Identity(provider={self.provider!r})"  # claims are personal data
+
+
+class _KeepsNothing(dict[Any, Any]):
+    """The cache of anonymous callers. They share one object, which would keep what belongs to settings of long ago."""
+
+    __slots__ = ()
+
+    def __setitem__(self, name: Any, value: Any) -> None:
+        pass
 
 
 ANONYMOUS = Identity()

@@ -86,6 +86,17 @@ class Reading(Protocol):
     def references(self) -> frozenset[str]: ...
 
 
+CALLER = frozenset({"jwt", "identity", "env"})
+"""Variables that are the same in all requests of one caller, as long as the token is cached."""
+
+
+def reads_caller_only(*expressions: Reading, candidate: bool = False) -> bool:
+    """Whether the expressions depend on the caller alone; with `candidate`, on the caller and the target."""
+    names = frozenset[str]().union(*(expression.references for expression in expressions))
+    rest = names - CANDIDATE if candidate else names
+    return all(name.partition(".")[0] in CALLER for name in rest)
+
+
 def reads_call(*expressions: Reading) -> bool:
     """Whether any of the expressions reads `llm.*`, which only the body of a call tells."""
     return any(name.partition(".")[0] == "llm" for expression in expressions for name in expression.references)
@@ -188,14 +199,49 @@ class _LLM(Computed):
         return name in _CALL or name in _CANDIDATE
 
 
-class RuleVariables(Computed):
-    """The variables of one request, as they are when this is made: for a later identity or call make them anew.
+class CallerVariables(Computed):
+    """The variables in CALLER: what rules may read of a caller, whatever the request is.
 
     `list_claims` are claims that are lists even where the token has a single string; `env` are variables of the
     environment.
     """
 
-    __slots__ = ("_call", "_env", "_exchange", "_identity", "_list_claims", "_parts", "_shared")
+    __slots__ = ("_env", "_identity", "_list_claims")
+
+    def __init__(
+        self, identity: Identity, list_claims: Sequence[str] = LIST_CLAIMS, env: Mapping[str, str] = NO_ENV
+    ) -> None:
+        self._identity, self._list_claims, self._env = identity, list_claims, env
+
+    def _compute(self, name: str) -> Any:
+        match name:
+            case "jwt":
+                return claims_of(self._identity, self._list_claims)
+            case "identity":
+                identity = self._identity
+                return {"subject": identity.subject, "issuer": identity.issuer, "provider": identity.provider}
+            case "env":
+                return self._env
+        raise KeyError(name)
+
+    def about(self, target: Target | None, *, name: str = "") -> CallerVariables:
+        """The same with this target as the candidate. What has been computed is shared.
+
+        `name` is the model that a call would ask for, where there is no call.
+        """
+        variables = CallerVariables(self._identity, self._list_claims, self._env)
+        variables.update(self)
+        variables["llm"] = _LLM(None, target, name)
+        return variables
+
+
+class RuleVariables(CallerVariables):
+    """The variables of one request, as they are when this is made: for a later identity or call make them anew.
+
+    `list_claims` and `env` as in CallerVariables.
+    """
+
+    __slots__ = ("_call", "_exchange", "_parts")
 
     def __init__(
         self,
@@ -204,9 +250,8 @@ class RuleVariables(Computed):
         list_claims: Sequence[str] = LIST_CLAIMS,
         env: Mapping[str, str] = NO_ENV,
     ) -> None:
-        self._call, self._identity = exchange.call, exchange.identity
-        self._list_claims, self._env = list_claims, env
-        self._shared = exchange.variables
+        super().__init__(exchange.identity, list_claims, env)
+        self._call = exchange.call
         # For further variables alone.  A strong reference would be a cycle, see _RequestParts.
         self._exchange = weakref.ref(exchange)
         without_exchange = dict(scope)
@@ -217,41 +262,24 @@ class RuleVariables(Computed):
 
     def _compute(self, name: str) -> Any:
         match name:
-            case "jwt":
-                shared = self._shared
-                if isinstance(shared, RuleVariables) and shared.has_claims_of(self._identity, self._list_claims):
-                    return shared["jwt"]
-                return normalize_claims(self._identity.claims, self._list_claims)
             case "llm":
                 return _LLM(self._call, None)
             case "request":
                 return _Request(self._parts)
-            case "identity":
-                identity = self._identity
-                return {"subject": identity.subject, "issuer": identity.issuer, "provider": identity.provider}
             case "source":
                 return {"address": self._parts.client}
-            case "env":
-                return self._env
+        if name in CALLER:
+            return super()._compute(name)
         exchange = self._exchange()
         if exchange is None or name not in exchange.further_variables:
             raise KeyError(name)
         return exchange.further_variables[name](exchange, self._parts.scope)
 
-    def has_claims_of(self, identity: Identity, list_claims: Sequence[str]) -> bool:
-        """Whether `jwt` here is what it would be for this caller, with these claims as lists."""
-        return self._identity is identity and self._list_claims == list_claims
-
     def about(self, target: Target | None, *, name: str = "") -> RuleVariables:
-        """The same with this target as the candidate. What has been computed is shared.
-
-        `name` is the model that a call would ask for, where there is no call.
-        """
         variables = RuleVariables.__new__(RuleVariables)
         variables.update(self)
-        variables._call, variables._identity, variables._parts = self._call, self._identity, self._parts
-        variables._list_claims, variables._env, variables._shared = self._list_claims, self._env, self._shared
-        variables._exchange = self._exchange
+        variables._identity, variables._list_claims, variables._env = self._identity, self._list_claims, self._env
+        variables._call, variables._exchange, variables._parts = self._call, self._exchange, self._parts
         variables["llm"] = _LLM(self._call, target, name)
         return variables
 
@@ -261,7 +289,7 @@ class RuleVariables(Computed):
         They do not where the caller has been identified since, or the request looks different to that layer (the path
         under a mount).
         """
-        if not self.has_claims_of(exchange.identity, list_claims):
+        if self._identity is not exchange.identity or self._list_claims != list_claims:
             return False
         seen = self._parts.scope
         if scope["path"] != seen["path"] or scope.get("root_path") != seen.get("root_path"):
@@ -291,6 +319,15 @@ def variables_of(
     found = exchange.variables
     if not isinstance(found, RuleVariables) or not found.update_for(scope, exchange, list_claims, env):
         found = exchange.variables = RuleVariables(scope, exchange, list_claims, env)
+    return found
+
+
+def claims_of(identity: Identity, list_claims: Sequence[str]) -> Mapping[str, Any]:
+    """`jwt`: the caller's claims, normalized once for each token."""
+    key = ("jwt", tuple(list_claims))
+    found: Mapping[str, Any] | None = identity.cache.get(key)
+    if found is None:
+        found = identity.cache[key] = normalize_claims(identity.claims, list_claims)
     return found
 
 

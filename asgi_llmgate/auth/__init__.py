@@ -1,6 +1,5 @@
 """Authentication: verifies the callers' bearer tokens, which identity providers have issued."""
 
-from asgi_llmgate.auth.explanation import explain as explain  # for the package itself, as is Verifier
 from asgi_llmgate.auth.keys.sources import URL, Discovery, File, Inline, KeySource
 from asgi_llmgate.auth.middleware import JWTAuthMiddleware, Session
 from asgi_llmgate.auth.providers.factories import (
@@ -20,7 +19,7 @@ from asgi_llmgate.auth.providers.jwt_provider import Introspection, JWTProvider
 from asgi_llmgate.auth.providers.metadata import metadata_url, protected_resource
 from asgi_llmgate.auth.providers.presets import PRESETS
 from asgi_llmgate.auth.reasons import Check, TokenRefused
-from asgi_llmgate.auth.verifier import Verifier as Verifier
+from asgi_llmgate.auth.verifier import Verifier as Verifier  # for the package itself
 
 __all__ = [
     "PRESETS",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asgi_llmgate.cel.errors import BudgetExceeded, CompileError, EvaluationError
-from asgi_llmgate.cel.explanation import Part, explain
 from asgi_llmgate.cel.expression import BUDGET, Expression, compile_rule
 from asgi_llmgate.cel.nodes import Fields
 from asgi_llmgate.cel.partial import PossibleResults, evaluate_partially, find_certain_error
@@ -19,12 +18,10 @@ __all__ = [
     "EvaluationError",
     "Expression",
     "Fields",
-    "Part",
     "PossibleResults",
     "ReferenceExpression",
     "Timestamp",
     "compile_rule",
     "evaluate_partially",
-    "explain",
     "find_certain_error",
 ]

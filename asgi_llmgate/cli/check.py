@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from asgi_llmgate.auth import explain
+from asgi_llmgate.auth.explanation import explain
 from asgi_llmgate.config.checking.check import Checked, check_file
 from asgi_llmgate.config.checking.description import describe
 from asgi_llmgate.config.checking.findings import Finding, count

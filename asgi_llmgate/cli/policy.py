@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from asgi_llmgate._types import Receive, Scope, Send
-from asgi_llmgate.cel import Expression, explain
+from asgi_llmgate.cel import Expression
+from asgi_llmgate.cel.explanation import explain
 from asgi_llmgate.cli.command_group import CommandGroup
 from asgi_llmgate.config.schema import Settings, read_file, read_settings
 from asgi_llmgate.config.sections.backends import make_dialect

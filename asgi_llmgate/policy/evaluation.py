@@ -1,7 +1,8 @@
 """A policy: compiles rules at start, and evaluates them for requests and targets.
 
 Rules that read the target (`llm.model`, `llm.provider`, `llm.backend`) are evaluated for each target of a call, the
-others once per request.
+others once per request.  A policy is `by_caller` if no rule reads more than the caller and the target: then requests of
+one token are decided alike.
 
 Before the body is read, and for a request without a call (a GET), the values of `llm.*` are unknown.  A rule then
 denies only if it would deny with all values of them, so a request that is denied then would be denied with any body.
@@ -51,6 +52,7 @@ class Policy:
             hint = "write rules, or default: allow"
             raise SettingsError("no rule is enforced", path="rules", hint=hint, rests_on=("default", "authorization"))
         self.per_target = any(rule.per_target for rule in self.rules)
+        self.by_caller = all(rule.by_caller for rule in self.rules)
         self._general = RuleSet(rule for rule in self.rules if not rule.per_target)
         self._target_rules = RuleSet(rule for rule in self.rules if rule.per_target)
         self._allow_rules = [rule for rule in enforced if rule.rule.action == "allow"]

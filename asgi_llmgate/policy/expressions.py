@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from asgi_llmgate.cel import EvaluationError, compile_rule
+from asgi_llmgate.cel import EvaluationError, Expression, compile_rule
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, fields_of, reads_call
+from asgi_llmgate.rule_variables import (
+    LIST_CLAIMS,
+    CallerVariables,
+    RuleVariables,
+    fields_of,
+    reads_call,
+    reads_caller_only,
+)
 
 
 def condition(source: str, variables: Iterable[str] = ()) -> Callable[[Mapping[str, Any]], bool | None]:
@@ -40,6 +47,8 @@ def field(
     The function raises EvaluationError when there is no value.  Raises SettingsError with a caret.
     """
     expression = compile_rule(source, variables=fields_of(further=variables))
+    if reads_caller_only(expression):
+        return _CallerField(expression, tuple(list_claims))
     needs_target = reads_call(expression)
 
     def read(exchange: Exchange) -> Any:
@@ -50,3 +59,17 @@ def field(
         return expression.evaluate(values.about(exchange.target) if needs_target else values)
 
     return read
+
+
+class _CallerField:
+    """A field whose value depends on the caller alone: worked out once for each token."""
+
+    def __init__(self, expression: Expression, list_claims: tuple[str, ...]) -> None:
+        self._expression, self._list_claims = expression, list_claims
+
+    def __call__(self, exchange: Exchange) -> Any:
+        identity = exchange.identity
+        if self in identity.cache:
+            return identity.cache[self]
+        value = identity.cache[self] = self._expression.evaluate(CallerVariables(identity, self._list_claims))
+        return value

@@ -7,19 +7,30 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
 from asgi_llmgate.asgi import refuse
 from asgi_llmgate.errors import ModelDenied, NotAuthorized, SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.exchange_values import Call, Decision, Target
+from asgi_llmgate.exchange_values import Call, Decision, Identity, Target
 from asgi_llmgate.mistakes import Mistakes
+from asgi_llmgate.policy.caller_decisions import Allowed, CallerDecisions
 from asgi_llmgate.policy.compiled_rules import Denial, RulesResult
-from asgi_llmgate.policy.denied_subjects import DeniedSubjects
 from asgi_llmgate.policy.evaluation import Engine, Policy
 from asgi_llmgate.policy.rules import Rule
-from asgi_llmgate.rule_variables import LIST_CLAIMS, NO_VARIABLES, RuleVariables, Variable, read_env, variables_of
+from asgi_llmgate.rule_variables import (
+    LIST_CLAIMS,
+    NO_VARIABLES,
+    CallerVariables,
+    RuleVariables,
+    Variable,
+    read_env,
+    variables_of,
+)
+
+if TYPE_CHECKING:
+    from asgi_llmgate.policy.denied_subjects import DeniedSubjects
 
 log = logging.getLogger("llmgate")
 
@@ -82,24 +93,20 @@ class PolicyMiddleware:
         with mistakes.under():
             self.policy = Policy(rules, default=default, engine=engine, env=env, variables=variables)
         with mistakes.under():
-            self._denied = None if deny_subjects is None else DeniedSubjects(deny_subjects, now=now)
+            self._denied = _denied_subjects(deny_subjects, now)
         mistakes.raise_if_any()
         self._list_claims = tuple(list_claims)
         self._denied_model = ModelDenied if denied_model_status == 400 else NotAuthorized
         self._reported_unknown = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            return await self.app(scope, receive, send)
-        scope, exchange = Exchange.enter(scope)
-        try:
+    # Not a coroutine itself: that of `app` would be resumed through it at each message.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] in ("http", "websocket"):
+            scope, exchange = Exchange.enter(scope)
             refusal = self.decide(scope, exchange)
             if refusal is not None:
-                return await refuse(scope, receive, send, refusal)
-            await self.app(scope, receive, send)
-        finally:
-            # The function that is there now refers to the exchange: this cycle would keep the body in memory.
-            exchange.permits = _permit_nothing
+                return refuse(scope, receive, send, refusal)
+        return self.app(scope, receive, send)
 
     def before_body(self, app: ASGIApp) -> ASGIApp:
         """A layer around `app` that refuses requests which would be denied with any body, before the body is read.
@@ -107,7 +114,6 @@ class PolicyMiddleware:
         Gateway puts it before the ResolveMiddleware.  PolicyMiddleware evaluates all rules again afterwards.
         """
 
-        # Not a coroutine itself: that of `app` would be resumed through it at each message.
         def refuse_early(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             if scope["type"] in ("http", "websocket"):
                 scope, exchange = Exchange.enter(scope)
@@ -126,23 +132,56 @@ class PolicyMiddleware:
         """The error, if `decide` would return one with any values of `llm.*`; else None, and no decision is written."""
         if self._denied is not None and exchange.identity.subject in self._denied:
             return self._refuse(exchange, Denial(_DENIED_SUBJECT))
+        known = self._known(exchange.identity)
+        if known is not None and known.before_body:
+            return None
         variables = self.variables(scope, exchange)
         general = self.policy.evaluate(variables, call_unknown=True)
         result = general
         if result.denial is None:
             result = self.policy.evaluate_target(variables, general, call_unknown=True)
-        return self._write_decision(exchange, result, [general, result]) if result.denial is not None else None
+        if result.denial is not None:
+            return self._write_decision(exchange, result, [general, result])
+        if known is not None:
+            known.before_body = True
+        return None
 
     def decide(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
         """Evaluate the rules and set `exchange.decision`.  Returns the error; None when the request may pass."""
-        if self._denied is not None and exchange.identity.subject in self._denied:
+        identity, call = exchange.identity, exchange.call
+        if self._denied is not None and identity.subject in self._denied:
             return self._refuse(exchange, Denial(_DENIED_SUBJECT))
+        known = None if call is None else self._known(identity)
+        if call is None or known is None:
+            return self._decide(scope, exchange)
+        candidates = call.candidates
+        allowed = known.find(candidates)
+        if allowed is not None:
+            call.candidates, exchange.decision = allowed.left, allowed.decision
+            exchange.permits = partial(self._permits_caller, identity)
+            return None
+        refusal = self._decide(scope, exchange)
+        if refusal is None and exchange.decision is not None:
+            known.keep(Allowed(candidates, call.candidates, exchange.decision))
+        return refusal
+
+    def _known(self, identity: Identity) -> CallerDecisions | None:
+        """What has been decided about the caller; None where a decision depends on more, or the caller is anonymous."""
+        if not self.policy.by_caller or not identity.is_authenticated:
+            return None
+        found: CallerDecisions | None = identity.cache.get(self)
+        if found is None:
+            found = identity.cache[self] = CallerDecisions()
+        return found
+
+    def _decide(self, scope: Scope, exchange: Exchange) -> NotAuthorized | None:
         variables = self.variables(scope, exchange)
         call_unknown = exchange.call is None and exchange.method in _SAFE
         general = self.policy.evaluate(variables, call_unknown=call_unknown)
         if general.denial is not None:
             return self._refuse(exchange, general.denial, general.dry_run)
-        exchange.permits = partial(self._permits, variables, exchange)
+        # Without a reference to the exchange: with that cycle the request's body would stay in memory.
+        exchange.permits = partial(self._permits, variables, exchange.call is None)
         if not self.policy.per_target:
             exchange.decision = Decision(True, general.matched, dry_run=general.dry_run)
             return None
@@ -167,13 +206,15 @@ class PolicyMiddleware:
         model = call.request.model if any_target.denial is None else ""
         return self._write_decision(exchange, refused, [general, *results], model)
 
-    def _permits(self, variables: RuleVariables, exchange: Exchange, target: Target, name: str = "", /) -> bool:
-        call_unknown = exchange.call is None
+    def _permits(self, variables: CallerVariables, call_unknown: bool, target: Target, name: str = "", /) -> bool:
         about = variables.about(target, name=name)
         general = self.policy.evaluate(about, call_unknown=call_unknown)
         if general.denial is not None:
             return False
         return self.policy.evaluate_target(about, general, call_unknown=call_unknown).denial is None
+
+    def _permits_caller(self, identity: Identity, target: Target, name: str = "", /) -> bool:
+        return self._permits(CallerVariables(identity, self._list_claims, self._env), False, target, name)
 
     def _write_decision(
         self, exchange: Exchange, result: RulesResult, results: Sequence[RulesResult], model: str = ""
@@ -204,6 +245,14 @@ class PolicyMiddleware:
         about = f" (model: {model[:128]})"
         told = (reason or f"{_FAILED}: {_NOT_THIS_MODEL}") + about
         return self._denied_model((reason or _FAILED) + about, client_message=told, detail=detail)
+
+
+def _denied_subjects(file: str | os.PathLike[str] | None, now: Callable[[], float]) -> DeniedSubjects | None:
+    if file is None:
+        return None
+    from asgi_llmgate.policy.denied_subjects import DeniedSubjects  # few settings have the file
+
+    return DeniedSubjects(file, now=now)
 
 
 def _permit_nothing(target: Target, name: str = "", /) -> bool:

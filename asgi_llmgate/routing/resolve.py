@@ -28,13 +28,16 @@ from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 from asgi_llmgate.route import Route
 from asgi_llmgate.routing import ModelTable
 from asgi_llmgate.routing.routes import ROUTES, Routes, route_of
-from asgi_llmgate.rule_variables import LIST_CLAIMS, variables_of
+from asgi_llmgate.rule_variables import LIST_CLAIMS, RuleVariables, variables_of
 from asgi_llmgate.running_state import RunningState
 
 BODY_LIMIT = 32 * 2**20
 
 LARGE = 2**20
 """Bytes. Larger bodies are decoded in a thread."""
+
+MAX_NAMES = 1024
+"""Names of models whose targets are kept."""
 
 
 class Resolver:
@@ -61,6 +64,7 @@ class Resolver:
         self._body_limit = body_limit
         self._structure = structure
         self._list_claims = tuple(list_claims)
+        self._found: dict[tuple[str, str], tuple[Target, ...]] = {}
 
     async def resolve(self, scope: Scope, body: RequestBody) -> None:
         """Set `exchange.call` if the request is a call.
@@ -87,7 +91,7 @@ class Resolver:
             request_class=headers.get("x-claude-code-request-class", ""),
             operation=route.operation(found.path),
         )
-        call.candidates = self._candidates(route, request, scope, exchange)
+        call.candidates = self._candidates(route, request.model, scope, exchange)
 
     def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[RequestBody]:
         """The request's body: created by the first layer that needs it, and closed when that layer's block ends."""
@@ -96,20 +100,31 @@ class Resolver:
         headers = exchange.headers
         return _OpenBody(exchange, Body(receive, limit=self._body_limit, headers=headers, uploads=self._uploads))
 
-    def _candidates(
-        self, route: Route, request: RequestFeatures, scope: Scope, exchange: Exchange
-    ) -> tuple[Target, ...]:
+    def _candidates(self, route: Route, asked: str, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
+        """The targets for a name, found once for each name where no row has a condition."""
+        if self._models.conditional:
+            return self._find(route, asked, variables_of(scope, exchange, self._list_claims))
+        key = (route.backend, asked)
+        found = self._found.get(key)
+        if found is None:
+            found = self._find(route, asked, None)
+            # Callers may make names up. How long one is, `structure` limits.
+            if len(self._found) >= MAX_NAMES:
+                self._found.clear()
+            self._found[key] = found
+        return found
+
+    def _find(self, route: Route, asked: str, known: RuleVariables | None) -> tuple[Target, ...]:
         """The targets. Those of a passthrough are at its own backend; a model in its body has to be in the table."""
-        if route.backend and not request.model:
+        if route.backend and not asked:
             return (Target(route.backend, self._models.vendors[route.backend], ""),)
-        known = variables_of(scope, exchange, self._list_claims) if self._models.conditional else None
-        found = self._models.resolve(request.model, known)
+        found = self._models.resolve(asked, known)
         if not route.backend:
             return found
         # A passthrough has one backend: other targets of the model's row cannot serve it.
         there = tuple(target for target in found if target.backend == route.backend)
         if not there:
-            raise NotFound(f"model: {request.model[:128]}")
+            raise NotFound(f"model: {asked[:128]}")
         return there
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate.auth import explain, keycloak
+from asgi_llmgate.auth import keycloak
+from asgi_llmgate.auth.explanation import explain
 
 
 async def lines(token: str, provider: Any, web: Any, clock: Any) -> dict[str, str]:

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider, TokenRefused, Verifier, explain
+from asgi_llmgate.auth import Introspection, JWTAuthMiddleware, JWTProvider, TokenRefused, Verifier
 from asgi_llmgate.auth import provider as provider_of
+from asgi_llmgate.auth.explanation import explain
 from asgi_llmgate.errors import KeysUnavailable, MissingScope, SettingsError, Unreachable
 from asgi_llmgate.net import OAuthClient, StaticSecret
 from asgi_llmgate.secret_values import Secret

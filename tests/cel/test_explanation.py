@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgi_llmgate.cel import explain
+from asgi_llmgate.cel.explanation import explain
 
 
 def test_each_part_is_shown_with_its_value_or_its_error(rule: Any) -> None:

@@ -30,7 +30,7 @@ OWN = {
     "Exchange": {"body", "variables", "further_variables"},
     "Draining": {"call", "request", "finish", "listen"},
     "HTTPResponse": {"__init__"},
-    "RuleVariables": {"__init__", "update_for", "has_claims_of", "about"},
+    "RuleVariables": {"__init__", "update_for", "about"},
     "Dialect": {"*"},
     "Database": {"*"},
     "Structure": {"*"},

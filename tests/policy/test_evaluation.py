@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -9,12 +11,16 @@ import pytest
 from asgi_llmgate import Exchange, Identity, PolicyMiddleware, Rule, SettingsError
 from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.protocol.messages.request import decode_messages
-from asgi_llmgate.testing.driver import call
+from asgi_llmgate.testing.driver import call, http_scope
 
 LAB = 'jwt.org == "acme" && jwt.team == "data-platform"'
 GOOD = {"org": "acme", "team": "data-platform", "llms": {"openai": ["gpt-4o-mini"]}}
 SMALL, LARGE = Target("openai", "openai", "gpt-4o-mini"), Target("vllm", "on-prem", "qwen3")
 BODY = b'{"model":"claude-opus-5","max_tokens":5,"messages":[{"role":"user","content":"a secret prompt"}]}'
+
+
+async def unreachable(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError
 
 
 class Seen:
@@ -88,12 +94,22 @@ async def test_targets_that_a_rule_denies_are_taken_out_of_the_call() -> None:
     assert seen.permitted == [SMALL]
 
 
-async def test_when_the_request_is_over_the_exchange_does_not_hold_itself_any_more() -> None:
-    for rules in ([LAB], ["false"]):
-        seen = Seen(GOOD, SMALL)
-        await seen.ask(rules=rules)
-        assert seen.exchange.permits is not None
-        assert seen.exchange.permits(SMALL) is False
+@pytest.mark.parametrize("when", [LAB, "false", "llm.streaming || true", "request.method == 'POST'"])
+def test_what_the_exchange_permits_does_not_hold_the_exchange(when: str) -> None:
+    layer = PolicyMiddleware(unreachable, rules=[when])
+    scope, exchange = Exchange.enter(http_scope("POST", "/v1/messages"))
+    exchange.identity = Identity(subject="alice", provider="idp", claims=GOOD)
+    exchange.call = Call(decode_messages(BODY), (SMALL,))
+    gc.disable()
+    try:
+        layer.decide(scope, exchange)
+        permits, held = exchange.permits, weakref.ref(exchange)
+        del scope, exchange
+        assert held() is None
+    finally:
+        gc.enable()
+    assert permits is not None
+    assert permits(SMALL) is (when != "false")
 
 
 async def test_no_target_left_is_a_403_that_names_the_model() -> None:

@@ -1,8 +1,9 @@
-"""A large body is decoded beside the event loop."""
+"""A large body is decoded beside the event loop; the targets of a name are found once."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import warnings
@@ -11,10 +12,15 @@ from typing import Any
 
 import pytest
 
-from asgi_llmgate import Gateway
+from asgi_llmgate import Exchange, Gateway, ModelRow, ModelTable
+from asgi_llmgate.asgi import Body
+from asgi_llmgate.errors import NotFound
+from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.protocol.messages.request import decode_messages
+from asgi_llmgate.route import Route
 from asgi_llmgate.routing import resolve
-from asgi_llmgate.testing.driver import call
+from asgi_llmgate.routing.routes import ROUTES
+from asgi_llmgate.testing.driver import call, http_scope
 
 ROOM = b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"'
 
@@ -110,3 +116,47 @@ def test_a_forked_process_has_a_thread_of_its_own(gateway: Gateway) -> None:
             os._exit(status)
     _, ended = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(ended) == 0
+
+
+async def ask(resolver: resolve.Resolver, name: str, path: str = "/v1/messages") -> tuple[Target, ...]:
+    scope, exchange = Exchange.enter(http_scope("POST", path))
+    asked = {"model": name, "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]}
+    messages = [{"type": "http.request", "body": json.dumps(asked).encode()}]
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    await resolver.resolve(scope, Body(receive, limit=10_000, headers={}))
+    assert exchange.call is not None
+    return exchange.call.candidates
+
+
+def table(**row: Any) -> ModelTable:
+    return ModelTable([ModelRow("*", ("a", "b/fixed"), **row)], {"a": "openai", "b": "vllm"})
+
+
+async def test_the_targets_of_a_name_are_found_once() -> None:
+    resolver = resolve.Resolver(table(), routes={**ROUTES, "/v1/embeddings": Route("passthrough", "b")})
+    first, other, there = await ask(resolver, "x"), await ask(resolver, "y"), await ask(resolver, "x", "/v1/embeddings")
+    assert [target.model for target in (*first, *other, *there)] == ["x", "fixed", "y", "fixed", "fixed"]
+    assert await ask(resolver, "x") is first
+    assert await ask(resolver, "x", "/v1/embeddings") is there
+
+
+async def test_names_that_callers_make_up_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "MAX_NAMES", 5)
+    resolver = resolve.Resolver(table())
+    names = [f"name {number}" for number in range(23)]
+    found = [await ask(resolver, name) for name in names]
+    assert [targets[0].model for targets in found] == names
+    kept = [await ask(resolver, name) is targets for name, targets in zip(names[::-1], found[::-1], strict=True)]
+    assert 0 < sum(kept) <= 5
+
+
+async def test_where_a_row_has_a_condition_each_call_is_looked_up() -> None:
+    open_now = {"open": True}
+    resolver = resolve.Resolver(table(when=lambda variables: open_now["open"]))
+    assert len(await ask(resolver, "x")) == 2
+    open_now["open"] = False
+    with pytest.raises(NotFound):
+        await ask(resolver, "x")

@@ -31,7 +31,7 @@ from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP
 from benchmarks.side_by_side import bodies
-from benchmarks.side_by_side.__main__ import settings
+from benchmarks.side_by_side.settings import settings
 from benchmarks.side_by_side.wire import COMPLETION, stream_of_events
 from benchmarks.usage import Stream
 
@@ -110,7 +110,7 @@ async def count_all(folder: Path) -> dict[str, Counter[str]]:
 
 def counted_in(tree: Path) -> dict[str, dict[str, int]]:
     here = Path(__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{here}", "PYTHONSAFEPATH": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{here}", "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "benchmarks.counted", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found: dict[str, dict[str, int]] = json.loads(done.stdout)

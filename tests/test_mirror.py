@@ -9,6 +9,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "asgi_llmgate"
 
 WHOLE = {
+    "benchmarks": "benchmarks/: their commands, results and yardstick",
     "clock": "the shifted clock of `make test SHIFT=400d`",
     "docs": "what pages say, and their code blocks",
     "e2e": "real clients in front of the mounted gateway",
@@ -56,7 +57,6 @@ TOPICS = {
     "usage/ledger/test_many_series.py": "names that callers invent",
     "usage/ledger/test_postgresql.py": "a real PostgreSQL server",
     "usage/ledger/test_versions.py": "gateways of two versions at one database",
-    "usage/test_benchmark.py": "benchmarks/usage.py",
     "usage/test_server_processes.py": "logs of real server processes",
 }
 """Modules without a module of the package, and what they test."""

@@ -1,1 +1,1 @@
-"""CPU time of a call, beside a do-nothing app and a small proxy: python -m benchmarks.side_by_side"""
+"""What a call costs, beside a do-nothing app and a gateway written for speed alone; __main__.py has the command."""

@@ -1,143 +1,125 @@
-"""CPU time of the gateway with everything on, beside a do-nothing app and a small proxy.
+"""The gateway with everything on, beside a do-nothing app and a gateway written for speed alone.
 
-    python -m benchmarks.side_by_side [--rounds 7] [--calls 600] [--tree parent=../other-checkout]
+    python -m benchmarks.side_by_side [--all] [--tree parent=../other-checkout] [--write benchmarks/RESULTS.md]
 
 All servers run at once, under uvicorn with uvloop and httptools, on one core; model server and clients on the others.
 In each round every server takes its turn, in the other direction each time, and its figure is the CPU time of its
 process tree.  What counts is the ratio: absolute figures are those of the machine.  With --tree the gateway of another
 checkout runs too, so that a change is compared with its parent in one run.
 
-The run is void (exit code 1) where the quartiles of a scenario's first row are more than 15 % of its median apart: the
-machine was busy with something else.
+A row is void where its figures wobble (results.py); the exit code is 1 where one is.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
-from operator import truediv
 from pathlib import Path
-from statistics import median, quantiles
 
 import click
-import yaml
+import uvloop
 
-from asgi_llmgate.testing.idp import MockIdP
-from benchmarks.side_by_side import bodies
-from benchmarks.side_by_side.processes import OTHER_CORES, Server, free_port, served
-from benchmarks.side_by_side.wire import EVENTS, client, model_server
+from benchmarks.side_by_side import bodies, rows
+from benchmarks.side_by_side.bench import HERE, Bench, added, body_stall, cpu, delays, first_text, growth, states
+from benchmarks.side_by_side.draining import longest_stall
+from benchmarks.side_by_side.processes import OTHER_CORES, Server
+from benchmarks.side_by_side.report import show, write
+from benchmarks.side_by_side.results import GATEWAY, YARDSTICK, Result, Run
+from benchmarks.side_by_side.rows import Row
+from benchmarks.side_by_side.settings import VARIANTS
+
+PAIR = (YARDSTICK, GATEWAY)
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """`clients` at once, each with a share of the calls; the figure is CPU time per `unit`."""
+class Effort:
+    """How long is measured."""
 
-    name: str
-    content: bytes
-    clients: int
-    share: float = 1.0
-    unit: str = "call"
-
-
-SCENARIOS = (
-    Scenario("small call, 16 connections", bodies.small(), 16),
-    Scenario("172 kB call, 1 connection", bodies.large(), 1, share=0.3),
-    Scenario("event, 20 streams at 50/s", bodies.small(stream=True), 20, unit="event"),
-)
-WOBBLE = 0.15
-"""How far apart the quartiles of the first row may be, as a share of its median."""
+    rounds: int
+    seconds: float
+    further: bool = False
+    """Also what takes minutes."""
+    streams: int = 300
+    calls: int = 20_000
 
 
-def settings(folder: Path, model_port: int, keys: Path) -> dict[str, object]:
-    """JWT, rules, prices, records, an access log as JSON in a file."""
-    return {
-        "auth": {"providers": [{"issuer": "bench", "audiences": ["bench"], "jwks": {"file": str(keys)}}]},
-        "policy": {"rules": [{"name": "entitled", "allow": 'jwt.team == "bench" && llm.model in jwt.llms.openai'}]},
-        "backends": {
-            "openai": {
-                "dialect": "openai",
-                "base_url": f"http://127.0.0.1:{model_port}/v1",
-                "api_key": "env:MODEL_PORT",
-            }
-        },
-        "models": [{"match": "*", "use": "openai/gpt-4o-mini"}],
-        "usage": {
-            "access_log": {"format": "json", "file": f"{folder}.log"},
-            "prices": "genai-prices",
-            "fields": {"team": "jwt.team"},
-        },
-    }
+SHORT, LONG, QUICK = Effort(5, 0.6), Effort(9, 0.8, further=True), Effort(1, 0.05, streams=5, calls=160)
 
 
-async def measure(scenario: Scenario, server: Server, token: str, calls: int) -> float:
-    """Microseconds of CPU time per call, or per event."""
-    each = 1 if scenario.unit == "event" else max(1, int(calls * scenario.share) // scenario.clients)
-    before = server.cpu()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(scenario.clients):
-            group.create_task(client(server.port, scenario.content, token, each))
-    units = scenario.clients * each * (EVENTS if scenario.unit == "event" else 1)
-    return (server.cpu() - before) / units * 1e6
+async def measure(bench: Bench, servers: Sequence[Server], effort: Effort) -> list[Result]:
+    """All rows."""
+    results = []
+
+    def add(row: Row, figures: dict[str, list[float]]) -> None:
+        results.append(Result(row, figures))
+        click.echo(show(results[-1]))
+
+    everybody = [each for each in servers if each.name not in ("null", *VARIANTS[1:])]
+    async with bench.listening():
+        for row in rows.cpu_rows(effort.seconds):
+            left_out = {"null", *VARIANTS} - set(row.servers)
+            add(row, await cpu(row, bench, [each for each in servers if each.name not in left_out], effort.rounds))
+        small = results[0].figures
+        for row, variant in zip((rows.LEDGER, rows.OTEL, rows.OTEL_SDK), VARIANTS[1:], strict=True):
+            add(row, {GATEWAY: added(small, variant)})
+        add(rows.FIRST_TEXT, await first_text(bench, everybody, effort.rounds, effort.seconds))
+        new = {app: [await states(bench, app, effort.streams) for _ in range(min(3, effort.rounds))] for app in PAIR}
+        for row, index in ((rows.FIRST_CALL, 0), (rows.IDLE_MEMORY, 1), (rows.STREAM_MEMORY, 2)):
+            add(row, {app: [each[index] for each in found] for app, found in new.items()})
+        if effort.further:
+            row = rows.largest(effort.seconds)
+            pair = [each for each in servers if each.name in PAIR]
+            add(rows.DELAY, await delays(bench, pair, 5, 200))
+            body = bodies.of_size(2_600_000)
+            add(rows.BODY_STALL, {app: await body_stall(bench, app, body, 9) for app in PAIR})
+            add(rows.DRAIN_STALL, {GATEWAY: [await longest_stall(600) for _ in range(9)]})
+            add(row, await cpu(row, bench, pair, 3))
+            add(rows.GROWTH, {GATEWAY: [await growth(bench, effort.calls)]})
+    return results
 
 
-async def compare(servers: list[Server], token: str, model_port: int, rounds: int, calls: int) -> bool:
-    """Print a table for each scenario; whether the run counts."""
-    model = await asyncio.start_server(model_server, "127.0.0.1", model_port)
-    valid = True
-    for scenario in SCENARIOS:
-        # A stream would cost the do-nothing app nothing per event.
-        taking_part = [each for each in servers if scenario.unit == "call" or each.name != "null"]
-        figures: dict[str, list[float]] = {each.name: [] for each in taking_part}
-        for round in range(rounds + 1):
-            for server in taking_part if round % 2 else taking_part[::-1]:
-                figure = await measure(scenario, server, token, calls)
-                if round:  # the first warms up
-                    figures[server.name].append(figure)
-        valid &= show(scenario, figures)
-    model.close()
-    return valid
-
-
-def show(scenario: Scenario, figures: Mapping[str, list[float]]) -> bool:
-    first = next(iter(figures))
-    low, middle, high = quantiles(figures[first], n=4) if len(figures[first]) > 1 else figures[first] * 3
-    wobble = (high - low) / middle
-    click.echo(f"\n{scenario.name:34}  µs CPU   x {first}   x proxy    ({first}: quartiles {wobble:.0%} apart)")
-    for name, taken in figures.items():
-        ratios = [median(map(truediv, taken, figures[other])) for other in (first, "proxy")]
-        click.echo(f"  {name:32}  {median(taken):6.1f}   {ratios[0]:6.2f}   {ratios[1]:7.2f}")
-    return wobble <= WOBBLE
+def run(effort: Effort, trees: Iterable[str], command: str) -> Run:
+    """Start all servers, measure, end them."""
+    os.sched_setaffinity(0, OTHER_CORES)
+    with ExitStack() as open_ones:
+        bench = Bench(Path(open_ones.enter_context(tempfile.TemporaryDirectory())))
+        servers = [open_ones.enter_context(bench.served(app)) for app in ("null", YARDSTICK, *VARIANTS)]
+        for name, _, folder in (each.partition("=") for each in trees):
+            tree = Path(folder).resolve()
+            servers.append(open_ones.enter_context(bench.served(GATEWAY, name=name, tree=tree)))
+        results = uvloop.run(measure(bench, servers, effort))
+    return Run(command, results)
 
 
 @click.command()
-@click.option("--rounds", default=7, show_default=True)
-@click.option("--calls", default=600, show_default=True, help="Per server and round.")
+@click.option("--all", "everything", is_flag=True, help="All rows, and more rounds: 12 minutes.")
+@click.option("--quick", is_flag=True, help="One round of the smallest sizes: whether it works.")
 @click.option("--tree", multiple=True, metavar="NAME=FOLDER", help="A further checkout whose gateway takes part.")
-def main(rounds: int, calls: int, tree: tuple[str, ...]) -> None:
+@click.option(
+    "--write", "results", type=click.Path(path_type=Path), help="Write the results there, and into README.md."
+)
+@click.option("--json", "kept", type=click.Path(path_type=Path), help="Keep all figures there.")
+@click.option("--again", is_flag=True, help="Measure nothing: read what --json has kept.")
+def main(
+    everything: bool, quick: bool, tree: tuple[str, ...], results: Path | None, kept: Path | None, again: bool
+) -> None:
     """Compare."""
-    os.sched_setaffinity(0, OTHER_CORES)
-    here = Path(__file__).parents[2]
-    further = [(name, Path(folder).resolve()) for name, _, folder in (each.partition("=") for each in tree)]
-    with ExitStack() as open_ones:
-        folder = Path(open_ones.enter_context(tempfile.TemporaryDirectory()))
-        idp = MockIdP(issuer="bench", audience="bench")
-        keys, config, port = folder / "jwks.json", folder / "llmgate.yaml", free_port()
-        keys.write_text(json.dumps(idp.jwks))
-        environment = {"MODEL_PORT": str(port), "LLMGATE_CONFIG": str(config)}
-        servers = [open_ones.enter_context(served(app, app, environment, here)) for app in ("null", "proxy")]
-        for name, checkout in chain([("gateway", here)], further):
-            config.write_text(yaml.safe_dump(settings(folder / name, port, keys)))
-            servers.append(open_ones.enter_context(served("gateway", name, environment, checkout)))
-        token = idp.mint(team="bench", llms={"openai": ["gpt-4o-mini"]})
-        valid = asyncio.run(compare(servers, token, port, rounds, calls))
-    if not valid:
-        raise SystemExit("void: the machine was busy with something else")
+    if again and kept is not None:
+        found = Run.from_json(json.loads(kept.read_text()))
+    else:
+        effort = QUICK if quick else LONG if everything else SHORT
+        found = run(effort, tree, "python -m benchmarks.side_by_side" + " --all" * everything)
+        if kept is not None:
+            kept.write_text(json.dumps(found.as_json()))
+    if results is not None:
+        write(found, results, HERE / "README.md")
+    void = [each.row.name for each in found.results if not each.counts]
+    if void:
+        raise SystemExit(f"void, the machine was busy with something else: {', '.join(void)}")
 
 
 if __name__ == "__main__":

@@ -1,82 +1,93 @@
-"""What runs under uvicorn: `null` does nothing, `proxy` does the least that a gateway can do, `gateway` does all of it.
+"""What runs under uvicorn.  Each imports what it needs and no more, since its memory and its start are measured, too.
 
-The settings of `gateway` are the file that LLMGATE_CONFIG names, the model server of `proxy` is MODEL_PORT.
+`null` does nothing.  `yardstick` does the work of a gateway and nothing for safety.  `gateway` does all of it; its
+settings are the file that LLMGATE_CONFIG names.  `otel_sdk` is that with an SDK whose spans go nowhere.  `watched` is
+the app that WATCHED names, and tells how long its event loop has stood still.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from typing import Any
 
-import msgspec
-
-from asgi_llmgate import Gateway
-
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-JSON, EVENTS = b"application/json", b"text/event-stream"
+BEAT = 0.0005
+"""Seconds between two looks at the clock."""
 
 
 async def null(scope: Any, receive: Any, send: Any) -> None:
     """Reads the body, and responds at once."""
-    if scope["type"] == "http":
-        await _body(receive)
-        await _respond(send, JSON)
-        await send({"type": "http.response.body", "body": b"{}"})
+    if scope["type"] != "http":
+        return
+    while (await receive())["more_body"]:
+        pass
+    await _respond(send, b"{}")
 
 
-class Proxy:
-    """Decodes the body, sends it encoded again over a connection that is kept, and passes the response on.
+def yardstick() -> Any:
+    from benchmarks.side_by_side.yardstick.app import Yardstick
 
-    It verifies, decides, checks and records nothing, and its model server never fails: a mark to compare with.
-    """
-
-    def __init__(self) -> None:
-        self._port = int(os.environ["MODEL_PORT"])
-        self._idle: deque[Connection] = deque()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        content = msgspec.json.encode(msgspec.json.decode(await _body(receive)))
-        connection = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = connection
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: model\r\ncontent-length: %d\r\n\r\n" % len(content))
-        writer.write(content)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        _, known, length = head.partition(b"content-length: ")
-        if known:
-            await _respond(send, JSON)
-            answer = msgspec.json.decode(await reader.readexactly(int(length.split()[0])))
-            await send({"type": "http.response.body", "body": msgspec.json.encode(answer)})
-        else:
-            await _respond(send, EVENTS)
-            while size := int(await reader.readline(), 16):
-                chunk = (await reader.readexactly(size + 2))[:-2]
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await reader.readline()
-            await send({"type": "http.response.body", "body": b""})
-        self._idle.append(connection)
+    return Yardstick()
 
 
-def proxy() -> Proxy:
-    return Proxy()
+def gateway() -> Any:
+    from asgi_llmgate import Gateway
 
-
-def gateway() -> Gateway:
     return Gateway.from_file(os.environ["LLMGATE_CONFIG"])
 
 
-async def _body(receive: Any) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        parts.append(message["body"])
-        if not message["more_body"]:
-            return b"".join(parts)
+ledger = otel = gateway
 
 
-async def _respond(send: Any, kind: bytes) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+def otel_sdk() -> Any:
+    from opentelemetry import metrics, trace
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
+    return gateway()
+
+
+def watched() -> Any:
+    return Watched(globals()[os.environ["WATCHED"]]())
+
+
+class Watched:
+    """`app`, whose event loop is looked at; GET /longest-stall responds with milliseconds, since it was asked last."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._due = 0.0
+        self._longest = 0.0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != "/longest-stall":
+            await self._app(scope, receive, send)
+            return
+        longest, self._longest = self._longest, 0.0
+        if not self._due:
+            self._beat()
+        await _respond(send, b"%.3f" % (longest * 1000))
+
+    def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._due:
+            self._longest = max(self._longest, now - self._due)
+        self._due = now + BEAT
+        loop.call_at(self._due, self._beat)
+
+
+async def _respond(send: Any, content: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

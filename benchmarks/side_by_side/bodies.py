@@ -15,7 +15,7 @@ def small(*, stream: bool = False) -> bytes:
     return _encode({"max_tokens": 256, "stream": stream, "system": system, "messages": messages})
 
 
-def large() -> bytes:
+def large(*, stream: bool = False) -> bytes:
     """18 tools and 30 messages, 14 of them the results of tools."""
     chance = random.Random(7)
     messages: list[dict[str, Any]] = [{"role": "user", "content": [_text(chance, 1500), _text(chance, 30)]}]
@@ -30,8 +30,24 @@ def large() -> bytes:
     tools = [_tool(chance, number) for number in range(18)]
     system = [{**_text(chance, 15000), "cache_control": {"type": "ephemeral"}}]
     metadata = {"user_id": "user_0123_account__session_4567"}
-    body = {"max_tokens": 8000, "stream": False, "system": system, "tools": tools, "messages": messages}
+    body = {"max_tokens": 8000, "stream": stream, "system": system, "tools": tools, "messages": messages}
     return _encode({**body, "metadata": metadata, "temperature": 1})
+
+
+def of_size(size: int) -> bytes:
+    """About so many bytes: a conversation whose turns have texts of 20 kB."""
+    text = _words(random.Random(7), min(size, 19_000))
+    turn = {"role": "user", "content": text}
+    length = len(json.dumps(turn, ensure_ascii=False).encode())
+    return _encode({"max_tokens": 256, "stream": False, "messages": [turn] * max(1, size // length)})
+
+
+def with_tools(count: int) -> bytes:
+    """A short question with so many tools."""
+    chance = random.Random(7)
+    tools = [_tool(chance, number) for number in range(count)]
+    messages = [{"role": "user", "content": "Hello, who are you?"}]
+    return _encode({"max_tokens": 256, "stream": False, "tools": tools, "messages": messages})
 
 
 def _tool(chance: random.Random, number: int) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""The two ends of the line: a model server that responds without thinking, and clients that only count.
-
-Both run in the process that measures, on another core than what is measured, and so cost it nothing.
-"""
+"""A model server that responds without thinking.  It runs where the clients do, on another core than the gateways."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-mini"}
@@ -19,6 +19,9 @@ USAGE = {
 }
 EVENTS, PAUSE = 100, 0.02
 """Events with text in one stream, and seconds between two of them."""
+
+STAMP = b"@%019d@"
+"""What the text of an event is, where its delay is measured: nanoseconds of the monotonic clock."""
 
 _KEPT = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -39,9 +42,9 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return _event(json.dumps({**HEAD, "object": "chat.completion.chunk", "choices": [choice]}).encode())
 
 
-def stream_of_events() -> list[bytes]:
-    """The events of one response."""
-    words = [_chunk({"content": f" word{number}"}) for number in range(EVENTS)]
+def stream_of_events(count: int = EVENTS) -> list[bytes]:
+    """The events of one response, `count` of them with text."""
+    words = [_chunk({"content": f" word{number}"}) for number in range(count)]
     usage = _event(json.dumps({**HEAD, "choices": [], "usage": USAGE}).encode())
     return [_chunk({"role": "assistant", "content": ""}), *words, _chunk({}, "stop"), usage, _event(b"[DONE]")]
 
@@ -51,44 +54,59 @@ def _in_chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+@cache
+def _stream_on_the_wire(count: int) -> list[bytes]:
+    return [_in_chunk(event) for event in stream_of_events(count)]
+
+
 COMPLETION = _completion()
-FIRST, *REST = map(_in_chunk, stream_of_events())
+STAMPED = _in_chunk(_chunk({"content": (STAMP % 0).decode()}))
+
+
+@dataclass
+class Plan:
+    """How streams come: so many events, seconds between two of them, and whether each says when it was sent."""
+
+    events: int = field(default_factory=lambda: EVENTS)
+    pause: float = field(default_factory=lambda: PAUSE)
+    stamped: bool = False
+
+
+@dataclass
+class ModelServer:
+    """Responds to each request as the plan of that moment says."""
+
+    plan: Plan = field(default_factory=Plan)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        # asyncio logs a handler that is cancelled when the loop ends
+        with suppress(asyncio.CancelledError, ConnectionError):
+            while head := await _head(reader):
+                content = await reader.readexactly(_length(head))
+                if b'"stream":true' in content or b'"stream": true' in content:
+                    await self._stream(writer)
+                else:
+                    writer.write(COMPLETION)
+        writer.close()
+
+    async def _stream(self, writer: asyncio.StreamWriter) -> None:
+        plan = self.plan
+        first, *further = _stream_on_the_wire(plan.events)
+        writer.write(_CHUNKED + first)
+        for event in further:
+            await asyncio.sleep(plan.pause)
+            if writer.is_closing():
+                return
+            if plan.stamped and b" word" in event:
+                event = STAMPED.replace(STAMP % 0, STAMP % time.monotonic_ns())
+            writer.write(event)
+        writer.write(b"0\r\n\r\n")
 
 
 async def model_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Responds to each request of one connection."""
-    with suppress(asyncio.CancelledError):  # asyncio logs a handler that is cancelled when the loop ends
-        while head := await _head(reader):
-            content = await reader.readexactly(_length(head))
-            if b'"stream":true' not in content:
-                writer.write(COMPLETION)
-                continue
-            writer.write(_CHUNKED + FIRST)
-            for event in REST:
-                await asyncio.sleep(PAUSE)
-                writer.write(event)
-            writer.write(b"0\r\n\r\n")
-    writer.close()
-
-
-async def client(port: int, content: bytes, token: str, calls: int) -> None:
-    """Makes so many calls, one after the other, on one connection.  Raises RuntimeError where a response is no 200."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"POST /v1/messages HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {token}"
-    further = "content-type: application/json\r\nanthropic-version: 2023-06-01\r\nuser-agent: claude-cli/2.1.330"
-    request = f"{head}\r\n{further}\r\ncontent-length: {len(content)}\r\n\r\n".encode() + content
-    for _ in range(calls):
-        writer.write(request)
-        response = await _head(reader)
-        if b" 200 " not in response[:20]:
-            raise RuntimeError(response.decode("latin-1") + (await reader.read(2000)).decode("latin-1"))
-        if b"transfer-encoding" in response:
-            while size := int(await reader.readline(), 16):
-                await reader.readexactly(size + 2)
-            await reader.readline()
-        else:
-            await reader.readexactly(_length(response))
-    writer.close()
+    """A model server whose streams are of EVENTS events, PAUSE seconds apart."""
+    await ModelServer()(reader, writer)
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
@@ -100,4 +118,4 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 def _length(head: bytes) -> int:
-    return int(head.partition(b"content-length: ")[2].split(b"\r\n", 1)[0])
+    return int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])

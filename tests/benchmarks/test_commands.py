@@ -1,0 +1,26 @@
+"""Each command runs, with the smallest sizes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.suites
+
+
+def command(module: str, *arguments: str | Path) -> str:
+    words = [sys.executable, "-W", "error", "-m", f"benchmarks.{module}", *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_side_by_side(tmp_path: Path) -> None:
+    command("side_by_side", "--quick", "--json", tmp_path / "run.json")
+    rows = json.loads((tmp_path / "run.json").read_text())["results"]
+    assert len(rows) == 12
+    assert all(each["figures"]["gateway"] for each in rows)

@@ -6,8 +6,8 @@ can bring, and which in tests is `httpx.MockTransport`.
 # There is no httpx.AsyncClient in between: what it adds (cookies, redirects, authentication flows, decoding) is not
 # wanted here, and takes longer than the rest of a request.
 #
-# The transport, and httpx, are imported by the first request and not with this module: what only checks tokens, or only
-# builds a gateway, does without.  `Gateway.startup` imports them before the first request comes.
+# The transport is imported by the first request and not with this module: what only checks tokens, or only builds a
+# gateway, does without.  `Gateway.startup` imports it before the first request comes.
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from asgi_llmgate.errors import GateError, MaybeSent
 from asgi_llmgate.net.deadline import Deadline, Timeouts
 from asgi_llmgate.net.failures import unreachable
 from asgi_llmgate.net.proxies import Proxies
+from asgi_llmgate.net.request_url import RequestURL, parse_url
 from asgi_llmgate.net.response import HTTPResponse
 from asgi_llmgate.net.tls import tls_context
 from asgi_llmgate.net.transport import Content, RawHeaders, Request, Transport
@@ -126,13 +127,12 @@ class HTTPClient:
 
     def load(self) -> None:
         """Import what the first request needs, so that it does not take the time."""
-        import_module("httpx")
         import_module(self._needs)
 
     async def open(
         self,
         method: str,
-        url: httpx.URL,
+        url: RequestURL,
         headers: RawHeaders,
         content: Content,
         timeouts: Timeouts,
@@ -186,12 +186,10 @@ class HTTPClient:
 
         Raises what `open` raises, and nothing because of a status.
         """
-        import httpx
-
         timeouts = Timeouts(connect=timeout, pool=timeout, first_byte=timeout, idle=timeout, total=timeout)
         try:
-            target = httpx.URL(url)
-        except httpx.InvalidURL:
+            target = parse_url(url)
+        except ValueError:
             raise unreachable("the server cannot be reached", "InvalidURL") from None
         send = partial(self.open, method, target, headers, content, timeouts)
         async with await send_again_if_stale(send) as response:

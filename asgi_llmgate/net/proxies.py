@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from asgi_llmgate.errors import SettingsError
-
-if TYPE_CHECKING:
-    import httpx
+from asgi_llmgate.net.request_url import RequestURL
 
 
 class Proxies:
@@ -27,7 +24,7 @@ class Proxies:
                     hint="env, none, or a proxy's URL",
                 )
 
-    def for_url(self, url: httpx.URL) -> str | None:
+    def for_url(self, url: RequestURL) -> str | None:
         if self._fixed or not self._environment:
             return self._fixed
         from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from asgi_llmgate._version import __version__
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Timeouts
 from asgi_llmgate.net.headers import NOT_A_HEADER_VALUE, is_header_value
+from asgi_llmgate.net.request_url import RequestURL
 from asgi_llmgate.secret_values import Secret
-
-if TYPE_CHECKING:
-    import httpx
 
 RawHeaders = Sequence[tuple[bytes, bytes | Secret]]
 """Names in lower case, and values; a value that must not be shown is a Secret until it is written."""
@@ -32,7 +30,7 @@ class Request:
     """`new_connection`: no connection of the pool may be used, as in HTTPClient.open."""
 
     method: str
-    url: httpx.URL
+    url: RequestURL
     headers: RawHeaders
     content: Content
     timeouts: Timeouts

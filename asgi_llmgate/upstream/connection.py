@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +19,7 @@ from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.net import Fetched, HTTPClient, HTTPResponse, header_name
 from asgi_llmgate.net.base_url import parse_base_url
+from asgi_llmgate.net.request_url import RequestURL, parse_url
 from asgi_llmgate.net.transport import RawHeaders
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections
@@ -28,9 +28,6 @@ from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.secret_values import Secret
 from asgi_llmgate.upstream.backend import Backend
 from asgi_llmgate.upstream.correction_store import CorrectionStore
-
-if TYPE_CHECKING:
-    import httpx
 
 log = logging.getLogger("llmgate")
 
@@ -85,7 +82,7 @@ class Upstream:
             self._headers += ((b"authorization", self._base.authorization),)
         self._wire = SERVER_WIRES[backend.dialect.wire]
         self._corrections = CorrectionStore() if corrections is None else corrections
-        self._urls: dict[tuple[str, str], httpx.URL] = {}
+        self._urls: dict[tuple[str, str], RequestURL] = {}
         self._cutting: set[str] = set()
 
     def corrections(self, model: str) -> Corrections:
@@ -199,7 +196,7 @@ class Upstream:
     async def _open(
         self,
         method: str,
-        url: httpx.URL,
+        url: RequestURL,
         headers: RawHeaders,
         body: bytes,
         exchange: Exchange,
@@ -239,17 +236,15 @@ class Upstream:
     def _error(self, status: int, content: bytes, headers: Mapping[str, str]) -> UpstreamError:
         return self._wire.read_error(status, content, headers, now=time.time())
 
-    def _url(self, path: str, query: str) -> httpx.URL:
+    def _url(self, path: str, query: str) -> RequestURL:
         """The URL, parsed once: the paths come from settings, and a client uses few different queries."""
         url = self._urls.get((path, query))
         if url is None:
-            import httpx  # by the first call, as in net/client.py
-
             if len(self._urls) > _MAX_URLS:
                 self._urls.clear()
             try:
-                url = self._urls[path, query] = httpx.URL(self._base.join(path, query))
-            except httpx.InvalidURL:
+                url = self._urls[path, query] = parse_url(self._base.join(path, query))
+            except ValueError:
                 raise InvalidRequest("the query string cannot be forwarded: it is not valid in a URL") from None
         return url
 

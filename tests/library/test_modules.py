@@ -63,10 +63,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     ]
 
 
-def test_a_built_gateway_has_fewer_than_560_modules() -> None:
+def test_a_built_gateway_has_fewer_than_565_modules() -> None:
     modules = modules_after(GATEWAY)
     most = Counter(name.partition(".")[0] for name in modules).most_common(12)
-    assert len(modules) < 560, f"{len(modules)} modules, most of them {most}"
+    assert len(modules) < 565, f"{len(modules)} modules, most of them {most}"
     assert "asgi_llmgate.policy.middleware" in modules
     assert modules.isdisjoint({"celpy", "aiohttp", "httpx", "cryptography", "sqlalchemy", "opentelemetry", "jinja2"})
 
@@ -74,16 +74,17 @@ def test_a_built_gateway_has_fewer_than_560_modules() -> None:
 def test_its_startup_imports_what_the_first_request_needs() -> None:
     """Where there is a lifespan; otherwise the first request does."""
     modules = modules_after(GATEWAY + "import asyncio; asyncio.run(gateway.startup())")
-    assert modules >= {"httptools", "httpx", "cryptography"}
+    assert modules >= {"httptools", "cryptography"}
     assert modules.isdisjoint(
-        {"aiohttp", "httpx_aiohttp", "httpcore", "celpy", "sqlalchemy", "opentelemetry", "jinja2"}
+        {"aiohttp", "httpx", "httpx_aiohttp", "httpcore", "celpy", "sqlalchemy", "opentelemetry", "jinja2"}
     )
 
 
 def test_its_first_request_to_a_server_brings_no_transport_but_its_own() -> None:
     modules = modules_after(FETCH.format("HTTPClient(proxy='none')"))
     assert "asgi_llmgate.net.native.transport" in modules
-    assert modules.isdisjoint({"aiohttp", "httpx_aiohttp", "httpcore", "anyio", "asgi_llmgate.net.over_httpx"})
+    assert modules.isdisjoint({"aiohttp", "httpx", "httpx_aiohttp", "httpcore", "anyio"})
+    assert "asgi_llmgate.net.over_httpx" not in modules
 
 
 def test_aiohttp_is_imported_where_it_is_asked_for() -> None:

@@ -6,7 +6,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from asgi_llmgate.net.failures import unreachable
@@ -15,12 +15,10 @@ from asgi_llmgate.net.native.connection import Connection
 from asgi_llmgate.net.native.parser import ResponseParser
 from asgi_llmgate.net.native.pool import Pool
 from asgi_llmgate.net.proxies import Proxies
+from asgi_llmgate.net.request_url import RequestURL
 from asgi_llmgate.net.transport import Request
 from asgi_llmgate.net.urls import DEFAULT_PORTS, basic_authorization
 from asgi_llmgate.secret_values import Secret
-
-if TYPE_CHECKING:
-    import httpx
 
 _MAX_TARGETS = 256
 """URLs that are kept in their written form; a gateway has a few for each backend."""
@@ -50,7 +48,7 @@ class NativeTransport:
     def __init__(self, *, tls: ssl.SSLContext, proxies: Proxies, limit: int) -> None:
         self._pool = Pool(tls=tls, limit=limit)
         self._proxies = proxies
-        self._targets: dict[httpx.URL, Target] = {}
+        self._targets: dict[RequestURL, Target] = {}
 
     async def send(self, request: Request) -> NativeResponse:
         target = self._targets.get(request.url) or self._target(request.url)
@@ -71,7 +69,7 @@ class NativeTransport:
     async def aclose(self) -> None:
         self._pool.close()
 
-    def _target(self, url: httpx.URL) -> Target:
+    def _target(self, url: RequestURL) -> Target:
         host, port = url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS.get(url.scheme, 0)
         if not host or not port:
             raise unreachable("the server cannot be reached", "the URL has no host, or its scheme is not http(s)")
@@ -80,7 +78,7 @@ class NativeTransport:
         is_tls = url.scheme == "https"
         form, authorization = url.raw_path, None
         if proxy is not None and not is_tls:
-            form = b"%b://%b%b" % (url.raw_scheme, url.netloc, form)
+            form = b"%b://%b%b" % (url.scheme.encode(), url.netloc, form)
             authorization = proxy.authorization
             origin = Origin("", 0, False, proxy)  # one connection serves all hosts behind the proxy
         else:

@@ -67,7 +67,7 @@ async def _close(response: httpx.Response) -> None:
 def _httpx_request(request: Request) -> httpx.Request:
     return httpx.Request(
         request.method,
-        request.url,
+        str(request.url),
         headers=request.plain_headers(),
         content=request.plain_content(),
         extensions=_extensions(request),

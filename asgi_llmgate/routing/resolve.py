@@ -82,7 +82,11 @@ class Resolver:
         if decode is None or not route.allows(scope["method"]):
             return
         headers = exchange.headers
-        request = await _decode(partial(decode, structure=self._structure), await body.read())
+        raw = await body.read()
+        if len(raw) < LARGE:
+            request = decode(raw, structure=self._structure)
+        else:
+            request = await _decode_in_thread(partial(decode, structure=self._structure), raw)
         call = exchange.call = Call(
             request=request,
             candidates=(),
@@ -128,13 +132,11 @@ class Resolver:
         return there
 
 
-async def _decode(decode: Callable[[bytes], RequestFeatures], body: bytes) -> RequestFeatures:
-    """Decode a body, a large one in a thread, so that the event loop can work in between.
+async def _decode_in_thread(decode: Callable[[bytes], RequestFeatures], body: bytes) -> RequestFeatures:
+    """Decode a large body in a thread, so that the event loop can work in between.
 
     One at a time: several threads would compete with the event loop for the interpreter.
     """
-    if len(body) < LARGE:
-        return decode(body)
     return await asyncio.get_running_loop().run_in_executor(_thread(os.getpid()), decode, body)
 
 

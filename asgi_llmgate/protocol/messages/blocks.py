@@ -52,18 +52,20 @@ class Message(msgspec.Struct, frozen=True, eq=False):
 
 
 class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
-    """A message as most are: with a list of blocks, and nothing else."""
+    """A message as most are, with a list of blocks and nothing else: decoded down to its blocks in one pass."""
 
     role: Role
     content: list[Fields]
 
+
+_STRING_FIRST = b'[{"role":"user","content":"'
 
 _decode_plain = msgspec.json.Decoder(list[_PlainMessage]).decode
 _decode_str = msgspec.json.Decoder(str).decode
 
 
 class BlockReader:
-    """Opens the content of one request, counts its blocks, and notes their types.
+    """Opens the content of one request and counts its blocks.  `types` are those of the blocks that are no texts.
 
     Its methods raise InvalidRequest for what is not valid, and StructureTooLarge before more is opened than `structure`
     allows.
@@ -77,6 +79,9 @@ class BlockReader:
 
     def read_messages(self, value: Raw) -> list[Message]:
         """The elements of `messages`."""
+        # Most conversations that have strings begin with one.
+        if bytes(memoryview(value)[: len(_STRING_FIRST)]) == _STRING_FIRST:
+            return self._read_any_messages(value)
         try:
             found = _decode_plain(value)
         except msgspec.ValidationError:
@@ -115,10 +120,9 @@ class BlockReader:
 
     def read_content(self, value: Raw | None, name: str) -> Sequence[Block]:
         """Content that is a string, a list of blocks, or absent.  `name` is what messages call it."""
-        if value is None:
+        if value is None or (first := memoryview(value)[0]) == objects.NULL:
             return ()
-        if objects.first_byte(value) == objects.QUOTE:
-            self.types.add("text")
+        if first == objects.QUOTE:
             return (Block("text", {"text": value}),)
         return self._read_blocks(objects.require_objects(value, name), name)
 
@@ -129,23 +133,24 @@ class BlockReader:
         blocks: list[Block] = []
         try:
             for fields in found:
-                blocks.append(self._read_block(fields))
+                try:
+                    kind = _decode_str(fields["type"])
+                except (KeyError, msgspec.ValidationError):
+                    kind = objects.require_str(fields, "type")
+                if kind == "text":
+                    objects.require_raw_str(fields, "text")
+                    blocks.append(Block(kind, fields))
+                else:
+                    blocks.append(self._read_block(kind, fields))
         except InvalidRequest as wrong:
             raise wrong.at(f"{name}.{len(blocks)}") from None
         return blocks
 
-    def _read_block(self, fields: Fields) -> Block:
-        try:
-            kind = _decode_str(fields["type"])
-        except (KeyError, msgspec.ValidationError):
-            kind = objects.require_str(fields, "type")
+    def _read_block(self, kind: str, fields: Fields) -> Block:
         self.types.add(kind)
         match kind:
-            case "text":
-                objects.require_raw_str(fields, "text")
-                return Block(kind, fields)
             case "tool_result":
-                inner = self._read_inner(objects.get_raw(fields, "content"))
+                inner = self._read_inner(fields.get("content"))
                 return Block(kind, fields, objects.require_str(fields, "tool_use_id"), inner)
             case "tool_use":
                 objects.require_raw_str(fields, "name")

@@ -38,7 +38,7 @@ class MessagesRequest:
     """A request whose required fields have been checked.  It is an `exchange.RequestFeatures` for rules and limits.
 
     `opened` is the whole body, decoded one level, and `fields` are its values.  `block_types` are the types of all
-    content blocks, also of those inside others, so that nobody walks through them for a type that does not occur.
+    blocks that are no texts, also of those inside others, so that nobody walks through them for one that is not there.
     Texts, schemas and tool inputs are views of the body's bytes, so the request keeps the body in memory as long as it
     lives.
     """
@@ -109,8 +109,8 @@ class MessagesRequest:
     @cached_property
     def tool_names(self) -> Sequence[str]:
         """Names of all tools in the request, also of deferred ones and of ones defined in the conversation."""
-        everything = [*self.tools, *self.toolset.declared.values(), *self.toolset.unsupported]
-        return tuple(dict.fromkeys(tool.name for tool in everything))
+        everything = (*self.tools, *self.toolset.declared.values(), *self.toolset.unsupported)
+        return tuple(dict.fromkeys([tool.name for tool in everything]))
 
     @cached_property
     def images(self) -> int:
@@ -163,7 +163,7 @@ def decode_messages(body: bytes, *, counting: bool = False, structure: Structure
             model=_read_model(fields, structure),
             max_tokens=0 if counting else _read_max_tokens(fields),
             stream=objects.get_bool(fields, "stream"),
-            system=reader.read_content(objects.get_raw(fields, "system"), "system"),
+            system=reader.read_content(fields.get("system"), "system"),
             messages=_read_messages(fields, reader),
             block_types=reader.types,
             tools=read_tools(objects.get_raw(fields, "tools"), structure),

@@ -33,8 +33,7 @@ def measure_request(fields: Fields, messages: Sequence[Message], types: Set[str]
                 text -= not_text
                 media += tokens
     for tool in tools:
-        for name in ("name", "description", "input_schema"):
-            text += len(tool.fields.get(name, b""))
+        text += sum(map(len, tool.fields.values()))
     return Size(max(0, text), media)
 
 

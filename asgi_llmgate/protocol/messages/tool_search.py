@@ -33,21 +33,21 @@ class Toolset:
 
     `declared` are all functions by name.  `offered` are those that the model may call now, in the order in which to
     send them.  `unsupported` cannot be sent.  `unknown` are names that were loaded or removed without a declaration.
-    `types` are the types of the blocks in `messages`.
+    `types` are those of the blocks in `messages`.
 
     Raises InvalidRequest for a definition in the conversation that is not valid.
     """
 
     def __init__(self, tools: Sequence[Tool], messages: Iterable[Message], types: Set[str]) -> None:
-        has_search_tool = any(tool.kind == "search" for tool in tools)
+        kinds = {tool.kind for tool in tools}
         self.declared: dict[str, Tool] = {}
         self.offered: dict[str, Tool] = {}
-        self.unsupported = [tool for tool in tools if tool.kind == "unsupported"]
+        self.unsupported = [tool for tool in tools if tool.kind == "unsupported"] if "unsupported" in kinds else []
         self.unknown: set[str] = set()
         for tool in tools:
             if tool.kind == "function":
-                self._declare(tool)
-                if has_search_tool or not tool.deferred:
+                self.declared[tool.name] = tool
+                if not tool.deferred or "search" in kinds or tool.name in self.offered:
                     self.offered[tool.name] = tool
         if types.isdisjoint(_CHANGES):
             return

@@ -49,14 +49,18 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool
 
 def read_tool(fields: Fields) -> Tool:
     """One tool from its definition.  Raises InvalidRequest for a function without a name."""
-    kind = (objects.read_str(fields["type"]) or "custom") if "type" in fields else "custom"
+    kind = (objects.read_str(fields["type"]) if "type" in fields else "") or "custom"
+    if kind == "custom":
+        return _function(fields)
     if kind.startswith("tool_search_tool"):  # ..._regex_20251119, ..._bm25_20251119
         return Tool(kind, "search", False, fields)
     # A type that is unknown here but brings its schema can be sent like any function.
-    if kind != "custom" and "input_schema" not in fields:
-        function = as_function(kind, fields)
-        if function is not None:
-            name = objects.require_str(function, "name")
-            return Tool(name, "function", objects.is_true(fields.get("defer_loading")), function)
+    function = fields if "input_schema" in fields else as_function(kind, fields)
+    if function is None:
         return Tool(objects.read_str(fields.get("name")) or kind, "unsupported", False, fields)
-    return Tool(objects.require_str(fields, "name"), "function", objects.is_true(fields.get("defer_loading")), fields)
+    return _function(function)
+
+
+def _function(fields: Fields) -> Tool:
+    deferred = "defer_loading" in fields and objects.is_true(fields["defer_loading"])
+    return Tool(objects.require_str(fields, "name"), "function", deferred, fields)

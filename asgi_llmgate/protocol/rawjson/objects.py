@@ -30,8 +30,8 @@ from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 Fields: TypeAlias = dict[str, Raw]
 """A JSON object decoded one level: its names, decoded, and its values, as bytes."""
 
-QUOTE, BRACE, BRACKET = b'"{['
-"""First byte of a JSON string, object and array."""
+QUOTE, BRACE, BRACKET, NULL = b'"{[n'
+"""First byte of a JSON string, object and array, and of `null`."""
 
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
@@ -84,7 +84,7 @@ def require_raw_str(fields: Fields, name: str) -> Raw:
     value = fields.get(name)
     if value is None:
         raise InvalidRequest(f"{name}: Field required")
-    if first_byte(value) != QUOTE:
+    if memoryview(value)[0] != QUOTE:
         raise InvalidRequest(f"{name}: Input should be a valid string")
     return value
 
@@ -113,8 +113,7 @@ def require_objects(value: Raw, name: str) -> list[Fields]:
 def get_raw(fields: Fields, name: str) -> Raw | None:
     """A value of any type as JSON; None where it is absent or null."""
     value = fields.get(name)
-    # The length first: `bytes()` copies, and a value may be megabytes of text.
-    return None if value is None or (len(value) == 4 and bytes(value) == b"null") else value
+    return None if value is None or memoryview(value)[0] == NULL else value
 
 
 def get_int(fields: Fields, name: str, least: int = 0) -> int | None:
@@ -122,8 +121,8 @@ def get_int(fields: Fields, name: str, least: int = 0) -> int | None:
 
     Raises InvalidRequest for another type and for a number out of that range.
     """
-    value = get_raw(fields, name)
-    if value is None:
+    value = fields.get(name)
+    if value is None or memoryview(value)[0] == NULL:
         return None
     found = read_value(value)
     if type(found) is not int:  # not isinstance: a bool is an int
@@ -136,26 +135,28 @@ def get_int(fields: Fields, name: str, least: int = 0) -> int | None:
 
 def get_bool(fields: Fields, name: str) -> bool:
     """An optional boolean; false where it is absent or null.  Raises InvalidRequest for another type."""
-    value = get_raw(fields, name)
-    if value is not None and bytes(value) not in (b"true", b"false"):
+    value = fields.get(name)
+    if value is None or (said := bytes(value)) in (b"false", b"null"):
+        return False
+    if said != b"true":
         raise InvalidRequest(f"{name}: Input should be a valid boolean")
-    return is_true(value)
+    return True
 
 
 def read_raw_str(fields: Fields, name: str) -> Raw | None:
     """A string as JSON, with its quotes; None for an empty string and for anything else."""
     value = fields.get(name)
-    return None if value is None or first_byte(value) != QUOTE or is_empty_str(value) else value
+    return None if value is None or memoryview(value)[0] != QUOTE or len(value) == 2 else value
 
 
 def read_str(value: Raw | None) -> str:
     """A string, decoded; "" for anything else."""
-    return "" if value is None or first_byte(value) != QUOTE else _decode_str(value)
+    return "" if value is None or memoryview(value)[0] != QUOTE else _decode_str(value)
 
 
 def read_object(value: Raw | None) -> Fields | None:
     """An object decoded one level; None for anything else."""
-    return None if value is None or first_byte(value) != BRACE else _decode_fields(value)
+    return None if value is None or memoryview(value)[0] != BRACE else _decode_fields(value)
 
 
 def read_objects(value: Raw | None) -> list[Fields]:

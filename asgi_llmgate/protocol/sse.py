@@ -65,30 +65,25 @@ class SSEReader:
         """The data of each event that `data` completes, its lines joined with LF."""
         if self._error is not None:
             raise self._error
-        events: list[bytes] = []
+        if self._ends_in_cr and data:
+            data = data.removeprefix(b"\n")  # the second half of a CRLF
+            self._ends_in_cr = False
+        if b"\r" in data:
+            self._ends_in_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        end = data.rfind(b"\n") + 1
+        lines, rest = data[:end], data[end:]
+        if lines and self._pending:
+            lines = self._take_pending() + lines
+        if lines and not self._begun:
+            self._begun = True
+            lines = lines.removeprefix(BOM)
+        # Nearly always there are events of one line each, which are read together.
+        is_between = self._data is None and not self._is_error
+        events = _plain_events(lines) if is_between and len(lines) <= self._max else []
         try:
-            if self._ends_in_cr and data:
-                data = data.removeprefix(b"\n")  # the second half of a CRLF
-                self._ends_in_cr = False
-            if b"\r" in data:
-                self._ends_in_cr = data.endswith(b"\r")
-                data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            *lines, rest = data.split(b"\n")
-            if lines and self._pending:
-                lines[0] = self._take_pending() + lines[0]
-            for line in lines:
-                if line:
-                    # Nearly every line is the only one of its event: it is read here, without a call.
-                    if self._begun and self._data is None and line.startswith(b"data: ") and len(line) <= self._max:
-                        self._data = line[6:] or None
-                        self._size = len(line)
-                    else:
-                        self._read_line(line)
-                elif self._data is not None:
-                    events.append(self._take_event() if self._more or self._is_error else self._data)
-                    self._data = None
-                else:
-                    self._is_error = False
+            if not events:
+                self._read_lines(lines, events)
             if rest:
                 self._check(len(self._pending) + len(rest))
                 self._pending += rest
@@ -103,19 +98,28 @@ class SSEReader:
         if self._error is not None:
             raise self._error
         if self._pending:
-            self._read_line(self._take_pending())
+            line = self._take_pending()
+            self._read_line(line if self._begun else line.removeprefix(BOM))
         if self._data is not None:
             event, self._data = self._take_event(), None
             if event.endswith(b"}") or event == END:
                 return [event]
         return []
 
+    def _read_lines(self, lines: bytes, events: list[bytes]) -> None:
+        """Read complete lines.  Adds to `events`."""
+        for line in lines.split(b"\n")[:-1]:
+            if line:
+                self._read_line(line)
+            elif self._data is not None:
+                events.append(self._take_event())
+                self._data = None
+            else:
+                self._is_error = False
+
     def _read_line(self, line: bytes) -> None:
         if len(line) > self._max:
             self._check(len(line))
-        if not self._begun:
-            self._begun = True
-            line = line.removeprefix(BOM)
         if line.startswith(b"data:"):
             value = line[6:] if line.startswith(b"data: ") else line[5:]
         elif line.startswith(b"error:"):
@@ -161,6 +165,14 @@ class SSEReader:
         more = bytes(self._more)
         self._more.clear()
         return more
+
+
+def _plain_events(lines: bytes) -> list[bytes]:
+    """The data of events that are a line `data: ...` and a blank line each; nothing where there is anything else."""
+    if not (lines.startswith(b"data: ") and lines.endswith(b"\n\n")):
+        return []
+    events = lines[6:-2].split(b"\n\ndata: ")
+    return events if lines.count(b"\n") == 2 * len(events) and all(events) else []
 
 
 def _as_error(data: bytes, status: bytes) -> bytes:

@@ -39,6 +39,10 @@ class ToolCall(Struct, gc=False):
     """Gemini: what must come back with the call.  LiteLLM has it in the next field."""
     provider_specific_fields: Raw = _ABSENT
 
+    def has_carriers(self) -> bool:
+        """Whether there is something that must come back with the call (`translation.carriers`)."""
+        return bool(self.extra_content or self.provider_specific_fields)
+
 
 class Delta(Struct, gc=False):
     """What one chunk adds, or the complete message.
@@ -62,6 +66,16 @@ class Delta(Struct, gc=False):
     refusal: Raw = _ABSENT
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None
+
+    def has_carriers(self) -> bool:
+        """Whether there is something that must come back with the message (`translation.carriers`)."""
+        return bool(
+            self.reasoning_details
+            or self.extra_content
+            or self.thinking_blocks
+            or self.reasoning_opaque
+            or self.reasoning_signature
+        )
 
 
 class Choice(Struct, gc=False):
@@ -96,7 +110,11 @@ class Chunk(Struct, gc=False):
     """MiniMax: the status, also of a success."""
 
 
-class CutChunk(Chunk, gc=False):
+class CorrectedChunk(Chunk, gc=False):
+    """A chunk whose JSON had to be corrected before it could be decoded: its values are not the server's own bytes."""
+
+
+class CutChunk(CorrectedChunk, gc=False):
     """A chunk with half of a character at the end or the beginning of a text (see `rawjson.surrogate_halves`)."""
 
 
@@ -114,6 +132,7 @@ class _Outline(Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(Chunk)
+_corrected_decoder = msgspec.json.Decoder(CorrectedChunk)
 _cut_decoder = msgspec.json.Decoder(CutChunk)
 _outline_decoder = msgspec.json.Decoder(_Outline)
 _choice_decoder = msgspec.json.Decoder(_ChoiceOutline)
@@ -132,19 +151,20 @@ def read_chunk(data: bytes, *, is_piece: bool = False) -> Chunk:
 
     `is_piece`: the next chunk may have the other half of a character; then the result may be a `CutChunk`.
     """
+    decoder: msgspec.json.Decoder[Any] = _decoder
     # msgspec does not check UTF-8 in the values that it skips, and these are copied to the client.
     if not data.isascii() and not is_utf8(data):
-        data = repair(data)
+        data, decoder = repair(data), _corrected_decoder
     try:
-        return _decoder.decode(data) if len(data) <= arrays.UNCHECKED_SIZE else _decode_large(data)
+        return decoder.decode(data) if len(data) <= arrays.UNCHECKED_SIZE else _decode_large(data, decoder)
     except DECODE_ERRORS:
         if is_piece and len(data) <= _MAX_CORRECTED:
             marked, is_cut = mark_halves(data)
-            return _decode_mistyped(marked, _cut_decoder if is_cut else _decoder)
+            return _decode_mistyped(marked, _cut_decoder if is_cut else _corrected_decoder)
         return _decode_mistyped(repair(data))
 
 
-def _decode_large(data: bytes) -> Chunk:
+def _decode_large(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Chunk:
     """Decode after a check that no list is too long."""
     choices = bytes(_outline_decoder.decode(data).choices)
     for choice in arrays.decode_array(choices) if choices.startswith(b"[") else ():
@@ -152,14 +172,15 @@ def _decode_large(data: bytes) -> Chunk:
         for delta in (outline.delta, outline.message):
             if delta is not None:
                 arrays.check_length(bytes(delta.tool_calls))
-    return _decoder.decode(data)
+    found: Chunk = decoder.decode(data)
+    return found
 
 
-def _decode_mistyped(data: bytes, decoder: msgspec.json.Decoder[Any] = _decoder) -> Chunk:
+def _decode_mistyped(data: bytes, decoder: msgspec.json.Decoder[Any] = _corrected_decoder) -> Chunk:
     """Decode without mistyped fields: the decoder names the first one, it is removed, and so on."""
     if len(data) > _MAX_CORRECTED:
         try:
-            return _decode_large(data)
+            return _decode_large(data, decoder)
         except DECODE_ERRORS:
             raise unreadable_response(data) from None
     value = parse_or_none(data)

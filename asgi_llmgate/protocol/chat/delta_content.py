@@ -57,7 +57,8 @@ def read_passages(delta: Delta) -> list[Passage]:
         passages.append(("thinking", reasoning))
     content = bytes(delta.content)
     if content.startswith(b'"'):
-        passages.append(("text", content[1:-1]))
+        if len(content) > 2:  # servers send an empty text beside reasoning, and at the beginning
+            passages.append(("text", content[1:-1]))
     elif content.startswith((b"[", b"{")):
         passages += _read_parts(content)
     if delta.refusal and (refusal := _text_of(delta.refusal)):

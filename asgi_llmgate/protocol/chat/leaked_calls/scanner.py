@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from asgi_llmgate.protocol.chat.delta_content import Passage
+from asgi_llmgate.protocol.chat.delta_content import Kind, Passage
 from asgi_llmgate.protocol.chat.leaked_calls.found import DeclaredTools, LeakedCall
 from asgi_llmgate.protocol.chat.leaked_calls.parser import (
     ANYWHERE,
@@ -67,19 +67,26 @@ class _Scanner:
         """Whether nothing but white space has been passed on."""
         return self._place.is_empty and not unescape(bytes(self._unread)).strip()
 
+    def passes(self, raw: bytes) -> bool:
+        """Whether a text is passed on without a look; where it is not, it has to be fed."""
+        if self.off:
+            return True
+        unread = self._unread
+        if self.parser is not None or len(unread) > _MAX_UNREAD or _MAY_BEGIN.search(raw):
+            return False
+        if raw.startswith((b"c", b"a")) and (not unread or unread.endswith(b"\\n")):
+            return False
+        unread += raw
+        return True
+
     def feed(self, raw: bytes) -> bytes:
         """What can be passed on."""
-        if self.off:
+        if self.passes(raw):
             return raw
-        if self.parser is not None:
-            self._held.append(raw)
-            return b"" if self.parser.feed(unescape(raw)) else self._give_up()
-        unread = self._unread
-        may_begin = _MAY_BEGIN.search(raw) or (raw.startswith((b"c", b"a")) and (not unread or unread.endswith(b"\\n")))
-        if may_begin or len(unread) > _MAX_UNREAD:
+        if self.parser is None:
             return self._look(raw, 0)
-        unread += raw
-        return raw
+        self._held.append(raw)
+        return b"" if self.parser.feed(unescape(raw)) else self._give_up()
 
     def release(self) -> bytes:
         """What is kept back, because something else follows.  Nothing is looked for any more."""
@@ -174,6 +181,12 @@ class LeakedCalls:
     def holds(self) -> bool:
         """Whether something is kept back."""
         return self._text.parser is not None or self._thinking.parser is not None
+
+    def passes(self, kind: Kind, raw: bytes) -> bool:
+        """Whether a text is passed on without a look; where it is not, `read` has to be called with it."""
+        if kind == "text":
+            return self._thinking.parser is None and self._text.passes(raw)
+        return kind == "thinking" and self._text.parser is None and self._thinking.passes(raw)
 
     def read(self, passages: Iterable[Passage]) -> list[Passage]:
         """What can be passed on."""

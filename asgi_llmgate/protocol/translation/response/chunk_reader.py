@@ -8,6 +8,8 @@ The order in a chunk
 3. Of each of them, what its delta holds: carriers, reasoning, text, pieces of tool calls.
 4. Its finish reason, or its error, which must not discard the content of the same choice.
 
+A chunk that repeats the last one but for its text is not decoded: only 3. is done (`chat.repeated_chunks`).
+
 Text and reasoning pass through up to three readers before they are written: halves of characters are joined
 (`rawjson.surrogate_halves`), then tags, channels and calls in the text are found (`response.text`).  Pieces of calls
 are assembled (`chat.tool_calls`).  What a reader keeps back is written when something else begins, or at the end.
@@ -23,6 +25,7 @@ from asgi_llmgate.protocol.chat.choices import ChoiceSelector
 from asgi_llmgate.protocol.chat.chunks import Choice, Chunk, CutChunk, Function, ToolCall
 from asgi_llmgate.protocol.chat.delta_content import Passage, read_passages
 from asgi_llmgate.protocol.chat.metadata import MetadataReader
+from asgi_llmgate.protocol.chat.repeated_chunks import ChunkTemplate, template_of
 from asgi_llmgate.protocol.chat.tool_calls import ToolCallAssembler
 from asgi_llmgate.protocol.messages.events import Emitter
 from asgi_llmgate.protocol.rawjson.strings import raw_text
@@ -41,7 +44,7 @@ class ChunkReader:
     """
 
     __slots__ = (
-        *("_assembler", "_begun", "_blocks", "_carriers", "_changed", "_emitter", "_joiner", "_plan"),
+        *("_assembler", "_begun", "_blocks", "_carriers", "_changed", "_emitter", "_joiner", "_plan", "_template"),
         *("choices", "metadata", "text"),
     )
 
@@ -66,6 +69,7 @@ class ChunkReader:
         self._changed = changed
         self._joiner: SurrogateJoiner | None = None  # from the first half of a character on
         self._begun = False
+        self._template: ChunkTemplate | None = None  # the last chunk
 
     @property
     def has_content(self) -> bool:
@@ -80,8 +84,25 @@ class ChunkReader:
         # Servers repeat their ids (Ollama makes 999 of them), and Claude Code joins messages of one id.
         self._emitter.start(self._plan.message_id, model, self._plan.input_estimate)
 
+    def read_repeated(self, event: bytes) -> bool:
+        """Read the JSON of a chunk that repeats the last one but for its text; False for another chunk, to be read."""
+        template = self._template
+        raw = None if template is None else template.read(event)
+        if template is None or raw is None:
+            return False
+        kind = template.kind
+        if template.call is not None:
+            self._add_to_call(template.call, raw)
+        elif kind == self._blocks.state and self._joiner is None and self.text.passes(kind, raw):
+            self._emitter.write_text(raw)
+        else:
+            for piece in self.text.read(self._join([(kind, raw)])):
+                self._blocks.write(*piece)
+        return True
+
     def read(self, chunk: Chunk, event: bytes) -> None:
         """Read one chunk; `event` is its JSON.  Raises the UpstreamError in it."""
+        self._template = None
         metadata = self.metadata
         is_new = not metadata.has_names or chunk.usage is not None or chunk.x_groq is not None
         if is_new or chunk.error or not chunk.choices:
@@ -96,26 +117,20 @@ class ChunkReader:
                 self.begin()
             delta = choice.delta or choice.message
             if delta is not None:
-                if (
-                    delta.reasoning_details
-                    or delta.extra_content
-                    or delta.thinking_blocks
-                    or delta.reasoning_opaque
-                    or delta.reasoning_signature
-                ):
+                if delta.has_carriers():
                     self._carriers.read_message(delta)
                 passages = read_passages(delta)
-                if self._joiner is not None:
-                    passages = [(kind, self._joiner.join(kind, raw)) for kind, raw in passages]
-                for kind, raw in self.text.read(passages):
+                for kind, raw in self.text.read(self._join(passages)):
                     if kind == self._blocks.state:
                         self._emitter.write_text(raw)  # the action is `write`, as for nearly every event
                     else:
                         self._blocks.write(kind, raw)
                 for call in delta.tool_calls or ():
-                    self._add_to_call(call.index, call.id, call.function or Function(), call)
+                    self._add_to_call(call, raw_text(call.function.arguments) if call.function else b"")
                 if delta.function_call is not None:
-                    self._add_to_call(None, None, delta.function_call)
+                    self._add_to_call(ToolCall(function=delta.function_call), raw_text(delta.function_call.arguments))
+                if chunk.choices and len(chunk.choices) == 1 and choice.index == self.choices.index:
+                    self._template = template_of(chunk, choice, event, passages)
             # Last, because an error in it must not discard the content of the same choice.
             if choice.finish_reason or choice.usage is not None or choice.error:
                 metadata.read_choice(choice)
@@ -137,7 +152,7 @@ class ChunkReader:
         if leaked is not None:
             self._changed.append("tool_calls.rescued" if leaked else "content.end_tokens")
             for index, found in enumerate(leaked):
-                self._add_to_call(index, found.id, Function(found.name, Raw(found.arguments)))
+                self._add_to_call(ToolCall(index, found.id, Function(found.name)), raw_text(Raw(found.arguments)))
         for call in self._assembler.settle():
             self._blocks.write("call", call)
         if self._assembler.has_lost_text():
@@ -155,16 +170,22 @@ class ChunkReader:
                     has_ended=bool(self.metadata.finish_reason),
                 )
 
-    def _add_to_call(
-        self, index: int | None, call_id: str | None, function: Function, piece: ToolCall | None = None
-    ) -> None:
-        arguments = raw_text(function.arguments)
+    def _join(self, passages: list[Passage]) -> list[Passage]:
+        """The passages with whole characters."""
+        if self._joiner is None:
+            return passages
+        return [(kind, self._joiner.join(kind, raw)) for kind, raw in passages]
+
+    def _add_to_call(self, piece: ToolCall, arguments: bytes) -> None:
+        """Add a piece to a call; `arguments` are in raw form."""
         if self.text.limited:
             return
+        index = piece.index
         if self._joiner is not None:
             arguments = self._joiner.join("call" if index is None else index, arguments)
-        call, is_new = self._assembler.add(index, call_id or "", function.name or "", arguments)
-        if piece is not None and (piece.extra_content or piece.provider_specific_fields):
+        name = piece.function.name if piece.function else None
+        call, is_new = self._assembler.add(index, piece.id or "", name or "", arguments)
+        if piece.has_carriers():
             self._carriers.read_call(call.number, piece)
         if is_new:
             for kind, raw in self.text.rest():

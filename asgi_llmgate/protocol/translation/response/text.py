@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
-from asgi_llmgate.protocol.chat.delta_content import Passage
+from asgi_llmgate.protocol.chat.delta_content import Kind, Passage
 from asgi_llmgate.protocol.chat.harmony_channels import HarmonyChannels
 from asgi_llmgate.protocol.chat.leaked_calls.found import LeakedCall
 from asgi_llmgate.protocol.chat.leaked_calls.scanner import LeakedCalls
@@ -46,6 +46,15 @@ class ResponseText:
         self._leaked = LeakedCalls(plan.tools, plan.leaked_calls) if plan.leaked_calls else None
         # Characters that may still be passed on.  There is no tokenizer here, so the limit holds only roughly.
         self._room = None if plan.output_limit is None else plan.output_limit * BYTES_PER_OUTPUT_TOKEN
+
+    def passes(self, kind: Kind, raw: bytes) -> bool:
+        """Count a text that is passed on as it is; False, and it is not counted, where `read` has to look at it."""
+        if self._prefill or self._room is not None or (self._tags is not None and not self._tags.settled):
+            return False
+        if self._leaked is not None and not self._leaked.passes(kind, raw):
+            return False
+        self.size += len(raw)
+        return True
 
     def read(self, passages: Iterable[Passage]) -> list[BlockText]:
         """What the passages of one delta become."""

@@ -115,7 +115,8 @@ class Translator:
             self.end()
         elif event not in KEEPALIVES:
             try:
-                self._chunks.read(read_chunk(event, is_piece=True), event)
+                if not self._chunks.read_repeated(event):
+                    self._chunks.read(read_chunk(event, is_piece=True), event)
                 self.stopped = bool(self._metadata.finish_reason)
             except GateError as error:
                 self.fail(error)

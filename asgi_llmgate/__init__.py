@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from asgi_llmgate.policy import PolicyMiddleware, Rule, condition, field
     from asgi_llmgate.protocol.rawjson.structure import Structure
     from asgi_llmgate.protocol.servers.dialects import DIALECTS, Dialect
-    from asgi_llmgate.protocol.translation.request.draft import Options
+    from asgi_llmgate.protocol.translation.request.target_format import Options
     from asgi_llmgate.route import Route, RouteMatch
     from asgi_llmgate.routing import ModelRow, ModelTable, Price
     from asgi_llmgate.routing.resolve import ResolveMiddleware
@@ -124,7 +124,7 @@ _HOMES = {
     "Mountable": "asgi",
     "Mounted": "asgi",
     "OAuthClient": "net",
-    "Options": "protocol.translation.request.draft",
+    "Options": "protocol.translation.request.target_format",
     "Outcome": "exchange",
     "Permits": "exchange_values",
     "PolicyMiddleware": "policy",

@@ -15,10 +15,11 @@ for each wire that its clients or servers can be paired with, and a row in `SERV
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
+
+import msgspec
 
 from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.exchange_values import Target, Wire
@@ -43,8 +44,7 @@ from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, 
 from asgi_llmgate.protocol.translation.response.translator import Translator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class WriteContext:
+class WriteContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One call and one target, as the writer of the upstream request needs them.
 
     `corrections` are the changes that earlier upstream errors asked for.  `session_id` is the client's conversation,
@@ -67,13 +67,14 @@ class WriteContext:
     session_id: str = ""
     caller: tuple[str, ...] = ()
     seal: Seal | None = None
-    client_headers: Mapping[str, str] = field(default_factory=dict)
+    client_headers: Mapping[str, str] = {}
     query: str = ""
     safeguards: bool = False
 
+    __repr__ = object.__repr__  # headers and query are the client's own, and a repr may reach a log
 
-@dataclass(frozen=True, slots=True, repr=False)
-class UpstreamRequest:
+
+class UpstreamRequest(msgspec.Struct, frozen=True, eq=False):
     """What is sent to a model server, and what will handle its response.
 
     `make_handler` is called once per response.  With `is_local` nothing is sent: the handler holds the response
@@ -88,6 +89,8 @@ class UpstreamRequest:
     dropped: tuple[str, ...] = ()
     is_local: bool = False
     tools: Sequence[SentTool] = ()
+
+    __repr__ = object.__repr__  # the body is a prompt
 
 
 def translate_messages_to_chat(context: WriteContext) -> UpstreamRequest:

@@ -16,9 +16,10 @@ import asyncio
 import time
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
+
+from msgspec.structs import replace
 
 from asgi_llmgate.asgi import outcome_of
 from asgi_llmgate.errors import Broken, ClientGone, GateError, ShuttingDown

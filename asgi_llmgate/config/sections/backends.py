@@ -13,7 +13,7 @@ from asgi_llmgate.mistakes import Mistakes, error_path
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.net.client import DEFAULT_TRANSPORT, OwnTransport
 from asgi_llmgate.protocol.servers.dialects import Dialect, derive
-from asgi_llmgate.protocol.translation.request.draft import Options, TranslationOptions
+from asgi_llmgate.protocol.translation.request.target_format import Options, TranslationOptions
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.upstream import Backend
 

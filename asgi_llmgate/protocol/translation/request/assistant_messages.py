@@ -57,7 +57,8 @@ class AssistantTurn:
         thoughts: list[Raw] = []
         calls: list[dict[str, Any]] = []
         for _, message in turn.assistant:
-            draft.dropped.add_unknown("messages[].", message.fields, MESSAGE_FIELDS)
+            if message.fields:
+                draft.dropped.add_unknown("messages[].", message.fields, MESSAGE_FIELDS)
             for block in message.content:
                 if block.type == "tool_use":
                     if turn.calls[block.call_id] is block:  # of two calls with one id the first counts

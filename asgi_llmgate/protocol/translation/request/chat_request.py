@@ -14,9 +14,10 @@ with a 400 that names the field.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from asgi_llmgate.errors import InvalidRequest, ThreadsUnsupported
 from asgi_llmgate.exchange_values import Target
@@ -25,7 +26,6 @@ from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.body import TOO_DEEP
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.servers.capabilities import without_capabilities
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
@@ -33,8 +33,9 @@ from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.carriers import Seal
 from asgi_llmgate.protocol.translation.request import leaked_calls, parameters, roles
 from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
-from asgi_llmgate.protocol.translation.request.draft import Draft, Options
+from asgi_llmgate.protocol.translation.request.draft import Draft
 from asgi_llmgate.protocol.translation.request.roles import ChatMessage
+from asgi_llmgate.protocol.translation.request.target_format import Options, target_format
 from asgi_llmgate.protocol.translation.request.thinking import (
     read_thinking,
     shows_thinking,
@@ -70,8 +71,7 @@ _HARMLESS = frozenset(
 same."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True, eq=False):
     """What to send, and what to keep for the response.
 
     `body` is the chat completion request.  Where `local_text` is not None nothing is sent and `body` is empty: the
@@ -85,6 +85,8 @@ class ChatRequest:
     local_text: str | None = None
     stream: bool = False
     tools: Sequence[SentTool] = ()
+
+    __repr__ = object.__repr__  # the body is a prompt, and a repr may reach a log
 
 
 def to_chat(
@@ -117,18 +119,14 @@ def to_chat(
     Raises InvalidRequest for what cannot be sent without changing what the caller gets, for tool calls and results
     that do not match, and, with `options.strict`, for anything that would be left out and is not harmless.
     """
+    format = target_format(target, dialect, options, corrections)
     draft = Draft(
         request=request,
-        target=target,
-        dialect=without_capabilities(dialect.for_model(target.model), corrections.missing),
-        options=options,
-        corrections=corrections,
+        format=format,
+        dialect=format.dialect,
         input_estimate=request.input_tokens_estimate if input_estimate is None else input_estimate,
         prompt_count=prompt_count,
-        tool_names=ToolNames(
-            request.toolset.declared,
-            letter_first=dialect.tool_names == "letter_first" or "letter_first" in corrections.tool_requirements,
-        ),
+        tool_names=ToolNames(request.toolset.declared, letter_first=format.letter_first),
         seal=seal,
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
     )
@@ -144,13 +142,15 @@ def _translate(
 ) -> ChatRequest:
     stream = draft.request.stream
     # `max_tokens: 0` asks for no output at all.
-    local_text = None if counting else "" if draft.request.max_tokens == 0 else unavailable_text(draft)
+    local_text = None
+    if not counting:
+        local_text = "" if draft.request.max_tokens == 0 else unavailable_text(draft)
     if local_text is not None:
         plan = _plan(draft, request_id, safeguards=safeguards)
         return ChatRequest(b"", plan, draft.dropped.names, local_text, stream)
     thinking = read_thinking(draft)
     # The order of these lines is the order of the fields; a stable order keeps the beginning of requests equal.
-    draft.body["model"] = draft.target.model
+    draft.body["model"] = draft.format.model
     draft.body["messages"] = _messages(draft)
     tools, choice = write_tools(draft)
     if choice.without_thinking:
@@ -173,18 +173,19 @@ def _translate(
         output_limit=parameters.write_max_tokens(draft),
     )
     body = parameters.serialize(draft)
-    if draft.options.strict and not counting:
+    if draft.format.options.strict and not counting:
         _refuse_dropped(draft)
-    schemas = tools if draft.format is None else (*tools, draft.format)
+    schemas = tools if draft.schema is None else (*tools, draft.schema)
     return ChatRequest(body, plan, draft.dropped.names, None, stream, schemas)
 
 
 def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> ResponsePlan:
     """The plan for the response.  `more` is what is known only when the request is written."""
+    echo_model = draft.format.options.response_model == "requested"
     return ResponsePlan(
         message_id=f"msg_{request_id}",
-        model=draft.request.model if draft.options.response_model == "requested" else draft.target.model,
-        echo_model=draft.options.response_model == "requested",
+        model=draft.request.model if echo_model else draft.format.model,
+        echo_model=echo_model,
         input_estimate=draft.prompt_count.estimate(draft.input_estimate),
         think_tags=draft.dialect.think_tags,
         channels=leaked_calls.has_channels(draft.dialect),
@@ -197,6 +198,8 @@ def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> Re
 def _check_fields(draft: Draft, translated: frozenset[str]) -> None:
     """Refuse the fields that ask for something that this gateway cannot do; report those that are not translated."""
     fields = draft.request.fields
+    if fields.keys() <= translated and "inference_geo" not in fields:
+        return
     for name, refusal in _REFUSED.items():
         if name in fields and objects.read_value(fields[name]):
             raise refusal(f"{name}: not supported by this gateway")
@@ -208,13 +211,14 @@ def _check_fields(draft: Draft, translated: frozenset[str]) -> None:
 
 def _messages(draft: Draft) -> list[ChatMessage]:
     """The whole `messages` list."""
-    messages = list(draft.request.messages)
-    prefill = objects.get_raw(draft.request.fields, "prefill")
-    if objects.read_str(prefill):
-        assert prefill is not None
-        messages.append(Message("assistant", [Block("text", {"text": prefill})], {}))
-    elif prefill is not None:
-        draft.dropped.add("prefill")
+    messages = draft.request.messages
+    if "prefill" in draft.request.fields:
+        prefill = objects.get_raw(draft.request.fields, "prefill")
+        if objects.read_str(prefill):
+            assert prefill is not None
+            messages = [*messages, Message("assistant", [Block("text", {"text": prefill})], {})]
+        elif prefill is not None:
+            draft.dropped.add("prefill")
     writer = MessageWriter(draft, messages)
     schema = parameters.write_format(draft)
     writer.write_system(system_texts(draft) + ([] if schema is None else [schema]))

@@ -73,7 +73,7 @@ class MessageWriter:
 
     def write(self) -> None:
         """Write the whole conversation."""
-        turns = split_turns(self._messages, self._draft.dropped, repair=self._draft.options.repair_tool_pairs)
+        turns = split_turns(self._messages, self._draft.dropped, repair=self._draft.format.options.repair_tool_pairs)
         # The last turn that ended without a tool's result: behind it lies the tool loop that is not finished.
         finished = -1
         if self._draft.dialect.reasoning_scope == "tool_loop":
@@ -128,7 +128,8 @@ class MessageWriter:
 
     def _add_user(self, turn: Turn, message: Message) -> None:
         """A user message without the results of this turn's calls, which have been written already."""
-        self._draft.dropped.add_unknown("messages[].", message.fields, MESSAGE_FIELDS)
+        if message.fields:
+            self._draft.dropped.add_unknown("messages[].", message.fields, MESSAGE_FIELDS)
         parts: list[Part] = []
         for block in message.content:
             if block.type == "tool_result" and turn.results.get(block.call_id) is block:

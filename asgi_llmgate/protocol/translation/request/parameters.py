@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -30,28 +31,23 @@ def write_max_tokens(draft: Draft) -> int | None:
     Returns the client's own limit where more had to be asked for, because the server accepts no less; then the response
     is cut to it.
     """
-    limits = [
-        draft.target.max_output_tokens,
-        draft.options.max_output_tokens,
-        draft.corrections.max_output_tokens,
-        None if draft.request.stream else draft.corrections.max_unstreamed_output,
-        draft.corrections.affordable_tokens,
-        _window_limit(draft),
-    ]
-    asked = draft.request.max_tokens
-    sent = max(min([asked, *(limit for limit in limits if limit)]), draft.dialect.min_output_tokens)
-    draft.body[draft.corrections.max_tokens_field or draft.dialect.max_tokens_field] = sent
+    request, format = draft.request, draft.format
+    asked = sent = request.max_tokens
+    limit = format.max_output_tokens if request.stream else format.max_unstreamed_output
+    if limit is not None and limit < sent:
+        sent = limit
+    if format.context_window:
+        fits = context_window.output_that_fits(format.context_window, draft.input_estimate, draft.prompt_count)
+        sent = min(sent, fits)
+    sent = max(sent, draft.dialect.min_output_tokens)
+    draft.body[format.max_tokens_field] = sent
     return asked if sent > asked else None
-
-
-def _window_limit(draft: Draft) -> int | None:
-    """The output tokens that fit into the context window; None where the window is not known."""
-    window = draft.corrections.context_window or draft.target.context_window
-    return context_window.output_that_fits(window, draft.input_estimate, draft.prompt_count) if window else None
 
 
 def write_stops(draft: Draft) -> tuple[str, ...]:
     """Write the stop sequences that the server accepts.  Returns all that are not blank."""
+    if "stop_sequences" not in draft.request.fields:
+        return ()
     value = objects.get_raw(draft.request.fields, "stop_sequences")
     asked = objects.read_value(value)
     if not isinstance(asked, list) or not all(isinstance(stop, str) for stop in asked):
@@ -59,8 +55,7 @@ def write_stops(draft: Draft) -> tuple[str, ...]:
             draft.dropped.add("stop_sequences")
         return ()
     stops = tuple(stop for stop in asked if stop.strip())  # Anthropic refuses blank ones
-    limits = [limit for limit in (draft.dialect.stop_max, draft.corrections.max_stops) if limit is not None]
-    sent = stops[: min(limits, default=None)]
+    sent = stops[: draft.format.max_stops]
     if len(sent) < len(stops):
         draft.dropped.add("stop_sequences")
     if sent:
@@ -70,15 +65,15 @@ def write_stops(draft: Draft) -> tuple[str, ...]:
 
 def write_sampling(draft: Draft) -> None:
     """Write `temperature`, `top_p` and `top_k`, as far as the server accepts them."""
+    fields = draft.request.fields
     for name in _SAMPLING:
-        value = objects.get_raw(draft.request.fields, name)
-        if value is None:
+        if name not in fields or (value := objects.get_raw(fields, name)) is None:
             continue
         number = objects.read_value(value)
         if name in draft.dialect.sampling and type(number) in (int, float):
             draft.body[name] = value
-            if name == "temperature" and draft.corrections.temperatures:
-                low, high = draft.corrections.temperatures
+            if name == "temperature" and draft.format.corrections.temperatures:
+                low, high = draft.format.corrections.temperatures
                 if not low <= number <= high:
                     draft.body[name] = min(max(number, low), high)
                     draft.dropped.add(name)
@@ -95,9 +90,9 @@ def write_format(draft: Draft) -> Raw | None:
     if schema is None:
         return None
     if draft.dialect.response_format == "json_schema":
-        draft.format = SentTool("answer", bytes(schema))
-        refused = SchemaRewrite(digest(draft.format.schema), NOT_STRICT) in draft.corrections.schemas
-        sent: dict[str, Any] = {"name": draft.format.name, "schema": schema}
+        draft.schema = SentTool("answer", bytes(schema))
+        refused = SchemaRewrite(digest(draft.schema.schema), NOT_STRICT) in draft.format.corrections.schemas
+        sent: dict[str, Any] = {"name": draft.schema.name, "schema": schema}
         if not refused and allows_strict(objects.read_value(schema)):
             sent["strict"] = True
         draft.body["response_format"] = {"type": "json_schema", "json_schema": sent}
@@ -112,6 +107,8 @@ def write_format(draft: Draft) -> Raw | None:
 
 def _read_schema(draft: Draft) -> Raw | None:
     """The schema in `output_config.format`, or in `output_format`, its name in the beta."""
+    if "output_config" not in draft.request.fields and "output_format" not in draft.request.fields:
+        return None
     config = objects.read_object(objects.get_raw(draft.request.fields, "output_config")) or {}
     draft.dropped.add_unknown("output_config.", config, _OUTPUT_CONFIG_FIELDS)
     asked = objects.get_raw(config, "format") or objects.get_raw(draft.request.fields, "output_format")
@@ -131,13 +128,19 @@ def write_user(draft: Draft, session_id: str, caller: tuple[str, ...]) -> None:
     Both are hashes, equal for equal callers and sessions, which is what abuse detection and prompt caches need.
     `caller` is empty where the caller is not known: the client's `metadata.user_id` differs from session to session.
     """
-    metadata: Fields = objects.read_object(objects.get_raw(draft.request.fields, "metadata")) or {}
-    draft.dropped.add_unknown("metadata.", metadata, _METADATA_FIELDS)
-    if caller and draft.dialect.user and draft.options.user_id == "hashed":
-        # To be keyed with a subkey of `secret` once there is one.
-        draft.body["user"] = sha256("\0".join(("asgi-llmgate user", *caller)).encode()).hexdigest()
+    if "metadata" in draft.request.fields:
+        metadata: Fields = objects.read_object(draft.request.fields["metadata"]) or {}
+        draft.dropped.add_unknown("metadata.", metadata, _METADATA_FIELDS)
+    if caller and draft.dialect.user and draft.format.options.user_id == "hashed":
+        draft.body["user"] = _user(caller)
     if session_id and draft.dialect.prompt_cache_key:
         draft.body["prompt_cache_key"] = sha256(session_id.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1024)
+def _user(caller: tuple[str, ...]) -> str:
+    # To be keyed with a subkey of `secret` once there is one.
+    return sha256("\0".join(("asgi-llmgate user", *caller)).encode()).hexdigest()
 
 
 def write_stream(draft: Draft) -> None:
@@ -152,8 +155,8 @@ def write_stream(draft: Draft) -> None:
 
 def serialize(draft: Draft) -> bytes:
     """The whole request, without the fields that this server has refused and with those that the operator adds."""
-    for name in draft.corrections.refused_fields:
+    for name in draft.format.corrections.refused_fields:
         if draft.body.pop(name, None) is not None:
             draft.dropped.add(name)
-    draft.body.update(draft.options.extra_body)
+    draft.body.update(draft.format.options.extra_body)
     return to_json(draft.body)  # what is JSON already, the texts above all, is copied once, here

@@ -11,8 +11,7 @@ before the first word of the response.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from msgspec import Raw
 
 from asgi_llmgate.protocol.rawjson import objects
@@ -27,8 +26,7 @@ _MODES = ("enabled", "adaptive", "between_tools", "disabled")
 _FIELDS = frozenset({"type", "budget_tokens", "display"})
 
 
-@dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(msgspec.Struct, frozen=True):
     """What the client asks for.
 
     `mode` is `thinking.type` or "", `budget` is in tokens or 0, `display` is `thinking.display` as it came, and
@@ -41,8 +39,14 @@ class Thinking:
     effort: Effort | None = None
 
 
+NOTHING_ASKED = Thinking()
+
+
 def read_thinking(draft: Draft) -> Thinking:
     """What the request asks for.  Values that are unknown here are reported and left out."""
+    if "thinking" not in draft.request.fields:
+        effort = _read_effort(draft)
+        return NOTHING_ASKED if effort is None else Thinking(effort=effort)
     fields = objects.read_object(objects.get_raw(draft.request.fields, "thinking")) or {}
     draft.dropped.add_unknown("thinking.", fields, _FIELDS)
     mode = objects.read_str(fields.get("type"))
@@ -64,7 +68,8 @@ def _read_effort(draft: Draft) -> Effort | None:
     for message in reversed(draft.request.messages):
         if message.role == "system" and (effort := _effort_of(draft, message.fields.get("output_config"))):
             return effort
-    return _effort_of(draft, draft.request.fields.get("output_config"))
+    fields = draft.request.fields
+    return _effort_of(draft, fields["output_config"]) if "output_config" in fields else None
 
 
 def _effort_of(draft: Draft, output_config: Raw | None) -> Effort | None:
@@ -88,7 +93,9 @@ def without_thinking(draft: Draft, thinking: Thinking) -> Thinking:
 def write_thinking(draft: Draft, thinking: Thinking, *, with_tools: bool) -> None:
     """Write the fields of the dialect for it.  `with_tools`: the request has function tools."""
     dialect = draft.dialect
-    efforts = draft.corrections.efforts or dialect.efforts
+    efforts = draft.format.corrections.efforts or dialect.efforts
+    if thinking is NOTHING_ASKED and not (with_tools and dialect.tools_effort):
+        return  # no way has a field for it
     if with_tools and dialect.tools_effort is not None:
         effort: Effort | None = _nearest(dialect.tools_effort, efforts)
     else:

@@ -59,7 +59,7 @@ def _other(draft: Draft, kind: str) -> Choice:
 
 def _demand(draft: Draft, name: str) -> Choice:
     """A call of a tool, or of any tool where there is no name."""
-    requirements, known = draft.corrections.tool_requirements, draft.dialect.tool_choice
+    requirements, known = draft.format.corrections.tool_requirements, draft.dialect.tool_choice
     without_thinking = "no_choice_while_thinking" in requirements or not draft.dialect.choice_while_thinking
     # Whether the model can be told not to think.
     can_demand = known in ("named", "required") and "no_forced_choice" not in requirements

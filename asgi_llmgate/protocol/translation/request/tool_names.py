@@ -8,7 +8,7 @@ turn, and prompt caches hold.  Moonshot and Gemini also want a letter first (Moo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container
 from hashlib import sha256
 
 _FITS = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -23,17 +23,18 @@ class ToolNames:
     where the two differ.
     """
 
-    def __init__(self, declared: Iterable[str], *, letter_first: bool = False) -> None:
+    def __init__(self, declared: Container[str], *, letter_first: bool = False) -> None:
+        self._declared = declared
         self._letter_first = letter_first
-        self._fits = (_FITS_LETTER_FIRST if letter_first else _FITS).fullmatch
-        self._upstream = {name: name for name in declared if self._fits(name)}
+        self._upstream: dict[str, str] = {}
         self.back: dict[str, str] = {}
 
     def upstream(self, name: str) -> str:
         """The name to send for a client's name."""
         known = self._upstream.get(name)
         if known is None:
-            known = self._upstream[name] = name if self._fits(name) and name not in self.back else self._shorten(name)
+            fits = (_FITS_LETTER_FIRST if self._letter_first else _FITS).fullmatch(name)
+            known = self._upstream[name] = name if fits and name not in self.back else self._shorten(name)
         return known
 
     def _shorten(self, name: str) -> str:
@@ -45,6 +46,9 @@ class ToolNames:
         digest, allowed = sha256(name.encode()).hexdigest(), _NOT_ALLOWED.sub("_", readable[:64])
         # Eight digits of the hash; more only where another tool has that name already.
         candidates = (f"{allowed[: 63 - length]}_{digest[:length]}" for length in range(8, 63))
-        short = next(short for short in candidates if short not in self.back and short not in self._upstream)
+        short = next(short for short in candidates if self._is_free(short))
         self.back[short] = name
         return short
+
+    def _is_free(self, name: str) -> bool:
+        return not (name in self.back or name in self._declared or name in self._upstream)

@@ -27,7 +27,7 @@ def reference_text(draft: Draft, block: Block) -> str:
     if tool is None:
         draft.dropped.add(_PLACE)
     line = f"Tool now available: {draft.tool_names.upstream(name)}"
-    if tool is None or draft.options.tool_references == "names":
+    if tool is None or draft.format.options.tool_references == "names":
         return line
     about = [objects.get_raw(tool.fields, field) for field in ("description", "input_schema")]
     return "\n".join([line, *(bytes(value).decode() for value in about if value is not None)])

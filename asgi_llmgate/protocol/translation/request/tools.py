@@ -36,11 +36,11 @@ def unavailable_text(draft: Draft) -> str | None:
     where the settings say so (`Options.unsupported_tools`).
     """
     toolset = draft.request.toolset
-    if toolset.declared or not toolset.unsupported or draft.options.unsupported_tools == "drop":
+    if toolset.declared or not toolset.unsupported or draft.format.options.unsupported_tools == "drop":
         return None
     names = ", ".join(tool.name[:64] for tool in toolset.unsupported[:_MAX_SHOWN])
     text = f"not available through this gateway: {names}"
-    if draft.options.unsupported_tools == "reject":
+    if draft.format.options.unsupported_tools == "reject":
         raise InvalidRequest(f"tools: {text}")
     _report_unsupported(draft)
     return f"Tools {text}."
@@ -51,13 +51,14 @@ def write_tools(draft: Draft) -> tuple[Sequence[SentTool], Choice]:
     toolset = draft.request.toolset
     for tool in draft.request.tools:
         if tool.kind == "function":
-            draft.dropped.add_unknown("tools[].", tool.fields, _TOOL_FIELDS)
+            if not tool.fields.keys() <= _TOOL_FIELDS:
+                draft.dropped.add_unknown("tools[].", tool.fields, _TOOL_FIELDS)
         elif tool.kind == "search":
             draft.dropped.add(f"tools[].{tool.name}")
     _report_unsupported(draft)
     report_unknown_tools(draft)
     if not toolset.offered:  # also no tool_choice: servers refuse one without tools
-        if draft.dialect.tools_for_history or "tools_for_history" in draft.corrections.tool_requirements:
+        if draft.dialect.tools_for_history or "tools_for_history" in draft.format.corrections.tool_requirements:
             _write_past_tools(draft)
         return (), NO_CHOICE
     choice = read_choice(draft)
@@ -80,13 +81,13 @@ def _within_limit(draft: Draft, tools: list[Tool]) -> list[Tool]:
 
     Tools of MCP servers are left out first, and of these the last ones; tools that a search has loaded are wanted most.
     """
-    limits = [limit for limit in (draft.dialect.max_tools, draft.corrections.max_tools) if limit is not None]
-    if not limits or len(tools) <= min(limits):
+    limit = draft.format.max_tools
+    if limit is None or len(tools) <= limit:
         return tools
     chosen = objects.read_object(objects.get_raw(draft.request.fields, "tool_choice")) or {}
     name = objects.read_str(chosen.get("name"))
     by_worth = sorted(tools, key=lambda tool: (tool.name != name, not tool.deferred, tool.name.startswith(_MCP)))
-    left_out = {tool.name for tool in by_worth[min(limits) :]}
+    left_out = dict.fromkeys(tool.name for tool in by_worth[limit:])
     for each in left_out:
         draft.dropped.add(f"tools[].{each}")
     return [tool for tool in tools if tool.name not in left_out]

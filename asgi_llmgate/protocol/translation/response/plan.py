@@ -19,7 +19,7 @@ MAX_TOOLS = 2**20
 """Bytes of `ResponsePlan.tools`, which are kept as long as the response lasts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponsePlan:
     """How one response is translated.
 

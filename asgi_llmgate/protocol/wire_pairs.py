@@ -35,7 +35,6 @@ from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.response_handler import ResponseHandler
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Correction, Corrections
-from asgi_llmgate.protocol.servers.corrections.table import FORWARDED_ROWS, find_corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.servers.errors.upstream_errors import upstream_error
@@ -206,15 +205,25 @@ class ServerWire(NamedTuple):
     counts_tokens: bool
 
 
+def _corrections(status: int, error_text: str) -> tuple[Correction, ...]:
+    from asgi_llmgate.protocol.servers.corrections import table  # with the first error, as `upstream_errors`
+
+    return table.find_corrections(status, error_text)
+
+
+def _forwarded_corrections(status: int, error_text: str) -> tuple[Correction, ...]:
+    from asgi_llmgate.protocol.servers.corrections import table
+
+    return table.find_corrections(status, error_text, table.FORWARDED_ROWS)
+
+
 def _no_refusal(first: bytes) -> None:
     return None
 
 
 SERVER_WIRES: Mapping[Wire, ServerWire] = MappingProxyType(
     {
-        "chat": ServerWire(upstream_error, find_corrections, find_refusal, counts_tokens=False),
-        "messages": ServerWire(
-            forwarded_error, partial(find_corrections, rows=FORWARDED_ROWS), _no_refusal, counts_tokens=True
-        ),
+        "chat": ServerWire(upstream_error, _corrections, find_refusal, counts_tokens=False),
+        "messages": ServerWire(forwarded_error, _forwarded_corrections, _no_refusal, counts_tokens=True),
     }
 )

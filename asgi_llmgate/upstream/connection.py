@@ -6,7 +6,10 @@ further attempt, and not one per request. call.py decides which corrections are 
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import logging
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -23,6 +26,7 @@ from asgi_llmgate.net.request_url import RequestURL, parse_url
 from asgi_llmgate.net.transport import RawHeaders
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount, read_prompt_count
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections
+from asgi_llmgate.protocol.servers.errors.upstream_errors import READING
 from asgi_llmgate.protocol.wire_pairs import SERVER_WIRES, UpstreamRequest
 from asgi_llmgate.running_state import RunningState
 from asgi_llmgate.secret_values import Secret
@@ -43,6 +47,9 @@ _MAX_FETCHED = 8 * 2**20
 _MAX_URLS = 64
 _MAX_WARNINGS = 100
 _JSON = ((b"content-type", b"application/json"),)
+
+_ERROR_READING = {READING, "asgi_llmgate.protocol.servers.corrections.table"}
+"""The modules that the first error of a model server needs."""
 
 Headers = tuple[tuple[bytes, bytes | Secret], ...]
 
@@ -229,6 +236,8 @@ class Upstream:
         return ((self._key_header, Secret("Bearer " + key.reveal()) if bearer else key),)
 
     async def _read_error(self, response: HTTPResponse) -> tuple[UpstreamError, bytes]:
+        if not sys.modules.keys() >= _ERROR_READING:
+            await asyncio.to_thread(_import_error_reading)  # a tenth of a second: streams go on meanwhile
         async with response:
             content = await response.prefix(_MAX_ERROR_BODY)
         return self._error(response.status, content, response.headers), content
@@ -247,6 +256,11 @@ class Upstream:
             except ValueError:
                 raise InvalidRequest("the query string cannot be forwarded: it is not valid in a URL") from None
         return url
+
+
+def _import_error_reading() -> None:
+    for name in _ERROR_READING:
+        importlib.import_module(name)
 
 
 def open_upstreams(backends: Mapping[str, Backend], client: HTTPClient, state: RunningState) -> dict[str, Upstream]:

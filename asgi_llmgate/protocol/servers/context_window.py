@@ -15,8 +15,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from asgi_llmgate.protocol.servers.wordings.overflow import WINDOWS
-
 ESTIMATE_MARGIN = 1.1
 """The prompt may be this many times as long as its estimate."""
 
@@ -54,6 +52,8 @@ NO_PROMPT_COUNT = PromptCount()
 
 def read_prompt_count(text: str) -> PromptCount:
     """The numbers of an error text; NO_PROMPT_COUNT for an error about something else."""
+    from asgi_llmgate.protocol.servers.wordings.overflow import WINDOWS  # with the first error, as `upstream_errors`
+
     match = next((match for pattern in WINDOWS if (match := pattern.search(text)) is not None), None)
     return NO_PROMPT_COUNT if match is None else prompt_count_of(match)
 

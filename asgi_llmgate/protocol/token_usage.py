@@ -144,6 +144,8 @@ def read_number(value: Count) -> int | None:
 
 def _first_count(*candidates: Count) -> int:
     for count in candidates:
+        if type(count) is int and 0 < count < _MAX_COUNT:
+            return count
         if count and (number := read_number(count)) and number > 0:
             return number
     return 0

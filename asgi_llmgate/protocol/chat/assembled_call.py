@@ -86,8 +86,8 @@ class AssembledCall:
         """Bytes that are kept."""
         return len(self.arguments) + len(self._surplus)
 
-    def add(self, call_id: str, name: str, arguments: bytes) -> None:
-        """Add a piece.  Raises `errors.Broken` for a name or an id that is too long."""
+    def add(self, call_id: str, name: str, arguments: bytes) -> int:
+        """Add a piece: by how many bytes `size` grows.  Raises `errors.Broken` for a name or an id that is too long."""
         if call_id and not self.id:
             self.id = call_id
         if name and not self.started and (not self.name or self.phase == "blank"):
@@ -100,8 +100,11 @@ class AssembledCall:
                 "the model server sent a tool call whose name is over "
                 f"{MAX_TOOL_NAME} characters, or its id over {MAX_CALL_ID}"
             )
-        if arguments:
-            self._add_arguments(arguments)
+        if not arguments:
+            return 0
+        before = len(self.arguments) + len(self._surplus)
+        self._add_arguments(arguments)
+        return len(self.arguments) + len(self._surplus) - before
 
     def _add_arguments(self, piece: bytes) -> None:
         if self.phase == "open":

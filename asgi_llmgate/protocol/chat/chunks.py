@@ -39,10 +39,6 @@ class ToolCall(Struct, gc=False):
     """Gemini: what must come back with the call.  LiteLLM has it in the next field."""
     provider_specific_fields: Raw = _ABSENT
 
-    def has_carriers(self) -> bool:
-        """Whether there is something that must come back with the call (`translation.carriers`)."""
-        return bool(self.extra_content or self.provider_specific_fields)
-
 
 class Delta(Struct, gc=False):
     """What one chunk adds, or the complete message.

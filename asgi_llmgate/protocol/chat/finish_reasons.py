@@ -65,7 +65,8 @@ def _letters(finish_reason: str) -> str:
 
 
 def _rows(meaning: Any, *names: str) -> dict[str, Any]:
-    return {_letters(name): meaning for name in names}
+    # Under the usual spelling too: then its letters need not be found out.
+    return {spelling: meaning for name in names for spelling in (name, _letters(name))}
 
 
 _ENDINGS: Mapping[str, Ending] = MappingProxyType(
@@ -89,11 +90,6 @@ def failure(finish_reason: str) -> UpstreamError | None:
         return None
     found = _FAILURES.get(_letters(finish_reason))
     return found[0](found[1]) if found else None
-
-
-def is_cut(finish_reason: str) -> bool:
-    """Whether the server stopped the model: then an incomplete tool call is no mistake of the model."""
-    return ending(finish_reason) in ("length", "refusal")
 
 
 def matched_stop(candidates: tuple[Any, ...], stop_sequences: tuple[str, ...]) -> str | None:

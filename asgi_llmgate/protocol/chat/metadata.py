@@ -46,7 +46,8 @@ class MetadataReader:
         if (chunk.error and is_given(chunk.error)) or (chunk.object == "error" and not chunk.choices):
             raise reported_error(event)
         # Every server says what a chunk is, except in the errors of some of them, which have no field `error`.
-        is_odd = not chunk.choices and (chunk.choices is None or not chunk.object or chunk.base_resp)
+        is_named = chunk.object or chunk.usage is not None
+        is_odd = not chunk.choices and (chunk.choices is None or not is_named or chunk.base_resp)
         if is_odd and (error := unnamed_error(event)) is not None:
             raise error
         if not self.has_names:

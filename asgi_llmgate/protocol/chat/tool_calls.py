@@ -74,12 +74,11 @@ class ToolCallAssembler:
                 self._by_index[index] = call
         elif index is not None and index not in self._by_index:
             self._by_index[index] = call
-        before = call.size
-        call.add(call_id, name, arguments)
+        kept = call.add(call_id, name, arguments)
         if call_id and call_id == call.id:
             self._by_id[call_id] = call
-        if self._retained is not None and call.size != before:
-            self._retained.add(call.size - before)
+        if kept and self._retained is not None:
+            self._retained.add(kept)
         if call.original is not None and call.has_ended():
             is_new = self._decide(call, call.original)
         return call, is_new

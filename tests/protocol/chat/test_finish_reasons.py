@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from asgi_llmgate.protocol.chat.finish_reasons import ending, failure, is_cut, matched_stop
+from asgi_llmgate.protocol.chat.finish_reasons import ending, failure, matched_stop
 
 
-def test_only_a_length_or_a_filter_cuts_the_model_off() -> None:
-    assert is_cut("length")
-    assert is_cut("content_filter")
-    assert not is_cut("stop")
-    assert not is_cut("because")
+def test_each_spelling_of_a_reason_means_the_same() -> None:
+    assert [ending(reason) for reason in ("tool_calls", "TOOL-CALLS", "toolcalls", "a: tool_calls")] == ["stop"] * 4
+    assert ending("content_filter") == "refusal"
+    assert ending("because") is None
 
 
 def test_an_end_is_no_failure() -> None:

@@ -30,6 +30,12 @@ def test_names_are_the_first_and_counts_and_reasons_the_last() -> None:
     assert reader.usage(100) == Usage(9, 3)
 
 
+def test_counts_without_the_word_for_a_chunk_are_no_error() -> None:
+    reader = MetadataReader(50)
+    read(reader, {"choices": [], "usage": counted(9, 2), "status": 500, "message": "not read"})
+    assert reader.usage(0) == Usage(9, 2)
+
+
 def test_what_was_not_counted_is_estimated() -> None:
     assert MetadataReader(50).usage(9) == Usage(input=50, output=3, estimated=True)
 

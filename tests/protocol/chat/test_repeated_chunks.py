@@ -92,6 +92,7 @@ SHAPES = (
     b'{"choices":[{"index":0,"delta":{"function_call":{"name":"A","arguments":"%b"}}}]}',
     b'{"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":"stop"}]}',
     b'{"choices":[{"index":0,"message":{"content":"%b"}}]}',
+    b'{"x":"%b","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c0"}]}}]}',
     b'{"object":"%b","choices":[{"index":0,"delta":{"content":"a"}}]}',
     b'{"error":{"message":"%b"}}',
 )

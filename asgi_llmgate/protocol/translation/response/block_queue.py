@@ -55,6 +55,3 @@ class BlockQueue:
             return kind, content
         self._retained.release(_ENTRY_SIZE + len(content))
         return kind, bytes(content)
-
-    def clear(self) -> None:
-        self._entries.clear()

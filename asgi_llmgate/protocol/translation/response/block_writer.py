@@ -60,7 +60,10 @@ class BlockWriter:
     `assembler`, the signatures of thinking blocks come from `carriers`, and `retained` counts what waits in the queue.
     """
 
-    __slots__ = ("_assembler", "_blocks", "_carriers", "_emitter", "_queue", "_tools", "call", "started", "state")
+    __slots__ = (
+        *("_assembler", "_blocks", "_carriers", "_emitter", "_queue", "_retained", "_tools"),
+        *("call", "started", "state"),
+    )
 
     def __init__(
         self,
@@ -78,7 +81,8 @@ class BlockWriter:
         self._tools = tools
         self._assembler = assembler
         self._carriers = carriers
-        self._queue = BlockQueue(retained)
+        self._retained = retained
+        self._queue: BlockQueue | None = None  # from the first that has to wait on
         self._blocks = 0
 
     def write(self, kind: Kind, content: Content) -> None:
@@ -88,6 +92,8 @@ class BlockWriter:
         """
         action = TRANSITIONS[self.state][kind]
         if action == "hold":
+            if self._queue is None:
+                self._queue = BlockQueue(self._retained)
             self._queue.put(kind, content)
             # The first in the queue: the open call may have been complete already.
             if len(self._queue) == 1:
@@ -102,7 +108,9 @@ class BlockWriter:
             self.state = kind
         if isinstance(content, AssembledCall):
             self.call = content
-            self._write_call(content)
+            self._tools.write(content)
+            if content.started:
+                self.started = True
         else:
             assert kind != "call"
             self.started = True
@@ -114,7 +122,9 @@ class BlockWriter:
 
     def write_more(self, call: AssembledCall) -> None:
         """More of the open call has come."""
-        self._write_call(call)
+        self._tools.write(call)
+        if call.started:
+            self.started = True
         if self._queue and call.is_complete():
             self._move_up()
 
@@ -136,12 +146,7 @@ class BlockWriter:
 
     def clear(self) -> None:
         """The response has failed: what waits is left out."""
-        self._queue.clear()
-
-    def _write_call(self, call: AssembledCall) -> None:
-        self._tools.write(call)
-        if call.started:
-            self.started = True
+        self._queue = None
 
     def _move_up(self) -> None:
         """Write what waits, up to the first call that is not complete."""

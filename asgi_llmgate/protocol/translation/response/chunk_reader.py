@@ -185,7 +185,7 @@ class ChunkReader:
             arguments = self._joiner.join("call" if index is None else index, arguments)
         name = piece.function.name if piece.function else None
         call, is_new = self._assembler.add(index, piece.id or "", name or "", arguments)
-        if piece.has_carriers():
+        if piece.extra_content or piece.provider_specific_fields:
             self._carriers.read_call(call.number, piece)
         if is_new:
             for kind, raw in self.text.rest():

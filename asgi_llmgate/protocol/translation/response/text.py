@@ -94,6 +94,8 @@ class ResponseText:
     def end(self, *, cut: bool) -> tuple[list[BlockText], list[LeakedCall] | None]:
         """The buffered text, at the end of the response, and what was kept back of the text as tool calls: none where
         that was only end tokens, None where nothing was.  `cut`: the server stopped the model."""
+        if self._tags is None and self._leaked is None:
+            return [], None
         pieces = self._rest_of_tags()
         calls = self._leaked.end() if self._leaked is not None and not cut else None
         if calls is not None:

@@ -56,7 +56,10 @@ class ToolUseWriter:
 
     def write(self, call: AssembledCall) -> None:
         """Write what is new of a call.  Its block begins once the call has a name and the first of its arguments."""
-        if (call.started or call.name) and self._tools != NO_TOOLS:
+        if call.started:
+            if arguments := call.take():
+                self._emitter.write_input(arguments)
+        elif call.name and self._tools != NO_TOOLS:
             self._write(call, call.take())
 
     def _write(self, call: AssembledCall, arguments: bytes) -> None:

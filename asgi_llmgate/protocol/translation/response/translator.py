@@ -191,11 +191,12 @@ class Translator:
             raise Broken("the model server sent an empty response")
         if not has_content and metadata.had_no_room():
             raise silent_overflow()
-        is_cut = finish_reasons.is_cut(metadata.finish_reason)
+        ended = finish_reasons.ending(metadata.finish_reason)
+        is_cut = ended in ("length", "refusal")  # then an incomplete tool call is no mistake of the model
         self._chunks.end(cut=is_cut)
         self._blocks.end(cut=is_cut or text.limited or text.refused)
         self._carriers.end()
-        if finish_reasons.ending(metadata.finish_reason) is None:
+        if ended is None:
             if metadata.finish_reason and not has_content:
                 raise Failed("the model server gave no content, and a reason that is not known")
             self.changed.append("finish_reason")

@@ -161,6 +161,8 @@ class BlockReader:
             case "image" | "document":
                 return Block(kind, fields, source=_read_source(fields))
             case _:
+                for value in fields.values():  # it may be decoded as a whole, to be described
+                    self.structure.check_depth(value)
                 return Block(kind, fields)
 
     def _read_inner(self, value: Raw | None) -> Sequence[Block]:

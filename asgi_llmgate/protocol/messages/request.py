@@ -33,6 +33,9 @@ _SAFEGUARD_BEGINNING = b'"You are a security monitor for autonomous AI coding ag
 
 _SYSTEM_BLOCKS = 3
 
+_OPENED = frozenset({"system", "messages", "tools"})
+"""Fields that are opened level by level."""
+
 
 class MessagesRequest:
     """A request whose required fields have been checked.  It is an `exchange.RequestFeatures` for rules and limits.
@@ -158,6 +161,9 @@ def decode_messages(body: bytes, *, counting: bool = False, structure: Structure
     opened = open_body(body, structure)
     fields = opened.fields
     reader = BlockReader(structure)
+    for name, value in fields.items():
+        if name not in _OPENED:
+            structure.check_depth(value, 1)
     try:
         return MessagesRequest(
             model=_read_model(fields, structure),

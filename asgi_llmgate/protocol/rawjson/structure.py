@@ -5,7 +5,10 @@ and expensive.  So the values are counted first, a slice of the body at a time, 
 opened afterwards, level by level, is bounded by that count, and each level has limits of its own that are checked
 before the next level is opened.
 
-A value takes at least two bytes, so a short body cannot have too many values and is not counted.
+A value takes at least two bytes, so a short body cannot have too many values and is not counted.  Nor is one with fewer
+commas and opening brackets, wherever they stand, than it may have values.
+
+The depth is checked where a value is not opened level by level: it is forwarded, or decoded as a whole.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ _SLICE = 256 * 1024
 _NUMBERS = 20
 """How many numbers in arrays count as one value, where `numbers` is false."""
 
-# Bytes to delete with `bytes.translate`, so that only brackets remain, or brackets and commas.
+# Bytes to delete with `bytes.translate`, so that only some marks remain.
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_NO_BEGINNINGS = bytes(byte for byte in range(256) if byte not in b"{[,")
 _NO_MARKS = bytes(byte for byte in range(256) if byte not in b"{}[],")
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
@@ -53,12 +57,12 @@ class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: _Limit = 256
 
     def check(self, body: bytes, *, numbers: bool = True) -> None:
-        """Check the number of values and the depth of a body, which need not be valid JSON.
+        """Check the number of values in a body, which need not be valid JSON.
 
         With `numbers=False` a number in an array counts a twentieth: texts are embedded as lists of token ids.
         Raises StructureTooLarge, and InvalidRequest for a body that closes more brackets than it opens.
         """
-        if len(body) > 2 * self.values:
+        if len(body) > 2 * self.values and _count_beginnings(body) > self.values:
             self._count(body, numbers=numbers)
 
     def check_depth(self, value: bytes, outer_depth: int = 0) -> None:
@@ -123,6 +127,12 @@ STRUCTURE = Structure()
 """The default limits.  A request of Claude Code (November 2026) has about 820 values, 12 names in an object, 8
 messages, 22 tools and 13 blocks, and is 11 levels deep.  A conversation that fills a window of a million tokens has
 about 20,000 values."""
+
+
+def _count_beginnings(body: bytes) -> int:
+    """Commas and opening brackets, one of which stands before each value; also those in strings."""
+    slices = range(0, len(body), _SLICE)
+    return sum([len(body[at : at + _SLICE].translate(None, _NO_BEGINNINGS)) for at in slices])
 
 
 def _numbers_in_arrays(outside: bytes) -> int:

@@ -68,13 +68,18 @@ def test_a_body_that_closes_more_than_it_opens_is_given_up_in_its_first_slice(
     between = structure._between_quotes
     monkeypatch.setattr(structure, "_between_quotes", counted)
     with pytest.raises(InvalidRequest, match="closes more brackets than it opens"):
-        Structure().check((begun + rest).encode() + b"]" * structure._SLICE * 4)
+        Structure()._count((begun + rest).encode() + b"]" * structure._SLICE * 4)
     assert slices == 1
 
 
 def test_a_short_body_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(structure, "_SLICE", None)
     Structure(values=10).check(b"[1,1,1,1,1,1,1,1,1]")
+
+
+def test_a_long_body_with_few_commas_and_brackets_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Structure, "_count", None)
+    Structure(values=10).check(b'{"a":"%s","b":[1,2,3,4,5,6]}' % (b"a" * structure._SLICE))
 
 
 def message(*content: Any) -> dict[str, Any]:
@@ -116,7 +121,9 @@ def nested(levels: int) -> Any:
         ({"model": "m" * 9}, "model: 9 characters; at most 8 are allowed"),
         ({f"n{index}": 1 for index in range(9)}, "the request body: 12 names; at most 10 are allowed"),
         ({"x": [1] * 250}, "the request body has more than 200 values"),
+        ({"x": nested(8)}, "nested more than 8 levels deep"),
         ({"x": nested(60), "y": "y" * 400}, "nested more than 8 levels deep"),
+        ({"messages": [message({"type": "odd", "x": nested(9)})]}, "nested more than 8 levels deep"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -136,8 +143,21 @@ def test_over_a_limit_a_messages_request_is_refused(encode: Any, fields: Any, co
         {"model": "m" * 8},
         {f"n{index}": 1 for index in range(7)},
         {"x": '[{,"' * 200},
+        {"x": nested(7)},
+        {"messages": [message({"type": "odd", "x": nested(8)})]},
     ],
-    ids=["messages", "blocks", "blocks in blocks", "tools", "a wide schema", "model", "names", "in a string"],
+    ids=[
+        "messages",
+        "blocks",
+        "blocks in blocks",
+        "tools",
+        "a wide schema",
+        "model",
+        "names",
+        "in a string",
+        "depth",
+        "a block",
+    ],
 )
 def test_up_to_a_limit_a_messages_request_is_taken(encode: Any, fields: Any) -> None:
     assert decode_messages(encode(**{"model": "m", **fields}), structure=SMALL)

@@ -18,9 +18,9 @@ from asgi_llmgate.auth.providers.jwt_provider import JWTProvider
 from asgi_llmgate.auth.reasons import Check, TokenRefused
 from asgi_llmgate.auth.token_sources import (
     TOKEN_SOURCES,
-    FoundToken,
     TokenSources,
     has_api_key,
+    is_from_helper,
     require_same_origin,
     without_gateway_headers,
 )
@@ -140,16 +140,19 @@ class JWTAuthMiddleware:
                     text = reasons.ONLY_API_KEY if has_api_key(scope["headers"]) else reasons.NO_TOKEN
                     raise TokenRefused(Check.CREDENTIAL, text)
                 return
-            exchange.identity = await self.verifier.verify(found.token, exchange.client)
-            exchange.token = Secret(found.token)
+            token = found.decode("ascii")
+            identity = self.verifier.known(found)
+            exchange.identity = identity or await self.verifier.verify(token, exchange.client)
+            exchange.token = Secret(token)
         except TokenRefused as error:
-            raise self._adapt_to_client(error, found) from None
+            helper = found is not None and is_from_helper(scope["headers"])
+            raise self._adapt_to_client(error, from_helper=helper) from None
 
-    def _adapt_to_client(self, error: TokenRefused, found: FoundToken | None) -> TokenRefused:
+    def _adapt_to_client(self, error: TokenRefused, *, from_helper: bool) -> TokenRefused:
         """The refusal, with the headers that this client needs: `x-should-retry`, `retry-after`, the challenge."""
         # On a 401 without `x-should-retry: false`, Claude Code runs its apiKeyHelper again, which is what an expired
         # token needs.  With a fixed token, or a helper whose next token is no better, it would retry for minutes.
-        if found is not None and found.from_helper:
+        if from_helper:
             error.should_retry, error.retry_after = (None, None) if error.renewable else (False, NOT_SOON)
         if error.challenge is not None and self._metadata:
             # "Bearer" alone takes its first parameter without a comma.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from asgi_llmgate._types import Scope
@@ -23,22 +22,13 @@ _TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+")
 _GATEWAY_PREFIX = b"x-llmgate-"
 """Only the gateway sets headers of this name; those that a client sends are dropped."""
 
+_PREFIX_LENGTH = len(_GATEWAY_PREFIX)
+_BAD_FORM = "it is repeated, empty, of another scheme, or has characters that a token cannot have"
+
 # The headers that require_same_origin decides by.
 _SAME_ORIGIN_HEADERS = frozenset({b"origin", b"host", b"sec-fetch-site", b"content-type"})
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class FoundToken:
-    """A token as the client sent it.
-
-    `from_helper` says that it is in `authorization` and in `x-api-key`: Claude Code sends it like this when it comes
-    from its apiKeyHelper.
-    """
-
-    token: str
-    from_helper: bool
 
 
 _SHOWN = 64
@@ -77,20 +67,21 @@ class TokenSources:
                 mistakes.add(SettingsError(message, path=f"auth.token_sources[{index}]", hint=hint))
         mistakes.raise_if_any()
         self._credentials = {b"authorization", b"x-api-key", *self._headers, *([b"cookie"] if self._cookies else [])}
+        # The one header that nearly every request has.
+        self._usual = b"authorization" if self._bearer and b"authorization" not in self._headers else None
 
-    def find(self, scope: Scope) -> FoundToken | None:
+    def find(self, scope: Scope) -> bytes | None:
         """The request's token; None when there is none.
 
         Raises TokenRefused for a malformed header or two different tokens, CrossSite for a cookie of another site.
         """
-        sent: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            if name in self._credentials:
-                sent.setdefault(name, []).append(value)
-        if not sent:
-            return None
-        named = [sent[name] for name in self._headers if name in sent]
-        found = {_parse_single(values, _TOKEN, 0) for values in named}
+        sent = [header for header in scope["headers"] if header[0] in self._credentials]
+        if len(sent) == 1 and sent[0][0] == self._usual:
+            return _parse(sent[0][1], _BEARER, 1)
+        return self._find_among(_by_name(sent), scope) if sent else None
+
+    def _find_among(self, sent: Mapping[bytes, Sequence[bytes]], scope: Scope) -> bytes | None:
+        found = {_parse_single(sent[name], _TOKEN, 0) for name in self._headers if name in sent}
         if self._bearer and b"authorization" in sent:
             found.add(_parse_single(sent[b"authorization"], _BEARER, 1))
         # A browser adds cookies to every request by itself, so a token that was sent on purpose comes first.
@@ -98,7 +89,7 @@ class TokenSources:
             require_same_origin(scope)
         if len(found) > 1:
             raise _malformed("two sources hold different tokens")
-        return FoundToken(found.pop().decode("ascii"), _is_from_helper(sent)) if found else None
+        return found.pop() if found else None
 
     def _in_cookies(self, headers: Sequence[bytes]) -> set[bytes]:
         """The tokens in the cookies of the configured names."""
@@ -112,9 +103,8 @@ class TokenSources:
 
     def without_credentials(self, headers: RawHeaders) -> list[tuple[bytes, bytes]]:
         """The headers without those that may hold a token, and without any `x-llmgate-*`."""
-        return [
-            item for item in headers if item[0] not in self._credentials and not item[0].startswith(_GATEWAY_PREFIX)
-        ]
+        hidden = self._credentials
+        return [item for item in headers if item[0] not in hidden and item[0][:_PREFIX_LENGTH] != _GATEWAY_PREFIX]
 
 
 def has_api_key(headers: RawHeaders) -> bool:
@@ -129,19 +119,38 @@ def without_gateway_headers(headers: RawHeaders) -> RawHeaders:
     return headers
 
 
-def _parse_single(values: Sequence[bytes], form: re.Pattern[bytes], group: int) -> bytes:
-    """The token in a header's only value.  Raises TokenRefused when there are several, or it has another form."""
-    if len(values) != 1 or (found := form.fullmatch(values[0])) is None:
-        raise _malformed("it is repeated, empty, of another scheme, or has characters that a token cannot have")
-    return found[group]
+def is_from_helper(headers: RawHeaders) -> bool:
+    """Whether one token is in `authorization` and in `x-api-key`.
 
-
-def _is_from_helper(sent: Mapping[bytes, Sequence[bytes]]) -> bool:
+    Claude Code sends it like this when it comes from its apiKeyHelper.
+    """
+    sent = _by_name(headers)
     keys, bearers = sent.get(b"x-api-key", ()), sent.get(b"authorization", ())
     if len(keys) != 1 or len(bearers) != 1:
         return False
     bearer = _BEARER.fullmatch(bearers[0])
     return bearer is not None and bearer[1] == keys[0]
+
+
+def _by_name(headers: RawHeaders) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _parse_single(values: Sequence[bytes], form: re.Pattern[bytes], group: int) -> bytes:
+    """The token in a header's only value.  Raises TokenRefused when there are several, or it has another form."""
+    if len(values) != 1:
+        raise _malformed(_BAD_FORM)
+    return _parse(values[0], form, group)
+
+
+def _parse(value: bytes, form: re.Pattern[bytes], group: int) -> bytes:
+    found = form.fullmatch(value)
+    if found is None:
+        raise _malformed(_BAD_FORM)
+    return found[group]
 
 
 def require_same_origin(scope: Scope) -> None:

@@ -120,8 +120,11 @@ class TranslationApp:
 
     async def _serve_alone(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Without a ResolveMiddleware, which would have read the body."""
-        with self._resolver.body(exchange, receive) as body:
+        body = self._resolver.open_body(exchange, receive)
+        try:
             await self._serve(scope, exchange, body, body.receive, send)
+        finally:
+            self._resolver.close_body(exchange)
 
     async def _serve(self, scope: Scope, exchange: Exchange, body: RequestBody, receive: Receive, send: Send) -> None:
         try:

@@ -12,7 +12,6 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from types import MappingProxyType
 
@@ -97,12 +96,16 @@ class Resolver:
         )
         call.candidates = self._candidates(route, request.model, scope, exchange)
 
-    def body(self, exchange: Exchange, receive: Receive) -> AbstractContextManager[RequestBody]:
-        """The request's body: created by the first layer that needs it, and closed when that layer's block ends."""
-        if exchange.body is not None:
-            return nullcontext(exchange.body)
-        headers = exchange.headers
-        return _OpenBody(exchange, Body(receive, limit=self._body_limit, headers=headers, uploads=self._uploads))
+    def open_body(self, exchange: Exchange, receive: Receive) -> RequestBody:
+        """The request's body.  Who opens it calls `close_body` at the end of the request."""
+        exchange.body = Body(receive, limit=self._body_limit, headers=exchange.headers, uploads=self._uploads)
+        return exchange.body
+
+    def close_body(self, exchange: Exchange) -> None:
+        # The bytes must be free when their part of `body_memory` is: `exchange` lives until its record is written.
+        body, exchange.body = exchange.body, None
+        if body is not None:
+            body.close()
 
     def _candidates(self, route: Route, asked: str, scope: Scope, exchange: Exchange) -> tuple[Target, ...]:
         """The targets for a name, found once for each name where no row has a condition."""
@@ -157,22 +160,6 @@ _DECODERS: Mapping[str, Callable[..., RequestFeatures]] = MappingProxyType(
 """Kind of route -> the decoder of its calls. The other kinds have no calls."""
 
 
-class _OpenBody(AbstractContextManager[RequestBody]):
-    """The body of an exchange for the time of a block, and closed at its end."""
-
-    def __init__(self, exchange: Exchange, body: Body) -> None:
-        self._exchange, self._body = exchange, body
-
-    def __enter__(self) -> RequestBody:
-        self._exchange.body = self._body
-        return self._body
-
-    def __exit__(self, *_: object) -> None:
-        # The bytes must be free when their part of `body_memory` is: `exchange` lives until its record is written.
-        self._exchange.body = None
-        self._body.close()
-
-
 class ResolveMiddleware:
     """The Resolver as a layer; it refuses requests that cannot be decoded.
 
@@ -213,9 +200,15 @@ class ResolveMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         scope, exchange = Exchange.enter(scope)
-        with self._resolver.body(exchange, receive) as body:
+        # The first layer that needs the body opens it, and closes it.
+        opens = exchange.body is None
+        body = self._resolver.open_body(exchange, receive) if exchange.body is None else exchange.body
+        try:
             try:
                 await self._resolver.resolve(scope, body)
             except GateError as error:
                 return await refuse(scope, body.rest, send, error)
             return await self.app(scope, body.receive, send)
+        finally:
+            if opens:
+                self._resolver.close_body(exchange)

@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import NamedTuple
+
+import msgspec
 
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections, SchemaRewrite
 from asgi_llmgate.protocol.servers.schemas.rewrites import MINIMAL
@@ -36,7 +37,7 @@ LEFT_OUT = "left_out"
 """The last step: the tool is not sent."""
 
 
-class SentTool(NamedTuple):
+class SentTool(msgspec.Struct, frozen=True):
     """A tool as it was sent: its name there, and its schema as the client wrote it.  The schema of `response_format` is
     one, too."""
 

@@ -27,6 +27,8 @@ from asgi_llmgate.protocol.translation.request.tool_pairs import Turn
 MESSAGE_FIELDS = frozenset({"role", "content"})
 """The known fields of a message of the user or the assistant."""
 
+_CALL_FIELDS = content.KNOWN_FIELDS["tool_use"]
+
 _GOOGLES_PLACEHOLDER = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
 """In place of the signature of a call, for Gemini: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs."""
 
@@ -113,8 +115,9 @@ class AssistantTurn:
 
     def _tool_call(self, block: Block) -> dict[str, Any]:
         draft, carriers = self._draft, self._carriers
-        content.report_unknown_fields(draft, block)
-        function = {"name": _name_of(draft, block), "arguments": _arguments(objects.get_raw(block.fields, "input"))}
+        if not block.fields.keys() <= _CALL_FIELDS:
+            content.report_unknown_fields(draft, block)
+        function = {"name": _name_of(draft, block), "arguments": _arguments(block.fields.get("input"))}
         call: dict[str, Any] = {"id": self.ids[block.call_id], "type": "function", "function": function}
         if carriers.calls:
             call.update(carriers.calls.get(own_part(block.call_id), {}))
@@ -170,6 +173,8 @@ def _arguments(given: Raw | None) -> str:
     if given is None:
         return "{}"
     text = objects.compact(given).decode()
+    if text[0] == "{":
+        return text
     # A model's slip comes back as it was.  Templates of servers want an object: the one that a response without a
     # stream has for such arguments.
-    return text if text[0] == "{" else to_json({INVALID_INPUT: text}).decode()
+    return "{}" if text == "null" else to_json({INVALID_INPUT: text}).decode()

@@ -25,7 +25,6 @@ from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.messages.request import MessagesRequest
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.body import TOO_DEEP
-from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.context_window import NO_PROMPT_COUNT, PromptCount
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
@@ -45,7 +44,7 @@ from asgi_llmgate.protocol.translation.request.thinking import (
 )
 from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 from asgi_llmgate.protocol.translation.request.tools import unavailable_text, write_tools
-from asgi_llmgate.protocol.translation.response.plan import MAX_TOOLS, NO_TOOLS, ResponsePlan
+from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
 
 __all__ = ["ChatRequest", "Options", "to_chat"]
 
@@ -159,7 +158,7 @@ def _translate(
     parameters.write_sampling(draft)
     parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
-    declared = to_json(draft.body["tools"]) if "tools" in draft.body else NO_TOOLS
+    formats, declared = leaked_calls.declared_tools(draft)
     plan = _plan(
         draft,
         request_id,
@@ -167,8 +166,8 @@ def _translate(
         thinking=shows_thinking(draft, thinking),
         seal=draft.seal if wants_thinking(thinking) else None,
         prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
-        leaked_calls=leaked_calls.formats(draft),
-        tools=declared if len(declared) <= MAX_TOOLS else b"",
+        leaked_calls=formats,
+        tools=declared,
         stop_sequences=parameters.write_stops(draft),
         output_limit=parameters.write_max_tokens(draft),
     )

@@ -26,7 +26,7 @@ Part: TypeAlias = Raw | dict[str, Any]
 PLACE = "messages[].content[]."
 """How reports call a block."""
 
-_KNOWN_FIELDS: Mapping[str, frozenset[str]] = {
+KNOWN_FIELDS: Mapping[str, frozenset[str]] = {
     "text": frozenset({"type", "text"}),
     "image": frozenset({"type", "source"}),
     "document": frozenset({"type", "source", "title", "context"}),
@@ -39,7 +39,7 @@ _KNOWN_FIELDS: Mapping[str, frozenset[str]] = {
 }
 """Fields of each block that are translated, or that mean nothing to another server."""
 
-_TEXT_FIELDS = len(_KNOWN_FIELDS["text"])  # a text block has both
+_TEXT_FIELDS = len(KNOWN_FIELDS["text"])  # a text block has both
 
 _INVISIBLE = frozenset({"redacted_thinking", "fallback", "mcp_tool_listing"})
 """Blocks for Anthropic's client and server only: Claude does not see them either."""
@@ -53,7 +53,7 @@ _META_FIELDS = frozenset(
 
 def report_unknown_fields(draft: Draft, block: Block) -> None:
     """Report the fields of a block that are not translated."""
-    known = _KNOWN_FIELDS.get(block.type)
+    known = KNOWN_FIELDS.get(block.type)
     if known is not None and not block.fields.keys() <= known:
         draft.dropped.add_unknown(PLACE, block.fields, known)
 

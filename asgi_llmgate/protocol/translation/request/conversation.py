@@ -35,6 +35,7 @@ _NO_OUTPUT = Raw(b'"(no output)"')
 _NO_RESULT = Raw(b'"(no result)"')
 
 _TEXT_FIELDS = frozenset({"type", "text"})
+_RESULT_FIELDS = content.KNOWN_FIELDS["tool_result"]
 _SYSTEM_MESSAGE_FIELDS = frozenset({"role", "content", "clear_at", "output_config"})
 
 
@@ -49,7 +50,8 @@ def _texts_of(draft: Draft, blocks: Sequence[Block], place: str) -> list[Raw]:
         if block.type != "text":
             draft.dropped.add(place + safe_name(block.type))
             continue
-        draft.dropped.add_unknown(place, block.fields, _TEXT_FIELDS)
+        if len(block.fields) > len(_TEXT_FIELDS):
+            draft.dropped.add_unknown(place, block.fields, _TEXT_FIELDS)
         text = block.fields["text"]
         if not _is_billing_header(text) and not objects.is_blank_str(text):
             texts.append(text)
@@ -111,7 +113,7 @@ class MessageWriter:
 
     def _add_to_user(self, parts: Sequence[Part]) -> None:
         self._user_parts += parts
-        if self._user_parts and not self._draft.dialect.alternate_roles:
+        if not self._draft.dialect.alternate_roles:
             self._flush_user()
 
     def _flush_user(self) -> None:
@@ -140,7 +142,8 @@ class MessageWriter:
                 raise wrong.at(turn.place_of(block)) from None
         if not parts and not self._user_parts and roles.is_assistant(self.written):
             parts = [roles.NO_CONTENT]  # without a message of the user the model would continue its own one
-        self._add_to_user(parts)
+        if parts or self._user_parts:
+            self._add_to_user(parts)
 
     def _add_system(self, index: int, message: Message) -> None:
         """A system message in the conversation."""
@@ -167,7 +170,8 @@ class MessageWriter:
             result = turn.results.get(call_id)
             text = _NO_RESULT if result is None else self._result(turn, result, attached)
             self.written.append({"role": "tool", "tool_call_id": assistant.ids[call_id], "content": text})
-        self._add_to_user(attached)
+        if attached or self._user_parts:
+            self._add_to_user(attached)
 
     def _result(self, turn: Turn, result: Block, attached: list[Part]) -> Raw:
         try:
@@ -180,7 +184,8 @@ class MessageWriter:
 
     def _result_text(self, result: Block, attached: list[Part]) -> Raw:
         """The text of a result.  Its images and files go into `attached`, each behind a text that says what it is."""
-        content.report_unknown_fields(self._draft, result)
+        if not result.fields.keys() <= _RESULT_FIELDS:
+            content.report_unknown_fields(self._draft, result)
         lines: list[Raw] = []
         for block in result.inner:
             for part in content.content_parts(self._draft, block):

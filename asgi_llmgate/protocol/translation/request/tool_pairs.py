@@ -53,27 +53,36 @@ def split_turns(messages: Sequence[Message], dropped: Dropped, *, repair: bool =
     Raises InvalidRequest where they do not match.  With `repair` they are reported in `dropped` instead: a result
     without a call is in no `results`, a call may have no result, and of two calls with one id the first counts.
     """
-    pairer = _Pairer(dropped, repair)
+    mismatch = _Mismatch(dropped, repair)
     turn = Turn()
     turns = [turn]
     for index, message in enumerate(messages):
         if message.role != "assistant":
             turn.following.append((index, message))
             for block in message.content:
-                if block.type == "tool_result":
-                    pairer.add_result(turn, block)
+                if block.type != "tool_result":
+                    continue
+                if block.call_id in turn.calls and block.call_id not in turn.results:
+                    turn.results[block.call_id] = block
+                else:
+                    mismatch.of_result(turn, block)
             continue
         if turn.following or not turn.assistant:
-            pairer.end(turn)
+            if len(turn.results) < len(turn.calls):
+                mismatch.of_calls(turn)
             turn = Turn()
             turns.append(turn)
         turn.assistant.append((index, message))
         for block in message.content:
             if block.type == "tool_use":
-                pairer.add_call(turn, block)
+                # Anthropic refuses an id that an earlier turn has too.  Here results belong to their own turn, and a
+                # history may come from a server that begins again in each turn.
+                if turn.calls.setdefault(block.call_id, block) is not block:
+                    mismatch.of_call(turn, block)
             elif block.type == "thinking":
                 turn.thinking.append(block)
-    pairer.end(turn)
+    if len(turn.results) < len(turn.calls):
+        mismatch.of_calls(turn)
     return turns
 
 
@@ -81,15 +90,19 @@ def _shorten(call_id: str) -> str:
     return call_id[:_MAX_LENGTH]
 
 
-class _Pairer:
+class _Mismatch:
+    """Refuses what does not match, or with `repair` reports it."""
+
     def __init__(self, dropped: Dropped, repair: bool) -> None:
         self._dropped = dropped
         self._repair = repair
 
-    def end(self, turn: Turn) -> None:
-        """The turn is over: each call must have its result."""
-        if len(turn.results) == len(turn.calls):
-            return
+    def of_call(self, turn: Turn, block: Block) -> None:
+        """A second call with the id of another one."""
+        self._report("tool_use", (turn, block), "`tool_use` ids must be unique")
+
+    def of_calls(self, turn: Turn) -> None:
+        """Calls without a result."""
         missing = [call for call in turn.calls if call not in turn.results]
         self._report(
             "tool_use",
@@ -99,36 +112,22 @@ class _Pairer:
             "have a corresponding `tool_result` block in the next message.",
         )
 
-    def add_call(self, turn: Turn, block: Block) -> None:
-        """Add a call, the first of its id."""
-        # Anthropic refuses an id that an earlier turn has too.  Here results belong to their own turn, and a history
-        # may come from a server that begins again in each turn.
-        if turn.calls.setdefault(block.call_id, block) is not block:
-            self._report("tool_use", (turn, block), "`tool_use` ids must be unique")
-
-    def add_result(self, turn: Turn, block: Block) -> None:
-        """Add a result to the call that it is for."""
+    def of_result(self, turn: Turn, block: Block) -> None:
+        """A result without a call, or a second one of a call."""
         call = block.call_id
-        if call not in turn.calls:
-            self._report(
-                "tool_result",
-                (turn, block),
-                "unexpected `tool_use_id` found in `tool_result` blocks",
-                f": {_shorten(call)}. Each `tool_result` block must have a corresponding `tool_use` block in the "
-                "previous message.",
-            )
-        elif call in turn.results:
-            self._report(
-                "tool_result",
-                (turn, block),
-                "each tool_use must have a single result",
-                f". Found multiple `tool_result` blocks with id: {_shorten(call)}",
-            )
+        if call in turn.calls:
+            complaint = "each tool_use must have a single result"
+            ids = f". Found multiple `tool_result` blocks with id: {_shorten(call)}"
         else:
-            turn.results[call] = block
+            complaint = "unexpected `tool_use_id` found in `tool_result` blocks"
+            ids = (
+                f": {_shorten(call)}. Each `tool_result` block must have a corresponding `tool_use` block in the "
+                "previous message."
+            )
+        self._report("tool_result", (turn, block), complaint, ids)
 
     def _report(self, kind: str, place: str | tuple[Turn, Block], complaint: str, ids: str = "") -> None:
-        """Refuse a mismatch, or note that it is repaired.  `ids` continues the complaint, for the caller only."""
+        """`ids` continues the complaint, for the caller only."""
         if not self._repair:
             # A block's path takes a walk to find, so it is looked for only here.
             where = place if isinstance(place, str) else place[0].place_of(place[1])

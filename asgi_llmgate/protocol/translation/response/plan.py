@@ -35,7 +35,7 @@ class ResponsePlan:
     `stop_sequences`: the client's own, to recognise the one that matched.
     `prefill`: what the client wrote of the response, where the server repeats it.
     `leaked_calls`: the syntaxes of tool calls that are looked for in the text; `tools`: what was declared to the model
-    server, as JSON: `[]` for nothing; empty where it is not known.
+    server, as JSON: `[]` for nothing; empty where it is not known.  Schemas are in it where calls are looked for.
     `safeguards`: the client asks for verdicts on the tool calls, so the end of the response waits for them.
     `output_limit`: tokens that the client allows, where `max_tokens` had to be raised for the server.
     """

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from asgi_llmgate.usage.ledger import rows
 from asgi_llmgate.usage.ledger.engines import make_engine, parse_url
+from asgi_llmgate.usage.ledger.many_rows import find_known, in_pieces, insert_of, insert_rows, padded
 from asgi_llmgate.usage.ledger.migrations import migrate
 from asgi_llmgate.usage.ledger.schema import (
     GRAINS,
     ROLLUPS,
-    SUMS,
     usage_record,
     usage_rollup,
     usage_series,
@@ -47,11 +46,13 @@ _PRUNE_BATCH = 5000
 class Database:
     """The tables of a ledger.  Connects at the first use.  All methods block; readers may be in several threads.
 
-    `url`: see `parse_url`; the file of a text is relative to the working directory.
+    `url`: see `parse_url`; the file of a text is relative to the working directory.  A writer stops for `pause` seconds
+    after each few rows, so that other threads of the process go on.
     """
 
-    def __init__(self, url: sa.URL | str) -> None:
+    def __init__(self, url: sa.URL | str, *, pause: float = 0.0) -> None:
         self.url = parse_url(url, Path()) if isinstance(url, str) else url
+        self.pause = pause
         self._engine: sa.Engine | None = None
         self._migrated = False
 
@@ -97,22 +98,25 @@ class Database:
         if not records:
             return 0
         self.migrate()
-        by_id = {row["request_id"]: (row, record) for record in records for row in (rows.record_row(record),)}
+        pause = self.pause
+        made = ((rows.record_row(record), record) for record in in_pieces(records, pause))
+        by_id = {row["request_id"]: (row, record) for row, record in made}
         with self.writing() as connection:
             # Only new rows are added up: a segment may be inserted again after a crash.
-            known = self._known(connection, usage_record.c.request_id, list(by_id))
+            known = find_known(connection, usage_record.c.request_id, list(by_id), pause)
             both = [each for request_id, each in by_id.items() if request_id not in known]
             new = [row for row, _ in both]
             self._assign_series(connection, new)
-            verdicts = [
+            insert_rows(connection, usage_record, new, pause)
+            verdicts = (
                 verdict
                 for row, record in both
                 for verdict in rows.verdict_rows(record, row["series_id"], notify=notify)
-            ]
-            self._insert_all(connection, usage_record, new)
-            self._insert_all(connection, usage_verdict, verdicts)
-            self._add_to(connection, usage_rollup, rows.rollups(new))
-            self._add_to(connection, usage_tools, rows.tool_rollups(new, self._known_tools(connection, new)))
+            )
+            insert_rows(connection, usage_verdict, list(in_pieces(verdicts, pause)), pause)
+            insert_rows(connection, usage_rollup, rows.rollups(in_pieces(new, pause)), pause)
+            tools = rows.tool_rollups(in_pieces(new, pause), self._known_tools(connection, new))
+            insert_rows(connection, usage_tools, tools, pause)
         return len(new)
 
     def prune(self, before: int) -> int:
@@ -175,19 +179,13 @@ class Database:
             if count < _PRUNE_BATCH:
                 return deleted
 
-    def _insert_all(self, connection: sa.Connection, table: sa.Table, new: list[rows.Row]) -> None:
-        # Without RETURNING, so that the driver repeats one statement.  The statement of many rows at once is another
-        # for each number of rows, and SQLite keeps 128 of them compiled, at up to a megabyte each.
-        if new:
-            connection.execute(table.insert(), new)
-
-    def _known(self, connection: sa.Connection, column: sa.Column[Any], values: list[str]) -> set[str]:
-        """Which of the values are in the column."""
-        return set(connection.scalars(sa.select(column).where(column.in_(_padded(values)))))
-
     def _assign_series(self, connection: sa.Connection, records: list[rows.Row]) -> None:
         """Set `series_id` of each row, and write the series that are new."""
-        series = [rows.series_row(row) for row in records]
+        # Rows of the same caller and model are of one series, whose key is a digest: it is made once for all of them.
+        same: dict[tuple[Any, ...], list[rows.Row]] = {}
+        for row in in_pieces(records, self.pause):
+            same.setdefault(rows.series_values(row), []).append(row)
+        series = [rows.series_row(each[0]) for each in same.values()]
         ids = self._series_ids(connection, [each["key"] for each in series])
         # A new series is rare, so the known names are read only then.
         if any(each["key"] not in ids for each in series):
@@ -196,10 +194,12 @@ class Database:
             by_key = {each["key"]: each for each in series}
             ids = self._series_ids(connection, list(by_key))
             if missing := [each for key, each in by_key.items() if key not in ids]:
-                connection.execute(self._insert(usage_series).on_conflict_do_nothing(index_elements=["key"]), missing)
+                insert = insert_of(usage_series, connection.dialect)
+                connection.execute(insert.on_conflict_do_nothing(index_elements=["key"]), missing)
                 ids = self._series_ids(connection, list(by_key))
-        for row, each in zip(records, series, strict=True):
-            row["series_id"] = ids[each["key"]]
+        for of_series, each in zip(same.values(), series, strict=True):
+            for row in of_series:
+                row["series_id"] = ids[each["key"]]
 
     def _known_names(self, connection: sa.Connection) -> dict[str, set[str]]:
         """The values of each unbounded dimension that are in the ledger."""
@@ -226,27 +226,10 @@ class Database:
         return names
 
     def _series_ids(self, connection: sa.Connection, keys: list[str]) -> dict[str, int]:
-        query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(_padded(keys)))
+        query = sa.select(usage_series.c.key, usage_series.c.id).where(usage_series.c.key.in_(padded(keys)))
         return {row.key: row.id for row in connection.execute(query)}
-
-    def _add_to(self, connection: sa.Connection, table: sa.Table, added: list[rows.Row]) -> None:
-        if added:
-            insert = self._insert(table)
-            sums = {name: table.c[name] + insert.excluded[name] for name in SUMS}
-            key = list(table.primary_key)
-            connection.execute(insert.on_conflict_do_update(index_elements=key, set_=sums), added)
-
-    def _insert(self, table: sa.Table) -> Any:
-        # ON CONFLICT is a method of the two dialects' own inserts.
-        return (postgresql if self.dialect == "postgresql" else sqlite).insert(table)
 
     def _connected(self) -> sa.Engine:
         if self._engine is None:
             self._engine = make_engine(self.url)
         return self._engine
-
-
-def _padded(values: list[str]) -> list[str]:
-    """The values, the last one repeated until they are as many as a power of two: a statement with a list is another
-    one for each length, and SQLite and SQLAlchemy keep them compiled."""
-    return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values)) if values else values

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from asgi_llmgate.usage.ledger.database import Database
 from asgi_llmgate.usage.ledger.journal import Journal, Segment
+from asgi_llmgate.usage.ledger.many_rows import in_pieces
 from asgi_llmgate.usage.ledger.rows import decode, encode
 from asgi_llmgate.usage.ledger.status import Status, describe_error
 from asgi_llmgate.usage.record import UsageRecord
@@ -160,7 +161,7 @@ class Drainer:
 
     def _decode(self, lines: list[bytes]) -> list[UsageRecord]:
         records = []
-        for line in lines:
+        for line in in_pieces(lines, self._database.pause):
             try:
                 records.append(decode(line))
             except ValueError as error:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from operator import add
 from typing import Any
 
 import msgspec
 
-from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, DIMENSIONS, GRAINS, NANO, SUMS, TEXTS, VERDICT_TEXTS
+from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, DIMENSIONS, GRAINS, NANO, SUMS, VERDICT_TEXTS
 from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord, to_json
 
@@ -35,22 +36,30 @@ encode = to_json
 
 def decode(line: bytes) -> UsageRecord:
     """The record of a journal line.  Unknown names are ignored.  Raises ValueError if the line is not a record."""
-    record = msgspec.convert(json.loads(line), UsageRecord)
+    try:
+        record = _decode(line)
+    except msgspec.DecodeError:
+        # The standard library also reads lone surrogates, and numbers of more than 64 bits.
+        record = msgspec.convert(json.loads(line), UsageRecord)
     time_ms(record.time)  # raises ValueError: a record without a time has no place in the tables
     return record
+
+
+_decode = msgspec.json.Decoder(UsageRecord).decode
 
 
 def record_row(record: UsageRecord) -> Row:
     """The row of `usage_record`, without `series_id`."""
     row: Row = {name: getattr(record, attribute) for name, attribute in ATTRIBUTES.items()}
     row["subject"] = record.caller
-    for name in TEXTS:
-        row[name] = _text(row[name])
     for name, value in row.items():
-        # Not isinstance: a bool is an int as well, and stays what it is.
-        if type(value) is int:
+        kind = type(value)  # not isinstance: a bool is an int as well, and stays what it is
+        if kind is str:
+            if not value.isprintable():
+                row[name] = _text(value)
+        elif kind is int:
             row[name] = _integer(value)
-        elif type(value) is tuple:
+        elif kind is tuple:
             row[name] = [_text(item) for item in value] or None
     row["request_id"] = _text(record.request_id)
     row["time_ms"] = time_ms(record.time)
@@ -78,9 +87,19 @@ def verdict_rows(record: UsageRecord, series_id: int, *, notify: bool) -> list[R
     ]
 
 
+def encode_values(row: Row, names: Iterable[str]) -> Row:
+    """The row with the values of these names as JSON texts; None stays None."""
+    return row | {name: None if row[name] is None else to_json(row[name]).decode() for name in names}
+
+
 def time_ms(timestamp: str) -> int:
     """Unix milliseconds of a timestamp in RFC 3339."""
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
+
+
+def series_values(row: Row) -> tuple[Any, ...]:
+    """What tells the series of this row from others, to be compared within a process."""
+    return (*[row[name] for name in DIMENSIONS], repr(row["fields"]))
 
 
 def series_row(row: Row) -> Row:
@@ -112,7 +131,7 @@ def rollups(rows: Iterable[Row]) -> list[Row]:
     return _add_up(("grain", "start", "series_id"), ((row, ()) for row in rows))
 
 
-def tool_rollups(rows: Sequence[Row], names: Mapping[int, set[str]]) -> list[Row]:
+def tool_rollups(rows: Iterable[Row], names: Mapping[int, set[str]]) -> list[Row]:
     """What these rows add to `usage_tools`, in the order of its primary key.
 
     `names`: start of each day -> its known tools.  A further tool is added to them, or counted under OTHER if there are
@@ -133,7 +152,7 @@ def tools(row: Row) -> Iterable[str]:
 
 def day_start(row: Row) -> int:
     """The start of the row's day (UTC), in Unix seconds."""
-    return _bucket_start(row["time_ms"], GRAINS[-1])
+    return _bucket_start(row["time_ms"] // 1000, GRAINS[-1])
 
 
 def _bound(name: str, known: set[str]) -> str:
@@ -148,35 +167,36 @@ def _add_up(keys: tuple[str, ...], rows: Iterable[tuple[Row, tuple[str, ...]]]) 
 
     The result is sorted, so that two writers lock rows in the same order.
     """
-    found: dict[tuple[Any, ...], Row] = {}
+    # The rows of a batch are from a few minutes, so hours and days are added up from these.
+    by_minute: dict[tuple[Any, ...], list[int]] = {}
     for row, key_part in rows:
-        added = _counts(row)
+        _add(by_minute, (_bucket_start(row["time_ms"] // 1000, GRAINS[0]), *key_part, row["series_id"]), _counts(row))
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for (minute, *rest), counts in by_minute.items():
         for grain in GRAINS:
-            key = (grain, _bucket_start(row["time_ms"], grain), *key_part, row["series_id"])
-            sums = found.setdefault(key, dict.fromkeys(SUMS, 0))
-            for name, value in added.items():
-                sums[name] += value
-    return [dict(zip(keys, key, strict=True)) | found[key] for key in sorted(found)]
+            _add(found, (grain, _bucket_start(minute, grain), *rest), counts)
+    return [dict(zip((*keys, *SUMS), (*key, *found[key]), strict=True)) for key in sorted(found)]
 
 
-def _counts(row: Row) -> Row:
-    # The first five of SUMS are counts of rows; the others are columns of the row.
-    return {
-        "requests": 1,
-        "priced": int(row["cost_nano"] is not None),
-        "unpriced": int(row["cost_nano"] is None and row["input_tokens"] is not None),
-        "estimated": int(row["estimated"]),
-        "calling": int(bool(row["tools"])),
-        **{name: row[name] or 0 for name in SUMS[5:]},
-    }
+def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], counts: list[int]) -> None:
+    known = sums.get(key)
+    sums[key] = counts if known is None else list(map(add, known, counts))
 
 
-def _bucket_start(milliseconds: int, grain: int) -> int:
-    seconds = milliseconds // 1000
+def _counts(row: Row) -> list[int]:
+    """What a row adds to each of SUMS: the first five are counts of rows, the others columns of the row."""
+    priced, counted = row["cost_nano"] is not None, row["input_tokens"] is not None
+    rows = [1, int(priced), int(counted and not priced), int(row["estimated"]), int(bool(row["tools"]))]
+    return rows + [row[name] or 0 for name in SUMS[5:]]
+
+
+def _bucket_start(seconds: int, grain: int) -> int:
     return seconds - seconds % grain
 
 
 def _text(text: str) -> str:
+    if text.isprintable():  # most are, and then there is neither
+        return text
     # encode() replaces lone surrogates by "?".
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 

@@ -47,6 +47,10 @@ _LINGER = 0.5
 """Seconds from a record to its insert, so that one transaction takes several records."""
 
 
+_PAUSE = 0.0005
+"""Seconds that the ledger's thread gives to other threads after each few rows."""
+
+
 class LedgerState(NamedTuple):
     """The state of a ledger: whether `journal` and `database` work, the number of records that are `waiting` in memory,
     and of those that were `dropped` because there was no place to keep them."""
@@ -78,7 +82,7 @@ class Ledger:
         linger: float = _LINGER,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.database = Database(url)
+        self.database = Database(url, pause=_PAUSE)
         self._journal = Journal(Path(journal))
         self._keep, self._keep_verdicts, self._notify = keep, keep_verdicts, notify
         self._now = now
@@ -100,7 +104,8 @@ class Ledger:
         else:
             if not self._status.journal:
                 self._status.journal_works()
-        self._news.set()
+        if not self._news.is_set():  # setting it takes a lock
+            self._news.set()
         self._ensure_thread()
 
     @property

@@ -11,7 +11,6 @@ is set.  A formatter of the host finds the values in `record.llmgate`.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -156,7 +155,7 @@ def bounded(flat: dict[str, Any], render: Render) -> str:
     """The line, with the longest values halved until it is short enough; `flat` is changed with it."""
     line = render(flat)
     while len(line) >= LINE_LIMIT:
-        longest = max(flat, key=lambda name: len(json.dumps(flat[name])))
+        longest = max(flat, key=lambda name: len(to_json(flat[name])))
         value = flat[longest]
         if isinstance(value, (str, list, tuple)) and len(value) > 1:
             flat[longest] = value[: len(value) // 2]

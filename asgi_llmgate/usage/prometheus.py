@@ -60,6 +60,7 @@ class Prometheus:
         self._measurements = Measurements(models=models, labels=labels, fields=fields)
         _check_labels(labels, self._measurements.metrics)
         self._labels = {metric.name: metric.labels for metric in self._measurements.metrics}
+        self._children: dict[tuple[Any, ...], Any] = {}
         with _registering:
             if registry not in _registered:
                 _registered[registry] = tuple(labels), _register(self._measurements.metrics, registry)
@@ -82,8 +83,15 @@ class Prometheus:
         self._child(counter, labels).inc()
 
     def _child(self, name: str, labels: Mapping[str, str | int]) -> Any:
-        # prometheus-client wants a value for every label; an absent one is an empty text there.
-        return self._metrics[name].labels(*[labels.get(label, "") for label in self._labels[name]])
+        # prometheus-client looks at each label of each value under a lock, which costs more than the counting.  There
+        # are as few children as combinations of labels, which are bounded (measurements.py).
+        key = (name, *labels.items())
+        child = self._children.get(key)
+        if child is None:
+            # prometheus-client wants a value for every label; an absent one is an empty text there.
+            values = [labels.get(label, "") for label in self._labels[name]]
+            child = self._children[key] = self._metrics[name].labels(*values)
+        return child
 
 
 class PrometheusApp:

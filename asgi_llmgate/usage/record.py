@@ -32,7 +32,7 @@ from msgspec import field
 from asgi_llmgate.clipping import clip
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Call, ResponseMetadata, Target, Usage
-from asgi_llmgate.usage.verdicts import VerdictAudit, VerdictRecord
+from asgi_llmgate.usage.verdicts import VerdictAudit, VerdictRecord, remove_private_values
 
 Field = Callable[[Exchange], object]
 """Reads a value that the operator wants in each record, such as the claim `jwt.team`.  If it raises, the value is left
@@ -180,8 +180,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         """The record as a dict of JSON values under the names that leave the process.  Unknown values are left out."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         found |= found.pop("fields", {})
-        if self.safeguards:
-            found["llmgate.safeguards"] = [verdict.public() for verdict in self.safeguards]
+        for verdict in found.get("llmgate.safeguards", ()):
+            remove_private_values(verdict)
         return found
 
 

@@ -54,9 +54,14 @@ class VerdictRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     def public(self) -> Mapping[str, Any]:
         """The values for log lines, spans and metrics."""
         values: dict[str, Any] = msgspec.to_builtins(self)
-        for name in _PRIVATE:
-            values.pop(name, None)
+        remove_private_values(values)
         return values
+
+
+def remove_private_values(verdict: dict[str, Any]) -> None:
+    """Leave of a VerdictRecord, given as a dict, what `VerdictRecord.public` has."""
+    for name in _PRIVATE:
+        verdict.pop(name, None)
 
 
 class VerdictAudit:
@@ -90,7 +95,7 @@ class VerdictAudit:
             rule=clip(verdict.rule),
             model=clip(verdict.model),
             duration_ms=round(verdict.milliseconds, 1),
-            dry_run=tuple(clip(name) for name in verdict.dry_run[:_MAX_DRY_RUN]),
+            dry_run=tuple(map(clip, verdict.dry_run[:_MAX_DRY_RUN])) if verdict.dry_run else (),
             input_hmac=input_hmac(self._key, tool_use.input) if self._key else "",
             explanation=clip(verdict.explanation, MAX_EXPLANATION),
             input=clip(tool_use.input[: 4 * MAX_INPUT].decode("utf-8", "replace"), MAX_INPUT) if self._inputs else "",

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from asgi_llmgate import mount
@@ -71,6 +71,15 @@ async def test_a_scrape_shows_what_records_say(full_exchange: Any) -> None:
     assert found["gen_ai_client_operation_duration_seconds_sum"] == {CALL: pytest.approx(3 * 2.766)}
     assert found["gen_ai_server_time_to_first_token_seconds_sum"] == {CALL: pytest.approx(3 * 0.412)}
     assert found["gen_ai_server_time_per_output_token_seconds_sum"] == {CALL: pytest.approx(3 * 2.364 / 32)}
+
+
+def test_labels_are_looked_up_once(full_exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, looked_up = Prometheus(registry=CollectorRegistry()), []
+    labels = Counter.labels
+    monkeypatch.setattr(Counter, "labels", lambda self, *values: looked_up.append(values) or labels(self, *values))
+    for status in (200, 200, 201, 200):
+        sink.emit(UsageRecord.of(full_exchange(status=status)))
+    assert [values[2] for values in looked_up] == [200, 201]
 
 
 async def test_unknown_values_are_not_counted(full_exchange: Any) -> None:

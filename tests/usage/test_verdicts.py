@@ -57,7 +57,8 @@ def test_each_verdict_is_in_the_record_with_flags_first(full_exchange: Callable[
     extracted = hmac.digest(b"\0" * 32, SECRET.reveal().encode(), "sha256")
     key = hmac.digest(extracted, b"asgi-llmgate hashes of inputs\x01", "sha256")
     digest = {each: hmac.new(key, each.tool_use.input, hashlib.sha256).hexdigest()[:32] for each in exchange.verdicts}
-    assert record_of(exchange, secrets=[SECRET, Secret("the one before")]).flat()["llmgate.safeguards"] == [
+    flat = record_of(exchange, secrets=[SECRET, Secret("the one before")]).flat()
+    assert list(flat["llmgate.safeguards"]) == [
         {
             "tool": "Bash",
             "tool_use_id": "toolu_1",

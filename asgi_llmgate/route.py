@@ -34,6 +34,8 @@ KINDS: Mapping[Kind, tuple[str, Wire]] = MappingProxyType(
 )
 """The methods, as in an `allow` header ("" for any), and the wire."""
 
+_METHODS = {kind: methods.split(", ") if methods else [] for kind, (methods, _) in KINDS.items()}
+
 _OPERATIONS = {"embeddings": "embeddings", "completions": "text_completion"}
 
 
@@ -52,8 +54,8 @@ class Route(NamedTuple):
         return KINDS[self.kind][0]
 
     def allows(self, method: str) -> bool:
-        methods = KINDS[self.kind][0]
-        return not methods or method in methods.split(", ")
+        methods = _METHODS[self.kind]
+        return not methods or method in methods
 
     def operation(self, path: str) -> str:
         """`gen_ai.operation.name` of a call on this route; "" where the conventions have no name for it."""

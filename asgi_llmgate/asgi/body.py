@@ -63,7 +63,8 @@ class Body:
         ClientGone if the client disconnects before the end. The memory is then released.
         """
         if self._decoded is None:
-            decode = decoder_for(self._headers.get("content-encoding", ""))
+            encoding = self._headers.get("content-encoding", "")
+            decode = decoder_for(encoding) if encoding else None
             try:
                 raw = self._raw = await self._read()
                 self._decoded = raw if decode is None else await self._decode(decode, raw)

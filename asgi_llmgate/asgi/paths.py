@@ -25,7 +25,10 @@ from asgi_llmgate._types import Scope
 def local_path(scope: Scope) -> str:
     """The path under the innermost mount.  It starts with a slash, and ends with one only if it is `/`."""
     path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
+    root: str = scope.get("root_path", "")
+    if not root:
+        return path.rstrip("/") or "/"
+    root = root.rstrip("/")
     # Remove segments from the front of `root_path` until `path` is under the rest.
     while root and not is_under(path, root):
         root = root[root.find("/", 1) :] if "/" in root[1:] else ""

@@ -83,7 +83,6 @@ class Upload:
 
     async def wait(self, receive: Receive) -> Message:
         """The next message. Raises BodyTooSlow, but not where the message is there and this process was late."""
-        limits = self._limits
         steps = receive().__await__()
         try:
             waits_for = next(steps)
@@ -91,8 +90,9 @@ class Upload:
             message: Message = arrived.value
         else:
             message = await self._wait_in_time(resumed(steps, waits_for))
-        earned = len(message.get("body", b"")) / limits.min_rate
-        self._deadline = min(self._deadline + earned, limits.now() + GRACE)
+        if message.get("more_body", False):
+            earned = len(message.get("body", b"")) / self._limits.min_rate
+            self._deadline = min(self._deadline + earned, self._limits.now() + GRACE)
         return message
 
     async def _wait_in_time(self, receiving: Awaitable[Message]) -> Message:

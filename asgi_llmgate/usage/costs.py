@@ -72,6 +72,8 @@ class GenaiPrices:
 
         self._library = genai_prices
         self._costs: dict[tuple[str, str], _CostOfModel] = {}
+        # With the first price the library builds its list, which would stop the event loop where a call ends.
+        self("openai", "gpt-4o", Usage())
 
     def __call__(self, vendor: str, model: str, usage: Usage) -> float | None:
         """The cost in US dollars; None if the model is not known, or the counts contradict each other."""

@@ -88,6 +88,16 @@ def test_its_startup_imports_what_the_first_request_needs() -> None:
     )
 
 
+def test_the_catalogue_of_prices_is_loaded_when_it_is_made_and_not_by_a_call() -> None:
+    modules_after(
+        "from asgi_llmgate.exchange_values import Usage\n"
+        "from asgi_llmgate.usage.costs import genai_prices\n"
+        "catalogue, before = genai_prices(), {*sys.modules}\n"
+        "assert catalogue('anthropic', 'claude-sonnet-4-5', Usage(1000, 1000)) == 0.018\n"
+        "assert {*sys.modules} == before, {*sys.modules} - before"
+    )
+
+
 def test_its_first_request_to_a_server_brings_no_transport_but_its_own() -> None:
     modules = modules_after(FETCH.format("HTTPClient(proxy='none')"))
     assert "asgi_llmgate.net.native.transport" in modules

@@ -26,22 +26,22 @@ from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP
 from benchmarks.counted import ELSEWHERE, count_all
 
-MAX_CALLS = 1250
+MAX_CALLS = 1015
 """Of a stream that arrives in one piece."""
 
-MAX_CALLS_IN_CHUNKS = 4300
+MAX_CALLS_IN_CHUNKS = 4050
 """Of a stream whose events arrive one by one."""
 
-MAX_CALLS_PER_CHUNK = 31
+MAX_CALLS_PER_CHUNK = 30
 """Further ones for each chunk that arrives by itself: reading it, waking the sending task, sending."""
 
 MAX_CALLS_FOR_TEXT = 6
 """What verdicts add to a stream that calls no tool: it is known at once that there are none."""
 
-MAX_CALLS_FOR_VERDICTS = 240
+MAX_CALLS_FOR_VERDICTS = 215
 """What they add to a stream with two tool calls, both decided by the last of three rules."""
 
-MAX_CALLS_OF_DOCUMENTS = {"small call": 1200, "172 kB call": 5300}
+MAX_CALLS_OF_DOCUMENTS = {"small call": 815, "172 kB call": 2990}
 """Of the package's functions, and of C from them, where the response is one document."""
 
 ONCE = {
@@ -257,7 +257,8 @@ async def test_verdicts_cost_few_calls(tmp_path: Path, monkeypatch: pytest.Monke
     judged = await stream(pieces, tmp_path, monkeypatch, events=events, asks=ASKS, safeguards=SAFEGUARDS)
     added = judged.total - without.total
     print(f"{added} calls for the verdicts on {calls} tool calls")
-    assert 0 < added < most, f"{added} more calls; the largest:\n{judged.largest()}"
+    assert added > 20 * calls - 5, f"{added} more calls for {calls} verdicts: they were not decided"
+    assert added < most, f"{added} more calls; the largest:\n{judged.largest()}"
 
 
 async def test_a_document_costs_few_calls(tmp_path: Path) -> None:

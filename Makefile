@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist docs test check coverage test-all test-newest-client mutants constraints clean
+.PHONY: help demo dist docs test check coverage test-all test-newest-client bench mutants constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ test-all: $(VENV)/.dev docs ## the site, the heavy suites; coverage, and `make t
 
 test-newest-client: $(VENV)/.dev ## the tests with Claude Code, with the newest one there is
 	@CLAUDE_CODE_VERSION=newest $(BIN)/python -m pytest -q -rA tests/e2e/claude_code $(ARGS)
+
+bench: $(VENV)/.dev ## what a call costs, beside LiteLLM and others, into benchmarks/RESULTS.md and README.md (12 minutes, a quiet machine)
+	@$(BIN)/python -m benchmarks.side_by_side --all --peers --write benchmarks/RESULTS.md $(ARGS)
 
 mutants: $(VENV)/.dev ## do the tests notice mistakes? 60 mutants of five rooms, of which at least 57 must make a test fail (20 minutes)
 	@$(BIN)/python -m tests.mutants $(ARGS)

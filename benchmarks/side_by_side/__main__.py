@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.side_by_side import bodies, rows
+from benchmarks.side_by_side import bodies, peers, rows
 from benchmarks.side_by_side.bench import HERE, Bench, added, body_stall, cpu, delays, first_text, growth, states
 from benchmarks.side_by_side.draining import longest_stall
 from benchmarks.side_by_side.processes import OTHER_CORES, Server
@@ -31,6 +31,8 @@ from benchmarks.side_by_side.report import show, write
 from benchmarks.side_by_side.results import GATEWAY, YARDSTICK, Result, Run
 from benchmarks.side_by_side.rows import Row
 from benchmarks.side_by_side.settings import VARIANTS
+
+Skip = Callable[[str], object]
 
 PAIR = (YARDSTICK, GATEWAY)
 
@@ -47,19 +49,22 @@ class Effort:
     calls: int = 20_000
 
 
-SHORT, LONG, QUICK = Effort(5, 0.6), Effort(9, 0.8, further=True), Effort(1, 0.05, streams=5, calls=160)
+SHORT, LONG, QUICK = Effort(5, 0.6), Effort(7, 0.8, further=True), Effort(1, 0.05, streams=5, calls=160)
 
 
-async def measure(bench: Bench, servers: Sequence[Server], effort: Effort) -> list[Result]:
-    """All rows."""
+async def measure(
+    bench: Bench, servers: list[Server], others: Sequence[Server], effort: Effort, skip: Skip
+) -> list[Result]:
+    """All rows; `others` are peers, as far as they respond."""
     results = []
 
     def add(row: Row, figures: dict[str, list[float]]) -> None:
         results.append(Result(row, figures))
         click.echo(show(results[-1]))
 
-    everybody = [each for each in servers if each.name not in ("null", *VARIANTS[1:])]
     async with bench.listening():
+        servers += await peers.those_that_respond(others, skip)
+        everybody = [each for each in servers if each.name not in ("null", *VARIANTS[1:])]
         for row in rows.cpu_rows(effort.seconds):
             left_out = {"null", *VARIANTS} - set(row.servers)
             add(row, await cpu(row, bench, [each for each in servers if each.name not in left_out], effort.rounds))
@@ -82,22 +87,27 @@ async def measure(bench: Bench, servers: Sequence[Server], effort: Effort) -> li
     return results
 
 
-def run(effort: Effort, trees: Iterable[str], command: str) -> Run:
+def run(effort: Effort, trees: Iterable[str], with_peers: bool, command: str) -> Run:
     """Start all servers, measure, end them."""
     os.sched_setaffinity(0, OTHER_CORES)
+    skipped: list[str] = []
     with ExitStack() as open_ones:
         bench = Bench(Path(open_ones.enter_context(tempfile.TemporaryDirectory())))
         servers = [open_ones.enter_context(bench.served(app)) for app in ("null", YARDSTICK, *VARIANTS)]
         for name, _, folder in (each.partition("=") for each in trees):
             tree = Path(folder).resolve()
             servers.append(open_ones.enter_context(bench.served(GATEWAY, name=name, tree=tree)))
-        results = uvloop.run(measure(bench, servers, effort))
-    return Run(command, results)
+        others = peers.start(bench, open_ones, skipped.append) if with_peers else []
+        results = uvloop.run(measure(bench, servers, others, effort, skipped.append))
+    for reason in skipped:
+        click.echo(f"not measured: {reason}")
+    return Run(command, results, skipped)
 
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="All rows, and more rounds: 12 minutes.")
 @click.option("--quick", is_flag=True, help="One round of the smallest sizes: whether it works.")
+@click.option("--peers", "with_peers", is_flag=True, help="LiteLLM and others take part, as far as they can be had.")
 @click.option("--tree", multiple=True, metavar="NAME=FOLDER", help="A further checkout whose gateway takes part.")
 @click.option(
     "--write", "results", type=click.Path(path_type=Path), help="Write the results there, and into README.md."
@@ -105,14 +115,21 @@ def run(effort: Effort, trees: Iterable[str], command: str) -> Run:
 @click.option("--json", "kept", type=click.Path(path_type=Path), help="Keep all figures there.")
 @click.option("--again", is_flag=True, help="Measure nothing: read what --json has kept.")
 def main(
-    everything: bool, quick: bool, tree: tuple[str, ...], results: Path | None, kept: Path | None, again: bool
+    everything: bool,
+    quick: bool,
+    with_peers: bool,
+    tree: tuple[str, ...],
+    results: Path | None,
+    kept: Path | None,
+    again: bool,
 ) -> None:
     """Compare."""
     if again and kept is not None:
         found = Run.from_json(json.loads(kept.read_text()))
     else:
         effort = QUICK if quick else LONG if everything else SHORT
-        found = run(effort, tree, "python -m benchmarks.side_by_side" + " --all" * everything)
+        command = "python -m benchmarks.side_by_side" + " --all" * everything + " --peers" * with_peers
+        found = run(effort, tree, with_peers, command)
         if kept is not None:
             kept.write_text(json.dumps(found.as_json()))
     if results is not None:

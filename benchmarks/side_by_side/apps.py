@@ -62,7 +62,11 @@ def watched() -> Any:
 
 
 class Watched:
-    """`app`, whose event loop is looked at; GET /longest-stall responds with milliseconds, since it was asked last."""
+    """`app`, whose event loop is looked at.
+
+    GET /loop responds with the tasks that there are, and the milliseconds that the loop has stood still at most since
+    it was asked last.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -70,13 +74,14 @@ class Watched:
         self._longest = 0.0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"] != "/longest-stall":
+        if scope["type"] != "http" or scope["path"] != "/loop":
             await self._app(scope, receive, send)
             return
         longest, self._longest = self._longest, 0.0
         if not self._due:
             self._beat()
-        await _respond(send, b"%.3f" % (longest * 1000))
+        tasks = len(asyncio.all_tasks())
+        await _respond(send, b'{"tasks": %d, "longest_stall": %.3f}' % (tasks, longest * 1000))
 
     def _beat(self) -> None:
         loop = asyncio.get_running_loop()

@@ -155,15 +155,17 @@ async def body_stall(bench: Bench, app: str, content: bytes, rounds: int) -> lis
     found = []
     with bench.served(app, watched=True) as server:
         for _ in range(rounds + 1):
-            await asyncio.to_thread(_longest_stall, server)
+            await asyncio.to_thread(look, server)
             await make_calls(server.port, server.request(content), Load(most=1))
-            found.append(await asyncio.to_thread(_longest_stall, server))
+            found.append((await asyncio.to_thread(look, server))["longest_stall"])
     return found[1:]
 
 
-def _longest_stall(server: Server) -> float:
-    with urlopen(f"http://127.0.0.1:{server.port}/longest-stall") as response:
-        return float(response.read())
+def look(server: Server) -> dict[str, float]:
+    """The event loop of a server that is watched (apps.py)."""
+    with urlopen(f"http://127.0.0.1:{server.port}/loop") as response:
+        found: dict[str, float] = json.load(response)
+        return found
 
 
 def added(figures: Mapping[str, Sequence[float]], name: str) -> list[float]:

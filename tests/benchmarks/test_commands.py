@@ -24,3 +24,15 @@ def test_side_by_side(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "run.json").read_text())["results"]
     assert len(rows) == 12
     assert all(each["figures"]["gateway"] for each in rows)
+
+
+def test_soak() -> None:
+    assert "after:" in command("soak", "--minutes", "0.01", "--seconds", "0.3", "--idle", "3")
+
+
+def test_plots(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    command("plots", "--quick", "--place", tmp_path)
+    sizes = {path.name: path.stat().st_size for path in tmp_path.glob("*.svg")}
+    assert len(sizes) == 6
+    assert max(sizes.values()) < 60_000

@@ -69,9 +69,8 @@ def is_empty_str(string: bytes) -> bool:
     return len(string) == 2
 
 
-def is_blank_str(string: bytes) -> bool:
-    """Whether a JSON string, with its quotes, has nothing but white space in it."""
-    return _BLANK.fullmatch(string) is not None
+is_blank_str = _BLANK.fullmatch
+"""A match where a JSON string, with its quotes, has nothing but white space in it."""
 
 
 def is_flat(array: Raw) -> bool:

@@ -100,7 +100,8 @@ class AssistantTurn:
         for call_id, call in self._turn.calls.items():
             own = self._carriers.ids.get(own_part(call_id)) if self._carriers.ids else None
             if not own and call_id.startswith(PREFIX):
-                own = read_call_id(call_id, _name_of(self._draft, call))
+                name = self._draft.tool_names.upstream(objects.require_str(call.fields, "name"))
+                own = read_call_id(call_id, name)
             found.append((call_id, own))
         return found
 
@@ -117,7 +118,8 @@ class AssistantTurn:
         draft, carriers = self._draft, self._carriers
         if not block.fields.keys() <= _CALL_FIELDS:
             content.report_unknown_fields(draft, block)
-        function = {"name": _name_of(draft, block), "arguments": _arguments(block.fields.get("input"))}
+        name = draft.tool_names.upstream(objects.require_str(block.fields, "name"))
+        function = {"name": name, "arguments": _arguments(block.fields.get("input"))}
         call: dict[str, Any] = {"id": self.ids[block.call_id], "type": "function", "function": function}
         if carriers.calls:
             call.update(carriers.calls.get(own_part(block.call_id), {}))
@@ -156,10 +158,6 @@ def _read_carriers(draft: Draft, thinking: Iterable[Block]) -> Carriers:
             else:
                 carriers.add(found)
     return carriers
-
-
-def _name_of(draft: Draft, call: Block) -> str:
-    return draft.tool_names.upstream(objects.require_str(call.fields, "name"))
 
 
 def _openrouters_placeholder(call_id: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from asgi_llmgate.protocol.translation.request.draft import Draft
 from asgi_llmgate.protocol.translation.request.roles import ChatMessage
 from asgi_llmgate.protocol.translation.request.target_format import Options, target_format
 from asgi_llmgate.protocol.translation.request.thinking import (
+    NOTHING_ASKED,
     read_thinking,
     shows_thinking,
     wants_thinking,
@@ -146,7 +147,7 @@ def _translate(
         local_text = "" if draft.request.max_tokens == 0 else unavailable_text(draft)
     if local_text is not None:
         plan = _plan(draft, request_id, safeguards=safeguards)
-        return ChatRequest(b"", plan, draft.dropped.names, local_text, stream)
+        return ChatRequest(b"", plan, tuple(draft.dropped.names), local_text, stream)
     thinking = read_thinking(draft)
     # The order of these lines is the order of the fields; a stable order keeps the beginning of requests equal.
     draft.body["model"] = draft.format.model
@@ -154,17 +155,19 @@ def _translate(
     tools, choice = write_tools(draft)
     if choice.without_thinking:
         thinking = without_thinking(draft, thinking)
-    write_thinking(draft, thinking, with_tools=bool(tools))
+    if thinking is not NOTHING_ASKED or draft.dialect.tools_effort is not None:
+        write_thinking(draft, thinking, with_tools=bool(tools))
     parameters.write_sampling(draft)
     parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
+    wanted = wants_thinking(thinking)
     formats, declared = leaked_calls.declared_tools(draft)
     plan = _plan(
         draft,
         request_id,
         safeguards=safeguards,
-        thinking=shows_thinking(draft, thinking),
-        seal=draft.seal if wants_thinking(thinking) else None,
+        thinking=wanted and shows_thinking(draft, thinking),
+        seal=draft.seal if wanted else None,
         prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
         leaked_calls=formats,
         tools=declared,
@@ -175,7 +178,7 @@ def _translate(
     if draft.format.options.strict and not counting:
         _refuse_dropped(draft)
     schemas = tools if draft.schema is None else (*tools, draft.schema)
-    return ChatRequest(body, plan, draft.dropped.names, None, stream, schemas)
+    return ChatRequest(body, plan, tuple(draft.dropped.names), None, stream, schemas)
 
 
 def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> ResponsePlan:
@@ -187,7 +190,7 @@ def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> Re
         echo_model=echo_model,
         input_estimate=draft.prompt_count.estimate(draft.input_estimate),
         think_tags=draft.dialect.think_tags,
-        channels=leaked_calls.has_channels(draft.dialect),
+        channels=draft.format.channels,
         names=draft.tool_names.back,
         safeguards=safeguards,
         **more,

@@ -8,6 +8,7 @@ that is over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -25,7 +26,7 @@ from asgi_llmgate.protocol.translation.request.roles import ChatMessage
 from asgi_llmgate.protocol.translation.request.tool_pairs import Turn, split_turns
 from asgi_llmgate.protocol.translation.request.tool_search import TOOL_CHANGES
 
-BILLING_HEADER = b'"x-anthropic-billing-header:'
+_is_billing_header = re.compile(rb'"x-anthropic-billing-header:').match
 """The beginning of a text that Claude Code puts first into `system`.  It differs in every request, so it would break
 prompt caches, and it means nothing to other servers."""
 
@@ -168,19 +169,13 @@ class MessageWriter:
             if call := assistant.later_message(number):
                 self.written.append(call)
             result = turn.results.get(call_id)
-            text = _NO_RESULT if result is None else self._result(turn, result, attached)
+            try:
+                text = _NO_RESULT if result is None else self._result_text(result, attached)
+            except InvalidRequest as wrong:
+                raise wrong.at(turn.place_of(turn.results[call_id])) from None
             self.written.append({"role": "tool", "tool_call_id": assistant.ids[call_id], "content": text})
         if attached or self._user_parts:
             self._add_to_user(attached)
-
-    def _result(self, turn: Turn, result: Block, attached: list[Part]) -> Raw:
-        try:
-            text = self._result_text(result, attached)
-        except InvalidRequest as wrong:
-            raise wrong.at(turn.place_of(result)) from None
-        # Chat completions have no field for a failed tool.
-        failed = "is_error" in result.fields and objects.is_true(result.fields["is_error"])
-        return Raw(b'"Error: %s' % memoryview(text)[1:]) if failed else text
 
     def _result_text(self, result: Block, attached: list[Part]) -> Raw:
         """The text of a result.  Its images and files go into `attached`, each behind a text that says what it is."""
@@ -195,11 +190,10 @@ class MessageWriter:
                     name = f"attached {content.kind_of(part)} {len(attached) // 2 + 1}"
                     lines.append(content.text_part(f"see {name}"))
                     attached += [content.text_part(f"{name}: the output of a tool, not the user's words"), part]
-        return content.join_texts(lines, rb"\n") if lines else _NO_OUTPUT
-
-
-def _is_billing_header(text: Raw) -> bool:
-    return bytes(memoryview(text)[: len(BILLING_HEADER)]) == BILLING_HEADER
+        text = content.join_texts(lines, rb"\n") if lines else _NO_OUTPUT
+        # Chat completions have no field for a failed tool.
+        failed = "is_error" in result.fields and objects.is_true(result.fields["is_error"])
+        return Raw(b'"Error: %s' % memoryview(text)[1:]) if failed else text
 
 
 def _is_from_user(message: Message) -> bool:

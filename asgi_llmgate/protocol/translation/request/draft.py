@@ -31,12 +31,13 @@ class Dropped(msgspec.Struct):
     caller's that could be any text is not among them (`safe_name`), and every name is limited in length and alphabet.
     """
 
-    _names: dict[str, None] = {}  # a set that keeps the order
+    names: dict[str, None] = {}
+    """The names in the order in which they were added: a set that keeps it."""
 
     def add(self, name: str) -> None:
         """Add a name, once."""
-        if name not in self._names and len(self._names) < _MAX_NAMES:
-            self._names[_UNSAFE.sub("_", name[:_MAX_LENGTH])] = None
+        if name not in self.names and len(self.names) < _MAX_NAMES:
+            self.names[_UNSAFE.sub("_", name[:_MAX_LENGTH])] = None
 
     def add_unknown(self, prefix: str, fields: Mapping[str, Raw], known: frozenset[str]) -> None:
         """Add every field that is not known here.  `prefix` is what stands before the field's name."""
@@ -44,11 +45,6 @@ class Dropped(msgspec.Struct):
             for name in fields:
                 if name not in known:
                     self.add(prefix + safe_name(name))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names in the order in which they were added."""
-        return tuple(self._names)
 
 
 def safe_name(word: str) -> str:

@@ -7,16 +7,11 @@ from msgspec import Raw
 
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
-from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS, Dialect, LeakedCallFormat
+from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS, LeakedCallFormat
 from asgi_llmgate.protocol.translation.request.draft import Draft
 from asgi_llmgate.protocol.translation.response.plan import MAX_TOOLS, NO_TOOLS
 
 _NO_FORMATS: frozenset[LeakedCallFormat] = frozenset()
-
-
-def has_channels(dialect: Dialect) -> bool:
-    """Whether the content may begin with a channel of gpt-oss, in requests without tools as well."""
-    return "harmony" in dialect.leaked_calls or "all" in dialect.leaked_calls
 
 
 def declared_tools(draft: Draft) -> tuple[frozenset[LeakedCallFormat], bytes]:

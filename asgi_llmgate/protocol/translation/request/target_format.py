@@ -54,6 +54,7 @@ class Options(TranslationOptions, frozen=True, kw_only=True, eq=False):
 class TargetFormat:
     """What follows from a target, its dialect, the operator's options and the corrections.
 
+    channels                the content of a response may begin with a channel of gpt-oss
     dialect                 the row for the model, without the capabilities that it turned out not to have
     max_output_tokens       the smallest limit for a response; None for none
     max_unstreamed_output   the same for one that is not streamed
@@ -65,7 +66,7 @@ class TargetFormat:
     """
 
     __slots__ = (
-        *("context_window", "corrections", "dialect", "letter_first", "max_output_tokens", "max_stops"),
+        *("channels", "context_window", "corrections", "dialect", "letter_first", "max_output_tokens", "max_stops"),
         *("max_tool_description", "max_tools", "max_tokens_field", "max_unstreamed_output", "model", "options"),
         *("rewrites_by_schema", "schema_rewrites"),
     )
@@ -84,6 +85,7 @@ class TargetFormat:
         self.dialect = row
         self.options = options
         self.corrections = corrections
+        self.channels = "harmony" in row.leaked_calls or "all" in row.leaked_calls
         self.context_window = corrections.context_window or context_window
         limits = (output_limit, options.max_output_tokens, corrections.max_output_tokens, corrections.affordable_tokens)
         # A limit of 0 is none: the operator's default.

@@ -94,8 +94,6 @@ def write_thinking(draft: Draft, thinking: Thinking, *, with_tools: bool) -> Non
     """Write the fields of the dialect for it.  `with_tools`: the request has function tools."""
     dialect = draft.dialect
     efforts = draft.format.corrections.efforts or dialect.efforts
-    if thinking is NOTHING_ASKED and not (with_tools and dialect.tools_effort):
-        return  # no way has a field for it
     if with_tools and dialect.tools_effort is not None:
         effort: Effort | None = _nearest(dialect.tools_effort, efforts)
     else:
@@ -133,7 +131,7 @@ def wants_thinking(thinking: Thinking) -> bool:
 
 
 def shows_thinking(draft: Draft, thinking: Thinking) -> bool:
-    """Whether the client gets the upstream's reasoning as thinking blocks."""
+    """Whether the client, if it wants thinking, gets the upstream's reasoning as thinking blocks."""
     # With `display: omitted` the client wants thinking but not its text.  Where the server needs a turn's reasoning
     # back, the client gets the text all the same: between two requests of a tool loop only the client can keep it.
-    return wants_thinking(thinking) and (thinking.display != "omitted" or bool(draft.dialect.reasoning_field))
+    return thinking.display != "omitted" or bool(draft.dialect.reasoning_field)

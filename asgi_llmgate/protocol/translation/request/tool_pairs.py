@@ -90,12 +90,11 @@ def _shorten(call_id: str) -> str:
     return call_id[:_MAX_LENGTH]
 
 
-class _Mismatch:
+class _Mismatch(msgspec.Struct):
     """Refuses what does not match, or with `repair` reports it."""
 
-    def __init__(self, dropped: Dropped, repair: bool) -> None:
-        self._dropped = dropped
-        self._repair = repair
+    dropped: Dropped
+    repair: bool
 
     def of_call(self, turn: Turn, block: Block) -> None:
         """A second call with the id of another one."""
@@ -128,8 +127,8 @@ class _Mismatch:
 
     def _report(self, kind: str, place: str | tuple[Turn, Block], complaint: str, ids: str = "") -> None:
         """`ids` continues the complaint, for the caller only."""
-        if not self._repair:
+        if not self.repair:
             # A block's path takes a walk to find, so it is looked for only here.
             where = place if isinstance(place, str) else place[0].place_of(place[1])
             raise InvalidRequest(f"{where}: {complaint}", client_message=f"{where}: {complaint}{ids}")
-        self._dropped.add("messages[].content[]." + kind)
+        self.dropped.add("messages[].content[]." + kind)

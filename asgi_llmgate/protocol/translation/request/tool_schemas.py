@@ -40,20 +40,25 @@ class FunctionWriter:
     def write(self, tool: Tool) -> dict[str, Any] | None:
         """The tool; None for one that the server does not accept in any form."""
         draft = self._draft
-        given = objects.get_raw(tool.fields, "input_schema")
+        given = tool.fields.get("input_schema")
         # The schema's own bytes: order of names and spelling of numbers are part of the prompt.
         schema = NO_SCHEMA if given is None else bytes(given)
+        if schema == b"null":  # as for every field: absent
+            schema = NO_SCHEMA
         format = draft.format
         own = format.rewrites_by_schema.get(digest(schema), _NONE) if format.rewrites_by_schema else _NONE
         if LEFT_OUT in own:
             draft.dropped.add(f"tools[].{tool.name}")
             return None
         rewrites = format.schema_rewrites | own if own else format.schema_rewrites
-        parameters = self._rewritten(tool, schema, rewrites)
+        parameters = self._rewritten(tool, schema, rewrites) if rewrites or not _is_usual(schema) else schema
         name = draft.tool_names.upstream(tool.name)
         self.sent.append(SentTool(name, schema))
         function: dict[str, Any] = {"name": name}
-        description = self._description(tool, schema if MINIMAL in own else b"")
+        described = objects.read_raw_str(tool.fields, "description")
+        description: Raw | str | None = described
+        if MINIMAL in own or format.max_tool_description is not None:
+            description = self._shortened(tool, described, schema if MINIMAL in own else b"")
         if description is not None:
             function["description"] = description
         if parameters:
@@ -63,18 +68,15 @@ class FunctionWriter:
         return {"type": "function", "function": function}
 
     def _rewritten(self, tool: Tool, schema: bytes, rewrites: Rewrites) -> bytes:
-        if not rewrites and _is_usual(schema):
-            return schema
         written = rewrite(schema, rewrites)
         if written != schema and rewrites and written != rewrite(schema, frozenset()):
             named = len(rewrites) > len(self._draft.format.schema_rewrites)
             self._draft.dropped.add(f"tools[].{tool.name}.input_schema" if named else "tools[].input_schema")
         return written
 
-    def _description(self, tool: Tool, schema: bytes) -> Raw | str | None:
-        """The description.  `schema` is put into words, if there is one."""
+    def _shortened(self, tool: Tool, description: Raw | None, schema: bytes) -> Raw | str | None:
+        """A description that the server accepts.  `schema` is put into words, if there is one."""
         longest = self._draft.format.max_tool_description
-        description = objects.read_raw_str(tool.fields, "description")
         if not schema and (longest is None or description is None or len(description) <= longest + 2):
             return description
         text = objects.read_str(description)

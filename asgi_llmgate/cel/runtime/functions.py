@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import re2
-
 from asgi_llmgate.cel.errors import wrong_type
 from asgi_llmgate.cel.runtime import conversions, times, values
 from asgi_llmgate.cel.runtime.conversions import string_argument
@@ -64,6 +62,8 @@ def _contains(frame: Frame, value: Any, part: Any) -> bool:
 
 
 def _compile_pattern(source: str) -> Any:
+    import re2  # 2.5 MB, for rules with matches() alone
+
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 1 << 18  # bytes of a compiled pattern; a larger one is an error at start

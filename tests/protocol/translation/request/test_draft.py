@@ -10,7 +10,7 @@ def test_each_name_is_reported_once_in_order_of_sight() -> None:
     dropped = Dropped()
     for name in ("b", "a", "b"):
         dropped.add(name)
-    assert dropped.names == ("b", "a")
+    assert list(dropped.names) == ["b", "a"]
 
 
 def test_names_from_callers_are_harmless_and_few() -> None:
@@ -18,7 +18,7 @@ def test_names_from_callers_are_harmless_and_few() -> None:
     dropped.add('x"\n{a}' + "y" * 1000)
     for number in range(1000):
         dropped.add(f"field{number}")
-    assert dropped.names[0].startswith("x___a_yy")
+    assert next(iter(dropped.names)).startswith("x___a_yy")
     assert max(map(len, dropped.names)) <= 80
     assert len(dropped.names) == 50
 
@@ -41,4 +41,4 @@ def test_names_from_callers_are_harmless_and_few() -> None:
 def test_a_name_of_the_callers_own_is_reported_if_it_is_an_identifier(word: str, name: str) -> None:
     dropped = Dropped()
     dropped.add_unknown("metadata.", {word: msgspec.Raw(b"1"), "known": msgspec.Raw(b"1")}, frozenset({"known"}))
-    assert dropped.names == (f"metadata.{name}",)
+    assert list(dropped.names) == [f"metadata.{name}"]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import re
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -90,11 +90,11 @@ CALLER = frozenset({"jwt", "identity", "env"})
 """Variables that are the same in all requests of one caller, as long as the token is cached."""
 
 
-def reads_caller_only(*expressions: Reading, candidate: bool = False) -> bool:
-    """Whether the expressions depend on the caller alone; with `candidate`, on the caller and the target."""
+def reads_only(variables: Set[str], *expressions: Reading, candidate: bool = False) -> bool:
+    """Whether the expressions read no other variables; with `candidate`, none but these and the target."""
     names = frozenset[str]().union(*(expression.references for expression in expressions))
     rest = names - CANDIDATE if candidate else names
-    return all(name.partition(".")[0] in CALLER for name in rest)
+    return all(name.partition(".")[0] in variables for name in rest)
 
 
 def reads_call(*expressions: Reading) -> bool:

@@ -48,6 +48,8 @@ def make_selection(tree: Tree, operand: Node, name: str, place: Place) -> Node:
     fields = fields_of(operand, name, place)
     path = (*operand.path, name) if operand.path else ()
     run = closures.select(operand.run, name, ".".join(path) or name, place)
+    if path:
+        run = closures.select_path(path, run)
     return make_node(tree, run, "", (), path=path, fields=fields, steps=operand.steps + 1)
 
 

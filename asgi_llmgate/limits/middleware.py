@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -20,16 +20,20 @@ from asgi_llmgate.asgi import refuse
 from asgi_llmgate.cel import EvaluationError, Expression, Fields, compile_rule
 from asgi_llmgate.errors import RateLimited, SettingsError
 from asgi_llmgate.exchange import Exchange
+from asgi_llmgate.exchange_values import Identity
 from asgi_llmgate.limits.rates import Rate, in_words
 from asgi_llmgate.limits.store import Claim, MemoryStore, Quota, Shortage, Store
 from asgi_llmgate.mistakes import Mistakes
 from asgi_llmgate.rule_variables import (
+    CALLER,
     LIST_CLAIMS,
     NO_VARIABLES,
+    CallerVariables,
     RuleVariables,
     Variable,
     fields_of,
     reads_call,
+    reads_only,
     variables_of,
 )
 from asgi_llmgate.running_state import RunningState
@@ -97,8 +101,10 @@ class LimitMiddleware:
         if limits and store is None:
             log.warning("limits are counted per worker process: n workers admit n times %s", ", ".join(names))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._admit(self._limits, self.app, scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if not self._limits:
+            return self.app(scope, receive, send)
+        return self._admit(self._limits, self.app, scope, receive, send)
 
     def before_body(self, app: ASGIApp) -> ASGIApp:
         """A layer around `app` that takes the slots (`concurrency`) for which the body is not needed.
@@ -108,12 +114,12 @@ class LimitMiddleware:
         # Each limit is in one of the two lists only: otherwise a request would take two of its slots.
         slots = [limit for limit in self._limits if limit.before_body]
         self._limits = [limit for limit in self._limits if not limit.before_body]
-        return partial(self._admit, slots, app)
+        return partial(self._admit, slots, app) if slots else app
 
     async def _admit(
         self, limits: Sequence[_Compiled], app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        if not limits or scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket"):
             await app(scope, receive, send)
             return
         scope, exchange = Exchange.enter(scope)
@@ -130,11 +136,23 @@ class LimitMiddleware:
             self._store.release(claims)
 
     def _claims(self, limits: Sequence[_Compiled], scope: Scope, exchange: Exchange) -> list[Claim]:
+        found = []
+        variables: RuleVariables | None = None
+        for limit in limits:
+            if limit.by_caller:
+                claim = limit.claim_of(exchange.identity, self._list_claims)
+            else:
+                variables = variables or self._variables_of(scope, exchange)
+                claim = limit.claim(variables)
+            if claim is not None:
+                found.append(claim)
+        return found
+
+    def _variables_of(self, scope: Scope, exchange: Exchange) -> RuleVariables:
         variables = variables_of(scope, exchange, self._list_claims, further=self._variables)
         if exchange.call is not None and exchange.call.candidates:
-            variables = variables.about(exchange.call.candidates[0])
-        found = (limit.claim(variables) for limit in limits)
-        return [claim for claim in found if claim is not None]
+            return variables.about(exchange.call.candidates[0])
+        return variables
 
 
 def _compiled(limit: Limit, fields: Fields) -> list[_Compiled]:
@@ -164,7 +182,10 @@ def _compiled(limit: Limit, fields: Fields) -> list[_Compiled]:
 
 
 class _Compiled:
-    """A rate or a concurrency, with its expressions.  `before_body`: it can be claimed before the body is read."""
+    """A rate or a concurrency, with its expressions.
+
+    `before_body`: it can be claimed before the body is read.  `by_caller`: its claims depend on the caller alone.
+    """
 
     def __init__(
         self,
@@ -177,9 +198,18 @@ class _Compiled:
     ) -> None:
         self._name, self._key, self._when = name, key, when
         self._rate, self._concurrency = rate, concurrency
-        self.before_body = concurrency is not None and not reads_call(*([key] if when is None else [key, when]))
+        expressions = [key] if when is None else [key, when]
+        self.before_body = concurrency is not None and not reads_call(*expressions)
+        self.by_caller = reads_only(CALLER, *expressions)
 
-    def claim(self, variables: RuleVariables) -> Claim | None:
+    def claim_of(self, identity: Identity, list_claims: Sequence[str]) -> Claim | None:
+        """The claim of this caller, worked out once for each token."""
+        found: Claim | _Unknown | None = identity.cache.get(self, _UNKNOWN)
+        if isinstance(found, _Unknown):
+            found = identity.cache[self] = self.claim(CallerVariables(identity, list_claims))
+        return found
+
+    def claim(self, variables: CallerVariables) -> Claim | None:
         """The claim of this request on the limit; None if the limit does not count it.
 
         A limit that reads `llm.*` does not count requests that are no calls.
@@ -193,7 +223,14 @@ class _Compiled:
         return Claim(self._name, _bucket(key), self._rate, self._concurrency)
 
 
-def _evaluate(expression: Expression, variables: RuleVariables, *, default: Any) -> Any:
+class _Unknown:
+    """Marks a claim that has not been worked out; None is one that there is not."""
+
+
+_UNKNOWN = _Unknown()
+
+
+def _evaluate(expression: Expression, variables: CallerVariables, *, default: Any) -> Any:
     """The value; `default` where there is none.  Raises EvaluationError for what is not known of this request."""
     try:
         return expression.evaluate(variables)

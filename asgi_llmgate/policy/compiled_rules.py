@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from asgi_llmgate.cel import EvaluationError, Expression, ReferenceExpression, evaluate_partially
 from asgi_llmgate.policy.rules import Action, Rule
-from asgi_llmgate.rule_variables import CANDIDATE, reads_call, reads_caller_only
+from asgi_llmgate.rule_variables import CALLER, CANDIDATE, reads_call, reads_only
 
 CompiledExpression = Expression | ReferenceExpression
 
@@ -51,16 +51,18 @@ class CompiledRule:
     """A rule with its compiled expressions.
 
     `per_target` says that it reads the target (`llm.model`, `llm.provider`, `llm.backend`), so that its result can
-    differ between the targets of one call, `by_caller` that it reads nothing else but the caller.
+    differ between the targets of one call; `by_caller` that it reads nothing else but the caller; `by_caller_early`
+    that it reads the caller and the call, so that nothing but the caller matters as long as the call is unknown.
     """
 
-    __slots__ = ("_needs_all", "_reads_call", "by_caller", "expressions", "per_target", "rule")
+    __slots__ = ("_needs_all", "_reads_call", "by_caller", "by_caller_early", "expressions", "per_target", "rule")
 
     def __init__(self, rule: Rule, expressions: Sequence[CompiledExpression]) -> None:
         self.rule = rule
         self.expressions = tuple(expressions)
         self.per_target = any(CANDIDATE & expression.references for expression in expressions)
-        self.by_caller = reads_caller_only(*self.expressions, candidate=True)
+        self.by_caller = reads_only(CALLER, *self.expressions, candidate=True)
+        self.by_caller_early = reads_only(CALLER | {"llm"}, *self.expressions)
         self._reads_call = reads_call(*self.expressions)
         self._needs_all = rule.action == "require"
 

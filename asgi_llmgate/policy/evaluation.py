@@ -2,7 +2,7 @@
 
 Rules that read the target (`llm.model`, `llm.provider`, `llm.backend`) are evaluated for each target of a call, the
 others once per request.  A policy is `by_caller` if no rule reads more than the caller and the target: then requests of
-one token are decided alike.
+one token are decided alike.  It is `by_caller_early` if that is so before the body is read.
 
 Before the body is read, and for a request without a call (a GET), the values of `llm.*` are unknown.  A rule then
 denies only if it would deny with all values of them, so a request that is denied then would be denied with any body.
@@ -53,6 +53,7 @@ class Policy:
             raise SettingsError("no rule is enforced", path="rules", hint=hint, rests_on=("default", "authorization"))
         self.per_target = any(rule.per_target for rule in self.rules)
         self.by_caller = all(rule.by_caller for rule in self.rules)
+        self.by_caller_early = all(rule.by_caller_early for rule in self.rules)
         self._general = RuleSet(rule for rule in self.rules if not rule.per_target)
         self._target_rules = RuleSet(rule for rule in self.rules if rule.per_target)
         self._allow_rules = [rule for rule in enforced if rule.rule.action == "allow"]

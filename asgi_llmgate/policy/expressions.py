@@ -8,12 +8,13 @@ from typing import Any
 from asgi_llmgate.cel import EvaluationError, Expression, compile_rule
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.rule_variables import (
+    CALLER,
     LIST_CLAIMS,
     CallerVariables,
     RuleVariables,
     fields_of,
     reads_call,
-    reads_caller_only,
+    reads_only,
 )
 
 
@@ -47,7 +48,7 @@ def field(
     The function raises EvaluationError when there is no value.  Raises SettingsError with a caret.
     """
     expression = compile_rule(source, variables=fields_of(further=variables))
-    if reads_caller_only(expression):
+    if reads_only(CALLER, expression):
         return _CallerField(expression, tuple(list_claims))
     needs_target = reads_call(expression)
 

@@ -132,7 +132,7 @@ class PolicyMiddleware:
         """The error, if `decide` would return one with any values of `llm.*`; else None, and no decision is written."""
         if self._denied is not None and exchange.identity.subject in self._denied:
             return self._refuse(exchange, Denial(_DENIED_SUBJECT))
-        known = self._known(exchange.identity)
+        known = self._known(exchange.identity) if self.policy.by_caller_early else None
         if known is not None and known.before_body:
             return None
         variables = self.variables(scope, exchange)
@@ -151,7 +151,7 @@ class PolicyMiddleware:
         identity, call = exchange.identity, exchange.call
         if self._denied is not None and identity.subject in self._denied:
             return self._refuse(exchange, Denial(_DENIED_SUBJECT))
-        known = None if call is None else self._known(identity)
+        known = self._known(identity) if call is not None and self.policy.by_caller else None
         if call is None or known is None:
             return self._decide(scope, exchange)
         candidates = call.candidates
@@ -166,8 +166,8 @@ class PolicyMiddleware:
         return refusal
 
     def _known(self, identity: Identity) -> CallerDecisions | None:
-        """What has been decided about the caller; None where a decision depends on more, or the caller is anonymous."""
-        if not self.policy.by_caller or not identity.is_authenticated:
+        """What has been decided about the caller; None for anonymous callers."""
+        if not identity.provider:
             return None
         found: CallerDecisions | None = identity.cache.get(self)
         if found is None:

@@ -372,3 +372,26 @@ async def test_a_limit_may_read_a_variable_of_the_hosts_own() -> None:
         return (await call(layer, "POST", "/v1/messages", json={}, headers={"x-plan": plan})).status
 
     assert [await status(plan) for plan in ("free", "free", "paid", "paid")] == [200, 429, 200, 429]
+
+
+async def test_the_claim_of_a_caller_is_worked_out_once_and_is_no_other_callers() -> None:
+    read: list[str] = []
+
+    class Claims(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:
+            read.append(name)
+            return super().get(name, default)
+
+    limits = [Limit("teams", "jwt.team", requests="2/minute", when="jwt.counts"), Limit("all", "1", requests="9/hour")]
+    layer = LimitMiddleware(answer, limits=limits, store=MemoryStore(now=Clock()))
+    callers = [Identity(provider="idp", claims=Claims(team=team, counts=team != "c")) for team in "aabc"]
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        scope, exchange = Exchange.enter(scope)
+        exchange.identity = callers[int(exchange.headers["x-team"])]
+        await layer(scope, receive, send)
+
+    assert [(await ask(outer, number)).status for number in "0123"] == [200] * 4
+    read.clear()
+    assert [(await ask(outer, number)).status for number in "0123"] == [429, 429, 200, 200]
+    assert read == []

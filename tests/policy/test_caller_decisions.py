@@ -40,8 +40,10 @@ def entered(identity: Identity, asked: Call | None = None, path: str = "/v1/mess
 def said(layer: PolicyMiddleware, identity: Identity, asked: Call | None) -> Any:
     """All that a request and its record are told, before the body and after it."""
     scope, exchange = entered(identity, asked)
+    exchange.call = None
     early = layer.decide_before_body(scope, exchange)
     first = exchange.decision
+    exchange.call = None if asked is None else replace(asked)
     refusal = layer.decide(scope, exchange)
     assert exchange.permits is not None
     permitted = [exchange.permits(target, "x") for target in (M, N, Target("c", "q", ""))]
@@ -130,7 +132,7 @@ def test_a_rule_that_reads_more_is_evaluated_for_each_request(when: str) -> None
     rules: list[Any] = [{"action": "require", "when": when}, ENTITLED]
     site = {"site": lambda exchange, scope: {"number": int(exchange.started_at)}}
     layer, caller = PolicyMiddleware(unreachable, rules=rules, variables=site), identity_of()
-    allowed = []
+    early, allowed = [], []
     for number in (1, 2, 1):
         path = "/v1/messages" if number == 1 else "/v1/messages/count_tokens"
         headers = {"x-a": str(number)}
@@ -138,9 +140,24 @@ def test_a_rule_that_reads_more_is_evaluated_for_each_request(when: str) -> None
         scope, exchange = Exchange.enter(sent)
         exchange.identity, exchange.started_at = caller, float(number)
         exchange.call = Call(Asked(model=f"m{number}", max_tokens=number), (M,))
-        layer.decide_before_body(scope, exchange)
+        early.append(layer.decide_before_body(scope, exchange) is None)
         allowed.append(layer.decide(scope, exchange) is None)
     assert allowed == [True, False, True]
+    assert early == [True, when.startswith("llm."), True]
+
+
+def test_before_the_body_a_rule_about_the_call_depends_on_the_caller_alone() -> None:
+    layer = PolicyMiddleware(unreachable, rules=["jwt.groups.exists(g, g == 'x') && llm.maxTokens < 100"])
+    inside, outside = identity_of({"groups": ["y", "x"]}), identity_of({"groups": ["y"]}, "bob")
+
+    def before_body(identity: Identity) -> tuple[int, bool]:
+        (scope, exchange), refused = entered(identity), list[bool]()
+        count = opcodes(lambda: refused.append(layer.decide_before_body(scope, exchange) is not None))
+        return count, refused[0]
+
+    (first, _), (second, _) = before_body(inside), before_body(inside)
+    assert 2 * second < first
+    assert [before_body(identity)[1] for identity in (inside, outside) * 2] == [False, True] * 2
 
 
 def test_who_is_locked_out_is_denied_though_a_decision_was_kept(tmp_path: Path) -> None:

@@ -43,6 +43,22 @@ def select(operand: Closure, name: str, path: str, place: Place) -> Closure:
     return run
 
 
+def select_path(path: Sequence[str], steps: Closure) -> Closure:
+    """A dotted name such as `jwt.llms.openai`, in one closure.  `steps` evaluates it name by name, and words errors."""
+    variable, *names = path
+
+    def run(frame: Frame) -> Any:
+        try:
+            value = frame[ACTIVATION][variable]
+            for name in names:
+                value = value[name]
+        except (KeyError, TypeError):
+            return steps(frame)
+        return value
+
+    return run
+
+
 def has(operand: Closure, name: str, place: Place) -> Closure:
     """`has(operand.name)`: false only when a map lacks the name.  An error of the operand remains an error."""
 
@@ -79,10 +95,24 @@ def binary(left: Closure, right: Closure, apply: Callable[[Any, Any], Any], plac
 
 def call_function(function: Callable[..., Any], arguments: Sequence[Closure], place: Place) -> Closure:
     """A function, or an operator with a cost that depends on its operands: it gets the frame, to spend steps."""
+    if len(arguments) == 2:
+        return _call_with_two(function, arguments[0], arguments[1], place)
 
     def run(frame: Frame) -> Any:
         try:
             return function(frame, *[argument(frame) for argument in arguments])
+        except EvaluationError as error:
+            raise error.at(place) from None
+
+    return run
+
+
+def _call_with_two(function: Callable[..., Any], left: Closure, right: Closure, place: Place) -> Closure:
+    """Operators, and most functions, have two arguments."""
+
+    def run(frame: Frame) -> Any:
+        try:
+            return function(frame, left(frame), right(frame))
         except EvaluationError as error:
             raise error.at(place) from None
 

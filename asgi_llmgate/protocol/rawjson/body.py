@@ -94,7 +94,8 @@ def open_body(body: bytes, structure: Structure = STRUCTURE, *, numbers: bool = 
         raise InvalidRequest(f"the request body is not valid JSON: {error}") from None
     except RecursionError:
         raise InvalidRequest(TOO_DEEP) from None
-    structure.check_size("names", fields, "the request body")
+    if len(fields) > structure.names:
+        structure.check_size("names", fields, "the request body")
     check_name_lengths(fields)
     opened = OpenedBody(body, fields)
     if compact_length(fields) != len(body):

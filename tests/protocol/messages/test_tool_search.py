@@ -73,6 +73,23 @@ def test_with_a_search_tool_of_the_server_everything_is_offered_at_once(translat
     assert told.dropped == {"tools[].tool_search_tool_regex_20251119"}
 
 
+ALPHA = {"tool_changes": [{"type": "tool_addition", "tool": reference("Alpha")}]}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_search_tool_result", "content": {"tool_references": [{"tool_name": "Alpha"}]}},
+        {"type": "compaction", "content": "summary", **ALPHA},
+        {"type": "tool_addition", "tool": reference("Alpha")},
+    ],
+    ids=lambda block: block["type"],
+)
+def test_each_block_that_loads_a_tool_is_heeded_where_it_is_the_only_one(translate: Any, block: Any) -> None:
+    told = translate(tools=TOOLS, messages=[HI, {"role": "user", "content": [block]}])
+    assert "Alpha" in [function["name"] for function in told.functions]
+
+
 def test_what_a_server_once_found_and_a_compaction_kept_is_loaded(translate: Any) -> None:
     history = [
         {

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
+from asgi_llmgate.protocol.rawjson import body as body_module
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.body import open_body
 
@@ -87,6 +88,12 @@ def test_what_is_not_rewritten_stays_as_it_came(body: bytes, changes: dict[str, 
 )
 def test_half_an_emoji_is_mended(sent: bytes, read: str) -> None:
     assert objects.read_value(open_body(sent).fields["a"]) == read
+
+
+@pytest.mark.parametrize("sent", ['{"a":1,"é":[2, 3],"":""}', "{}", '{"a":{"b" : 1}}'])
+def test_a_body_without_white_space_is_not_walked(sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_module, "locate_values", None)
+    assert open_body(sent.encode()).fields is not None
 
 
 def test_an_opened_body_shows_nothing_of_itself() -> None:

@@ -152,6 +152,10 @@ class AssembledCall:
 
     def _find_end(self, piece: bytes) -> None:
         """Find out whether the object ends in the last piece."""
+        # Nearly always the first piece is all of it, or there is no bracket in it: then none have to be counted.
+        if len(self.arguments) == len(piece) and (whole := embedded_object(piece)) is not None:
+            self.phase = "complete" if whole[1:-1].strip() else "empty"
+            return
         new, end = self._scan()
         if end < 0:
             return

@@ -23,7 +23,7 @@ from asgi_llmgate.errors import GateError
 from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.error_bodies import error_event
-from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape, escape_json
+from asgi_llmgate.protocol.rawjson.strings import embedded_object, escape
 
 SIGNATURE = "llmgate"
 """The `signature` of every thinking block that is written here, or its beginning (`translation.carriers`).  By it such
@@ -240,25 +240,25 @@ class MessageEmitter:
 
     def close_tool(self, *, is_cut: bool) -> None:
         content = bytes(self._pieces)
-        if embedded_object(content) is None:
-            self._pieces[:] = b"{}" if is_cut else escape_json(b'{"%b":"%b"}' % (INVALID_INPUT.encode(), content))
-            self._retained.add(max(0, len(self._pieces) - len(content)))
-        self.close()
+        found = embedded_object(content)
+        if found is None:
+            found = b"{}" if is_cut else b'{"%b":"%b"}' % (INVALID_INPUT.encode(), content)
+            self._retained.add(max(0, len(found) - len(content)))
+        self._end_block(b'{"type":"tool_use","id":"%b","name":"%b","input":%b}' % (*self._call, found))
 
     def close(self, signature: str = SIGNATURE) -> None:
-        self._retained.add(_BLOCK_SIZE)
-        content = bytes(self._pieces)
-        self._pieces.clear()
         if self._kind == "tool":
-            # What is not an object has been made one by `close_tool`.
-            block = b'{"type":"tool_use","id":"%b","name":"%b","input":%b}' % (
-                *self._call,
-                embedded_object(content) or b"{}",
-            )
+            self.close_tool(is_cut=True)
         elif self._kind == "thinking":
-            block = b'{"type":"thinking","thinking":"%b","signature":"%b"}' % (content, signature.encode())
+            self._end_block(
+                b'{"type":"thinking","thinking":"%b","signature":"%b"}' % (bytes(self._pieces), signature.encode())
+            )
         else:
-            block = b'{"type":"text","text":"%b"}' % content
+            self._end_block(b'{"type":"text","text":"%b"}' % bytes(self._pieces))
+
+    def _end_block(self, block: bytes) -> None:
+        self._retained.add(_BLOCK_SIZE)
+        self._pieces.clear()
         self._blocks.append(block)
 
     def ping(self) -> None:

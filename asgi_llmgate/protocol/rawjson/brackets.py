@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
+from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS
+
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _BEFORE_OPEN_STRING = re.compile(r'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{\[]|([}\]])', re.DOTALL)
@@ -70,4 +74,7 @@ class BracketScanner:
 
 def compact(text: str) -> str:
     """JSON, or the beginning of it, without the white space outside of strings."""
-    return _SPACE_BETWEEN.sub(r"\1", text)
+    try:
+        return msgspec.json.format(text, indent=-1)  # several times as fast; takes complete JSON only
+    except DECODE_ERRORS:
+        return _SPACE_BETWEEN.sub(r"\1", text)

@@ -109,9 +109,12 @@ class ChunkReader:
             metadata.read_chunk(chunk, event)
         if isinstance(chunk, CutChunk) and self._joiner is None:
             self._joiner = SurrogateJoiner()
-        choices: Iterable[Choice] = chunk.choices or ()
-        if chunk.choices and (len(chunk.choices) > 1 or chunk.choices[0].index != self.choices.index):
-            choices = self._select(chunk.choices)
+        found = chunk.choices or []
+        choices: Iterable[Choice] = found
+        if len(found) == 1 and self.choices.index is None:
+            self.choices.index = found[0].index  # the first, whatever its index
+        elif found and (len(found) > 1 or found[0].index != self.choices.index):
+            choices = self._select(found)
         for choice in choices:
             if not self._begun:
                 self.begin()
@@ -129,7 +132,7 @@ class ChunkReader:
                     self._add_to_call(call, raw_text(call.function.arguments) if call.function else b"")
                 if delta.function_call is not None:
                     self._add_to_call(ToolCall(function=delta.function_call), raw_text(delta.function_call.arguments))
-                if chunk.choices and len(chunk.choices) == 1 and choice.index == self.choices.index:
+                if len(found) == 1 and choice.index == self.choices.index:
                     self._template = template_of(chunk, choice, event, passages)
             # Last, because an error in it must not discard the content of the same choice.
             if choice.finish_reason or choice.usage is not None or choice.error:

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -92,13 +92,16 @@ WORK: Mapping[str, Callable[[], Work]] = {
 }
 
 
-def instructions(name: str, times: int) -> int:
-    """Of a process that does the work so many times."""
-    command = [*VALGRIND, sys.executable, "-m", "benchmarks.instructions", "--times", str(times), name]
+def run(name: str, times: int, tool: Sequence[str] = ()) -> str:
+    """What the tool says about a process that does the work so many times."""
+    command = [*tool, sys.executable, "-m", "benchmarks.instructions", "--times", str(times), name]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    found = COUNTED.search(done.stderr)
-    assert found is not None, done.stderr
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stderr
+
+
+def instructions(name: str, times: int) -> int:
+    found = COUNTED.search(run(name, times, VALGRIND))
+    assert found is not None
     return int(found[1])
 
 
@@ -116,6 +119,7 @@ def main(names: tuple[str, ...], times: int) -> None:
         click.echo("skipped: valgrind is not installed")
         return
     for name in names or WORK:
+        run(name, 1)  # modules are compiled by the first that imports them
         each = (instructions(name, MORE) - instructions(name, LESS)) / (MORE - LESS)
         click.echo(f"{name:32} {each / 1000:12,.0f} thousand instructions")
 

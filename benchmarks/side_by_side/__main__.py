@@ -17,7 +17,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -78,11 +78,11 @@ async def measure(
         if effort.further:
             row = rows.largest(effort.seconds)
             pair = [each for each in servers if each.name in PAIR]
-            add(rows.DELAY, await delays(bench, pair, 5, 200))
+            add(rows.DELAY, await delays(bench, pair, min(5, effort.rounds), min(200, effort.streams)))
             body = bodies.of_size(2_600_000)
-            add(rows.BODY_STALL, {app: await body_stall(bench, app, body, 9) for app in PAIR})
-            add(rows.DRAIN_STALL, {GATEWAY: [await longest_stall(600) for _ in range(9)]})
-            add(row, await cpu(row, bench, pair, 3))
+            add(rows.BODY_STALL, {app: await body_stall(bench, app, body, effort.rounds) for app in PAIR})
+            add(rows.DRAIN_STALL, {GATEWAY: [await longest_stall(600) for _ in range(effort.rounds)]})
+            add(row, await cpu(row, bench, pair, min(3, effort.rounds)))
             add(rows.GROWTH, {GATEWAY: [await growth(bench, effort.calls)]})
     return results
 
@@ -127,7 +127,7 @@ def main(
     if again and kept is not None:
         found = Run.from_json(json.loads(kept.read_text()))
     else:
-        effort = QUICK if quick else LONG if everything else SHORT
+        effort = replace(QUICK, further=everything) if quick else LONG if everything else SHORT
         command = "python -m benchmarks.side_by_side" + " --all" * everything + " --peers" * with_peers
         found = run(effort, tree, with_peers, command)
         if kept is not None:

@@ -20,9 +20,9 @@ def command(module: str, *arguments: str | Path) -> str:
 
 
 def test_side_by_side(tmp_path: Path) -> None:
-    command("side_by_side", "--quick", "--json", tmp_path / "run.json")
+    command("side_by_side", "--quick", "--all", "--json", tmp_path / "run.json")
     rows = json.loads((tmp_path / "run.json").read_text())["results"]
-    assert len(rows) == 12
+    assert len(rows) == 17
     assert all(each["figures"]["gateway"] for each in rows)
 
 

@@ -236,9 +236,9 @@ class Upstream:
         return ((self._key_header, Secret("Bearer " + key.reveal()) if bearer else key),)
 
     async def _read_error(self, response: HTTPResponse) -> tuple[UpstreamError, bytes]:
-        if not sys.modules.keys() >= _ERROR_READING:
-            await asyncio.to_thread(_import_error_reading)  # a tenth of a second: streams go on meanwhile
         async with response:
+            if not sys.modules.keys() >= _ERROR_READING:
+                await asyncio.to_thread(_import_error_reading)  # a tenth of a second: streams go on meanwhile
             content = await response.prefix(_MAX_ERROR_BODY)
         return self._error(response.status, content, response.headers), content
 

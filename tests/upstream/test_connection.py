@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ import httpx
 import pytest
 
 from asgi_llmgate import Gateway
-from asgi_llmgate.errors import CredentialUnavailable, SettingsError, UpstreamError
+from asgi_llmgate.errors import CredentialUnavailable, RequestRejected, SettingsError, UpstreamError
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import CallableSource, CredentialSource, FileSecret, HTTPClient
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.protocol.wire_pairs import UpstreamRequest
 from asgi_llmgate.secret_values import Secret
-from asgi_llmgate.upstream import Backend, Upstream
+from asgi_llmgate.upstream import Backend, Upstream, connection
 from tests.net.test_headers import UNSENDABLE
 
 CALL = UpstreamRequest(b"{}", None)  # type: ignore[arg-type]
@@ -90,6 +92,44 @@ async def test_a_question_is_not_asked_again_where_there_is_no_other_credential(
         with pytest.raises(UpstreamError):
             await Upstream(Backend(base_url="http://model.test/v1", api_key=key), client).fetch("/x", b"{}", Exchange())
     assert len(shown) == 2
+
+
+@pytest.mark.parametrize("client", ["stays", "leaves"])
+async def test_the_first_error_is_read_in_time_and_its_connection_given_back(
+    client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reads errors is imported in a thread, while other calls go on and this one may be cancelled."""
+    body, importing, imported = Closed(b'{"error": {"message": "no"}}'), asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def do_import() -> None:
+        loop.call_soon_threadsafe(importing.set)
+        imported.wait(10)
+
+    monkeypatch.setattr(connection, "_ERROR_READING", {"a module that is not imported yet"})
+    monkeypatch.setattr(connection, "_import_error_reading", do_import)
+    http = HTTPClient(transport=httpx.MockTransport(lambda request: httpx.Response(400, stream=body)))
+    asking = asyncio.create_task(Upstream(Backend(base_url="http://model.test/v1"), http).send(CALL, Exchange()))
+    await importing.wait()
+    if client == "leaves":
+        asking.cancel()
+        await asyncio.wait([asking])
+    imported.set()
+    with pytest.raises(asyncio.CancelledError if client == "leaves" else RequestRejected):
+        await asking
+    assert body.closed
+
+
+class Closed(httpx.AsyncByteStream):
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._data
+
+    async def aclose(self) -> None:
+        self.closed = True
 
 
 @pytest.mark.parametrize("key", UNSENDABLE, ids=ascii)

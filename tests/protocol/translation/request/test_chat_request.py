@@ -173,7 +173,7 @@ def test_strict_lets_pass_what_changes_no_answer(translate: Any) -> None:
 
 def test_nesting_that_only_the_translation_meets_is_refused_and_not_a_crash(decode: Any, short_of_stack: Any) -> None:
     deep: Any = "x"
-    for _ in range(100):
+    for _ in range(60):
         deep = {"a": deep}
     request = decode(messages=[{"role": "user", "content": [{"type": "odd", "deep": deep}]}])
 

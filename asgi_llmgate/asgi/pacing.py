@@ -4,37 +4,39 @@ A client that receives nothing for a while gives up, so an event stream gets a p
 counts is what the client was sent, and not what the model server has sent: hidden reasoning, comments, and the pieces
 of a tool call without a name are silence to the client.
 
-Only one task may call `send`. So a ping is not sent by a second task: the wait for the next chunk returns None. That
-wait cannot be a cancelled read, because a read that is cancelled half-way ends the stream. So a second task reads, and
-the sending task waits for what it has read.
-
-This costs one future per chunk. A task for each read, with `asyncio.wait`, costs six times as much, and a timer for
-each wait about the same again; here one timer checks, when it fires, whether the silence has been long enough.
+Only one task may call `send`, so no second one sends pings: the wait for the next chunk returns None. That wait is for
+one future (`Chunks.more`), which a chunk resolves, or the timer here. Opening the source waits in many places and
+cannot be left half-way, so a task does that. Reading costs one future per chunk, and no task and no timer: one timer
+checks, when it fires, whether the silence has been long enough.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 from asgi_llmgate.concurrency.cancellation import cancel_and_wait
+from asgi_llmgate.concurrency.chunks import Chunks, resolve
 
-UNREAD = 64 * 1024
-"""Bytes that are read ahead of a client that is slower than the model."""
 
-Open: TypeAlias = Callable[[], Awaitable[AbstractAsyncContextManager[AsyncIterator[bytes]]]]
+class Source(Chunks, Protocol):
+    """A response that is read, and must be closed."""
+
+    async def aclose(self) -> None: ...
+
+
+Open: TypeAlias = Callable[[], Coroutine[Any, Any, Source | None]]
 
 
 class Paced:
     """The chunks of a source as they come, waiting ones joined; None when a client was sent nothing for long enough.
 
-    `open` opens the source. `sent_at` is when the client was last sent something, in seconds of the event loop's clock,
-    and None before anything was: then the silence counts from the start and lasts `first` seconds, later `every`
-    seconds. With `every=None` there are no signals.
+    `open` opens the source; None is a source without chunks. `sent_at` is when the client was last sent something, in
+    seconds of the event loop's clock, and None before anything was: then the silence counts from the start and lasts
+    `first` seconds, later `every` seconds. With `every=None` there are no signals.
 
     Use it with `async with`: leaving the block closes the source. An error of the source is raised after the chunks
     before it.
@@ -52,16 +54,13 @@ class Paced:
         self._every = math.inf if every is None else every
         self._first = self._every if first is None else first
         self._sent_at = sent_at
-        self._chunks: list[bytes] = []
-        self._unread = 0
+        self._source: Source | None = None
+        self._opening: asyncio.Task[Source | None] | None = None
         self._done = False
         self._is_silent = False
         self._grace: float | None = None
         self._ends_at = math.inf
-        self._failure: BaseException | None = None
-        self._reader: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def end_after(self, seconds: float) -> None:
@@ -76,8 +75,13 @@ class Paced:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._reader = self._loop.create_task(self._read())
-        self._set_timer(self._began + self._first)
+        if self._first == math.inf:  # nobody is to be told of the time that it takes
+            self._source = await self._open()
+            self._done = self._source is None
+        else:
+            self._opening = self._loop.create_task(self._open())
+            self._opening.add_done_callback(self._wake)
+            self._set_timer(self._began + self._first)
         return self
 
     async def __aexit__(
@@ -85,56 +89,50 @@ class Paced:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        reader, self._reader = self._reader, None
-        assert reader is not None
         try:
-            await cancel_and_wait(reader)
+            if self._opening is not None:
+                await cancel_and_wait(self._opening)
         finally:
-            self._failure = None  # its traceback holds this object
+            self._note_opened()
+            source, self._source = self._source, None
+            if source is not None:
+                await source.aclose()
 
     def __aiter__(self) -> AsyncIterator[bytes | None]:
         return self
 
     async def __anext__(self) -> bytes | None:
-        if not (self._chunks or self._done or self._is_silent):
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._is_silent:
-            self._is_silent = False
-            return None
-        if chunks := self._chunks:
-            joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
-            self._unread = 0
-            if self._room is not None:
-                _resolve(self._room)
-            return joined
-        if self._failure is not None:
-            raise self._failure
-        raise StopAsyncIteration
+        while True:
+            if self._is_silent:
+                self._is_silent = False
+                return None
+            if self._done:
+                raise StopAsyncIteration
+            if (source := self._source) is not None:
+                chunk = source.take()
+                if chunk:
+                    return chunk
+                if chunk is None:
+                    raise StopAsyncIteration
+                self._waiter = source.more()
+            else:
+                assert self._opening is not None
+                if self._opening.done():
+                    self._opening.result()
+                    self._note_opened()
+                    continue
+                self._waiter = self._loop.create_future()
+            await self._waiter
 
-    async def _read(self) -> None:
-        try:
-            async with await self._open() as source:
-                async for chunk in source:
-                    if self._done:  # its time is over
-                        break
-                    self._chunks.append(chunk)
-                    self._unread += len(chunk)
-                    waiter = self._waiter
-                    if waiter is not None and not waiter.done():
-                        waiter.set_result(None)
-                    if self._unread >= UNREAD:
-                        self._room = self._loop.create_future()
-                        await self._room
-        except (Exception, asyncio.CancelledError) as failure:
-            self._failure = failure
-        finally:
-            self._done = True
-            _resolve(self._waiter)
+    def _note_opened(self) -> None:
+        """The source that was opened, if it was."""
+        opening, self._opening = self._opening, None
+        if opening is not None and not opening.cancelled() and opening.exception() is None:
+            self._source = opening.result()
+            self._done = self._done or self._source is None
+
+    def _wake(self, _: object = None) -> None:
+        resolve(self._waiter)
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
@@ -154,11 +152,6 @@ class Paced:
                 self._is_silent = True
                 due = now + self._every
         if self._done or self._is_silent:
-            _resolve(self._waiter)
+            self._wake()
         if not self._done:
             self._set_timer(due)
-
-
-def _resolve(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)

@@ -184,7 +184,11 @@ class Calls:
                                 call.handler.feed_event(event)
                             if call.exchange.first_token_at is None and call.handler.started:
                                 call.note_first_token()
-                        await self._flush(call, client)
+                        if client.started and not call.handler.done:  # as _flush, without its coroutine
+                            if data := call.handler.take():
+                                await client.send(data)
+                        else:
+                            await self._flush(call, client)
                         if call.handler.stopped:
                             if client.ended and call.is_over:
                                 break

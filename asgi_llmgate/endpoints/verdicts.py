@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from asgi_llmgate._types import Scope
@@ -60,10 +59,9 @@ class Verdicts:
             log.error("request %s: safeguards\n%s", self._exchange.request_id, format_traceback(error))
             self.found = tuple(held.by_server.get(use.id, _unavailable(use)) for use in held.tool_uses)
 
-    async def open(self, held: Held) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    async def open(self, held: Held) -> None:
         """`find` as a source for `Paced`, which says meanwhile when the client needs a ping; it has no chunks."""
         await self.find(held)
-        return nullcontext(_no_chunks())
 
 
 def _unavailable(tool_use: ToolUse) -> Verdict:
@@ -73,8 +71,3 @@ def _unavailable(tool_use: ToolUse) -> Verdict:
         explanation="the safeguards of this gateway failed",
         decided_by="undecided",
     )
-
-
-async def _no_chunks() -> AsyncIterator[bytes]:
-    return
-    yield

@@ -9,18 +9,19 @@ The time that the reader needs between two reads counts only for `total`, becaus
 """
 # Deadline does what `asyncio.timeout` around each read would do, with one timer for all of them.  A response of a
 # thousand chunks is a thousand reads, and setting and cancelling a timer costs more than reading a chunk.  So the timer
-# stays as it is while bytes arrive, and when it fires it checks whether the deadline has moved.
+# stays as it is while bytes arrive, and when it fires it checks whether the deadline has moved.  It does not cancel the
+# read, which waits for one future: it resolves that.
 
 from __future__ import annotations
 
 import asyncio
 import math
-from functools import partial
 from types import TracebackType
 
 import msgspec
 
 from asgi_llmgate.concurrency.cancellation import CancelScope
+from asgi_llmgate.concurrency.chunks import resolve
 from asgi_llmgate.errors import Phase, TimedOut
 
 
@@ -53,9 +54,10 @@ def timed_out(phase: Phase, detail: str = "") -> TimedOut:
 
 
 class Deadline:
-    """`with deadline:` around a read raises TimedOut when the time is up.  A cancellation from outside is passed on."""
+    """`with deadline:` around the wait for a head raises TimedOut when the time is up, and passes a cancellation from
+    outside on.  The waits for the body are told by `watch`; `is_up` says that the last of them took too long."""
 
-    __slots__ = ("_due", "_end", "_idle", "_loop", "_phase", "_scope", "_timer")
+    __slots__ = ("_due", "_end", "_idle", "_loop", "_phase", "_scope", "_timer", "_waiter", "is_up")
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()
@@ -66,11 +68,21 @@ class Deadline:
         self._phase: Phase = "first_byte"
         self._scope = CancelScope()
         self._timer: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.is_up = False
 
-    def restart(self) -> None:
-        """A byte has arrived: from now on the idle timeout counts."""
-        self._due = self._loop.time() + self._idle
+    def note_first_byte(self) -> None:
+        """From now on the idle timeout counts."""
         self._phase = "idle"
+        self.close()
+
+    def watch(self, waiter: asyncio.Future[None]) -> None:
+        """A wait for bytes begins: `waiter` is resolved when its time is up."""
+        self._waiter, self.is_up = waiter, False
+        if self._phase == "idle":
+            self._due = self._loop.time() + self._idle
+        if self._timer is None:
+            self._set_timer(min(self._due, self._end))
 
     def close(self) -> None:
         if self._timer is not None:
@@ -96,12 +108,20 @@ class Deadline:
     def _on_timer(self) -> None:
         self._timer = None
         when = min(self._due, self._end)
-        if not self._scope.entered:
+        waiter = self._waiter
+        if not self._scope.entered and (waiter is None or waiter.done()):
             return
         if self._loop.time() < when:
             self._set_timer(when)
+        elif self._scope.entered:
+            self._scope.cancel(self.error)
         else:
-            self._scope.cancel(partial(timed_out, "total" if self._end < self._due else self._phase))
+            self.is_up = True
+            resolve(waiter)
+
+    def error(self) -> TimedOut:
+        """What is to be raised for a time that is up."""
+        return timed_out("total" if self._end < self._due else self._phase)
 
 
 def _seconds(value: float | None) -> float:

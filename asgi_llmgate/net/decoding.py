@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from asgi_llmgate.errors import Broken
 
@@ -25,16 +25,16 @@ _PLAIN = frozenset(b"{[deir:<\n\r\xef")
 begins with 1f; deflate without a header may begin with any of these, so there nothing is guessed."""
 
 
-def decode_body(source: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """The decompressed bytes of a body with this `content-encoding`.
+def decode_body(source: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None] | None:
+    """The decompressed bytes of a body with this `content-encoding`; None if it is not compressed.
 
     Iterating raises Broken for a compression that is not supported, and for data that is not valid.
     """
     names = [name for part in encoding.split(",") if (name := part.strip().lower()) in _COMPRESSIONS]
-    return _decompress(source, ", ".join(names)) if names else source
+    return _decompress(source, ", ".join(names)) if names else None
 
 
-async def _decompress(source: AsyncIterator[bytes], name: str) -> AsyncIterator[bytes]:
+async def _decompress(source: AsyncIterator[bytes], name: str) -> AsyncGenerator[bytes, None]:
     if name not in _SUPPORTED:
         raise Broken("the model server compressed its response, which it was asked not to do", detail=name)
     inflate = None

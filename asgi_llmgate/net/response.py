@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from asgi_llmgate.concurrency.chunks import Chunks, ReadByTask, iterate
 from asgi_llmgate.errors import Broken, UpstreamError
 from asgi_llmgate.net.deadline import Deadline
 from asgi_llmgate.net.decoding import decode_body
@@ -46,11 +47,14 @@ class HTTPResponse:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._deadline = deadline
-        self._has_started = False
-        self._read_to_end = False
+        self._has_begun = False
+        self._is_closed = False
         self._unread = b""
+        self._body: Chunks = response.body
+        self._decoded: ReadByTask | None = None
         encoding = response.headers.get("content-encoding")
-        self._source: AsyncIterator[bytes] = response.body if encoding is None else decode_body(response.body, encoding)
+        if encoding is not None and (decoded := decode_body(iterate(response.body), encoding)) is not None:
+            self._body = self._decoded = ReadByTask(decoded)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The chunks of the body as they arrive.  Raises TimedOut and Broken."""
@@ -64,21 +68,34 @@ class HTTPResponse:
         self._unread = chunk
 
     async def __anext__(self) -> bytes:
+        while not (chunk := self.take()):
+            if chunk is None:
+                raise StopAsyncIteration
+            await self.more()
+        return chunk
+
+    def take(self) -> bytes | None:
+        """What has arrived since the last time; empty while nothing has, None at the end.  Raises TimedOut, also for a
+        wait for `more` that took too long, and Broken."""
         if self._unread:
             chunk, self._unread = self._unread, b""
             return chunk
-        if self._has_started:
-            self._deadline.restart()
-        try:
-            with self._deadline:
-                chunk = await anext(self._source)
-        except StopAsyncIteration:
-            self._read_to_end = True
-            raise
-        except Exception as error:
-            raise self._response.failure(error) from None
-        self._has_started = True
-        return chunk
+        if self._is_closed:
+            return None
+        taken = self._body.take()
+        if not taken:
+            if taken is not None and self._deadline.is_up:
+                raise self._deadline.error()
+        elif not self._has_begun:
+            self._has_begun = True
+            self._deadline.note_first_byte()
+        return taken
+
+    def more(self) -> asyncio.Future[None]:
+        """Resolved when `take` may have something: bytes, the end, an error, or that nothing came for too long."""
+        waiter = self._body.more()
+        self._deadline.watch(waiter)
+        return waiter
 
     async def read(self, limit: int) -> bytes:
         """The whole body.  Raises what `chunks` raises, and Broken when there are more than `limit` bytes."""
@@ -101,8 +118,8 @@ class HTTPResponse:
         undo = _PREFIX_DECODERS.get(self.headers.get("content-encoding", "").strip().lower())
         if undo is None:
             return b""
-        # The bytes as they arrive, and not `self._source`: here at most `limit` bytes are decompressed.
-        self._source = self._response.body
+        # The bytes as they arrive, and not decoded ones: here at most `limit` bytes are decompressed.
+        self._body = self._response.body
         chunks: list[bytes] = []
         size = 0
         with suppress(TimeoutError, UpstreamError):
@@ -119,8 +136,13 @@ class HTTPResponse:
 
         If the caller is cancelled meanwhile, the connection is closed all the same.
         """
+        self._is_closed = True
         self._deadline.close()
-        await self._response.aclose(read_to_end=self._read_to_end)
+        try:
+            if self._decoded is not None:
+                await self._decoded.aclose()
+        finally:
+            await self._response.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,11 +6,12 @@ net/over_httpx   any httpx transport: aiohttp's, a user's own, `httpx.MockTransp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from asgi_llmgate._version import __version__
+from asgi_llmgate.concurrency.chunks import Chunks
 from asgi_llmgate.net.credentials import unavailable
 from asgi_llmgate.net.deadline import Timeouts
 from asgi_llmgate.net.headers import NOT_A_HEADER_VALUE, is_header_value
@@ -64,12 +65,10 @@ class Response(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
     @property
-    def body(self) -> AsyncIterator[bytes]: ...
+    def body(self) -> Chunks:
+        """Raises UpstreamErrors.  Not to be read after `aclose`: it may be another response's then."""
 
-    def failure(self, error: Exception) -> Exception:
-        """What is to be raised for an exception of `body`: an UpstreamError, or the exception itself."""
-
-    async def aclose(self, *, read_to_end: bool) -> None:
+    async def aclose(self) -> None:
         """Give the connection back, or close it if the body has not been read to its end.  May be repeated.
 
         If the caller is cancelled meanwhile, the connection is closed all the same.

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from asgi_llmgate._types import ASGIApp, Message, Receive, Scope, Send
 from asgi_llmgate.asgi import ClientConnection, Paced
+from asgi_llmgate.concurrency.chunks import ReadByTask
 from asgi_llmgate.errors import Broken, ClientGone
 from asgi_llmgate.testing.driver import Driver, call
 
@@ -296,7 +296,7 @@ async def test_what_is_left_of_the_body_is_not_taken_for_a_disconnect() -> None:
 async def test_the_example_of_the_docstring_closes_its_upstream_when_the_client_leaves() -> None:
     closed = asyncio.Event()
 
-    async def upstream() -> AsyncIterator[bytes]:
+    async def upstream() -> AsyncGenerator[bytes, None]:
         try:
             yield b"first"
             await asyncio.Event().wait()
@@ -304,7 +304,7 @@ async def test_the_example_of_the_docstring_closes_its_upstream_when_the_client_
             closed.set()
 
     async def open_upstream() -> Any:
-        return aclosing(upstream())
+        return ReadByTask(upstream())
 
     async def work(client: ClientConnection) -> None:
         await client.start(200, [])

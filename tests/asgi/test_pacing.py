@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
 
 from asgi_llmgate.asgi import Paced
-from asgi_llmgate.asgi.pacing import UNREAD
+from asgi_llmgate.concurrency.chunks import ReadByTask
 from asgi_llmgate.errors import Broken
 
 
@@ -25,7 +24,7 @@ class Source:
     def put(self, item: bytes | BaseException | None) -> None:
         self._items.put_nowait(item)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def read(self) -> AsyncGenerator[bytes, None]:
         while True:
             try:
                 item = await self._items.get()
@@ -42,7 +41,7 @@ class Source:
 
 def paced(source: Source, every: float | None = 5.0, **options: Any) -> Paced:
     async def open_source() -> Any:
-        return aclosing(aiter(source))
+        return ReadByTask(source.read())
 
     return Paced(open_source, every=every, **options)
 
@@ -59,7 +58,7 @@ async def turn() -> None:
 @pytest.fixture(autouse=True)
 async def no_task_is_left() -> AsyncIterator[None]:
     yield
-    assert not [task for task in asyncio.all_tasks() if "Paced" in str(task.get_coro())]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_chunks_come_one_by_one_to_a_reader_that_waits_for_them() -> None:
@@ -73,12 +72,6 @@ async def test_chunks_come_one_by_one_to_a_reader_that_waits_for_them() -> None:
         source.put(None)
         with pytest.raises(StopAsyncIteration):
             await anext(chunks)
-
-
-async def test_chunks_that_pile_up_come_joined() -> None:
-    async with paced(Source(b"a", b"b", b"c")) as chunks:
-        await turn()
-        assert await anext(chunks) == b"abc"
 
 
 async def test_silence_gives_none_and_takes_nothing_from_the_source() -> None:
@@ -141,7 +134,7 @@ async def test_of_several_times_to_end_the_shortest_counts() -> None:
         assert [chunk async for chunk in chunks] == []
 
 
-async def test_a_stream_that_goes_on_is_ended_too_and_not_read_any_more() -> None:
+async def test_a_stream_that_goes_on_is_ended_too() -> None:
     source = Source()
 
     async def beat() -> None:
@@ -156,10 +149,11 @@ async def test_a_stream_that_goes_on_is_ended_too_and_not_read_any_more() -> Non
         async for chunk in chunks:
             assert chunk is not None
             chunks.end_after(0.005)  # without effect from the second time on, unless it is shorter
-        read = source.given
-        await turn()
-        assert source.given <= read + 1
+    read = source.given
+    await turn()
+    assert source.given == read
     beating.cancel()
+    await asyncio.wait([beating])
 
 
 async def test_the_end_waits_for_as_long_as_the_client_is_sent_something() -> None:
@@ -201,9 +195,8 @@ async def test_without_an_interval_there_are_no_pauses() -> None:
 
 
 async def test_an_error_comes_after_the_chunks_before_it() -> None:
-    async with paced(Source(b"a", b"b", Broken("cut off"))) as chunks:
-        await turn()
-        assert await anext(chunks) == b"ab"
+    async with paced(Source(b"a", Broken("cut off"))) as chunks:
+        assert await anext(chunks) == b"a"
         for _ in range(2):
             with pytest.raises(Broken):
                 await anext(chunks)
@@ -224,34 +217,81 @@ async def test_an_empty_source_ends_at_once() -> None:
         assert [chunk async for chunk in chunks] == []
 
 
-async def test_a_slow_reader_holds_the_source_back() -> None:
-    block = bytes(UNREAD // 4)
-    source = Source(*[block] * 20, None)
-    async with paced(source) as chunks:
-        await turn()
-        assert source.given == 4
-        first = await anext(chunks)
-        assert first is not None
-        assert len(first) == UNREAD
-        total = len(first)
-        async for chunk in chunks:
-            assert chunk is not None
-            total += len(chunk)
-        assert total == 20 * len(block)
-
-
 async def test_leaving_the_block_ends_the_read_that_is_under_way() -> None:
     source = Source()
-    async with paced(source):
+    async with paced(source) as chunks:
+        waiting = asyncio.ensure_future(anext(chunks))
         await turn()
+        waiting.cancel()
     assert source.cancelled
 
 
-async def test_leaving_the_block_while_the_source_is_held_back_ends_it() -> None:
-    source = Source(bytes(UNREAD), b"never read")
-    async with paced(source):
+class Opening:
+    """Opens a source when it is told to; `end` is what becomes of it."""
+
+    def __init__(self) -> None:
+        self.may_open = asyncio.Event()
+        self.end = ""
+
+    async def __call__(self) -> Opening:
+        try:
+            await self.may_open.wait()
+        except asyncio.CancelledError:
+            self.end = "cancelled"
+            raise
+        return self
+
+    def take(self) -> bytes | None:
+        return None
+
+    def more(self) -> asyncio.Future[None]:
+        raise AssertionError
+
+    async def aclose(self) -> None:
+        self.end = "closed"
+
+
+async def test_a_source_that_is_being_opened_is_silent_too() -> None:
+    opening = Opening()
+    async with Paced(opening, every=0.005) as chunks:
+        assert await anext(chunks) is None
+        opening.may_open.set()
+        assert [chunk async for chunk in chunks if chunk is not None] == []
+    assert opening.end == "closed"
+
+
+async def test_leaving_the_block_ends_the_opening() -> None:
+    opening = Opening()
+    async with Paced(opening, every=5.0):
         await turn()
-    assert source.given == 1
+    assert opening.end == "cancelled"
+
+
+async def test_a_source_that_was_opened_and_not_read_is_closed() -> None:
+    opening = Opening()
+    async with Paced(opening, every=5.0):
+        opening.may_open.set()
+        await turn()
+    assert opening.end == "closed"
+
+
+@pytest.mark.parametrize("every", [None, 5.0])
+async def test_a_source_that_cannot_be_opened_is_an_error(every: float | None) -> None:
+    async def fail() -> None:
+        raise Broken("cannot be opened")
+
+    with pytest.raises(Broken):
+        async with Paced(fail, every=every) as chunks:
+            await anext(chunks)
+
+
+@pytest.mark.parametrize("every", [None, 5.0])
+async def test_a_source_may_have_no_chunks_at_all(every: float | None) -> None:
+    async def none() -> None:
+        return None
+
+    async with Paced(none, every=every) as chunks:
+        assert [chunk async for chunk in chunks] == []
 
 
 async def test_a_reader_that_is_cancelled_gets_its_cancellation() -> None:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from asgi_llmgate.concurrency.chunks import resolve
 from asgi_llmgate.errors import TimedOut
 from asgi_llmgate.net import Timeouts
 from asgi_llmgate.net.deadline import Deadline
@@ -29,28 +30,53 @@ async def test_a_wait_that_is_too_long_says_for_what(timeouts: Timeouts, phase: 
     assert failure.value.phase == phase
 
 
+async def read(deadline: Deadline, seconds: float = 5) -> None:
+    """Wait for a body, as HTTPResponse does."""
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+    loop.call_later(seconds, resolve, waiter)
+    deadline.watch(waiter)
+    await waiter
+    if deadline.is_up:
+        raise deadline.error()
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "phase"),
+    [(Timeouts(first_byte=0.01), "first_byte"), (Timeouts(first_byte=None, total=0.01), "total")],
+)
+async def test_a_wait_for_the_body_that_is_too_long_says_for_what(timeouts: Timeouts, phase: str) -> None:
+    deadline = Deadline(timeouts)
+    await wait(deadline, 0)
+    with pytest.raises(TimedOut) as failure:
+        await read(deadline)
+    assert failure.value.phase == phase
+
+
 async def test_an_early_byte_shortens_the_wait_for_the_next_one() -> None:
     deadline = Deadline(Timeouts(first_byte=600, idle=0.01))
     await wait(deadline, 0)
-    deadline.restart()
+    deadline.note_first_byte()
     with pytest.raises(TimedOut) as failure:
-        await wait(deadline)
+        await read(deadline)
     assert failure.value.phase == "idle"
 
 
 async def test_many_short_waits_may_last_longer_than_one_may() -> None:
     deadline = Deadline(Timeouts(first_byte=1, idle=1))
+    deadline.note_first_byte()
     for _ in range(20):
-        await wait(deadline, 0.06)
-        deadline.restart()
+        await read(deadline, 0.06)
+    deadline.close()
 
 
 async def test_time_outside_of_the_waits_does_not_count() -> None:
     deadline = Deadline(Timeouts(first_byte=0.01, idle=0.01))
     await wait(deadline, 0)
-    await asyncio.sleep(0.02)
-    deadline.restart()
-    await wait(deadline, 0)
+    deadline.note_first_byte()
+    for _ in range(2):
+        await asyncio.sleep(0.02)
+        await read(deadline, 0)
 
 
 async def test_without_bounds_nothing_is_timed() -> None:
@@ -59,10 +85,9 @@ async def test_without_bounds_nothing_is_timed() -> None:
 
 async def test_after_a_timeout_the_task_goes_on_and_may_wait_again() -> None:
     deadline = Deadline(Timeouts(first_byte=0.005, idle=0.005))
-    for _ in range(2):
+    for waits in (wait, wait, read, read):
         with pytest.raises(TimedOut):
-            await wait(deadline)
-        deadline.restart()
+            await waits(deadline)
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0

@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+from asgi_llmgate.concurrency.chunks import resolve
 from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.net.failures import no_response
 from asgi_llmgate.net.native.parser import ResponseParser
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         for begin in range(0, len(rest), _PIECE):
             while not self._is_writable and self._is_waiting(self._parser):
-                await self._wait()
+                await self.more()
             if not self._is_waiting(self._parser):
                 return
             self._transport.write(rest[begin : begin + _PIECE])
@@ -100,26 +101,33 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         assert parser is not None
         while self._is_waiting(parser):
-            await self._wait()
+            await self.more()
         if not parser.has_head:
             raise self._failure(parser)
 
-    async def read(self) -> bytes:
-        """What has arrived of the body since the last read, at least a byte; empty at its end.  Raises Broken."""
-        while not self._pieces:
+    def take(self) -> bytes | None:
+        """What has arrived of the body, as `Chunks.take`.  Raises Broken."""
+        pieces = self._pieces
+        if not pieces:
             parser = self._parser
             if parser is None or parser.is_complete:
-                return b""
+                return None
             if parser.failure is not None:
                 raise parser.failure()
-            await self._wait()
-        pieces, self._pieces = self._pieces, []
+            return b""
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         self._unread = 0
         if self._is_paused:
             self._is_paused = False
             if self._transport is not None and self._end is None:
                 self._transport.resume_reading()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return body
+
+    def more(self) -> asyncio.Future[None]:
+        """Resolved when there is something new: of the response, of its end, or room for more of the request."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def finish(self) -> bool:
         """End the request.  Whether the connection can take another; otherwise it is closed."""
@@ -201,7 +209,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_writable = True
-        self._wake()
+        resolve(self._waiter)
 
     # Parts.
 
@@ -235,15 +243,4 @@ class Connection(asyncio.Protocol):
             self._parser.end(reason)
         elif self.on_lost is not None:
             self.on_lost(self)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        resolve(self._waiter)

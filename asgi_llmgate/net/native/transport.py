@@ -6,7 +6,6 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 from urllib.parse import urlsplit
 
 from asgi_llmgate.net.failures import unreachable
@@ -92,35 +91,21 @@ class NativeTransport:
 class NativeResponse:
     """A response whose head has arrived, as net/transport.py describes it."""
 
-    __slots__ = ("_connection", "_origin", "_pool", "headers", "status")
+    __slots__ = ("_is_open", "_origin", "_pool", "body", "headers", "status")
 
     def __init__(self, parser: ResponseParser, connection: Connection, pool: Pool, origin: Origin) -> None:
         self.status = parser.status
         self.headers: Mapping[str, str] = parser.headers
-        self._connection: Connection | None = connection
+        self.body = connection
+        self._is_open = True
         self._pool = pool
         self._origin = origin
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._connection is None or not (data := await self._connection.read()):
-            raise StopAsyncIteration
-        return data
-
-    @property
-    def body(self) -> Self:
-        return self
-
-    def failure(self, error: Exception) -> Exception:
-        return error
-
-    async def aclose(self, *, read_to_end: bool) -> None:
+    async def aclose(self) -> None:
         # Where all has arrived, the connection can be used again, read or not.
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.give_back(connection, self._origin)
+        if self._is_open:
+            self._is_open = False
+            self._pool.give_back(self.body, self._origin)
 
 
 def _write(connection: Connection, parser: ResponseParser, request: Request, target: Target) -> memoryview | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any
 
 import httpx
 
+from asgi_llmgate.concurrency.chunks import ReadByTask
 from asgi_llmgate.net.over_httpx.errors import ERRORS, READ_ERRORS, error_before_response, error_in_response
 from asgi_llmgate.net.over_httpx.shared_transport import NEW_CONNECTION
 from asgi_llmgate.net.transport import Request
@@ -42,20 +43,31 @@ class HTTPXResponse:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.body: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
+        self.body = ReadByTask(_body(response))
         self._response = response
 
-    def failure(self, error: Exception) -> Exception:
-        return error_in_response(error) if isinstance(error, READ_ERRORS) else error
+    async def aclose(self) -> None:
+        try:
+            await self.body.aclose()
+        finally:
+            await self._close()
 
-    async def aclose(self, *, read_to_end: bool) -> None:
-        if read_to_end:
+    async def _close(self) -> None:
+        if self.body.has_ended:
             await self._response.aclose()
             return
         closing = asyncio.get_running_loop().create_task(_close(self._response))
         _close_tasks.add(closing)
         closing.add_done_callback(_close_tasks.discard)
         await asyncio.shield(closing)
+
+
+async def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in response.stream:  # type: ignore[union-attr]
+            yield chunk
+    except READ_ERRORS as error:
+        raise error_in_response(error) from None
 
 
 async def _close(response: httpx.Response) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from asgi_llmgate.concurrency.chunks import iterate
 from asgi_llmgate.errors import TimedOut
 from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.net.native.connecting import Origin
@@ -67,7 +68,7 @@ async def use(pool: Pool, origin: Origin, timeouts: Timeouts = Timeouts(pool=2))
     connection.start(ResponseParser(), b"GET / HTTP/1.1\r\n\r\n", b"")
     try:
         await connection.wait_for_head()
-        while await connection.read():
+        async for _ in iterate(connection):
             pass
     finally:
         pool.give_back(connection, origin)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from asgi_llmgate._types import ASGIApp, Receive, Scope, Send
@@ -134,7 +135,8 @@ class JWTAuthMiddleware:
             if found is None:
                 if self._session is not None and (identity := await self._session(scope)) is not None:
                     require_same_origin(scope)
-                    exchange.identity = identity
+                    # A copy has a cache of its own: the host may use its object again, with other claims.
+                    exchange.identity = replace(identity)
                     return
                 if self._mode == "strict":
                     text = reasons.ONLY_API_KEY if has_api_key(scope["headers"]) else reasons.NO_TOKEN

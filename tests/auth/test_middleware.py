@@ -10,7 +10,8 @@ import pytest
 from asgi_llmgate.auth import JWTAuthMiddleware
 from asgi_llmgate.errors import SettingsError
 from asgi_llmgate.exchange import Exchange
-from asgi_llmgate.exchange_values import ANONYMOUS
+from asgi_llmgate.exchange_values import ANONYMOUS, Identity
+from asgi_llmgate.rule_variables import claims_of
 from asgi_llmgate.testing.driver import call, http_scope
 
 NO_TOKEN = "authentication failure: no bearer token found"
@@ -446,3 +447,19 @@ def test_mode_off_needs_no_provider_and_warns(layer: Any, caplog: pytest.LogCapt
 
 async def test_it_makes_and_closes_a_client_of_its_own(inner: Inner, provider: Any) -> None:
     await JWTAuthMiddleware(inner, providers=[provider()]).aclose()
+
+
+async def test_nothing_is_kept_of_an_identity_that_belongs_to_the_host(layer: Any, inner: Inner) -> None:
+    claims = {"team": "a"}
+    user = Identity("alice", provider="session", claims=claims)
+
+    async def session(scope: Any) -> Identity:
+        return user
+
+    app = layer(session=session)
+    for team in ("a", "b"):
+        claims["team"] = team
+        assert (await told(app, method="GET"))[0] == 204
+        assert inner.exchange.identity == user
+        assert claims_of(inner.exchange.identity, ("team",))["team"] == [team]
+    assert not user.cache

@@ -72,6 +72,31 @@ async def test_a_remembered_token_falls_with_its_key(
         await judge.verify(token)
 
 
+async def test_what_was_decided_about_a_token_ends_with_what_it_was_decided_from(
+    verifier: Any, forge: Any, web: Any, clock: Any, published: Any
+) -> None:
+    judge, token = verifier(cache_ttl=600), forge.token(claims={"exp": int(clock()) + 100_000})
+
+    async def is_kept() -> bool:
+        identity = judge.known(token.encode()) or await judge.verify(token)
+        kept = "decided" in identity.cache
+        identity.cache["decided"] = True
+        return kept
+
+    assert [await is_kept() for _ in range(3)] == [False, True, True]
+    clock.advance(600)
+    assert [await is_kept() for _ in range(2)] == [False, True]
+    # The provider has one key less, and the token is good as before.
+    web.pages[JWKS_URL] = {
+        "keys": [key for key in published["keys"] if not (isinstance(key, dict) and key.get("kid") == "ec")]
+    }
+    clock.advance(301)
+    await judge.verify(forge.token(claims={"sub": "bob"}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [await is_kept() for _ in range(2)] == [False, True]
+
+
 async def test_a_bad_signature_is_remembered_for_seconds(
     verifier: Any, forge: Any, signatures: list[str], clock: Any
 ) -> None:

@@ -110,9 +110,14 @@ class SSEReader:
         """Read complete lines.  Adds to `events`."""
         for line in lines.split(b"\n")[:-1]:
             if line:
-                self._read_line(line)
+                # Of most events it is the only one with data: it is read here, without a call.
+                if self._data is None and line.startswith(b"data: ") and len(line) <= self._max:
+                    self._data = line[6:] or None
+                    self._size = len(line)
+                else:
+                    self._read_line(line)
             elif self._data is not None:
-                events.append(self._take_event())
+                events.append(self._take_event() if self._more or self._is_error else self._data)
                 self._data = None
             else:
                 self._is_error = False

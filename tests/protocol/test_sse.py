@@ -33,6 +33,9 @@ def read(*pieces: bytes, max_event: int = 1000) -> list[bytes]:
         (b'data: {"a":', []),
         (b"data: [DONE]", [b"[DONE]"]),
         (b"data: [DO", []),
+        (b"event: ping\ndata: a\n\nevent: message_stop\ndata: b\n\n", [b"a", b"b"]),
+        (b"event: ping\ndata: a\n\nevent: error\ndata: {}\n\n", [b"a", b'{"status":0,"error":{}}']),
+        (b"event: ping\ndata: a\n\ndata: b\n\nevent: ping\ndata: c\n\n", [b"a", b"b", b"c"]),
         (b"", []),
     ],
     ids=[
@@ -51,12 +54,27 @@ def read(*pieces: bytes, max_event: int = 1000) -> list[bytes]:
         "half an event",
         "DONE at the end",
         "half a DONE",
+        "events with a name",
+        "an event with the name of errors",
+        "one of three events without a name",
         "nothing",
     ],
 )
 def test_the_data_of_each_event_is_read_however_it_is_cut(data: bytes, events: list[bytes]) -> None:
     assert read(data) == events
     assert read(*(data[place : place + 1] for place in range(len(data)))) == events
+
+
+LINES = (
+    *(b"data: a\n\n", b"event: ping\ndata: b\n\n", b"event: error\ndata: {}\n\n", b"data: c\n", b"\n", b"data: \n\n"),
+    *(b"event: ping\n", b"event: error\n", b"data:d\n\n", b": x\n\n", b"data: e\r\n\r\n", b"data: g", b"ping"),
+)
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=6))
+def test_events_that_come_together_are_those_that_come_byte_by_byte(lines: list[bytes]) -> None:
+    data = b"".join(lines)
+    assert read(data) == read(*(data[place : place + 1] for place in range(len(data))))
 
 
 @pytest.mark.parametrize(

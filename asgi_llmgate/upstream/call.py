@@ -205,6 +205,7 @@ class UpstreamCall:
         self.exchange.first_token_at = time.monotonic()
         self.exchange.token = None  # only a further attempt could have exchanged it
         self._store_corrections()
+        del self._request  # its body may be megabytes, and the response go on for minutes
 
     def raise_failure(self) -> None:
         if self.handler.done and self.handler.error is not None:
@@ -214,7 +215,7 @@ class UpstreamCall:
         """Record the response and its outcome; `ending` is what ended it from outside."""
         exchange, handler = self.exchange, self.handler
         self._note_usage()
-        exchange.dropped = (*self._request.dropped, *handler.changed)
+        exchange.dropped = (*self._dropped, *handler.changed)
         error = ending or handler.error
         if error is None:
             self._store_corrections()
@@ -318,6 +319,6 @@ class UpstreamCall:
     def _use(self, request: UpstreamRequest) -> None:
         """Send this from now on. Its response is handled accordingly, unless the client has got a part already."""
         self._request = request
-        self.exchange.dropped = request.dropped
+        self._dropped = self.exchange.dropped = request.dropped
         if not self._has_pinged:
             self.handler = request.make_handler()

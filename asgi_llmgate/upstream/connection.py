@@ -211,17 +211,14 @@ class Upstream:
     ) -> HTTPResponse:
         """The response.  If the credential is refused and there is a new one, the response to a second request with
         that."""
-        plain = [*headers, *self._headers]
-
-        async def send() -> HTTPResponse:
-            sent = [*plain, *await self._credential(exchange)]
-            return await self._client.open(method, url, sent, body, self.timeouts, new_connection=new_connection)
-
-        response = await send()
-        if response.status in (401, 403) and self._can_renew(response.status, exchange):
+        is_last = False
+        while True:
+            sent = [*headers, *self._headers, *await self._credential(exchange)]
+            response = await self._client.open(method, url, sent, body, self.timeouts, new_connection=new_connection)
+            if is_last or response.status not in (401, 403) or not self._can_renew(response.status, exchange):
+                return response
+            is_last = True
             await response.aclose()
-            response = await send()
-        return response
 
     def _can_renew(self, status: int, exchange: Exchange) -> bool:
         """Whether the credential was refused, and there is another one."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from asgi_llmgate.exchange_values import Target
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
+from asgi_llmgate.protocol.wire_pairs import UpstreamRequest
 from asgi_llmgate.testing.model_script import ReceivedRequest, Turn, refuse, say
 from asgi_llmgate.testing.model_server import ModelServer
 from asgi_llmgate.upstream import Backend, Upstream, UpstreamCall
@@ -77,6 +79,29 @@ async def test_a_ping_begins_the_stream_of_a_silent_server(serve: Callable[..., 
     call.ping()
     assert b"event: ping" in call.handler.take()
     await client.aclose()
+
+
+async def test_what_was_sent_is_freed_when_the_response_has_begun(serve: Callable[..., str]) -> None:
+    client = HTTPClient()
+    upstream = Upstream(Backend(base_url=serve(ModelServer([say("one")])) + "/v1"), client)
+    body = {"model": "m", "max_tokens": 5, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    target, exchange = Target("b", "openai", "gpt-4o-mini"), Exchange()
+    call = UpstreamCall(upstream, exchange, target, decode_messages(json.dumps(body).encode()), input_estimate=10)
+    async with await call.open() as chunks:
+        assert _sent()
+        call.note_first_token()
+        assert not _sent()
+        async for chunk in chunks:
+            for event in call.events(chunk):
+                call.handler.feed_event(event)
+    call.end()
+    call.settle()
+    assert exchange.outcome == "ok"
+    await client.aclose()
+
+
+def _sent() -> list[UpstreamRequest]:
+    return [each for each in gc.get_objects() if isinstance(each, UpstreamRequest) and b'"hi"' in each.body]
 
 
 @pytest.mark.parametrize("stream", [True, False])

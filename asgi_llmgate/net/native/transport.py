@@ -123,7 +123,7 @@ def _write(connection: Connection, parser: ResponseParser, request: Request, tar
         lines.append(b"proxy-authorization: " + target.proxy_authorization.reveal().encode("latin-1"))
     if content or request.method not in _NO_BODY:
         lines.append(b"content-length: %d" % len(content))
-    if any(_NOT_IN_A_LINE.search(line) for line in lines):
+    if _NOT_IN_A_LINE.search(b"".join(lines)):
         raise ValueError("a header has characters that end it")  # its words would be a request of their own
     return connection.start(parser, b"\r\n".join([*lines, b"", b""]), content)
 

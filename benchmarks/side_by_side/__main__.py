@@ -28,7 +28,7 @@ from benchmarks.side_by_side.bench import HERE, Bench, added, body_stall, cpu, d
 from benchmarks.side_by_side.draining import longest_stall
 from benchmarks.side_by_side.processes import OTHER_CORES, Server
 from benchmarks.side_by_side.report import show, write
-from benchmarks.side_by_side.results import GATEWAY, YARDSTICK, Result, Run
+from benchmarks.side_by_side.results import GATEWAY, WITHOUT, YARDSTICK, Result, Run
 from benchmarks.side_by_side.rows import Row
 from benchmarks.side_by_side.settings import VARIANTS
 
@@ -70,7 +70,7 @@ async def measure(
             add(row, await cpu(row, bench, [each for each in servers if each.name not in left_out], effort.rounds))
         small = results[0].figures
         for row, variant in zip((rows.LEDGER, rows.OTEL, rows.OTEL_SDK), VARIANTS[1:], strict=True):
-            add(row, {GATEWAY: added(small, variant)})
+            add(row, {GATEWAY: added(small, variant), WITHOUT: small[GATEWAY]})
         add(rows.FIRST_TEXT, await first_text(bench, everybody, effort.rounds, effort.seconds))
         new = {app: [await states(bench, app, effort.streams) for _ in range(min(3, effort.rounds))] for app in PAIR}
         for row, index in ((rows.FIRST_CALL, 0), (rows.IDLE_MEMORY, 1), (rows.STREAM_MEMORY, 2)):

@@ -15,11 +15,12 @@ from typing import Any
 
 from benchmarks.side_by_side.rows import Row
 
-WOBBLE = 0.15
-"""How far apart the quartiles of a row's measure may be, as a share of its median; absolute ones: twice as far."""
+WOBBLE, WOBBLE_ABSOLUTE, WOBBLE_ADDED = 0.15, 0.3, 0.1
+"""How far apart the quartiles may be: of a ratio and of other figures as a share of their median, and of what a part
+adds as a share of what it is added to."""
 
 PACKAGES = ("uvicorn", "uvloop", "httptools", "msgspec")
-YARDSTICK, GATEWAY = "yardstick", "gateway"
+YARDSTICK, GATEWAY, WITHOUT = "yardstick", "gateway", "gateway without it"
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,18 @@ class Result:
 
     @property
     def wobble(self) -> float:
-        """The distance of the quartiles, as a share of the median."""
+        """The distance of the quartiles, as a share of the median, or of the call to which a part is added."""
         low, middle, high = spread(self.measured)
-        return (high - low) / abs(middle) if middle else 0.0
+        whole = abs(median(self.figures.get(WITHOUT, [middle])))
+        return (high - low) / whole if whole else 0.0
 
     @property
     def counts(self) -> bool:
         """Whether the machine was quiet enough: judged by what is reported, so that a slow minute, which is slow for
         both sides of a ratio, does no harm."""
-        return self.wobble <= (WOBBLE if self.row.prototype else 2 * WOBBLE)
+        if WITHOUT in self.figures:
+            return self.wobble <= WOBBLE_ADDED
+        return self.wobble <= (WOBBLE if self.row.prototype else WOBBLE_ABSOLUTE)
 
     @property
     def met(self) -> bool | None:

@@ -11,10 +11,10 @@ import pytest
 
 from benchmarks.side_by_side import bodies, rows
 from benchmarks.side_by_side.report import markdown, quotation, quoted, with_quotation
-from benchmarks.side_by_side.results import Result, Run
+from benchmarks.side_by_side.results import WITHOUT, Result, Run
 from benchmarks.side_by_side.wire import COMPLETION, stream_of_events
+from benchmarks.side_by_side.yardstick import events
 from benchmarks.side_by_side.yardstick.documents import decode_request, to_chat, to_message
-from benchmarks.side_by_side.yardstick.events import Events
 
 ROOT = Path(__file__).parents[2]
 ROW = replace(rows.cpu_rows(0.1)[0], goal=2.0, prototype=1.0)
@@ -50,6 +50,13 @@ def test_a_ratio_to_the_prototype_is_the_one_to_the_yardstick_divided_by_what_th
     found = Result(replace(ROW, prototype=1.6), result([240.0] * 3).figures)
     assert found.measured == pytest.approx([1.5] * 3)
     assert "| 2.40 | 1.50 |" in markdown(run(found))
+
+
+@pytest.mark.parametrize(("without", "counts"), [(100.0, False), (1000.0, True)])
+def test_what_a_part_adds_is_judged_by_the_call_that_it_is_added_to(without: float, counts: bool) -> None:
+    found = Result(rows.LEDGER, {"gateway": [0.0, 20.0, 40.0], WITHOUT: [without] * 3})
+    assert found.counts is counts
+    assert f"| 20 (+{20 / without:.0%}) |" in markdown(run(found))
 
 
 def test_a_run_is_kept_as_json() -> None:
@@ -94,11 +101,19 @@ def test_the_yardstick_translates_a_conversation() -> None:
 @pytest.mark.parametrize("size", [7, 10_000])
 def test_the_yardstick_translates_a_stream_however_it_is_divided(size: int) -> None:
     wire = b"".join(stream_of_events(30)).replace(b" word7", b' \\"word7\\"')
-    events = Events()
-    written = b"".join(events.feed(wire[at : at + size]) for at in range(0, len(wire), size))
+    translation = events.Events()
+    written = b"".join(translation.feed(wire[at : at + size]) for at in range(0, len(wire), size))
     data = [json.loads(line[6:]) for line in written.split(b"\n") if line.startswith(b"data: ")]
     texts = [each["delta"]["text"] for each in data if each["type"] == "content_block_delta"]
     assert texts == [f" word{number}" if number != 7 else ' "word7"' for number in range(30)]
     assert data[0]["type"] == "message_start"
     assert [each["type"] for each in data[-3:]] == ["content_block_stop", "message_delta", "message_stop"]
-    assert events.usage.completion_tokens == 300
+    assert translation.usage.completion_tokens == 300
+
+
+def test_the_yardstick_decodes_one_chunk_with_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    decode = events._decode
+    monkeypatch.setattr(events, "_decode", lambda chunk: decoded.append(chunk) or decode(chunk))
+    events.Events().feed(b"".join(stream_of_events(30)))
+    assert len(decoded) == 4  # the role, the first text, the finish reason, the usage

@@ -213,6 +213,11 @@ class CallerVariables(Computed):
     ) -> None:
         self._identity, self._list_claims, self._env = identity, list_claims, env
 
+    @property
+    def cache(self) -> dict[Any, Any]:
+        """For what is worked out from these variables alone; see Identity."""
+        return self._identity.cache
+
     def _compute(self, name: str) -> Any:
         match name:
             case "jwt":

@@ -1,8 +1,10 @@
 """Decisions that are made once for each token: those of a policy that reads the caller and the target alone.
 
 They are kept in `Identity.cache`, so they end with what they were made from: when the token expires, when its
-provider's keys change, or with the settings.  Only what lets a request pass is kept.  A denial would keep its error,
-and so the traceback and the request; it is worked out each time.
+provider's keys change, or with the settings.  Only what lets a request pass is kept.  A denial may hold an error, and
+with its traceback the request; it is worked out each time.
+
+In other policies the rules that read the caller alone are kept one by one (compiled_rules.py), also without an error.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from asgi_llmgate.cel import EvaluationError, Expression, ReferenceExpression, evaluate_partially
 from asgi_llmgate.policy.rules import Action, Rule
-from asgi_llmgate.rule_variables import CALLER, CANDIDATE, reads_call, reads_only
+from asgi_llmgate.rule_variables import CALLER, CANDIDATE, CallerVariables, reads_call, reads_only
 
 CompiledExpression = Expression | ReferenceExpression
 
@@ -50,12 +50,24 @@ class RulesResult(NamedTuple):
 class CompiledRule:
     """A rule with its compiled expressions.
 
+    Where it reads the caller alone, its result is kept with the caller's identity (see caller_decisions.py).
+
     `per_target` says that it reads the target (`llm.model`, `llm.provider`, `llm.backend`), so that its result can
     differ between the targets of one call; `by_caller` that it reads nothing else but the caller; `by_caller_early`
     that it reads the caller and the call, so that nothing but the caller matters as long as the call is unknown.
     """
 
-    __slots__ = ("_needs_all", "_reads_call", "by_caller", "by_caller_early", "expressions", "per_target", "rule")
+    __slots__ = (
+        "_needs_all",
+        "_plain_denial",
+        "_reads_call",
+        "_reads_caller_only",
+        "by_caller",
+        "by_caller_early",
+        "expressions",
+        "per_target",
+        "rule",
+    )
 
     def __init__(self, rule: Rule, expressions: Sequence[CompiledExpression]) -> None:
         self.rule = rule
@@ -64,6 +76,8 @@ class CompiledRule:
         self.by_caller = reads_only(CALLER, *self.expressions, candidate=True)
         self.by_caller_early = reads_only(CALLER | {"llm"}, *self.expressions)
         self._reads_call = reads_call(*self.expressions)
+        self._reads_caller_only = reads_only(CALLER, *self.expressions)
+        self._plain_denial = Denial(rule)
         self._needs_all = rule.action == "require"
 
     def find_denial(self, variables: Mapping[str, Any], call_unknown: bool) -> Denial | None:
@@ -73,10 +87,22 @@ class CompiledRule:
         """
         if call_unknown and self._reads_call:
             return self._find_certain_denial(variables)
+        if not self._reads_caller_only or not isinstance(variables, CallerVariables):
+            return self._find_denial(variables)
+        cache = variables.cache
+        if self in cache:
+            kept: Denial | None = cache[self]
+            return kept
+        denial = self._find_denial(variables)
+        if denial is None or denial is self._plain_denial:  # not one with an error, which holds the request
+            cache[self] = denial
+        return denial
+
+    def _find_denial(self, variables: Mapping[str, Any]) -> Denial | None:
         result = self.evaluate(variables)
         if isinstance(result, EvaluationError):
             return Denial(self.rule, result)
-        return Denial(self.rule) if result is (self.rule.action == "deny") else None
+        return self._plain_denial if result is (self.rule.action == "deny") else None
 
     def _find_certain_denial(self, variables: Mapping[str, Any]) -> Denial | None:
         passing = self.rule.action != "deny"

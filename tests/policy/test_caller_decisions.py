@@ -15,6 +15,7 @@ from asgi_llmgate import Exchange, Identity, PolicyMiddleware
 from asgi_llmgate.exchange_values import ANONYMOUS, Call, Target
 from asgi_llmgate.policy.caller_decisions import SIZE
 from asgi_llmgate.policy.cases import Asked
+from asgi_llmgate.policy.compiled_rules import Denial
 from asgi_llmgate.testing.driver import http_scope
 from tests.helpers.counted_work import opcodes
 from tests.policy.test_before_body import CANDIDATE, CLAIM, LIST, calls, claims, rule_sets
@@ -144,6 +145,31 @@ def test_a_rule_that_reads_more_is_evaluated_for_each_request(when: str) -> None
         allowed.append(layer.decide(scope, exchange) is None)
     assert allowed == [True, False, True]
     assert early == [True, when.startswith("llm."), True]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_beside_a_rule_that_reads_more_those_about_the_caller_are_evaluated_once(inside: bool) -> None:
+    groups = "jwt.groups.exists(g, g == 'x')"
+    rules: list[Any] = [{"action": "deny", "when": "request.clientIp == '10.9.9.9'"}, groups, "jwt.team == 'a'"]
+    layer = PolicyMiddleware(unreachable, rules=rules)
+    caller = identity_of({"team": "a", "groups": ["y"] * 600 + (["x"] if inside else [])})
+    asked = Call(Asked(), (M,))
+    first, second = work(layer, caller, asked), work(layer, caller, asked)
+    assert 3 * second < first
+    _, exchange = entered(caller, asked)
+    assert layer.decide(http_scope("POST"), exchange) is None
+    assert exchange.decision is not None
+    assert exchange.decision.rule == ("rule 2" if inside else "rule 3")
+
+
+@pytest.mark.parametrize("more", [[], [{"action": "deny", "when": "request.clientIp == '10.9.9.9'"}]])
+def test_no_error_is_kept(more: list[Any]) -> None:
+    """It would keep its traceback, and with it the headers of a request."""
+    layer = PolicyMiddleware(unreachable, rules=[*more, {"action": "deny", "when": "jwt.absent == 'x'"}, "jwt.absent"])
+    caller = identity_of()
+    for _ in range(2):
+        assert said(layer, caller, Call(Asked(), (M,)))[1].missing == "jwt.absent"
+    assert [value for value in caller.cache.values() if isinstance(value, Denial) and value.error is not None] == []
 
 
 def test_before_the_body_a_rule_about_the_call_depends_on_the_caller_alone() -> None:

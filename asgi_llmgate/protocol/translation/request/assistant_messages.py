@@ -102,7 +102,7 @@ class AssistantTurn:
             if not own and call_id.startswith(PREFIX):
                 name = self._draft.tool_names.upstream(objects.require_str(call.fields, "name"))
                 own = read_call_id(call_id, name)
-            found.append((call_id, own))
+            found.append((call_id, own or None))
         return found
 
     def _assistant_message(self, texts: list[Raw], calls: list[dict[str, Any]], more: Mapping[str, Any]) -> ChatMessage:

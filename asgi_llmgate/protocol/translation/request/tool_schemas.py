@@ -51,7 +51,10 @@ class FunctionWriter:
             draft.dropped.add(f"tools[].{tool.name}")
             return None
         rewrites = format.schema_rewrites | own if own else format.schema_rewrites
-        parameters = self._rewritten(tool, schema, rewrites) if rewrites or not _is_usual(schema) else schema
+        parameters = rewrite(schema, rewrites) if rewrites or not _is_usual(schema) else schema
+        if parameters != schema and rewrites and parameters != rewrite(schema, _NONE):
+            named = len(rewrites) > len(format.schema_rewrites)
+            draft.dropped.add(f"tools[].{tool.name}.input_schema" if named else "tools[].input_schema")
         name = draft.tool_names.upstream(tool.name)
         self.sent.append(SentTool(name, schema))
         function: dict[str, Any] = {"name": name}
@@ -66,13 +69,6 @@ class FunctionWriter:
         if "strict" in tool.fields and self._is_strict(tool, NOT_STRICT in rewrites):
             function["strict"] = True
         return {"type": "function", "function": function}
-
-    def _rewritten(self, tool: Tool, schema: bytes, rewrites: Rewrites) -> bytes:
-        written = rewrite(schema, rewrites)
-        if written != schema and rewrites and written != rewrite(schema, frozenset()):
-            named = len(rewrites) > len(self._draft.format.schema_rewrites)
-            self._draft.dropped.add(f"tools[].{tool.name}.input_schema" if named else "tools[].input_schema")
-        return written
 
     def _shortened(self, tool: Tool, description: Raw | None, schema: bytes) -> Raw | str | None:
         """A description that the server accepts.  `schema` is put into words, if there is one."""

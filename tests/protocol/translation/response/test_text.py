@@ -31,6 +31,12 @@ def test_an_empty_delta_gives_nothing() -> None:
     assert text.rest() == []
 
 
+def test_a_prefill_is_taken_off_the_first_text_that_is_not_empty() -> None:
+    text = ResponseText(replace(PLAN, prefill="Hi"))
+    assert read(text, content="") == []
+    assert read(text, content="Hi, you") == [("text", b", you")]
+
+
 def test_thinking_that_was_not_asked_for_is_only_counted() -> None:
     text = ResponseText(replace(PLAN, thinking=False))
     assert read(text, reasoning="hm") == []

@@ -88,8 +88,10 @@ class MessagesRequest:
         `without` is a field to leave out: then also white space between the fields is gone.
         """
         body = self.body_to_forward
+        own = None
         # Looking at the bytes is cheaper than looking at each block, and almost no conversation has any.
-        own = cut_own_thinking(self.fields["messages"], self.messages) if SIGNATURE.encode() in body.body else None
+        if "thinking" in self.block_types and SIGNATURE.encode() in body.body:
+            own = cut_own_thinking(self.fields["messages"], self.messages)
         if own is not None:
             changes = {**changes, "messages": own}
         if not without:

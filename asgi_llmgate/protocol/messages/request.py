@@ -33,8 +33,8 @@ _SAFEGUARD_BEGINNING = b'"You are a security monitor for autonomous AI coding ag
 
 _SYSTEM_BLOCKS = 3
 
-_OPENED = frozenset({"system", "messages", "tools"})
-"""Fields that are opened level by level."""
+_OPENED = frozenset({"system", "messages", "tools", "model", "max_tokens", "stream"})
+"""Fields that are opened level by level, or refused if they are objects or lists."""
 
 
 class MessagesRequest:

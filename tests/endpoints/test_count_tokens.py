@@ -112,7 +112,8 @@ async def test_a_native_server_is_asked_with_nothing_that_it_could_read_otherwis
 
 async def test_others_are_estimated(make: Any) -> None:
     tokenizers = Tokenizers()
-    assert await count(make("openai", tokenizers)) == round((len(BODY["messages"][0]["content"]) + 2) / 3.6)  # type: ignore[index]
+    text: str = BODY["messages"][0]["content"]  # type: ignore[index]
+    assert abs(await count(make("openai", tokenizers)) - len(text) / 3.6) < 2  # the list around it counts a few bytes
     assert tokenizers.asked == []
 
 

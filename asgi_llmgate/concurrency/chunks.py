@@ -82,8 +82,10 @@ class ReadByTask:
                             self._waiter.set_result(None)
                         await self._asked
             self.has_ended = True
-        except (Exception, asyncio.CancelledError) as failure:
-            self._failure = failure
+        except BaseException as failure:
+            self._failure = failure  # also one that ends the process: a reader must not wait for more
+            if not isinstance(failure, (Exception, asyncio.CancelledError)):
+                raise
         finally:
             resolve(self._waiter)
 

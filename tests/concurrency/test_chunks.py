@@ -102,3 +102,22 @@ async def test_a_source_that_was_not_read_is_closed_as_well() -> None:
     await ReadByTask(generator).aclose()
     assert [chunk async for chunk in generator] == []
     assert source.given == 0
+
+
+def test_an_exception_that_ends_the_process_is_an_end_for_the_reader_too() -> None:
+    class Stop(BaseException):
+        """As KeyboardInterrupt, which would end pytest."""
+
+    async def source() -> AsyncGenerator[bytes, None]:
+        raise Stop
+        yield
+
+    async def main() -> None:
+        chunks = ReadByTask(source())
+        try:
+            await read(chunks)
+        finally:
+            await chunks.aclose()
+
+    with pytest.raises(Stop):
+        asyncio.run(main())

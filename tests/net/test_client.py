@@ -116,6 +116,19 @@ async def test_chunks_come_as_the_network_gives_them(client: HTTPClient, listen:
         assert [chunk async for chunk in chunks] == [b"second"]
 
 
+async def test_a_response_that_was_closed_gives_nothing_of_the_next_one(client: HTTPClient, listen: Listen) -> None:
+    """Which came on the same connection, and may be another caller's."""
+    server = Recorder(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret")
+    url = httpx.URL(f"http://127.0.0.1:{await listen(server)}/")
+    closed = await client.open("GET", url, [], b"", Timeouts())
+    assert await closed.read(100) == b"secret"
+    await closed.aclose()
+    async with await client.open("GET", url, [], b"", Timeouts()) as response:
+        assert [chunk async for chunk in closed] == []
+        assert await response.read(100) == b"secret"
+    assert server.connections == 1
+
+
 async def test_redirects_are_not_followed(client: HTTPClient, listen: Listen) -> None:
     server = Recorder(b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n")
     fetched = await client.fetch(f"http://127.0.0.1:{await listen(server)}/")

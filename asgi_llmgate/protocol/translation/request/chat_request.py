@@ -5,7 +5,8 @@
     conversation, content, tool_pairs   the messages
     tools, tool_schemas, tool_choice, tool_search, tool_names   the tools, and what they are called
     thinking, parameters                the other fields
-    servers/                            what the model server accepts: known (dialects) and found out (corrections)
+    target_format                       what depends on the target only; made of `servers/`: what the model server
+                                        accepts, known (dialects) and found out (corrections)
 
 What the other wire cannot express is left out and reported.  Only what would change what the caller gets is refused,
 with a 400 that names the field.

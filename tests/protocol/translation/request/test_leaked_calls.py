@@ -7,6 +7,7 @@ import pytest
 
 from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS
 from asgi_llmgate.protocol.servers.dialects import derive
+from asgi_llmgate.protocol.translation.request import leaked_calls
 
 TOOLS = [{"name": "Bash", "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}}}]
 
@@ -22,7 +23,9 @@ TOOLS = [{"name": "Bash", "input_schema": {"type": "object", "properties": {"com
 def test_the_column(translate: Any, columns: Any, formats: Any) -> None:
     plan = translate(dialect=derive("generic", columns), tools=TOOLS).chat.plan
     assert plan.leaked_calls == formats
-    assert json.loads(plan.tools)[0]["function"]["name"] == "Bash"
+    [declared] = json.loads(plan.tools)
+    assert declared["function"]["name"] == "Bash"
+    assert ("parameters" in declared["function"]) == bool(formats)  # kept only where something reads them
     assert plan.channels == ("all" in formats)
 
 
@@ -54,6 +57,11 @@ def test_where_nothing_is_looked_for(translate: Any, fields: Any) -> None:
     plan = translate(dialect="vllm", **fields).chat.plan
     assert plan.leaked_calls == frozenset()
     assert plan.channels
+
+
+def test_names_that_are_too_long_together_are_not_kept(translate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaked_calls, "MAX_TOOLS", 20)
+    assert translate(dialect="generic", tools=TOOLS).chat.plan.tools == b""
 
 
 def test_names_that_were_changed(translate: Any) -> None:

@@ -79,7 +79,7 @@ def test_a_short_body_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_long_body_with_few_commas_and_brackets_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Structure, "_count", None)
-    Structure(values=10).check(b'{"a":"%s","b":[1,2,3,4,5,6]}' % (b"a" * structure._SLICE))
+    Structure(values=10).check(b'{"a":"%s","b":[1,2,3,4,5,6]}' % (b"a" * 3 * structure._SLICE))
 
 
 def message(*content: Any) -> dict[str, Any]:

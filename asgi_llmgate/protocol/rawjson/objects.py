@@ -64,11 +64,6 @@ def is_true(value: Raw | None) -> bool:
     return value is not None and bytes(value) == b"true"
 
 
-def is_empty_str(string: bytes) -> bool:
-    """Whether a JSON string, with its quotes, is empty."""
-    return len(string) == 2
-
-
 is_blank_str = _BLANK.fullmatch
 """A match where a JSON string, with its quotes, has nothing but white space in it."""
 
@@ -145,6 +140,7 @@ def get_bool(fields: Fields, name: str) -> bool:
 def read_raw_str(fields: Fields, name: str) -> Raw | None:
     """A string as JSON, with its quotes; None for an empty string and for anything else."""
     value = fields.get(name)
+    # Two bytes are the quotes.
     return None if value is None or memoryview(value)[0] != QUOTE or len(value) == 2 else value
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.counted [--tree parent=../other-checkout]
 
 A count is the same on any machine, however busy it is, so it shows what a change has added or saved.  It is no measure
-of time: a function of C that reads 172 kB counts as one.  Three calls go through a whole gateway in memory (JWT, rules,
+of time: a function of C that reads 172 kB counts as one.  Three calls go through a whole gateway (JWT, rules,
 prices, records, an access log); functions of C count for the folder whose code calls them.  With --tree the same is
 counted in another checkout.
 """
@@ -20,20 +20,16 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from unittest.mock import patch
 
 import click
-import httpx
 
 import asgi_llmgate
 from asgi_llmgate import Gateway
-from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.driver import http_scope
 from asgi_llmgate.testing.idp import MockIdP
+from benchmarks.in_memory import model_server
 from benchmarks.side_by_side import bodies
 from benchmarks.side_by_side.settings import settings
-from benchmarks.side_by_side.wire import COMPLETION, stream_of_events
-from benchmarks.usage import Stream
 
 WARM = 3
 """Calls before the one that is counted: they fill the caches and import what is imported late."""
@@ -44,16 +40,6 @@ CALLS = {
     "stream of 100 events": bodies.small(stream=True),
 }
 ELSEWHERE = "libraries"
-
-
-class Model(httpx.AsyncBaseTransport):
-    """A model server in memory."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if b'"stream":true' in request.content:
-            return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream(stream_of_events()))
-        body = COMPLETION.partition(b"\r\n\r\n")[2]
-        return httpx.Response(200, headers={"content-type": "application/json"}, stream=Stream([body]))
 
 
 async def ask(gateway: Gateway, token: str, body: bytes) -> None:
@@ -102,10 +88,9 @@ async def count_all(folder: Path) -> dict[str, Counter[str]]:
     (folder / "jwks.json").write_text(json.dumps(idp.jwks))
     token = idp.mint(team="bench", llms={"openai": ["gpt-4o-mini"]})
     os.environ.setdefault("MODEL_PORT", "1")  # the model server's key, in these settings
-    with patch("asgi_llmgate.config.build.make_client", lambda *_: HTTPClient(transport=Model())):
-        made = Gateway.from_settings(settings(folder / "gateway", 1, folder / "jwks.json"))
-    async with made as gateway:
-        return {name: await count(gateway, token, body) for name, body in CALLS.items()}
+    with model_server():
+        async with Gateway.from_settings(settings(folder / "gateway", 1, folder / "jwks.json")) as gateway:
+            return {name: await count(gateway, token, body) for name, body in CALLS.items()}
 
 
 def counted_in(tree: Path) -> dict[str, dict[str, int]]:

@@ -20,20 +20,19 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import click
 
 from asgi_llmgate import Gateway
 from asgi_llmgate.exchange_values import Target
-from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter
 from asgi_llmgate.protocol.messages.request import decode_messages
 from asgi_llmgate.protocol.servers.dialects import DIALECTS
 from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
 from asgi_llmgate.protocol.translation.response.translator import Translator
 from asgi_llmgate.testing.idp import MockIdP
-from benchmarks.counted import Model, ask
+from benchmarks.counted import ask
+from benchmarks.in_memory import model_server
 from benchmarks.side_by_side import bodies
 from benchmarks.side_by_side.settings import settings
 from benchmarks.side_by_side.wire import COMPLETION, stream_of_events
@@ -73,9 +72,10 @@ def whole(body: bytes) -> Work:
     idp = MockIdP(issuer="bench", audience="bench")
     (folder / "jwks.json").write_text(json.dumps(idp.jwks))
     token = idp.mint(team="bench", llms={"openai": ["gpt-4o-mini"]})
-    with patch("asgi_llmgate.config.build.make_client", lambda *_: HTTPClient(transport=Model())):
-        gateway = Gateway.from_settings(settings(folder / "gateway", 1, folder / "jwks.json"))
+    gateway = Gateway.from_settings(settings(folder / "gateway", 1, folder / "jwks.json"))
     loop = asyncio.new_event_loop()
+    with model_server():
+        loop.run_until_complete(ask(gateway, token, body))  # further calls use its connection
     return lambda: loop.run_until_complete(ask(gateway, token, body))
 
 

@@ -17,19 +17,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import click
-import httpx
 
 from asgi_llmgate import Gateway
-from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.testing.idp import MockIdP
-from benchmarks.counted import Model, ask
+from benchmarks.counted import ask
+from benchmarks.in_memory import model_server
 from benchmarks.side_by_side import bodies
 from benchmarks.side_by_side.settings import settings
 from benchmarks.side_by_side.wire import stream_of_events
-from benchmarks.usage import Stream
 
 PLACE = Path(__file__).parents[1] / ".cache" / "docs" / "plots"
 ROUNDS = 3
@@ -40,15 +37,10 @@ Figures = list[tuple[int, float]]
 """Sizes, and milliseconds of processor time."""
 
 
-class LongStream(Model):
-    """A model server in memory, whose streams have so many events."""
-
-    def __init__(self, events: int) -> None:
-        parts = stream_of_events(events)
-        self._parts = [b"".join(parts[at : at + AT_ONCE]) for at in range(0, len(parts), AT_ONCE)]
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream(self._parts))
+def long_stream(events: int) -> list[bytes]:
+    """The parts of a stream with so many events, as reads from the network bring them."""
+    parts = stream_of_events(events)
+    return [b"".join(parts[at : at + AT_ONCE]) for at in range(0, len(parts), AT_ONCE)]
 
 
 class Bench:
@@ -64,12 +56,11 @@ class Bench:
         return self._idp.mint(team="bench", llms={"openai": ["gpt-4o-mini"]}, number=number)
 
     @asynccontextmanager
-    async def gateway(self, model: Model | None = None, **changes: Any) -> AsyncIterator[Gateway]:
+    async def gateway(self, stream: Sequence[bytes] | None = None, **changes: Any) -> AsyncIterator[Gateway]:
         chosen = {**settings(self._folder / "gateway", 1, self._folder / "jwks.json"), **changes}
-        with patch("asgi_llmgate.config.build.make_client", lambda *_: HTTPClient(transport=model or Model())):
-            made = Gateway.from_settings(chosen)
-        async with made as gateway:
-            yield gateway
+        with model_server(stream):
+            async with Gateway.from_settings(chosen) as gateway:
+                yield gateway
 
 
 async def fastest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
@@ -99,7 +90,7 @@ async def tools(bench: Bench, sizes: Sequence[int]) -> Figures:
 async def events(bench: Bench, sizes: Sequence[int]) -> Figures:
     token, found = bench.token(), []
     for size in sizes:
-        async with bench.gateway(LongStream(size)) as gateway:
+        async with bench.gateway(long_stream(size)) as gateway:
             await ask(gateway, token, bodies.small())
             found.append((size, await fastest(lambda gateway=gateway: ask(gateway, token, bodies.small(stream=True)))))
     return found

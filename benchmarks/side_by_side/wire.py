@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -54,9 +55,15 @@ def _in_chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+def on_the_wire(parts: Sequence[bytes]) -> list[bytes]:
+    """A response in chunks, each of which is a part."""
+    first, *further = map(_in_chunk, parts)
+    return [_CHUNKED + first, *further, b"0\r\n\r\n"]
+
+
 @cache
 def _stream_on_the_wire(count: int) -> list[bytes]:
-    return [_in_chunk(event) for event in stream_of_events(count)]
+    return on_the_wire(stream_of_events(count))
 
 
 COMPLETION = _completion()
@@ -93,7 +100,7 @@ class ModelServer:
     async def _stream(self, writer: asyncio.StreamWriter) -> None:
         plan = self.plan
         first, *further = _stream_on_the_wire(plan.events)
-        writer.write(_CHUNKED + first)
+        writer.write(first)
         for event in further:
             await asyncio.sleep(plan.pause)
             if writer.is_closing():
@@ -101,7 +108,6 @@ class ModelServer:
             if plan.stamped and b" word" in event:
                 event = STAMPED.replace(STAMP % 0, STAMP % time.monotonic_ns())
             writer.write(event)
-        writer.write(b"0\r\n\r\n")
 
 
 async def model_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from asgi_llmgate import Gateway
 from benchmarks.counted import count
-from benchmarks.plots import Bench, LongStream, steepness
+from benchmarks.plots import Bench, long_stream, steepness
 from benchmarks.side_by_side import bodies
 
 
@@ -24,7 +24,7 @@ async def test_ten_times_the_size_makes_at_most_ten_times_the_function_calls(gro
     few, many = {
         "body": [(bench.gateway(), bodies.of_size(size)) for size in (100_000, 1_000_000)],
         "tools": [(bench.gateway(), bodies.with_tools(size)) for size in (10, 100)],
-        "events": [(bench.gateway(LongStream(size)), bodies.small(stream=True)) for size in (100, 1000)],
+        "events": [(bench.gateway(long_stream(size)), bodies.small(stream=True)) for size in (100, 1000)],
     }[grows]
     assert await calls(bench, *many) <= 10 * await calls(bench, *few)
 

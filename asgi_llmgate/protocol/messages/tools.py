@@ -5,6 +5,7 @@ https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -17,6 +18,12 @@ from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 
 Kind = Literal["function", "search", "unsupported"]
+
+_MAX_KEPT = 32
+"""Lists of tools that are kept opened."""
+
+_MAX_KEPT_BYTES, _MAX_KEPT_FIELDS = 128 * 1024, 1024
+"""A list that is longer, or whose tools have more fields together, is not kept.  A field takes about 200 bytes."""
 
 
 class Tool(msgspec.Struct, frozen=True, eq=False):
@@ -33,9 +40,32 @@ class Tool(msgspec.Struct, frozen=True, eq=False):
     fields: Fields
 
 
-def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool]:
+_kept: dict[tuple[bytes, Structure], Sequence[Tool]] = {}
+"""Lists of tools by their bytes, and the limits that they were checked against.
+
+Claude Code sends the same tools with every request of a session, and they are a third of a usual body.
+"""
+
+
+def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[Tool]:
     """The entries of `tools`; none where it is absent.  Raises InvalidRequest with the place, and StructureTooLarge."""
-    found = [] if value is None else objects.require_objects(value, "tools")
+    if value is None:
+        return ()
+    if len(value) > _MAX_KEPT_BYTES:
+        return _open_tools(value, structure)
+    text = bytes(value)
+    tools = _kept.get((text, structure))
+    if tools is None:
+        tools = _open_tools(Raw(text), structure)  # views of `text`: those of `value` would keep the whole body
+        if sum(len(tool.fields) for tool in tools) <= _MAX_KEPT_FIELDS:
+            if len(_kept) >= _MAX_KEPT:
+                _kept.pop(next(iter(_kept)), None)  # the oldest
+            _kept[text, structure] = tools
+    return tools
+
+
+def _open_tools(value: Raw, structure: Structure) -> Sequence[Tool]:
+    found = objects.require_objects(value, "tools")
     structure.check_size("tools", found)
     tools: list[Tool] = []
     try:
@@ -44,7 +74,7 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> list[Tool
             tools.append(read_tool(fields))
     except InvalidRequest as wrong:
         raise wrong.at(f"tools.{len(tools)}") from None
-    return tools
+    return tuple(tools)
 
 
 def read_tool(fields: Fields) -> Tool:

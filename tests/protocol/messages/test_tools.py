@@ -1,0 +1,67 @@
+"""Lists of tools that are opened once and kept, because the next request has the same."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
+from asgi_llmgate.protocol.messages import tools
+from asgi_llmgate.protocol.messages.tools import read_tools
+from asgi_llmgate.protocol.rawjson.structure import Structure
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "_kept", {})
+
+
+def _tools(*names: str, **more: object) -> Raw:
+    return Raw(msgspec.json.encode([{"name": name, **more} for name in names]))
+
+
+def test_the_same_bytes_are_opened_once() -> None:
+    first = read_tools(_tools("Read", "Bash"))
+    assert [tool.name for tool in first] == ["Read", "Bash"]
+    assert read_tools(_tools("Read", "Bash")) is first
+    assert read_tools(_tools("Read", "Edit")) is not first
+
+
+def test_what_is_kept_does_not_keep_the_body() -> None:
+    body = b'{"tools":[{"name":"Read"}],"messages":[]}'
+    (tool,) = read_tools(msgspec.json.decode(body, type=dict[str, Raw])["tools"])
+    assert memoryview(tool.fields["name"]).obj is not body
+
+
+def test_limits_are_checked_again_where_they_differ() -> None:
+    read_tools(_tools("Read", "Bash"))
+    with pytest.raises(StructureTooLarge, match=r"tools: 2 tools; at most 1 are allowed"):
+        read_tools(_tools("Read", "Bash"), Structure(tools=1))
+
+
+def test_what_is_not_valid_is_refused_each_time() -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match=r"tools\.1\.name: Input should be a valid string"):
+            read_tools(Raw(b'[{"name":"Read"},{"name":7}]'))
+    assert not tools._kept
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        pytest.param(_tools("Read", description="x" * tools._MAX_KEPT_BYTES), id="bytes"),
+        pytest.param(_tools("Read", **{f"x{number}": 1 for number in range(tools._MAX_KEPT_FIELDS)}), id="fields"),
+    ],
+)
+def test_a_large_list_is_not_kept(large: Raw) -> None:
+    assert [tool.name for tool in read_tools(large)] == ["Read"]
+    assert not tools._kept
+
+
+def test_only_the_newest_lists_are_kept() -> None:
+    for number in range(tools._MAX_KEPT + 3):
+        read_tools(_tools(f"Tool{number}"))
+    assert len(tools._kept) == tools._MAX_KEPT
+    assert b"Tool0" not in b"".join(text for text, _ in tools._kept)
+    assert f"Tool{tools._MAX_KEPT + 2}".encode() in b"".join(text for text, _ in tools._kept)

@@ -21,7 +21,7 @@ from asgi_llmgate.endpoints.count_tokens import TokenCounter
 from asgi_llmgate.endpoints.models import ModelList
 from asgi_llmgate.endpoints.passthrough import Passthrough
 from asgi_llmgate.errors import GateError, MethodNotAllowed, NotFound
-from asgi_llmgate.exchange import Exchange, RequestBody
+from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.net import HTTPClient
 from asgi_llmgate.protocol.buffer_limit import RESPONSE_LIMIT
 from asgi_llmgate.protocol.forwarded_request import ForwardedRequest
@@ -105,28 +105,15 @@ class TranslationApp:
 
             self._calls = OwnClassifier(calls, safeguards, draining=self.draining, client_stall=client_stall)
 
-    # Not a coroutine itself, like _respond: that of the endpoint would be resumed through it at each chunk.
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return refuse_other(scope, send)
+            return await refuse_other(scope, send)
         scope, exchange = Exchange.enter(scope)
-        if exchange.body is None:
-            return self._serve_alone(scope, exchange, receive, send)
-        return self._serve(scope, exchange, exchange.body, receive, send)
-
-    async def aclose(self) -> None:
-        """Close the client that was made here."""
-        await self._own_state.aclose()
-
-    async def _serve_alone(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
-        """Without a ResolveMiddleware, which would have read the body."""
-        body = self._resolver.open_body(exchange, receive)
-        try:
-            await self._serve(scope, exchange, body, body.receive, send)
-        finally:
-            self._resolver.close_body(exchange)
-
-    async def _serve(self, scope: Scope, exchange: Exchange, body: RequestBody, receive: Receive, send: Send) -> None:
+        body = exchange.body
+        is_alone = body is None
+        if body is None:  # without a ResolveMiddleware, which would have read it
+            body = self._resolver.open_body(exchange, receive)
+            receive = body.receive
         try:
             if exchange.call is None:
                 await self._resolver.resolve(scope, body)
@@ -135,7 +122,16 @@ class TranslationApp:
             if exchange.outcome:  # the response had begun, and could not be ended
                 raise
             await refuse(scope, body.rest, send, error)
+        finally:
+            if is_alone:
+                self._resolver.close_body(exchange)
+        return None
 
+    async def aclose(self) -> None:
+        """Close the client that was made here."""
+        await self._own_state.aclose()
+
+    # Not a coroutine itself: that of the endpoint would be resumed through it at each chunk.
     def _respond(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> Awaitable[None]:
         """The endpoint's response, to be awaited. Raises NotFound, MethodNotAllowed."""
         found = route_of(exchange, scope, self._routes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -101,10 +101,11 @@ class LimitMiddleware:
         if limits and store is None:
             log.warning("limits are counted per worker process: n workers admit n times %s", ", ".join(names))
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if not self._limits:
-            return self.app(scope, receive, send)
-        return self._admit(self._limits, self.app, scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._limits:
+            await self._admit(self._limits, self.app, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     def before_body(self, app: ASGIApp) -> ASGIApp:
         """A layer around `app` that takes the slots (`concurrency`) for which the body is not needed.

@@ -99,14 +99,13 @@ class PolicyMiddleware:
         self._denied_model = ModelDenied if denied_model_status == 400 else NotAuthorized
         self._reported_unknown = False
 
-    # Not a coroutine itself: that of `app` would be resumed through it at each message.
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             scope, exchange = Exchange.enter(scope)
             refusal = self.decide(scope, exchange)
             if refusal is not None:
-                return refuse(scope, receive, send, refusal)
-        return self.app(scope, receive, send)
+                return await refuse(scope, receive, send, refusal)
+        return await self.app(scope, receive, send)
 
     def before_body(self, app: ASGIApp) -> ASGIApp:
         """A layer around `app` that refuses requests which would be denied with any body, before the body is read.

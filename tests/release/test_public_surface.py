@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from inspect import iscoroutinefunction, signature
 from pathlib import Path
 
 import pytest
 
-from asgi_llmgate import ROUTES
+import asgi_llmgate
+from asgi_llmgate import ROUTES, __all__
 from tests.conftest import CLAUDE_CODE
 from tests.helpers.distribution.project import python_versions
 from tests.helpers.installation import ROOT
@@ -39,6 +41,16 @@ def changes(before: str, now: str) -> str:
 def test_a_change_of_what_is_public_is_meant() -> None:
     told = changes(LISTED.read_text("utf-8"), surface())
     assert not told, told
+
+
+def test_servers_see_that_the_apps_are_of_asgi_3() -> None:
+    """uvicorn, hypercorn and asgiref take an app whose `__call__` is no coroutine function for ASGI 2 or WSGI."""
+    calls = {
+        name: vars(value).get("__call__") for name in __all__ if isinstance(value := getattr(asgi_llmgate, name), type)
+    }
+    apps = {name: call for name, call in calls.items() if call and "receive" in signature(call).parameters}
+    assert {"Gateway", "TranslationApp", "PolicyMiddleware", "LimitMiddleware"} <= apps.keys()
+    assert not [name for name, call in apps.items() if not iscoroutinefunction(call)]
 
 
 @pytest.mark.parametrize(

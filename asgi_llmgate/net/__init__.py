@@ -7,6 +7,7 @@ from asgi_llmgate.net.credentials import CallableSource, CredentialSource
 from asgi_llmgate.net.deadline import Timeouts
 from asgi_llmgate.net.headers import header_name, header_value
 from asgi_llmgate.net.oauth import OAuthClient
+from asgi_llmgate.net.request_url import RequestURL
 from asgi_llmgate.net.response import HTTPResponse
 from asgi_llmgate.net.secrets import FileSecret, SecretSource, StaticSecret, parse_secret
 
@@ -19,6 +20,7 @@ __all__ = [
     "HTTPResponse",
     "OAuthClient",
     "PerLoop",
+    "RequestURL",
     "SecretSource",
     "SingleFlight",
     "StaticSecret",

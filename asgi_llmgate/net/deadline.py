@@ -57,7 +57,7 @@ class Deadline:
     """`with deadline:` around the wait for a head raises TimedOut when the time is up, and passes a cancellation from
     outside on.  The waits for the body are told by `watch`; `is_up` says that the last of them took too long."""
 
-    __slots__ = ("_due", "_end", "_idle", "_loop", "_phase", "_scope", "_timer", "_waiter", "is_up")
+    __slots__ = ("_due", "_end", "_idle", "_loop", "_phase", "_restarts", "_scope", "_timer", "_waiter", "is_up")
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()
@@ -69,17 +69,21 @@ class Deadline:
         self._scope = CancelScope()
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._restarts = False  # bytes have come since the last wait
         self.is_up = False
 
-    def note_first_byte(self) -> None:
-        """From now on the idle timeout counts."""
-        self._phase = "idle"
-        self.close()
+    def note_bytes(self) -> None:
+        """The next wait has the whole idle time."""
+        self._restarts, self.is_up = True, False
+        if self._phase == "first_byte":
+            self._phase = "idle"
+            self.close()
 
     def watch(self, waiter: asyncio.Future[None]) -> None:
-        """A wait for bytes begins: `waiter` is resolved when its time is up."""
+        """A wait for bytes begins, or goes on after a ping: `waiter` is resolved when its time is up."""
         self._waiter, self.is_up = waiter, False
-        if self._phase == "idle":
+        if self._restarts:
+            self._restarts = False
             self._due = self._loop.time() + self._idle
         if self._timer is None:
             self._set_timer(min(self._due, self._end))

@@ -47,7 +47,6 @@ class HTTPResponse:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._deadline = deadline
-        self._has_begun = False
         self._is_closed = False
         self._unread = b""
         self._body: Chunks = response.body
@@ -86,9 +85,8 @@ class HTTPResponse:
         if not taken:
             if taken is not None and self._deadline.is_up:
                 raise self._deadline.error()
-        elif not self._has_begun:
-            self._has_begun = True
-            self._deadline.note_first_byte()
+        else:
+            self._deadline.note_bytes()
         return taken
 
     def more(self) -> asyncio.Future[None]:

@@ -201,7 +201,9 @@ class UpstreamCall:
         return self.handler.done and (self.handler.error is not None or self._surplus > _SURPLUS)
 
     def note_first_token(self) -> None:
-        """From now on there is no further attempt."""
+        """From now on there is no further attempt. Without effect from the second time on."""
+        if self.exchange.first_token_at is not None:
+            return
         self.exchange.first_token_at = time.monotonic()
         self.exchange.token = None  # only a further attempt could have exchanged it
         self._store_corrections()

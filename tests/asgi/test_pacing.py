@@ -159,13 +159,13 @@ async def test_a_stream_that_goes_on_is_ended_too() -> None:
 async def test_the_end_waits_for_as_long_as_the_client_is_sent_something() -> None:
     sent_at = [clock()]
     async with paced(Source(), 0.001, sent_at=lambda: sent_at[-1]) as chunks:
-        chunks.end_after(0.02)
+        chunks.end_after(0.2)  # of which a busy machine may use much
         ending = asyncio.ensure_future(anext(chunks, "the end"))
         for _ in range(3):
             await asyncio.sleep(0.01)
             sent_at.append(clock())
         assert await ending == "the end"  # and no signal before it
-        assert clock() >= sent_at[-1] + 0.02
+        assert clock() >= sent_at[-1] + 0.2
 
 
 async def test_a_reader_that_is_busy_costs_no_more_than_a_look_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

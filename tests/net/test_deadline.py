@@ -56,7 +56,7 @@ async def test_a_wait_for_the_body_that_is_too_long_says_for_what(timeouts: Time
 async def test_an_early_byte_shortens_the_wait_for_the_next_one() -> None:
     deadline = Deadline(Timeouts(first_byte=600, idle=0.01))
     await wait(deadline, 0)
-    deadline.note_first_byte()
+    deadline.note_bytes()
     with pytest.raises(TimedOut) as failure:
         await read(deadline)
     assert failure.value.phase == "idle"
@@ -64,17 +64,38 @@ async def test_an_early_byte_shortens_the_wait_for_the_next_one() -> None:
 
 async def test_many_short_waits_may_last_longer_than_one_may() -> None:
     deadline = Deadline(Timeouts(first_byte=1, idle=1))
-    deadline.note_first_byte()
     for _ in range(20):
+        deadline.note_bytes()
         await read(deadline, 0.06)
     deadline.close()
+
+
+async def test_a_wait_that_goes_on_after_a_ping_has_no_more_time() -> None:
+    deadline = Deadline(Timeouts(first_byte=1, idle=0.02))
+    deadline.note_bytes()
+
+    async def read_with_pings() -> None:
+        for _ in range(1000):
+            await read(deadline, 0.005)
+
+    with pytest.raises(TimedOut):
+        await read_with_pings()
+
+
+async def test_bytes_that_come_with_the_end_of_the_time_count() -> None:
+    deadline = Deadline(Timeouts(first_byte=1, idle=0.005))
+    deadline.note_bytes()
+    with pytest.raises(TimedOut):
+        await read(deadline)
+    deadline.note_bytes()
+    assert not deadline.is_up
 
 
 async def test_time_outside_of_the_waits_does_not_count() -> None:
     deadline = Deadline(Timeouts(first_byte=0.01, idle=0.01))
     await wait(deadline, 0)
-    deadline.note_first_byte()
     for _ in range(2):
+        deadline.note_bytes()
         await asyncio.sleep(0.02)
         await read(deadline, 0)
 

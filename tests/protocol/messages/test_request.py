@@ -237,3 +237,10 @@ def test_a_field_is_left_out_of_what_is_forwarded() -> None:
     sent = request.forwarded({"model": b'"n"'}, without="safeguards")
     assert sent == b'{"model":"n","max_tokens":1,"messages":[{"role":"user", "content":"hi"}]}'
     assert request.forwarded({}, without="absent") == request.forwarded({}, without="other")
+
+
+def test_a_wrong_block_among_plain_messages_has_its_place() -> None:
+    user, wrong = '{"role":"user","content":[{"type":"text","text":"hi"}]}', '{"type":"text","text":7}'
+    body = f'{{"model":"m","max_tokens":9,"messages":[{user},{{"role":"assistant","content":[{wrong}]}}]}}'
+    with pytest.raises(InvalidRequest, match=r"messages\.1\.content\.0\.text"):
+        decode_messages(body.encode())

@@ -184,3 +184,7 @@ def test_nesting_that_only_the_translation_meets_is_refused_and_not_a_crash(deco
     assert act().body
     with pytest.raises(InvalidRequest, match="too deeply"):
         short_of_stack(60, act)
+
+
+def test_a_prefill_of_null_is_none(translate: Any) -> None:
+    assert translate(prefill=None).dropped == translate().dropped

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.servers.dialects import derive
 
 HI = {"role": "user", "content": "hi"}
@@ -323,3 +324,14 @@ def test_fields_of_messages_and_blocks_that_nobody_reads_are_reported(translate:
         "messages[].content[].toolset_name",
         "messages[].content[].cache_control",
     }
+
+
+def test_unknown_fields_of_an_assistants_message_are_reported(translate: Any) -> None:
+    told = translate(messages=[HI, {**says(text("hello")), "surprise": 1}, BYE])
+    assert "messages[].surprise" in told.dropped
+
+
+def test_a_block_of_an_assistants_message_that_is_not_valid_has_its_place(translate: Any) -> None:
+    wrong = {"type": "image", "source": {"type": "base64", "media_type": 7, "data": "AAAA"}}
+    with pytest.raises(InvalidRequest, match=r"messages\.1\.content\.1\."):
+        translate(messages=[HI, says(text("hello"), wrong), BYE])

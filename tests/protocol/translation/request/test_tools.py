@@ -176,3 +176,9 @@ def test_case_53_a_choice_of_a_server_tool_among_others_is_dropped(translate: An
 
 def test_a_tool_of_an_unknown_type_with_a_schema_is_a_function(translate: Any) -> None:
     assert translate(tools=[{**A, "type": "custom_20271231"}]).functions[0]["name"] == "A"
+
+
+def test_a_tool_that_is_not_strict_says_nothing_of_it(translate: Any) -> None:
+    told = translate(tools=[{**A, "strict": False}])
+    assert told.functions == [{"name": "A", "description": "does A", "parameters": A["input_schema"]}]
+    assert "tools[].strict" not in told.dropped

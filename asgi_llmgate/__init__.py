@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         HTTPClient,
         HTTPResponse,
         OAuthClient,
+        RequestURL,
         SecretSource,
         StaticSecret,
         Timeouts,

@@ -5,6 +5,7 @@ https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Literal
 
@@ -46,6 +47,9 @@ _kept: dict[tuple[bytes, Structure], Sequence[Tool]] = {}
 Claude Code sends the same tools with every request of a session, and they are a third of a usual body.
 """
 
+_keeping = threading.Lock()
+"""Held while a list is added: large bodies are read in a thread."""
+
 
 def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[Tool]:
     """The entries of `tools`; none where it is absent.  Raises InvalidRequest with the place, and StructureTooLarge."""
@@ -58,9 +62,10 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[
     if tools is None:
         tools = _open_tools(Raw(text), structure)  # views of `text`: those of `value` would keep the whole body
         if sum(len(tool.fields) for tool in tools) <= _MAX_KEPT_FIELDS:
-            if len(_kept) >= _MAX_KEPT:
-                _kept.pop(next(iter(_kept)), None)  # the oldest
-            _kept[text, structure] = tools
+            with _keeping:
+                if len(_kept) >= _MAX_KEPT:
+                    del _kept[next(iter(_kept))]  # the oldest
+                _kept[text, structure] = tools
     return tools
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -69,3 +70,20 @@ def test_only_the_newest_lists_are_kept() -> None:
     assert len(tools._kept) == tools._MAX_KEPT
     assert b"Tool0" not in b"".join(text for text, _ in tools._kept)
     assert f"Tool{tools._MAX_KEPT + 2}".encode() in b"".join(text for text, _ in tools._kept)
+
+
+def test_requests_that_are_read_in_several_threads_keep_no_more() -> None:
+    lists = [[_tools(f"Tool{thread}-{number}") for number in range(5000)] for thread in range(4)]
+
+    def read(several: list[Raw]) -> None:
+        for each in several:
+            read_tools(each)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(lists)) as threads:
+            list(threads.map(read, lists))  # raises what one of them has raised
+    finally:
+        sys.setswitchinterval(before)
+    assert len(tools._kept) == tools._MAX_KEPT

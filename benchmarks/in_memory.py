@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from asgi_llmgate.net.native.connecting import Origin
 from asgi_llmgate.net.native.connection import Connection
-from benchmarks.side_by_side.wire import COMPLETION, on_the_wire, stream_of_events
+from benchmarks.side_by_side.wire import COMPLETION, length_of, on_the_wire, stream_of_events
 
 
 def model_server(stream: Sequence[bytes] | None = None) -> AbstractContextManager[Any]:
@@ -43,8 +43,7 @@ class _Transport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._written += data
         head, _, body = self._written.partition(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0]
-        if len(body) == int(length):
+        if len(body) == length_of(head.lower()):
             self._loop.call_soon(self._respond, iter(self._events if b'"stream":true' in body else (COMPLETION,)))
             self._written.clear()
 

@@ -107,7 +107,8 @@ class TranslationApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await refuse_other(scope, send)
+            await refuse_other(scope, send)
+            return
         scope, exchange = Exchange.enter(scope)
         body = exchange.body
         is_alone = body is None
@@ -125,7 +126,6 @@ class TranslationApp:
         finally:
             if is_alone:
                 self._resolver.close_body(exchange)
-        return None
 
     async def aclose(self) -> None:
         """Close the client that was made here."""

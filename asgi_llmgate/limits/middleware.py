@@ -205,10 +205,11 @@ class _Compiled:
 
     def claim_of(self, identity: Identity, list_claims: Sequence[str]) -> Claim | None:
         """The claim of this caller, worked out once for each token."""
-        found: Claim | _Unknown | None = identity.cache.get(self, _UNKNOWN)
-        if isinstance(found, _Unknown):
-            found = identity.cache[self] = self.claim(CallerVariables(identity, list_claims))
-        return found
+        if self in identity.cache:
+            kept: Claim | None = identity.cache[self]
+            return kept
+        claim = identity.cache[self] = self.claim(CallerVariables(identity, list_claims))
+        return claim
 
     def claim(self, variables: CallerVariables) -> Claim | None:
         """The claim of this request on the limit; None if the limit does not count it.
@@ -222,13 +223,6 @@ class _Compiled:
         except EvaluationError:
             return None
         return Claim(self._name, _bucket(key), self._rate, self._concurrency)
-
-
-class _Unknown:
-    """Marks a claim that has not been worked out; None is one that there is not."""
-
-
-_UNKNOWN = _Unknown()
 
 
 def _evaluate(expression: Expression, variables: CallerVariables, *, default: Any) -> Any:

@@ -90,7 +90,7 @@ class ModelServer:
         # asyncio logs a handler that is cancelled when the loop ends
         with suppress(asyncio.CancelledError, ConnectionError):
             while head := await _head(reader):
-                content = await reader.readexactly(_length(head))
+                content = await reader.readexactly(length_of(head))
                 if b'"stream":true' in content or b'"stream": true' in content:
                     await self._stream(writer)
                 else:
@@ -123,5 +123,6 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def _length(head: bytes) -> int:
+def length_of(head: bytes) -> int:
+    """Of a body; `head` is in lower case."""
     return int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])

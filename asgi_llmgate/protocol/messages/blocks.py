@@ -7,8 +7,8 @@ reports it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -17,6 +17,8 @@ from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields
 from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
+
+T = TypeVar("T")
 
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = ("user", "assistant", "system")
@@ -86,26 +88,24 @@ class BlockReader:
             found = _decode_plain(value)
         except msgspec.ValidationError:
             return self._read_any_messages(value)
+        return self._read_each(found, self._read_plain_message)
+
+    def _read_any_messages(self, value: Raw) -> list[Message]:
+        """The same for messages of any form; finds what is wrong with them."""
+        return self._read_each(objects.require_objects(value, "messages"), self._read_message)
+
+    def _read_each(self, found: list[T], read: Callable[[T], Message]) -> list[Message]:
         self.structure.check_size("messages", found)
         messages: list[Message] = []
         try:
-            for plain in found:
-                messages.append(Message(plain.role, self._read_blocks(plain.content, "content"), {}))
+            for each in found:
+                messages.append(read(each))
         except InvalidRequest as wrong:
             raise wrong.at(f"messages.{len(messages)}") from None
         return messages
 
-    def _read_any_messages(self, value: Raw) -> list[Message]:
-        """The same for messages of any form; finds what is wrong with them."""
-        found = objects.require_objects(value, "messages")
-        self.structure.check_size("messages", found)
-        messages: list[Message] = []
-        try:
-            for fields in found:
-                messages.append(self._read_message(fields))
-        except InvalidRequest as wrong:
-            raise wrong.at(f"messages.{len(messages)}") from None
-        return messages
+    def _read_plain_message(self, plain: _PlainMessage) -> Message:
+        return Message(plain.role, self._read_blocks(plain.content, "content"), {})
 
     def _read_message(self, fields: Fields) -> Message:
         role = objects.require_str(fields, "role")

@@ -134,9 +134,8 @@ def _count_beginnings(body: bytes) -> int:
     count = 0
     for start in range(0, len(body), _SLICE):
         piece = body[start : start + _SLICE]
-        if (
-            b"," in piece or b"{" in piece or b"[" in piece
-        ):  # quicker than `translate`, which an image need not go through
+        # Quicker than `translate`, which an image need not go through.
+        if b"," in piece or b"{" in piece or b"[" in piece:
             count += len(piece.translate(None, _NO_BEGINNINGS))
     return count
 

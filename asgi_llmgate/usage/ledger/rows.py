@@ -55,8 +55,7 @@ def record_row(record: UsageRecord) -> Row:
     for name, value in row.items():
         kind = type(value)  # not isinstance: a bool is an int as well, and stays what it is
         if kind is str:
-            if not value.isprintable():
-                row[name] = _text(value)
+            row[name] = _text(value)
         elif kind is int:
             row[name] = _integer(value)
         elif kind is tuple:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_llmgate import Exchange, Gateway, Identity, Limit, LimitMiddleware, SettingsError
+from asgi_llmgate.cel import Expression
 from asgi_llmgate.exchange_values import Call, Target
 from asgi_llmgate.limits.rates import Rate
 from asgi_llmgate.limits.store import Admission, Claim, MemoryStore, Shortage
@@ -374,8 +375,16 @@ async def test_a_limit_may_read_a_variable_of_the_hosts_own() -> None:
     assert [await status(plan) for plan in ("free", "free", "paid", "paid")] == [200, 429, 200, 429]
 
 
-async def test_the_claim_of_a_caller_is_worked_out_once_and_is_no_other_callers() -> None:
+async def test_the_claim_of_a_caller_is_worked_out_once_and_is_no_other_callers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     read: list[str] = []
+    evaluate = Expression.evaluate
+    evaluated: list[str] = []
+
+    def counted(expression: Expression, *arguments: Any) -> Any:
+        evaluated.append(str(expression))
+        return evaluate(expression, *arguments)
 
     class Claims(dict[str, Any]):
         def get(self, name: str, default: Any = None) -> Any:
@@ -393,5 +402,7 @@ async def test_the_claim_of_a_caller_is_worked_out_once_and_is_no_other_callers(
 
     assert [(await ask(outer, number)).status for number in "0123"] == [200] * 4
     read.clear()
+    monkeypatch.setattr(Expression, "evaluate", counted)
     assert [(await ask(outer, number)).status for number in "0123"] == [429, 429, 200, 200]
     assert read == []
+    assert evaluated == []

@@ -47,7 +47,7 @@ _kept: dict[tuple[bytes, Structure], Sequence[Tool]] = {}
 Claude Code sends the same tools with every request of a session, and they are a third of a usual body.
 """
 
-_keeping = threading.Lock()
+_kept_lock = threading.Lock()
 """Held while a list is added: large bodies are read in a thread."""
 
 
@@ -62,7 +62,7 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[
     if tools is None:
         tools = _open_tools(Raw(text), structure)  # views of `text`: those of `value` would keep the whole body
         if sum(len(tool.fields) for tool in tools) <= _MAX_KEPT_FIELDS:
-            with _keeping:
+            with _kept_lock:
                 if len(_kept) >= _MAX_KEPT:
                     del _kept[next(iter(_kept))]  # the oldest
                 _kept[text, structure] = tools

@@ -50,14 +50,15 @@ def markdown(run: Run) -> str:
 
 def quotation(run: Run) -> str:
     """A table of what costs how much, for README.md."""
-    found = {each.row.name: each for each in run.results if each.row.prototype and each.counts}
+    found = [each for each in run.results if each.row.prototype and each.counts and "CPU" in each.row.unit]
+    if not found:
+        return "The machine of the last run was busy with something else, so none of its figures counts here.\n"
     others = [name for name in _servers(run) if name not in (GATEWAY, YARDSTICK, "null") and name in PEERS]
     lines = ["| processor time | this gateway | " + " | ".join(["do-nothing app", *others]) + " |"]
     lines.append("|---" * (3 + len(others)) + "|")
-    for each in found.values():
-        if "CPU" in each.row.unit:
-            figures = [_figure(each, name) for name in (GATEWAY, "null", *others)]
-            lines.append(f"| {each.row.name}, µs | " + " | ".join(figures) + " |")
+    for each in found:
+        figures = [_figure(each, name) for name in (GATEWAY, "null", *others)]
+        lines.append(f"| {each.row.name}, µs | " + " | ".join(figures) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -79,6 +79,10 @@ def test_a_quotation_replaces_the_one_before() -> None:
         with_quotation("# A page without marks", new)
 
 
+def test_of_a_run_on_a_busy_machine_nothing_is_quoted() -> None:
+    assert "none of its figures counts" in quotation(run(result([100.0, 200.0, 300.0])))
+
+
 def test_the_yardstick_translates_a_conversation() -> None:
     request = decode_request(bodies.large())
     sent = json.loads(to_chat(request))

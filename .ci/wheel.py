@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 TOP_LEVEL = {"asgi_llmgate", "llmgate_django", "llmgate_quart", "llmgate_starlette"}
 """Packages that we install.  Another name could hide a package of somebody else, such as `sitecustomize`."""
 
-SUFFIXES = {".py", ".html", ".css", ".md", ".yaml", ".txt"}
+SUFFIXES = {".py", ".html", ".css", ".json", ".md", ".yaml", ".txt"}
 """Of files in the packages; besides, `py.typed`.  No `.pth` (runs at each start), no `.so` (nobody can read it)."""
 
 METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}

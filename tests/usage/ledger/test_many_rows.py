@@ -46,6 +46,7 @@ async def test_the_thread_of_a_ledger_pauses_after_a_few_rows(tmp_path: Path, st
     with ledger.database.reading() as connection:
         count = "select (select count(*) from usage_record) + (select count(*) from usage_verdict)"
         assert connection.scalar(sa.text(count)) == 150 + 4500
+    ledger.database.close()  # it was opened again to read
 
 
 def test_a_database_alone_does_not_pause(tmp_path: Path, steps: list[int]) -> None:

@@ -85,7 +85,7 @@ def test_a_default_is_one_that_the_settings_accept() -> None:
     for place, node in PROPERTIES.items():
         if "default" in node:
             alone = {"$defs": SCHEMA["$defs"], **{key: value for key, value in node.items() if key != "default"}}
-            jsonschema.validate(node["default"], alone)
+            jsonschema.Draft202012Validator(alone).validate(node["default"])
             assert node["default"] not in ("", [], {}) or "default" in place or node["default"] == [], place
 
 
@@ -96,7 +96,7 @@ def test_an_example_is_one_that_the_settings_accept(path: str) -> None:
     for node in nodes:
         assert node["examples"] == EXAMPLES[path]
         for example in node["examples"]:
-            jsonschema.validate(example, {"$defs": SCHEMA["$defs"], **node})
+            jsonschema.Draft202012Validator({"$defs": SCHEMA["$defs"], **node}).validate(example)
 
 
 LEAST: dict[str, Any] = {"backends": {"o": {"base_url": "http://x"}}, "models": [{"match": "*", "use": "o/m"}]}

@@ -18,6 +18,8 @@ from tests.helpers.installation import ROOT
 if TYPE_CHECKING:
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 PAGE = (ROOT / "docs" / "how-to" / "developers.md").read_text("utf-8")
 RISKY = "sh -c 'touch made-by-bash'"
 

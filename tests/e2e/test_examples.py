@@ -25,6 +25,8 @@ from tests.helpers.server_processes import running, wait_for_output
 if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
 
+pytestmark = pytest.mark.suites
+
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 

@@ -22,6 +22,8 @@ from tests.helpers.installation import npm_packages, python_environment
 if TYPE_CHECKING:
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 PROGRAMS = Path(__file__).parent / "programs"
 
 

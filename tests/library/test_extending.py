@@ -40,6 +40,7 @@ def test_an_example_is_short_and_uses_public_names(name: str) -> None:
     assert re.search(r"^from asgi_llmgate\b", NAMED[name].text, re.MULTILINE)
 
 
+@pytest.mark.suites
 def test_the_examples_pass_mypy_strict_outside_of_the_project(tmp_path: Path) -> None:
     files = []
     for name in EXAMPLES:

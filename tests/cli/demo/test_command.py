@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from asgi_llmgate.cli.demo.lab_folder import FILES
 from asgi_llmgate.testing.model_script import say
@@ -67,6 +68,7 @@ def test_a_model_server_of_the_users_own_is_used(demo: Demo, serve: Callable[...
     ]
 
 
+@pytest.mark.suites
 def test_made_up_traffic_goes_through_the_gateway_into_the_ledger(demo: Demo, lab: Path) -> None:
     done = demo("--once", "--traffic")
     assert done.returncode == 0, done.stdout + done.stderr

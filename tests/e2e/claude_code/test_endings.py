@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 
 UNLIMITED = [{"match": "*", "use": "openai/gpt-4o-mini"}]
 NOTHING_DONE = [call("Bash", command="true", description="Do nothing"), say("Done.")]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 
 def png(width: int, height: int) -> bytes:
     """A red rectangle."""

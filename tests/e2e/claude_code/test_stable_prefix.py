@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 
 class Sent(msgspec.Struct):
     messages: list[msgspec.Raw]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode, Run
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 REASONING = [{"match": "*", "use": "openai/gpt-5.2"}]
 THOUGHT = "The user wants to be greeted."
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 OPUS = "claude-opus-5-5"
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.e2e.claude_code.client import ClaudeCode
     from tests.e2e.conftest import Lab
 
+pytestmark = pytest.mark.suites
+
 WRITE = {"file_path": "made.txt", "content": "it ran\n"}
 ARGUMENTS = json.dumps(WRITE)
 HALF = len(ARGUMENTS) // 2

@@ -20,10 +20,10 @@ from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 
 Kind = Literal["function", "search", "unsupported"]
 
-_MAX_KEPT = 32
+MAX_KEPT = 32
 """Lists of tools that are kept opened."""
 
-_MAX_KEPT_BYTES, _MAX_KEPT_FIELDS = 128 * 1024, 1024
+MAX_KEPT_BYTES, _MAX_KEPT_FIELDS = 128 * 1024, 1024
 """A list that is longer, or whose tools have more fields together, is not kept.  A field takes about 200 bytes."""
 
 
@@ -55,7 +55,7 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[
     """The entries of `tools`; none where it is absent.  Raises InvalidRequest with the place, and StructureTooLarge."""
     if value is None:
         return ()
-    if len(value) > _MAX_KEPT_BYTES:
+    if len(value) > MAX_KEPT_BYTES:
         return _open_tools(value, structure)
     text = bytes(value)
     tools = _kept.get((text, structure))
@@ -63,10 +63,15 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[
         tools = _open_tools(Raw(text), structure)  # views of `text`: those of `value` would keep the whole body
         if sum(len(tool.fields) for tool in tools) <= _MAX_KEPT_FIELDS:
             with _kept_lock:
-                if len(_kept) >= _MAX_KEPT:
+                if len(_kept) >= MAX_KEPT:
                     del _kept[next(iter(_kept))]  # the oldest
                 _kept[text, structure] = tools
     return tools
+
+
+def is_kept(tools: Sequence[Tool]) -> bool:
+    """Whether these are kept: `read_tools` gives the same objects for the same bytes, and they hold no body."""
+    return any(tools is kept for kept in list(_kept.values()))
 
 
 def _open_tools(value: Raw, structure: Structure) -> Sequence[Tool]:

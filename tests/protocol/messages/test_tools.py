@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest, StructureTooLarge
 from asgi_llmgate.protocol.messages import tools
-from asgi_llmgate.protocol.messages.tools import read_tools
+from asgi_llmgate.protocol.messages.tools import is_kept, read_tools
 from asgi_llmgate.protocol.rawjson.structure import Structure
 
 
@@ -28,6 +28,8 @@ def test_the_same_bytes_are_opened_once() -> None:
     first = read_tools(_tools("Read", "Bash"))
     assert [tool.name for tool in first] == ["Read", "Bash"]
     assert read_tools(_tools("Read", "Bash")) is first
+    assert is_kept(first)
+    assert not is_kept(first[:1])
     assert read_tools(_tools("Read", "Edit")) is not first
 
 
@@ -55,21 +57,23 @@ def test_what_is_not_valid_is_refused_each_time() -> None:
 @pytest.mark.parametrize(
     "large",
     [
-        pytest.param(_tools("Read", description="x" * tools._MAX_KEPT_BYTES), id="bytes"),
+        pytest.param(_tools("Read", description="x" * tools.MAX_KEPT_BYTES), id="bytes"),
         pytest.param(_tools("Read", **{f"x{number}": 1 for number in range(tools._MAX_KEPT_FIELDS)}), id="fields"),
     ],
 )
 def test_a_large_list_is_not_kept(large: Raw) -> None:
-    assert [tool.name for tool in read_tools(large)] == ["Read"]
+    opened = read_tools(large)
+    assert [tool.name for tool in opened] == ["Read"]
     assert not tools._kept
+    assert not is_kept(opened)
 
 
 def test_only_the_newest_lists_are_kept() -> None:
-    for number in range(tools._MAX_KEPT + 3):
+    for number in range(tools.MAX_KEPT + 3):
         read_tools(_tools(f"Tool{number}"))
-    assert len(tools._kept) == tools._MAX_KEPT
+    assert len(tools._kept) == tools.MAX_KEPT
     assert b"Tool0" not in b"".join(text for text, _ in tools._kept)
-    assert f"Tool{tools._MAX_KEPT + 2}".encode() in b"".join(text for text, _ in tools._kept)
+    assert f"Tool{tools.MAX_KEPT + 2}".encode() in b"".join(text for text, _ in tools._kept)
 
 
 def test_requests_that_are_read_in_several_threads_keep_no_more() -> None:
@@ -86,4 +90,4 @@ def test_requests_that_are_read_in_several_threads_keep_no_more() -> None:
             list(threads.map(read, lists))  # raises what one of them has raised
     finally:
         sys.setswitchinterval(before)
-    assert len(tools._kept) == tools._MAX_KEPT
+    assert len(tools._kept) == tools.MAX_KEPT

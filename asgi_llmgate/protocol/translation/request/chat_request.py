@@ -157,12 +157,12 @@ def _translate(
     if choice.without_thinking:
         thinking = without_thinking(draft, thinking)
     if thinking is not NOTHING_ASKED or draft.dialect.tools_effort is not None:
-        write_thinking(draft, thinking, with_tools=bool(tools))
+        write_thinking(draft, thinking, with_tools=bool(tools.sent))
     parameters.write_sampling(draft)
     parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
     wanted = wants_thinking(thinking)
-    formats, declared = leaked_calls.declared_tools(draft)
+    formats, declared = leaked_calls.declared_tools(draft, tools)
     plan = _plan(
         draft,
         request_id,
@@ -178,7 +178,7 @@ def _translate(
     body = parameters.serialize(draft)
     if draft.format.options.strict and not counting:
         _refuse_dropped(draft)
-    schemas = tools if draft.schema is None else (*tools, draft.schema)
+    schemas = tools.sent if draft.schema is None else (*tools.sent, draft.schema)
     return ChatRequest(body, plan, tuple(draft.dropped.names), None, stream, schemas)
 
 

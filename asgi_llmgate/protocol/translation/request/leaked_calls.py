@@ -3,33 +3,24 @@
 
 from __future__ import annotations
 
-from msgspec import Raw
-
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS, LeakedCallFormat
 from asgi_llmgate.protocol.translation.request.draft import Draft
-from asgi_llmgate.protocol.translation.response.plan import MAX_TOOLS, NO_TOOLS
+from asgi_llmgate.protocol.translation.request.tools import WrittenTools
+from asgi_llmgate.protocol.translation.response.plan import MAX_TOOLS
 
 _NO_FORMATS: frozenset[LeakedCallFormat] = frozenset()
 
 
-def declared_tools(draft: Draft) -> tuple[frozenset[LeakedCallFormat], bytes]:
+def declared_tools(draft: Draft, tools: WrittenTools) -> tuple[frozenset[LeakedCallFormat], bytes]:
     """The formats of leaked calls to look for, and `ResponsePlan.tools`: with the schemas only where there are formats.
 
     Call this after the tools and the response format are written.
     """
-    tools = draft.body.get("tools")
-    if tools is None:
-        return _NO_FORMATS, NO_TOOLS
-    if draft.dialect.leaked_calls and _may_leak(draft):
-        declared = to_json(tools)
-        if len(declared) <= MAX_TOOLS:
-            draft.body["tools"] = Raw(declared)
-            found = draft.dialect.leaked_calls
-            return LEAKED_CALL_FORMATS if "all" in found else frozenset(found), declared
-    names = to_json([{"function": {"name": tool["function"]["name"]}} for tool in tools])
-    return _NO_FORMATS, names if len(names) <= MAX_TOOLS else b""
+    found = draft.dialect.leaked_calls
+    if found and tools.functions and len(tools.functions) <= MAX_TOOLS and _may_leak(draft):
+        return LEAKED_CALL_FORMATS if "all" in found else frozenset(found), tools.functions
+    return _NO_FORMATS, tools.names if len(tools.names) <= MAX_TOOLS else b""
 
 
 def _may_leak(draft: Draft) -> bool:

@@ -17,7 +17,9 @@ from asgi_llmgate.protocol.servers.corrections.tool_schemas import (
 )
 from asgi_llmgate.protocol.servers.schemas.rewrites import MINIMAL, NO_SCHEMA, Rewrites, rewrite
 from asgi_llmgate.protocol.servers.schemas.strict import allows_strict
-from asgi_llmgate.protocol.translation.request.draft import Draft
+from asgi_llmgate.protocol.translation.request.draft import Dropped
+from asgi_llmgate.protocol.translation.request.target_format import TargetFormat
+from asgi_llmgate.protocol.translation.request.tool_names import ToolNames
 
 _is_usual = re.compile(rb'\{(?:"\$schema":"[^"\\]*",)?"type":"object","properties":\{').match
 """A schema to which nothing has to be added."""
@@ -31,31 +33,32 @@ _CUT = " [cut: too long for this model server]"
 
 
 class FunctionWriter:
-    """Writes the tools of one request; `sent` are those that were written."""
+    """Writes tools; `sent` are those that were written, and `dropped` is what was left out or changed."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    def __init__(self, format: TargetFormat, names: ToolNames) -> None:
+        self._format = format
+        self._names = names
         self.sent: list[SentTool] = []
+        self.dropped = Dropped()
 
     def write(self, tool: Tool) -> dict[str, Any] | None:
-        """The tool; None for one that the server does not accept in any form."""
-        draft = self._draft
+        """The `function` of a tool; None for one that the server does not accept in any form."""
+        format = self._format
         given = tool.fields.get("input_schema")
         # The schema's own bytes: order of names and spelling of numbers are part of the prompt.
         schema = NO_SCHEMA if given is None else bytes(given)
         if schema == b"null":  # as for every field: absent
             schema = NO_SCHEMA
-        format = draft.format
         own = format.rewrites_by_schema.get(digest(schema), _NONE) if format.rewrites_by_schema else _NONE
         if LEFT_OUT in own:
-            draft.dropped.add(f"tools[].{tool.name}")
+            self.dropped.add(f"tools[].{tool.name}")
             return None
         rewrites = format.schema_rewrites | own if own else format.schema_rewrites
         parameters = rewrite(schema, rewrites) if rewrites or not _is_usual(schema) else schema
         if parameters != schema and rewrites and parameters != rewrite(schema, _NONE):
             named = len(rewrites) > len(format.schema_rewrites)
-            draft.dropped.add(f"tools[].{tool.name}.input_schema" if named else "tools[].input_schema")
-        name = draft.tool_names.upstream(tool.name)
+            self.dropped.add(f"tools[].{tool.name}.input_schema" if named else "tools[].input_schema")
+        name = self._names.upstream(tool.name)
         self.sent.append(SentTool(name, schema))
         function: dict[str, Any] = {"name": name}
         described = objects.read_raw_str(tool.fields, "description")
@@ -68,11 +71,11 @@ class FunctionWriter:
             function["parameters"] = Raw(parameters)
         if "strict" in tool.fields and self._is_strict(tool, NOT_STRICT in rewrites):
             function["strict"] = True
-        return {"type": "function", "function": function}
+        return function
 
     def _shortened(self, tool: Tool, description: Raw | None, schema: bytes) -> Raw | str | None:
         """A description that the server accepts.  `schema` is put into words, if there is one."""
-        longest = self._draft.format.max_tool_description
+        longest = self._format.max_tool_description
         if not schema and (longest is None or description is None or len(description) <= longest + 2):
             return description
         text = objects.read_str(description)
@@ -81,16 +84,15 @@ class FunctionWriter:
                 f"{text}\n\nJSON schema of the input: {schema[:_MAX_SCHEMA_IN_WORDS].decode(errors='ignore')}".lstrip()
             )
         if longest is not None and len(text) > longest:
-            self._draft.dropped.add(f"tools[].{tool.name}.description")
+            self.dropped.add(f"tools[].{tool.name}.description")
             text = text[: max(longest - len(_CUT), 0)] + _CUT[:longest]
         return text
 
     def _is_strict(self, tool: Tool, refused: bool) -> bool:
-        draft = self._draft
         if not objects.is_true(tool.fields.get("strict")):
             return False
-        accepted = draft.dialect.strict_tools and not refused
+        accepted = self._format.dialect.strict_tools and not refused
         if accepted and allows_strict(objects.read_value(tool.fields.get("input_schema"))):
             return True
-        draft.dropped.add("tools[].strict")
+        self.dropped.add("tools[].strict")
         return False

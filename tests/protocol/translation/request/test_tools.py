@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.protocol.servers.dialects import derive
+from asgi_llmgate.exchange_values import Target
+from asgi_llmgate.protocol.messages.tools import MAX_KEPT
+from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
+from asgi_llmgate.protocol.translation.request import tools as written
+from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
 
 A = {"name": "A", "description": "does A", "input_schema": {"type": "object", "properties": {}}}
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
@@ -182,3 +186,51 @@ def test_a_tool_that_is_not_strict_says_nothing_of_it(translate: Any) -> None:
     told = translate(tools=[{**A, "strict": False}])
     assert told.functions == [{"name": "A", "description": "does A", "parameters": A["input_schema"]}]
     assert "tools[].strict" not in told.dropped
+
+
+def test_tools_that_come_again_are_not_written_again(decode: Any) -> None:
+    asked = {"tools": [{**A, "strict": True, "eager_input_streaming": True}]}
+    options, target = Options(), Target("backend", "provider", "gpt-4o")
+
+    def written_for(dialect: str) -> ChatRequest:
+        request = decode(**asked)
+        return to_chat(request, target=target, dialect=DIALECTS[dialect], options=options, request_id="r")
+
+    first, again, other = map(written_for, ("openai", "openai", "vllm"))
+    assert again.tools is first.tools
+    assert other.tools is not first.tools
+    assert again.body == first.body
+    assert again.plan.tools == first.plan.tools
+    assert again.dropped == first.dropped == ("tools[].eager_input_streaming", "tools[].strict")  # reported each time
+
+
+def test_a_tool_of_another_name_has_its_way_back_in_each_request(translate: Any) -> None:
+    call = {"type": "tool_use", "id": "t", "name": LONG, "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": "r"}
+    history = [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    for messages in (history, [{"role": "user", "content": "x"}], [{"role": "user", "content": "x"}]):
+        told = translate(tools=[A, {"name": LONG}], messages=messages)
+        assert told.chat.plan.names[told.functions[1]["name"]] == LONG
+
+
+def test_a_tool_of_the_conversation_does_not_keep_its_body(translate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(written, "_kept", {})
+    added = {"type": "tool_addition", "tool": {"definition": {"name": "B", "input_schema": A["input_schema"]}}}
+    messages = [{"role": "user", "content": "x"}, {"role": "system", "content": [added]}]
+    assert [each["name"] for each in translate(tools=[A], messages=messages).functions] == ["A", "B"]
+    assert not written._kept
+
+
+def test_what_would_be_long_is_not_kept(translate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(written, "_kept", {})
+    monkeypatch.setattr(written, "MAX_KEPT_BYTES", 10)
+    assert translate(tools=[A]).functions
+    assert not written._kept
+
+
+def test_only_the_newest_tools_are_kept(translate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(written, "_kept", {})
+    for number in range(MAX_KEPT + 2):
+        translate(tools=[{"name": f"Tool{number}"}])
+    assert len(written._kept) == MAX_KEPT
+    assert not any(tool.name == "Tool0" for tools, _, _ in written._kept for tool in tools)

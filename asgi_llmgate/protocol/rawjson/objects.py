@@ -196,4 +196,4 @@ def join_strs(strings: Sequence[bytes], separator: bytes) -> bytes:
 
 def compact(value: Raw) -> bytes:
     """The same JSON without white space between its tokens.  Names keep their order, numbers their spelling."""
-    return msgspec.json.format(bytes(value), indent=-1)
+    return msgspec.json.format(value, indent=-1)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import string
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from itertools import count
 from types import MappingProxyType
@@ -108,34 +108,36 @@ correction for one error must not undo that for the other.
 
 
 class UpstreamIds:
-    """The server's ids of the calls of one conversation; `shape` is what the server accepts."""
+    """The server's ids of the calls of one conversation; `shape` is what the server accepts.
+
+    No id depends on a later turn, so a conversation gets the same ids in each request.
+    """
 
     def __init__(self, shape: CallIds) -> None:
         self._pattern, self._prefix, self._length = _SHAPES[shape]
         self._unique = shape in _UNIQUE
         self._used = {""}  # in this turn, or in the conversation
 
-    def of_turn(self, calls: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-        """The ids of the calls of the next turn, by the client's ids.
-
-        `calls` are the client's ids, each with the server's own, or None.  An id of another shape is replaced by a hash
-        of the client's.  No id depends on a later turn, so a conversation gets the same ids in each request.
-        """
+    def next_turn(self) -> None:
+        """The next calls are those of another turn."""
         if not self._unique:
             self._used = {""}
-        ids = {}
-        for call_id, own in calls:
-            usual = call_id if own is None else own
-            if usual in self._used or not self._pattern.fullmatch(usual):
-                usual = next(found for found in self._candidates(call_id, own) if found not in self._used)
-            ids[call_id] = usual
-            self._used.add(usual)
-        return ids
+
+    def of_call(self, call_id: str, own: str | None) -> str:
+        """The id of a call: `own`, the server's, if it is known, or else the client's.
+
+        An id of another shape is replaced by a hash of the client's.
+        """
+        found = own or call_id
+        if found in self._used or not self._pattern.fullmatch(found):
+            found = next(each for each in self._candidates(call_id, own) if each not in self._used)
+        self._used.add(found)
+        return found
 
     def _candidates(self, call_id: str, own: str | None) -> Iterator[str]:
         # Two responses that a client has joined may have used the same id, and a history may repeat ids.
         for found in (own, call_id):
-            if found is not None and self._pattern.fullmatch(found):
+            if found and self._pattern.fullmatch(found):
                 yield found
         yield from (self._prefix + _letters(f"{call_id} {number}", self._length) for number in count())
 

@@ -75,10 +75,16 @@ def test_other_ids_are_not_read(call_id: str) -> None:
     assert read_call_id(call_id, "Bash") is None
 
 
+def of_turn(ids: UpstreamIds, *calls: tuple[str, str | None]) -> dict[str, str]:
+    """The ids of the calls of the next turn: of each its id, and the server's own."""
+    ids.next_turn()
+    return {call_id: ids.of_call(call_id, own) for call_id, own in calls}
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("call_id", ["a", "toolu_01A09q90qw90lq917835lq9", "call_a|b:c", "x" * 70, "D681PevKs"])
 def test_ids_get_the_shape_that_the_server_accepts(shape: CallIds, call_id: str) -> None:
-    ids = UpstreamIds(shape).of_turn([(call_id, None), (call_id + "2", None)])
+    ids = of_turn(UpstreamIds(shape), (call_id, None), (call_id + "2", None))
     assert all(re.fullmatch(SHAPES[shape], found) for found in ids.values())
     assert len(set(ids.values())) == 2
     if re.fullmatch(SHAPES[shape], call_id):
@@ -87,20 +93,20 @@ def test_ids_get_the_shape_that_the_server_accepts(shape: CallIds, call_id: str)
 
 def test_two_calls_of_one_turn_do_not_get_one_id() -> None:
     first, second = (make_call_id(f"msg_{response}", 1, "Bash:0") for response in range(2))
-    assert UpstreamIds("any").of_turn([(first, "Bash:0"), (second, "Bash:0")]) == {first: "Bash:0", second: second}
-    nine = UpstreamIds("nine").of_turn([(first, "D681PevKs"), (second, "D681PevKs")])
+    assert of_turn(UpstreamIds("any"), (first, "Bash:0"), (second, "Bash:0")) == {first: "Bash:0", second: second}
+    nine = of_turn(UpstreamIds("nine"), (first, "D681PevKs"), (second, "D681PevKs"))
     assert len(set(nine.values())) == 2
 
 
 def test_an_empty_id_is_replaced_too() -> None:
-    assert re.fullmatch(r"call_[A-Za-z0-9]{24}", UpstreamIds("any").of_turn([("", None)])[""])
+    assert re.fullmatch(r"call_[A-Za-z0-9]{24}", UpstreamIds("any").of_call("", None))
 
 
 def test_a_server_that_wants_each_id_once_gets_it_once() -> None:
     ids = UpstreamIds("unique")
     made = [make_call_id(f"msg_{response}", 1, "Bash_0") for response in range(2)]
-    sent = [ids.of_turn([(call_id, read_call_id(call_id))])[call_id] for call_id in (*made, "a", "a", "a")]
+    sent = [of_turn(ids, (call_id, read_call_id(call_id)))[call_id] for call_id in (*made, "a", "a", "a")]
     assert sent[:3] == ["Bash_0", made[1], "a"]
     assert len(set(sent)) == 5
     repeated = UpstreamIds("any")
-    assert [repeated.of_turn([("a", None)])["a"] for _ in range(2)] == ["a", "a"]
+    assert [of_turn(repeated, ("a", None))["a"] for _ in range(2)] == ["a", "a"]

@@ -12,7 +12,6 @@ from typing import Any
 
 from msgspec import Raw
 
-from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block
 from asgi_llmgate.protocol.messages.events import INVALID_INPUT
 from asgi_llmgate.protocol.rawjson import objects
@@ -38,74 +37,46 @@ _NO_REASONING = Raw(b'" "')
 _NO_CARRIERS = Carriers()
 
 
-class AssistantTurn:
-    """Writes the assistant's messages of one turn.  `upstream_ids` makes the ids of its calls.
+class AssistantWriter:
+    """Writes the assistant's messages of one conversation, turn by turn."""
 
-    `ids` are the server's ids of the calls by the client's.
-    """
-
-    def __init__(self, draft: Draft, turn: Turn, upstream_ids: UpstreamIds) -> None:
+    def __init__(self, draft: Draft) -> None:
         self._draft = draft
-        self._turn = turn
-        self._later_calls: list[ChatMessage] = []
-        self._carriers = _read_carriers(draft, turn.thinking) if turn.thinking else _NO_CARRIERS
-        self.ids = upstream_ids.of_turn(self._own_ids()) if turn.calls else {}
+        self._ids = UpstreamIds(draft.dialect.call_ids)
 
-    def message(self, *, with_thinking: bool) -> ChatMessage | None:
-        """The one message.  None for a message without text and calls: servers refuse it, and the model does not miss
-        it."""
-        draft, turn = self._draft, self._turn
-        texts: list[Raw] = []
-        thoughts: list[Raw] = []
-        calls: list[dict[str, Any]] = []
+    def messages(self, turn: Turn, *, with_thinking: bool) -> list[ChatMessage]:
+        """The message of a turn, and those that its further calls have of their own, if they have.
+
+        None for a message without text and calls: servers refuse it, and the model does not miss it.
+        """
+        draft, dialect = self._draft, self._draft.dialect
         for _, message in turn.assistant:
             if message.fields:
                 draft.dropped.add_unknown("messages[].", message.fields, MESSAGE_FIELDS)
-            for block in message.content:
-                if block.type == "tool_use":
-                    if turn.calls[block.call_id] is block:  # of two calls with one id the first counts
-                        calls.append(self._tool_call(block))
-                elif block.type == "thinking":
-                    thoughts += self._thought(block)
-                else:
-                    try:
-                        parts = content.content_parts(draft, block)
-                    except InvalidRequest as wrong:
-                        raise wrong.at(turn.place_of(block)) from None
-                    for part in parts:
-                        if isinstance(part, Raw):
-                            texts.append(part)
-                        else:  # an assistant message of chat completions holds no images
-                            draft.dropped.add(content.PLACE + "image")
+        parts = content.content_parts(draft, turn, turn.said)
+        texts = [part for part in parts if isinstance(part, Raw)]
+        if len(texts) < len(parts):  # an assistant message of chat completions holds no images
+            draft.dropped.add(content.PLACE + "image")
+        carriers, thoughts = _NO_CARRIERS, []
+        if turn.thinking:
+            carriers = _read_carriers(draft, turn.thinking)
+            thoughts = [thought for block in turn.thinking for thought in self._thought(block)]
+        calls = self._calls(turn, carriers) if turn.calls else []
         if not (texts or calls):
-            return None
-        more = self._thinking_field(thoughts, with_calls=bool(calls)) if with_thinking else {}
-        if self._carriers is not _NO_CARRIERS:
-            more = {**more, **self._carriers.message_fields()}
-        if calls and not self._carriers.lists and draft.dialect.call_signatures == "openrouter":
-            more = {**more, "reasoning_details": [_openrouters_placeholder(each) for each in self.ids.values()]}
-        if len(calls) > 1 and not draft.dialect.calls_at_once:
+            return []
+        keeps_thinking = with_thinking and dialect.reasoning_field
+        more = self._thinking_field(thoughts, with_calls=bool(calls)) if keeps_thinking else {}
+        if carriers is not _NO_CARRIERS:
+            more = {**more, **carriers.message_fields()}
+        if calls and not carriers.lists and dialect.call_signatures == "openrouter":
+            more = {**more, "reasoning_details": [_openrouters_placeholder(call["id"]) for call in calls]}
+        if len(calls) > 1 and not dialect.calls_at_once:
             later = self._thinking_field([], with_calls=True)
-            self._later_calls = [self._assistant_message([], [call], later) for call in calls[1:]]
-            calls = calls[:1]
-        return self._assistant_message(texts, calls, more)
+            first, *others = calls
+            return [self._message(texts, [first], more), *(self._message([], [call], later) for call in others)]
+        return [self._message(texts, calls, more)]
 
-    def later_message(self, number: int) -> ChatMessage | None:
-        """The message that the call `number` (from 0) has of its own; None if the first message has it."""
-        return self._later_calls[number - 1] if number and self._later_calls else None
-
-    def _own_ids(self) -> list[tuple[str, str | None]]:
-        """The client's ids of the calls, each with the server's own."""
-        found: list[tuple[str, str | None]] = []
-        for call_id, call in self._turn.calls.items():
-            own = self._carriers.ids.get(own_part(call_id)) if self._carriers.ids else None
-            if not own and call_id.startswith(PREFIX):
-                name = self._draft.tool_names.upstream(objects.require_str(call.fields, "name"))
-                own = read_call_id(call_id, name)
-            found.append((call_id, own or None))
-        return found
-
-    def _assistant_message(self, texts: list[Raw], calls: list[dict[str, Any]], more: Mapping[str, Any]) -> ChatMessage:
+    def _message(self, texts: list[Raw], calls: list[dict[str, Any]], more: Mapping[str, Any]) -> ChatMessage:
         if texts:
             message = {"role": "assistant", "content": content.join_texts(texts, rb"\n"), **more}
         else:
@@ -114,19 +85,28 @@ class AssistantTurn:
             message["tool_calls"] = calls
         return message
 
-    def _tool_call(self, block: Block) -> dict[str, Any]:
-        draft, carriers = self._draft, self._carriers
-        if not block.fields.keys() <= _CALL_FIELDS:
-            content.report_unknown_fields(draft, block)
-        name = draft.tool_names.upstream(objects.require_str(block.fields, "name"))
-        function = {"name": name, "arguments": _arguments(block.fields.get("input"))}
-        call: dict[str, Any] = {"id": self.ids[block.call_id], "type": "function", "function": function}
-        if carriers.calls:
-            call.update(carriers.calls.get(own_part(block.call_id), {}))
-        # Of parallel calls Gemini signs the first one only.
-        elif draft.dialect.call_signatures == "google":
-            call.update(_GOOGLES_PLACEHOLDER)
-        return call
+    def _calls(self, turn: Turn, carriers: Carriers) -> list[dict[str, Any]]:
+        """The calls of a turn; their ids there go into `turn.upstream_ids`."""
+        draft = self._draft
+        self._ids.next_turn()
+        calls = []
+        for call_id, block in turn.calls.items():
+            if not block.fields.keys() <= _CALL_FIELDS:
+                content.report_unknown_fields(draft, block)
+            name = draft.tool_names[objects.require_str(block.fields, "name")]
+            own = carriers.ids.get(own_part(call_id)) if carriers.ids else None
+            if not own and call_id.startswith(PREFIX):
+                own = read_call_id(call_id, name)
+            upstream_id = turn.upstream_ids[call_id] = self._ids.of_call(call_id, own)
+            function = {"name": name, "arguments": _arguments(block.fields.get("input"))}
+            call: dict[str, Any] = {"id": upstream_id, "type": "function", "function": function}
+            if carriers.calls:
+                call.update(carriers.calls.get(own_part(call_id), {}))
+            # Of parallel calls Gemini signs the first one only.
+            elif draft.dialect.call_signatures == "google":
+                call.update(_GOOGLES_PLACEHOLDER)
+            calls.append(call)
+        return calls
 
     def _thought(self, block: Block) -> list[Raw]:
         content.report_unknown_fields(self._draft, block)

@@ -19,6 +19,7 @@ from asgi_llmgate.protocol.messages.blocks import Block, read_content
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import Fields, to_json
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
+from asgi_llmgate.protocol.translation.request.tool_pairs import Turn
 from asgi_llmgate.protocol.translation.request.tool_search import reference_text
 
 Part: TypeAlias = Raw | dict[str, Any]
@@ -39,7 +40,7 @@ KNOWN_FIELDS: Mapping[str, frozenset[str]] = {
 }
 """Fields of each block that are translated, or that mean nothing to another server."""
 
-_TEXT_FIELDS = len(KNOWN_FIELDS["text"])  # a text block has both
+_TEXT_FIELDS = len(KNOWN_FIELDS["text"])  # a text block has both, but for a string as content, which has its text only
 
 _INVISIBLE = frozenset({"redacted_thinking", "fallback", "mcp_tool_listing"})
 """Blocks for Anthropic's client and server only: Claude does not see them either."""
@@ -78,15 +79,29 @@ def join_texts(texts: Sequence[Raw], separator: bytes) -> Raw:
     return texts[0] if len(texts) == 1 else Raw(objects.join_strs(texts, separator))
 
 
-def content_parts(draft: Draft, block: Block) -> Sequence[Part]:
-    """The parts for a block; none for a block without content.  Raises InvalidRequest for a `file_id`."""
-    if block.type == "text":
-        if len(block.fields) > _TEXT_FIELDS:
-            report_unknown_fields(draft, block)
-        text = block.fields["text"]
-        return () if objects.is_blank_str(text) else (text,)
+def content_parts(draft: Draft, turn: Turn, blocks: Iterable[Block]) -> list[Part]:
+    """The parts for some blocks of a turn, or of a result in it; none for a block without content.
+
+    Raises InvalidRequest, with the place, for a `file_id`.
+    """
+    parts: list[Part] = []
+    for block in blocks:
+        if block.type == "text" and len(block.fields) <= _TEXT_FIELDS:  # almost every block
+            if not objects.is_blank_str(text := block.fields["text"]):
+                parts.append(text)
+            continue
+        try:
+            parts += _parts_of(draft, block)
+        except InvalidRequest as wrong:
+            raise wrong.at(turn.place_of(block)) from None
+    return parts
+
+
+def _parts_of(draft: Draft, block: Block) -> Sequence[Part]:
     report_unknown_fields(draft, block)
     match block.type:
+        case "text":
+            return () if objects.is_blank_str(text := block.fields["text"]) else (text,)
         case "image":
             return [_image(draft, block)]
         case "document":
@@ -177,7 +192,7 @@ def _inner_parts(draft: Draft, content: Raw | None) -> list[Part]:
             draft.dropped.add(PLACE + child.type)
             found.append(_describe(child))
         else:
-            found += content_parts(draft, child)
+            found += _parts_of(draft, child)
     return found
 
 

@@ -17,9 +17,8 @@ from msgspec import Raw
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.rawjson import objects
-from asgi_llmgate.protocol.translation.call_ids import UpstreamIds
 from asgi_llmgate.protocol.translation.request import content, roles
-from asgi_llmgate.protocol.translation.request.assistant_messages import MESSAGE_FIELDS, AssistantTurn
+from asgi_llmgate.protocol.translation.request.assistant_messages import MESSAGE_FIELDS, AssistantWriter
 from asgi_llmgate.protocol.translation.request.content import Part
 from asgi_llmgate.protocol.translation.request.draft import Draft, safe_name
 from asgi_llmgate.protocol.translation.request.roles import ChatMessage
@@ -69,7 +68,6 @@ class MessageWriter:
         self._draft = draft
         self._messages = messages
         self._role = draft.dialect.system_role
-        self._ids = UpstreamIds(draft.dialect.call_ids)
         # Parts of the next user message.  They wait for more where the server accepts no two user messages in a row.
         self._user_parts: list[Part] = []
         self.written: list[ChatMessage] = []
@@ -83,19 +81,23 @@ class MessageWriter:
             for number, turn in enumerate(turns):
                 if turn.following and not turn.results:
                     finished = number
+        assistant = AssistantWriter(self._draft)
         for number, turn in enumerate(turns):
             if turn.assistant:
-                assistant = AssistantTurn(self._draft, turn, self._ids)
-                if written := assistant.message(with_thinking=number > finished):
+                messages = assistant.messages(turn, with_thinking=number > finished)
+                if messages:
                     if self._user_parts:
                         self._flush_user()
-                    self.written.append(written)
-                self._write_results(turn, assistant)
-            for index, message in turn.following:
-                if message.role == "user":
-                    self._add_user(turn, message)
-                else:
+                    self.written.append(messages[0])
+                if turn.calls:
+                    self._write_results(turn, messages)
+                elif self._user_parts:
+                    self._add_to_user(())
+            for index, message, others in turn.following:
+                if message.role != "user":
                     self._add_system(index, message)
+                elif others or message.fields or self._user_parts or not turn.results:
+                    self._add_user(turn, message, others)
         if self._user_parts:
             self._flush_user()
 
@@ -129,18 +131,11 @@ class MessageWriter:
             listed = [{"type": "text", "text": part} if isinstance(part, Raw) else part for part in parts]
             self.written.append({"role": "user", "content": listed})
 
-    def _add_user(self, turn: Turn, message: Message) -> None:
-        """A user message without the results of this turn's calls, which have been written already."""
+    def _add_user(self, turn: Turn, message: Message, others: Sequence[Block]) -> None:
+        """A user message; `others` are its blocks without the results of calls, which have been written already."""
         if message.fields:
             self._draft.dropped.add_unknown("messages[].", message.fields, MESSAGE_FIELDS)
-        parts: list[Part] = []
-        for block in message.content:
-            if block.type == "tool_result" and turn.results.get(block.call_id) is block:
-                continue
-            try:
-                parts += content.content_parts(self._draft, block)
-            except InvalidRequest as wrong:
-                raise wrong.at(turn.place_of(block)) from None
+        parts = content.content_parts(self._draft, turn, others)
         if not parts and not self._user_parts and roles.is_assistant(self.written):
             parts = [roles.NO_CONTENT]  # without a message of the user the model would continue its own one
         if parts or self._user_parts:
@@ -162,34 +157,33 @@ class MessageWriter:
             text = content.join_texts(texts, _BLANK_LINE)
             self._add_to_user([Raw(b'"<system-reminder>\\n%s\\n</system-reminder>"' % bytes(text)[1:-1])])
 
-    def _write_results(self, turn: Turn, assistant: AssistantTurn) -> None:
-        """The `tool` messages of a turn, in the order of the calls; then, as the user's, what they cannot hold."""
+    def _write_results(self, turn: Turn, messages: Sequence[ChatMessage]) -> None:
+        """The `tool` messages of a turn, in the order of the calls; then, as the user's, what they cannot hold.
+
+        `messages` are the assistant's, of which the first is written.
+        """
         attached: list[Part] = []
-        for number, call_id in enumerate(turn.calls):
-            if call := assistant.later_message(number):
-                self.written.append(call)
+        for number, (call_id, upstream_id) in enumerate(turn.upstream_ids.items()):
+            if number and len(messages) > 1:
+                self.written.append(messages[number])
             result = turn.results.get(call_id)
-            try:
-                text = _NO_RESULT if result is None else self._result_text(result, attached)
-            except InvalidRequest as wrong:
-                raise wrong.at(turn.place_of(turn.results[call_id])) from None
-            self.written.append({"role": "tool", "tool_call_id": assistant.ids[call_id], "content": text})
-        if attached or self._user_parts:
+            text = _NO_RESULT if result is None else self._result_text(turn, result, attached)
+            self.written.append({"role": "tool", "tool_call_id": upstream_id, "content": text})
+        if attached:
             self._add_to_user(attached)
 
-    def _result_text(self, result: Block, attached: list[Part]) -> Raw:
+    def _result_text(self, turn: Turn, result: Block, attached: list[Part]) -> Raw:
         """The text of a result.  Its images and files go into `attached`, each behind a text that says what it is."""
         if not result.fields.keys() <= _RESULT_FIELDS:
             content.report_unknown_fields(self._draft, result)
         lines: list[Raw] = []
-        for block in result.inner:
-            for part in content.content_parts(self._draft, block):
-                if isinstance(part, Raw):
-                    lines.append(part)
-                else:
-                    name = f"attached {content.kind_of(part)} {len(attached) // 2 + 1}"
-                    lines.append(content.text_part(f"see {name}"))
-                    attached += [content.text_part(f"{name}: the output of a tool, not the user's words"), part]
+        for part in content.content_parts(self._draft, turn, result.inner):
+            if isinstance(part, Raw):
+                lines.append(part)
+            else:
+                name = f"attached {content.kind_of(part)} {len(attached) // 2 + 1}"
+                lines.append(content.text_part(f"see {name}"))
+                attached += [content.text_part(f"{name}: the output of a tool, not the user's words"), part]
         text = content.join_texts(lines, rb"\n") if lines else _NO_OUTPUT
         # Chat completions have no field for a failed tool.
         failed = "is_error" in result.fields and objects.is_true(result.fields["is_error"])

@@ -66,7 +66,7 @@ def _demand(draft: Draft, name: str) -> Choice:
     if without_thinking and draft.dialect.reasoning == "none":
         can_demand = False
     if can_demand and name and known == "named" and "no_named_choice" not in requirements:
-        value = {"type": "function", "function": {"name": draft.tool_names.upstream(name)}}
+        value = {"type": "function", "function": {"name": draft.tool_names[name]}}
         return Choice(value, "", without_thinking)
     if can_demand:
         return Choice(_CHOICES["any"], name, without_thinking)

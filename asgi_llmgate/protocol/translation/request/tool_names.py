@@ -16,26 +16,22 @@ _FITS_LETTER_FIRST = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 _NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-class ToolNames:
-    """The names of one request.  `declared` are the client's tools; no other tool gets one of their names.
+class ToolNames(dict[str, str]):
+    """The names of one request: `names[name]` is the name to send for a client's name.
 
-    With `letter_first` every name begins with a letter.  `back` maps a name that the server knows to the client's,
-    where the two differ.
+    `declared` are the client's tools; no other tool gets one of their names.  With `letter_first` every name begins
+    with a letter.  `back` maps a name that the server knows to the client's, where the two differ.
     """
 
     def __init__(self, declared: Container[str], *, letter_first: bool = False) -> None:
         self._declared = declared
         self._letter_first = letter_first
-        self._upstream: dict[str, str] = {}
         self.back: dict[str, str] = {}
 
-    def upstream(self, name: str) -> str:
-        """The name to send for a client's name."""
-        known = self._upstream.get(name)
-        if known is None:
-            fits = (_FITS_LETTER_FIRST if self._letter_first else _FITS).fullmatch(name)
-            known = self._upstream[name] = name if fits and name not in self.back else self._shorten(name)
-        return known
+    def __missing__(self, name: str) -> str:
+        fits = (_FITS_LETTER_FIRST if self._letter_first else _FITS).fullmatch(name)
+        sent = self[name] = name if fits and name not in self.back else self._shorten(name)
+        return sent
 
     def _shorten(self, name: str) -> str:
         if self._letter_first and not (name[:1].isascii() and name[:1].isalpha()):
@@ -51,4 +47,4 @@ class ToolNames:
         return short
 
     def _is_free(self, name: str) -> bool:
-        return not (name in self.back or name in self._declared or name in self._upstream)
+        return not (name in self.back or name in self._declared or name in self)

@@ -28,22 +28,28 @@ class Turn(msgspec.Struct, eq=False):
     """The assistant's messages and those that follow them, each with its index in the request.
 
     The first turn of a conversation has no messages of the assistant.  `calls` are the tool calls by id, in order;
-    `results` their results by the same id; `thinking` the assistant's thinking blocks.
+    `results` their results by the same id; `thinking` the assistant's thinking blocks, `said` its other blocks.  With
+    each message in `following` are its blocks that are in no `results`.  `upstream_ids` are the ids of the calls for the
+    server, by the client's.
     """
 
     assistant: list[tuple[int, Message]] = []
-    following: list[tuple[int, Message]] = []
+    following: list[tuple[int, Message, list[Block]]] = []
     calls: dict[str, Block] = {}
     results: dict[str, Block] = {}
     thinking: list[Block] = []
+    said: list[Block] = []
+    upstream_ids: dict[str, str] = {}
 
     def place_of(self, block: Block) -> str:
-        """The path of a block of this turn in the request.  Walks through the whole turn."""
+        """The path in the request of a block of this turn, or of the result that it is in.  Walks through the whole
+        turn."""
+        messages = [*self.assistant, *((index, message) for index, message, _ in self.following)]
         return next(
             f"messages.{index}.content.{place}"
-            for index, message in (*self.assistant, *self.following)
+            for index, message in messages
             for place, other in enumerate(message.content)
-            if other is block
+            if other is block or block in other.inner
         )
 
 
@@ -58,14 +64,16 @@ def split_turns(messages: Sequence[Message], dropped: Dropped, *, repair: bool =
     turns = [turn]
     for index, message in enumerate(messages):
         if message.role != "assistant":
-            turn.following.append((index, message))
+            others: list[Block] = []
+            turn.following.append((index, message, others))
             for block in message.content:
                 if block.type != "tool_result":
-                    continue
-                if block.call_id in turn.calls and block.call_id not in turn.results:
+                    others.append(block)
+                elif block.call_id in turn.calls and block.call_id not in turn.results:
                     turn.results[block.call_id] = block
                 else:
                     mismatch.of_result(turn, block)
+                    others.append(block)
             continue
         if turn.following or not turn.assistant:
             if len(turn.results) < len(turn.calls):
@@ -81,6 +89,8 @@ def split_turns(messages: Sequence[Message], dropped: Dropped, *, repair: bool =
                     mismatch.of_call(turn, block)
             elif block.type == "thinking":
                 turn.thinking.append(block)
+            else:
+                turn.said.append(block)
     if len(turn.results) < len(turn.calls):
         mismatch.of_calls(turn)
     return turns

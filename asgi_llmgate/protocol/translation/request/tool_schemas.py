@@ -58,7 +58,7 @@ class FunctionWriter:
         if parameters != schema and rewrites and parameters != rewrite(schema, _NONE):
             named = len(rewrites) > len(format.schema_rewrites)
             self.dropped.add(f"tools[].{tool.name}.input_schema" if named else "tools[].input_schema")
-        name = self._names.upstream(tool.name)
+        name = self._names[tool.name]
         self.sent.append(SentTool(name, schema))
         function: dict[str, Any] = {"name": name}
         described = objects.read_raw_str(tool.fields, "description")

@@ -26,7 +26,7 @@ def reference_text(draft: Draft, block: Block) -> str:
     tool = draft.request.toolset.declared.get(name)
     if tool is None:
         draft.dropped.add(_PLACE)
-    line = f"Tool now available: {draft.tool_names.upstream(name)}"
+    line = f"Tool now available: {draft.tool_names[name]}"
     if tool is None or draft.format.options.tool_references == "names":
         return line
     about = [objects.get_raw(tool.fields, field) for field in ("description", "input_schema")]

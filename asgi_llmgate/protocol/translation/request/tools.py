@@ -166,7 +166,7 @@ def _write_past_tools(draft: Draft) -> WrittenTools:
     if not draft.dialect.tools_for_history and "tools_for_history" not in draft.format.corrections.tool_requirements:
         return _NOTHING
     calls = (block for message in draft.request.messages for block in message.content if block.type == "tool_use")
-    names = dict.fromkeys(draft.tool_names.upstream(objects.require_str(block.fields, "name")) for block in calls)
+    names = dict.fromkeys(draft.tool_names[objects.require_str(block.fields, "name")] for block in calls)
     functions = [{"name": name, "description": _PAST_TOOL, "parameters": Raw(NO_SCHEMA)} for name in names]
     written = _written(functions, (), Dropped())
     if functions:

@@ -32,7 +32,7 @@ from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
 from asgi_llmgate.protocol.servers.dialects import Dialect
 from asgi_llmgate.protocol.translation.carriers import Seal
 from asgi_llmgate.protocol.translation.request import leaked_calls, parameters, roles
-from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, system_texts
+from asgi_llmgate.protocol.translation.request.conversation import MessageWriter, texts_of
 from asgi_llmgate.protocol.translation.request.draft import Draft
 from asgi_llmgate.protocol.translation.request.roles import ChatMessage
 from asgi_llmgate.protocol.translation.request.target_format import Options, target_format
@@ -132,7 +132,9 @@ def to_chat(
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
     )
     try:
-        _check_fields(draft, _TRANSLATED_WITH_SAFEGUARDS if safeguards else _TRANSLATED)
+        translated = _TRANSLATED_WITH_SAFEGUARDS if safeguards else _TRANSLATED
+        if not request.fields.keys() <= translated or "inference_geo" in request.fields:
+            _check_fields(draft, translated)
         return _translate(draft, request_id, session_id, caller, counting=counting, safeguards=safeguards)
     except RecursionError:  # by a decoder, in a value that is opened here
         raise InvalidRequest(TOO_DEEP) from None
@@ -145,7 +147,10 @@ def _translate(
     # `max_tokens: 0` asks for no output at all.
     local_text = None
     if not counting:
-        local_text = "" if draft.request.max_tokens == 0 else unavailable_text(draft)
+        if draft.request.max_tokens == 0:
+            local_text = ""
+        elif draft.request.toolset.unsupported:
+            local_text = unavailable_text(draft)
     if local_text is not None:
         plan = _plan(draft, request_id, safeguards=safeguards)
         return ChatRequest(b"", plan, tuple(draft.dropped.names), local_text, stream)
@@ -201,8 +206,6 @@ def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> Re
 def _check_fields(draft: Draft, translated: frozenset[str]) -> None:
     """Refuse the fields that ask for something that this gateway cannot do; report those that are not translated."""
     fields = draft.request.fields
-    if fields.keys() <= translated and "inference_geo" not in fields:
-        return
     for name, refusal in _REFUSED.items():
         if name in fields and objects.read_value(fields[name]):
             raise refusal(f"{name}: not supported by this gateway")
@@ -223,8 +226,10 @@ def _messages(draft: Draft) -> list[ChatMessage]:
         elif prefill is not None:
             draft.dropped.add("prefill")
     writer = MessageWriter(draft, messages)
-    schema = parameters.write_format(draft)
-    writer.write_system(system_texts(draft) + ([] if schema is None else [schema]))
+    asks_format = "output_config" in draft.request.fields or "output_format" in draft.request.fields
+    schema = parameters.write_format(draft) if asks_format else None
+    system = texts_of(draft, draft.request.system, "system[].")
+    writer.write_system(system if schema is None else [*system, schema])
     writer.write()
     if not writer.written:
         raise InvalidRequest("messages: at least one message with content is required")

@@ -39,12 +39,8 @@ _RESULT_FIELDS = content.KNOWN_FIELDS["tool_result"]
 _SYSTEM_MESSAGE_FIELDS = frozenset({"role", "content", "clear_at", "output_config"})
 
 
-def system_texts(draft: Draft) -> list[Raw]:
-    """The texts of `system`, without Claude Code's billing header."""
-    return _texts_of(draft, draft.request.system, "system[].")
-
-
-def _texts_of(draft: Draft, blocks: Sequence[Block], place: str) -> list[Raw]:
+def texts_of(draft: Draft, blocks: Sequence[Block], place: str) -> list[Raw]:
+    """The texts of system content, without Claude Code's billing header.  `place` is how reports call the content."""
     texts: list[Raw] = []
     for block in blocks:
         if block.type != "text":
@@ -148,7 +144,7 @@ class MessageWriter:
         if until_next and index < self._last_from_user:
             return
         blocks = [block for block in message.content if block.type not in TOOL_CHANGES]
-        texts = _texts_of(self._draft, blocks, content.PLACE)
+        texts = texts_of(self._draft, blocks, content.PLACE)
         if self._draft.dialect.mid_system == "inplace":
             self._flush_user()
             self.write_system(texts)

@@ -28,9 +28,9 @@ class Turn(msgspec.Struct, eq=False):
     """The assistant's messages and those that follow them, each with its index in the request.
 
     The first turn of a conversation has no messages of the assistant.  `calls` are the tool calls by id, in order;
-    `results` their results by the same id; `thinking` the assistant's thinking blocks, `said` its other blocks.  With
-    each message in `following` are its blocks that are in no `results`.  `upstream_ids` are the ids of the calls for the
-    server, by the client's.
+    `results` their results by the same id; `upstream_ids` the ids for the server by the same, once they are made.
+    `thinking` are the assistant's thinking blocks, `said` its other blocks.  With each message in `following` are its
+    blocks that are in no `results`.
     """
 
     assistant: list[tuple[int, Message]] = []

@@ -35,5 +35,4 @@ def reference_text(draft: Draft, block: Block) -> str:
 
 def report_unknown_tools(draft: Draft) -> None:
     """Report tools that were loaded or removed but never declared."""
-    if draft.request.toolset.unknown:
-        draft.dropped.add(_PLACE)
+    draft.dropped.add(_PLACE)

@@ -76,16 +76,21 @@ _kept_lock = threading.Lock()
 def write_tools(draft: Draft) -> tuple[WrittenTools, Choice]:
     """Write the tools that the model may call now, and the choice among them; returns what was written."""
     toolset = draft.request.toolset
+    if toolset.unsupported:
+        _report_unsupported(draft)
+    if toolset.unknown:
+        report_unknown_tools(draft)
     if not toolset.offered:  # also no tool_choice: servers refuse one without tools
-        _report_fields(draft.dropped, draft.request.tools)
-        _report_toolset(draft)
-        return _write_past_tools(draft), NO_CHOICE
+        if draft.request.tools:
+            _report_fields(draft.dropped, draft.request.tools)
+        if draft.dialect.tools_for_history or "tools_for_history" in draft.format.corrections.tool_requirements:
+            return _write_past_tools(draft), NO_CHOICE
+        return _NOTHING, NO_CHOICE
     choice = read_choice(draft)
     offered = [toolset.offered[choice.only]] if choice.only else _within_limit(draft, list(toolset.offered.values()))
     written = _write_offered(draft, tuple(offered))
     for name in written.dropped:
         draft.dropped.add(name)
-    _report_toolset(draft)
     if not written.functions:
         return written, NO_CHOICE
     draft.body["tools"] = Raw(written.functions)
@@ -130,14 +135,6 @@ def _report_fields(dropped: Dropped, tools: Sequence[Tool]) -> None:
             dropped.add(f"tools[].{tool.name}")
 
 
-def _report_toolset(draft: Draft) -> None:
-    toolset = draft.request.toolset
-    if toolset.unsupported:
-        _report_unsupported(draft)
-    if toolset.unknown:
-        report_unknown_tools(draft)
-
-
 def _report_unsupported(draft: Draft) -> None:
     for tool in draft.request.toolset.unsupported:
         draft.dropped.add(f"tools[].{tool.name}")
@@ -163,8 +160,6 @@ def _within_limit(draft: Draft, tools: list[Tool]) -> list[Tool]:
 def _write_past_tools(draft: Draft) -> WrittenTools:
     """Declare the tools that the conversation has calls of, for a server that wants this of every conversation with
     calls; the model may call none of them."""
-    if not draft.dialect.tools_for_history and "tools_for_history" not in draft.format.corrections.tool_requirements:
-        return _NOTHING
     calls = (block for message in draft.request.messages for block in message.content if block.type == "tool_use")
     names = dict.fromkeys(draft.tool_names[objects.require_str(block.fields, "name")] for block in calls)
     functions = [{"name": name, "description": _PAST_TOOL, "parameters": Raw(NO_SCHEMA)} for name in names]

@@ -14,7 +14,6 @@ from functools import cached_property
 
 from msgspec import Raw
 
-from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.protocol.messages.blocks import Block, Message
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.translation.request import content, roles

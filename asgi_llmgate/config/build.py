@@ -100,6 +100,10 @@ def make_parts(
     with mistakes.under():
         secrets = read_secrets(settings.secret)
     own_sinks = _make_sinks(settings, folder, state, mistakes)
+    # A passthrough without a model in its request, and a classifier, may use models that no row has.
+    may_use_others = settings.safeguards is not None or any(
+        not isinstance(kind, str) for kind in settings.routes.values()
+    )
     usage_layer, telemetry = make_usage_layer(
         usage,
         make_fields(usage.fields, list_claims, mistakes, variables),
@@ -108,6 +112,7 @@ def make_parts(
         user=make_user(usage.user, list_claims, mistakes, variables),
         audit=make_audit(settings.safeguards, secrets),
         has_prices=any(row.prices for row in settings.models),
+        listed_models=None if may_use_others else models.without_price(),
     )
     own_sinks += _make_webhook(settings, own_sinks, secrets, client, telemetry, state, mistakes)
     metadata, answer_limit, safeguards = None, 0, None

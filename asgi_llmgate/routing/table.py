@@ -105,6 +105,17 @@ class ModelTable:
         """The models that the table names: all that may be sent, except by rows with only a backend and a pattern."""
         return frozenset(name for row in self._rows for name in row.models)
 
+    def without_price(self) -> frozenset[tuple[str, str]] | None:
+        """(vendor, model) of all targets in rows without prices; None if such a row lets callers name any model."""
+        found: set[tuple[str, str]] = set()
+        for row in self._rows:
+            if not row.has_prices:
+                targets = row.all_targets()
+                if targets is None:
+                    return None
+                found.update((target.vendor, target.model) for target in targets)
+        return frozenset(found)
+
     def listed(self) -> Iterator[tuple[str, str]]:
         """(name, display name) of all that `/v1/models` may list, in the order of the rows, each name once."""
         seen: set[str] = set()
@@ -130,12 +141,17 @@ class _Compiled:
         self.names = ((row.match,) if "*" not in row.match else ()) + row.listed
         self.models = [name for _, _, model in self._uses for name in ([model] if model else self.names)]
         self.display_name = row.display_name
+        self.has_prices = bool(row.prices)
 
     def holds(self, variables: Mapping[str, Any] | None) -> bool | None:
         return self._when is None or self._when({} if variables is None else variables)
 
     def targets(self, asked: str) -> tuple[Target, ...]:
         return self._fixed or self._targets(asked)
+
+    def all_targets(self) -> tuple[Target, ...] | None:
+        """All that calls can have; None if callers may name any model."""
+        return self._fixed if "*" in self._row.match else self.targets(self._row.match)
 
     def targets_for(self, model: str) -> tuple[Target, ...]:
         """Those targets that the row may send this model to, whatever is asked for."""

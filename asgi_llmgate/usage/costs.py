@@ -8,21 +8,20 @@ price.  Prices are those of the installed version; nothing is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.extras import needs_extra
+from asgi_llmgate.usage.price_table import CostOfModel, listed_costs, multiply
 
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
 
 Catalogue = Callable[[str, str, Usage], float | None]
 """(vendor, model, usage) -> cost in US dollars; None if the vendor or the model is not in the catalogue."""
-
-_CostOfModel = Callable[[Usage], float | None]
 
 _MAX_KNOWN = 1024
 """Pairs of vendor and model that are remembered: responses name models too."""
@@ -54,8 +53,15 @@ class Costs:
         return found
 
 
-def genai_prices() -> Catalogue:
-    """Load the catalogue of genai-prices, which takes about 0.1 s.  Raises MissingExtra if it is not installed."""
+def genai_prices(models: Collection[tuple[str, str]] | None = None) -> Catalogue:
+    """The catalogue of genai-prices.  Raises MissingExtra if it is not installed.
+
+    `models` are all models, as (vendor, model), whose prices can be asked for; None if any can.  The library is loaded
+    unless each of them has prices in the table (price_table.py).
+    """
+    costs = None if models is None else listed_costs(models)
+    if costs is not None:
+        return lambda vendor, model, usage: costs.get((vendor, model), _unknown)(usage)
     with needs_extra("prices", "the price catalogue"):
         return GenaiPrices()
 
@@ -71,7 +77,7 @@ class GenaiPrices:
         import genai_prices
 
         self._library = genai_prices
-        self._costs: dict[tuple[str, str], _CostOfModel] = {}
+        self._costs: dict[tuple[str, str], CostOfModel] = {}
         # With the first price the library builds its list, which would stop the event loop where a call ends.
         self("openai", "gpt-4o", Usage())
 
@@ -85,7 +91,7 @@ class GenaiPrices:
                 self._costs[vendor, model] = cost
         return cost(usage)
 
-    def _find(self, vendor: str, model: str) -> _CostOfModel:
+    def _find(self, vendor: str, model: str) -> CostOfModel:
         def calculate(usage: Usage) -> float | None:
             try:
                 return float(self._price(vendor, model, usage).total_price)
@@ -101,19 +107,12 @@ class GenaiPrices:
         depends_on_size = not all(isinstance(price, Decimal) for price in prices)
         if depends_on_time or depends_on_size or nothing.total_price:  # some models have a price per request
             return calculate
-        input, output, cache_read, cache_creation = (
-            self._price(vendor, model, usage).total_price / _MANY
-            for usage in (Usage(_MANY), Usage(0, _MANY), Usage(_MANY, 0, _MANY), Usage(_MANY, 0, 0, _MANY))
+        return multiply(
+            *(
+                self._price(vendor, model, usage).total_price / _MANY
+                for usage in (Usage(_MANY), Usage(0, _MANY), Usage(_MANY, 0, _MANY), Usage(_MANY, 0, 0, _MANY))
+            )
         )
-
-        def multiply(usage: Usage) -> float | None:
-            rest = usage.input - usage.cache_read - usage.cache_creation
-            if min(rest, usage.output, usage.cache_read, usage.cache_creation) < 0:
-                return calculate(usage)
-            cached = usage.cache_read * cache_read + usage.cache_creation * cache_creation
-            return float(rest * input + usage.output * output + cached)
-
-        return multiply
 
     def _price(self, vendor: str, model: str, usage: Usage) -> PriceCalculation:
         counts = self._library.Usage(

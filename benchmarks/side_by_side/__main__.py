@@ -7,7 +7,7 @@ In each round every server takes its turn, in the other direction each time, and
 process tree.  What counts is the ratio: absolute figures are those of the machine.  With --tree the gateway of another
 checkout runs too, so that a change is compared with its parent in one run.
 
-A row is void where its figures wobble (results.py); the exit code is 1 where one is.
+A row is void where its median is uncertain (results.py); the exit code is 1 where one is.
 """
 
 from __future__ import annotations
@@ -42,14 +42,23 @@ class Effort:
     """How long is measured."""
 
     rounds: int
+    """Of what takes seconds by itself."""
     seconds: float
+    """A turn of a load that can be repeated."""
+    turns: int = 1
+    """How many such turns there are in place of one round: the shorter, the more alike is the machine in a ratio."""
     further: bool = False
     """Also what takes minutes."""
     streams: int = 300
     calls: int = 20_000
 
+    def of(self, row: rows.CPU) -> int:
+        """Rounds of a row."""
+        return self.rounds * (self.turns if row.load.seconds else 1)
 
-SHORT, LONG, QUICK = Effort(5, 0.6), Effort(7, 0.8, further=True), Effort(1, 0.05, streams=5, calls=160)
+
+SHORT, LONG = Effort(5, 0.15, turns=5), Effort(7, 0.15, turns=6, further=True)
+QUICK = Effort(1, 0.05, streams=5, calls=160)
 
 
 async def measure(
@@ -67,12 +76,12 @@ async def measure(
         everybody = [each for each in servers if each.name not in ("null", *VARIANTS[1:])]
         for row in rows.cpu_rows(effort.seconds):
             left_out = {"null", *VARIANTS} - set(row.servers)
-            add(row, await cpu(row, bench, [each for each in servers if each.name not in left_out], effort.rounds))
+            add(row, await cpu(row, bench, [each for each in servers if each.name not in left_out], effort.of(row)))
         small = results[0].figures
         for row, variant in zip((rows.LEDGER, rows.OTEL, rows.OTEL_SDK), VARIANTS[1:], strict=True):
             add(row, {GATEWAY: added(small, variant), WITHOUT: small[GATEWAY]})
-        add(rows.FIRST_TEXT, await first_text(bench, everybody, effort.rounds, effort.seconds))
-        new = {app: [await states(bench, app, effort.streams) for _ in range(min(3, effort.rounds))] for app in PAIR}
+        add(rows.FIRST_TEXT, await first_text(bench, everybody, effort.rounds * effort.turns, effort.seconds))
+        new = {app: [await states(bench, app, effort.streams) for _ in range(effort.rounds)] for app in PAIR}
         for row, index in ((rows.FIRST_CALL, 0), (rows.IDLE_MEMORY, 1), (rows.STREAM_MEMORY, 2)):
             add(row, {app: [each[index] for each in found] for app, found in new.items()})
         if effort.further:
@@ -82,7 +91,7 @@ async def measure(
             body = bodies.of_size(2_600_000)
             add(rows.BODY_STALL, {app: await body_stall(bench, app, body, effort.rounds) for app in PAIR})
             add(rows.DRAIN_STALL, {GATEWAY: [await longest_stall(600) for _ in range(effort.rounds)]})
-            add(row, await cpu(row, bench, pair, min(3, effort.rounds)))
+            add(row, await cpu(row, bench, pair, effort.rounds))
             add(rows.GROWTH, {GATEWAY: [await growth(bench, effort.calls)]})
     return results
 

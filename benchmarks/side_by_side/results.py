@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from math import sqrt
 from operator import truediv
 from pathlib import Path
 from statistics import median, quantiles
@@ -15,9 +16,9 @@ from typing import Any
 
 from benchmarks.side_by_side.rows import Row
 
-WOBBLE, WOBBLE_ABSOLUTE, WOBBLE_ADDED = 0.15, 0.3, 0.1
-"""How far apart the quartiles may be: of a ratio and of other figures as a share of their median, and of what a part
-adds as a share of what it is added to."""
+MOST, MOST_ABSOLUTE, MOST_ADDED = 0.1, 0.15, 0.05
+"""How uncertain a median may be: of a ratio and of other figures as a share of the median, and of what a part adds as a
+share of what it is added to."""
 
 PACKAGES = ("uvicorn", "uvloop", "httptools", "msgspec")
 YARDSTICK, GATEWAY, WITHOUT = "yardstick", "gateway", "gateway without it"
@@ -39,19 +40,24 @@ class Result:
         return [ratio / self.row.prototype for ratio in map(truediv, ours, self.figures[YARDSTICK])]
 
     @property
-    def wobble(self) -> float:
-        """The distance of the quartiles, as a share of the median, or of the call to which a part is added."""
+    def uncertainty(self) -> float:
+        """How far the median may be off, as a share of it, or of the call to which a part is added.
+
+        The machine's speed may change from one second to the next; many short rounds find the median nevertheless.  So
+        it is not the quartiles that count, but the notch of a box plot, by which 95 of 100 medians are in it:
+        R. McGill, J. W. Tukey, W. A. Larsen, "Variations of Box Plots", The American Statistician 32 (1978).
+        """
         low, middle, high = spread(self.measured)
         whole = abs(median(self.figures.get(WITHOUT, [middle])))
-        return (high - low) / whole if whole else 0.0
+        return 1.57 * (high - low) / sqrt(len(self.measured)) / whole if whole else 0.0
 
     @property
     def counts(self) -> bool:
         """Whether the machine was quiet enough: judged by what is reported, so that a slow minute, which is slow for
         both sides of a ratio, does no harm."""
         if WITHOUT in self.figures:
-            return self.wobble <= WOBBLE_ADDED
-        return self.wobble <= (WOBBLE if self.row.prototype else WOBBLE_ABSOLUTE)
+            return self.uncertainty <= MOST_ADDED
+        return self.uncertainty <= (MOST if self.row.prototype else MOST_ABSOLUTE)
 
     @property
     def met(self) -> bool | None:

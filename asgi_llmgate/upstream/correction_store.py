@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from asgi_llmgate.protocol.servers.corrections.changes import NO_CORRECTIONS, Corrections
 from asgi_llmgate.upstream.expiring_cache import ExpiringCache

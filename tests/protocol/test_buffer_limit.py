@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_llmgate.errors import Broken, GateError, ResponseTooLarge
 from asgi_llmgate.protocol.buffer_limit import MAX_CALL_ID, MAX_METADATA, MAX_TOOL_CALLS, MAX_TOOL_NAME, BufferLimit

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_llmgate.errors import Broken, ClientGone, Throttled
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage

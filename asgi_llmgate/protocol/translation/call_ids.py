@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import string
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import count
 from types import MappingProxyType
@@ -84,18 +84,18 @@ def read_call_id(call_id: str, name: str = "") -> str | None:
 class _Shape(NamedTuple):
     """Ids that a server accepts, and how one is made for a call whose own id it does not accept."""
 
-    pattern: re.Pattern[str]
+    fits: Callable[[str], object]
     prefix: str
     length: int
 
 
 _SHAPES: Mapping[CallIds, _Shape] = MappingProxyType(
     {
-        "any": _Shape(re.compile(r".+", re.DOTALL), "call_", 24),
-        "nine": _Shape(re.compile(r"[A-Za-z0-9]{9}"), "", 9),
-        "up_to_40": _Shape(re.compile(r".{1,40}", re.DOTALL), "call_", 24),
-        "up_to_64": _Shape(re.compile(r"[A-Za-z0-9_-]{1,64}"), "call_", 24),
-        "unique": _Shape(re.compile(r"[A-Za-z0-9_-]{1,40}"), "call_", 24),
+        "any": _Shape(bool, "call_", 24),
+        "nine": _Shape(re.compile(r"[A-Za-z0-9]{9}").fullmatch, "", 9),
+        "up_to_40": _Shape(re.compile(r".{1,40}", re.DOTALL).fullmatch, "call_", 24),
+        "up_to_64": _Shape(re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch, "call_", 24),
+        "unique": _Shape(re.compile(r"[A-Za-z0-9_-]{1,40}").fullmatch, "call_", 24),
     }
 )
 
@@ -114,7 +114,7 @@ class UpstreamIds:
     """
 
     def __init__(self, shape: CallIds) -> None:
-        self._pattern, self._prefix, self._length = _SHAPES[shape]
+        self._fits, self._prefix, self._length = _SHAPES[shape]
         self._unique = shape in _UNIQUE
         self._used = {""}  # in this turn, or in the conversation
 
@@ -129,7 +129,7 @@ class UpstreamIds:
         An id of another shape is replaced by a hash of the client's.
         """
         found = own or call_id
-        if found in self._used or not self._pattern.fullmatch(found):
+        if found in self._used or not self._fits(found):
             found = next(each for each in self._candidates(call_id, own) if each not in self._used)
         self._used.add(found)
         return found
@@ -137,7 +137,7 @@ class UpstreamIds:
     def _candidates(self, call_id: str, own: str | None) -> Iterator[str]:
         # Two responses that a client has joined may have used the same id, and a history may repeat ids.
         for found in (own, call_id):
-            if found and self._pattern.fullmatch(found):
+            if found and self._fits(found):
                 yield found
         yield from (self._prefix + _letters(f"{call_id} {number}", self._length) for number in count())
 

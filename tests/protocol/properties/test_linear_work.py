@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from itertools import cycle, islice
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_llmgate.protocol.buffer_limit import BufferLimit
 from asgi_llmgate.protocol.chat.forwarding import ChatForwarder

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from asgi_llmgate.errors import GateError
 from asgi_llmgate.protocol.messages.events import MessageEmitter, SSEEmitter

@@ -6,22 +6,16 @@ How two values of a field are merged follows from their type, so that nothing el
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from asgi_llmgate.protocol.servers.columns import Effort
 from asgi_llmgate.protocol.servers.errors.quotations import Phrase
 from asgi_llmgate.protocol.servers.wordings.capabilities import Capability
 
-_LEAST_SHARED = "least shared"
 _NEVER = 10**9
 """More than a number of an error's text can be: numbers there have at most nine digits."""
-
-
-def _shared_from(least: int) -> Mapping[str, int]:
-    """No smaller limit is shared with other calls: no such model stands behind a coding agent, and a limit that was
-    read wrongly would make the model useless for everybody."""
-    return {_LEAST_SHARED: least}
 
 
 class SchemaRewrite(NamedTuple):
@@ -37,8 +31,7 @@ ToolRequirement: TypeAlias = Literal[
 """What a server wants of tools and of the choice among them, as `wordings.tools` has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Corrections:
+class Corrections(msgspec.Struct, frozen=True):
     """All corrections for one upstream and model; a None or an empty value corrects nothing.
 
     `refused_fields` are fields of the chat request that the server does not accept.  `missing` are capabilities that
@@ -55,23 +48,25 @@ class Corrections:
     missing: frozenset[Capability] = frozenset()
     efforts: tuple[Effort, ...] = ()
     max_tokens_field: str = ""
-    max_output_tokens: int | None = field(default=None, metadata=_shared_from(1024))
-    context_window: int | None = field(default=None, metadata=_shared_from(4096))
-    max_unstreamed_output: int | None = field(default=None, metadata=_shared_from(1024))
-    affordable_tokens: int | None = field(default=None, metadata=_shared_from(_NEVER))
+    max_output_tokens: int | None = None
+    context_window: int | None = None
+    max_unstreamed_output: int | None = None
+    affordable_tokens: int | None = None
     max_images: int | None = None
     max_stops: int | None = None
     temperatures: tuple[float, ...] = ()
     schemas: frozenset[SchemaRewrite] = frozenset()
     tool_requirements: frozenset[ToolRequirement] = frozenset()
-    max_tools: int | None = field(default=None, metadata=_shared_from(8))
-    max_tool_description: int | None = field(default=None, metadata=_shared_from(64))
+    max_tools: int | None = None
+    max_tool_description: int | None = None
 
     def merge(self, more: Corrections) -> Corrections:
         """Both together: all members of two sets, the smaller of two limits, and else the value of `more`."""
         if more is NO_CORRECTIONS or more == NO_CORRECTIONS:  # almost always the same object
             return self
-        return Corrections(**{name: _merge(getattr(self, name), getattr(more, name)) for name in _LEAST})
+        return Corrections(
+            **{name: _merge(getattr(self, name), getattr(more, name)) for name in self.__struct_fields__}
+        )
 
     def repeats(self, earlier: Corrections) -> bool:
         """Whether these name a member of a set, such as a field, that earlier ones have corrected already, in vain.
@@ -85,21 +80,32 @@ class Corrections:
     def shareable(self) -> Corrections:
         """The part that may be kept for other calls."""
         return Corrections(
-            **{name: value for name, value in self._values() if not isinstance(value, int) or value >= _LEAST[name]}
+            **{
+                name: value
+                for name, value in self._values()
+                if not isinstance(value, int) or value >= _SHARED_FROM.get(name, 0)
+            }
         )
 
     def _values(self) -> list[tuple[str, Any]]:
-        return [(name, getattr(self, name)) for name in _LEAST]
+        return [(name, getattr(self, name)) for name in self.__struct_fields__]
 
 
 NO_CORRECTIONS = Corrections()
 
-_LEAST: Mapping[str, int] = {each.name: each.metadata.get(_LEAST_SHARED, 0) for each in fields(Corrections)}
-"""The fields, and the least value of each that is shared."""
+_SHARED_FROM: Mapping[str, int] = {
+    "max_output_tokens": 1024,
+    "context_window": 4096,
+    "max_unstreamed_output": 1024,
+    "affordable_tokens": _NEVER,
+    "max_tools": 8,
+    "max_tool_description": 64,
+}
+"""No smaller limit is shared with other calls: no such model stands behind a coding agent, and a limit that was read
+wrongly would make the model useless for everybody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
+class Correction(msgspec.Struct, frozen=True):
     """One correction that an error asks for.
 
     If one of the `phrases` stands in the request, the server may only have quoted it (`quotations`).

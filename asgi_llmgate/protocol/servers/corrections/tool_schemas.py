@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 import msgspec
+from msgspec.structs import replace
 
 from asgi_llmgate.protocol.servers.corrections.changes import Correction, Corrections, SchemaRewrite
 from asgi_llmgate.protocol.servers.schemas.rewrites import MINIMAL

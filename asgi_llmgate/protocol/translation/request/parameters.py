@@ -132,13 +132,18 @@ def write_user(draft: Draft, session_id: str, caller: tuple[str, ...]) -> None:
     if caller and draft.dialect.user and draft.format.options.user_id == "hashed":
         draft.body["user"] = _user(caller)
     if session_id and draft.dialect.prompt_cache_key:
-        draft.body["prompt_cache_key"] = sha256(session_id.encode()).hexdigest()[:32]
+        draft.body["prompt_cache_key"] = _prompt_cache_key(session_id)
 
 
 @lru_cache(maxsize=1024)
 def _user(caller: tuple[str, ...]) -> str:
     # To be keyed with a subkey of `secret` once there is one.
     return sha256("\0".join(("asgi-llmgate user", *caller)).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _prompt_cache_key(session_id: str) -> str:
+    return sha256(session_id.encode()).hexdigest()[:32]
 
 
 def write_stream(draft: Draft) -> None:

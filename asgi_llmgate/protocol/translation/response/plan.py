@@ -8,7 +8,8 @@ prefill.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from asgi_llmgate.protocol.translation.carriers import Seal
 
@@ -19,8 +20,7 @@ MAX_TOOLS = 2**20
 """Bytes of `ResponsePlan.tools`, which are kept as long as the response lasts."""
 
 
-@dataclass(slots=True)
-class ResponsePlan:
+class ResponsePlan(msgspec.Struct, frozen=True, eq=False):
     """How one response is translated.
 
     `message_id`: the id of the response, and what the ids of its calls are made from.  It is no other response's.
@@ -45,10 +45,10 @@ class ResponsePlan:
     echo_model: bool = False
     input_estimate: int = 0
     thinking: bool = False
-    seal: Seal | None = field(default=None, compare=False)
+    seal: Seal | None = None
     think_tags: bool = False
     channels: bool = False
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
     stop_sequences: tuple[str, ...] = ()
     prefill: str = ""
     leaked_calls: frozenset[str] = frozenset()

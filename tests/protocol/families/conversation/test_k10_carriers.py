@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_llmgate.protocol.servers.dialects import derive
 from asgi_llmgate.protocol.translation.carriers import MAX_SIGNATURE

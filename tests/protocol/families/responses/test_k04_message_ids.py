@@ -5,10 +5,10 @@ Ollama makes `chatcmpl-<0..998>`, others one id for all; Claude Code joins messa
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan
 from tests.protocol.responses import PLAN, Told, chunk, completion, sse, streamed, whole

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from asgi_llmgate.protocol.servers.columns import LEAKED_CALL_FORMATS
 from asgi_llmgate.protocol.translation.response.plan import ResponsePlan

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from asgi_llmgate.protocol.chat.chunks import read_chunk
 from asgi_llmgate.protocol.chat.delta_content import read_passages

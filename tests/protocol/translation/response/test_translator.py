@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_llmgate.errors import Blocked, Broken, Failed, Overloaded, RequestRejected, Throttled, TimedOut, row_for
 from asgi_llmgate.exchange_values import ResponseMetadata, Usage

@@ -182,6 +182,8 @@ def _make_backends(
             backends[name] = make_backend(name, described, settings.translation, client, folder, state)
             if settings.auth.mode == "off":
                 require_tokens(name, backends[name])
+    if any(backend.base_url.lower().startswith("https:") for backend in backends.values()):
+        client.prepare_tls()
     return backends
 
 

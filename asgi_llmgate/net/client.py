@@ -12,7 +12,6 @@ can bring, and which in tests is `httpx.MockTransport`.
 from __future__ import annotations
 
 import logging
-import ssl
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from asgi_llmgate.net.failures import unreachable
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.request_url import RequestURL, parse_url
 from asgi_llmgate.net.response import HTTPResponse
-from asgi_llmgate.net.tls import tls_context
+from asgi_llmgate.net.tls import TLS
 from asgi_llmgate.net.transport import Content, RawHeaders, Request, Transport
 
 if TYPE_CHECKING:
@@ -115,15 +114,24 @@ class HTTPClient:
         client_key: str | None = None,
         limit: int = 1000,
     ) -> None:
+        self._tls: TLS | None = None
         if transport is None or isinstance(transport, str):
-            tls, proxies = tls_context(ca_file, client_cert, client_key), Proxies(proxy)
+            self._tls = tls = TLS(ca_file, client_cert, client_key)
             is_native = (transport or DEFAULT_TRANSPORT) == "native"
-            factory = partial(_native if is_native else _aiohttp, tls, proxies, limit)
+            if not is_native:
+                tls.make()  # aiohttp asks for it with each connection
+            factory = partial(_native if is_native else _aiohttp, tls, Proxies(proxy), limit)
         else:
             is_native = False
             factory = partial(_users_own, transport)
         self._needs = f"asgi_llmgate.net.{'native.transport' if is_native else 'over_httpx.adapter'}"
         self._transports: PerLoop[Transport] = PerLoop(factory, _close)
+
+    def prepare_tls(self) -> None:
+        """Read the authorities now, where servers with TLS are certain to be asked: worker processes that are forked
+        then share them."""
+        if self._tls is not None:
+            self._tls.make()
 
     def load(self) -> None:
         """Import what the first request needs, so that it does not take the time."""
@@ -202,17 +210,17 @@ class HTTPClient:
         await self._transports.aclose()
 
 
-def _native(tls: ssl.SSLContext, proxies: Proxies, limit: int) -> Transport:
+def _native(tls: TLS, proxies: Proxies, limit: int) -> Transport:
     from asgi_llmgate.net.native.transport import NativeTransport
 
     return NativeTransport(tls=tls, proxies=proxies, limit=limit)
 
 
-def _aiohttp(tls: ssl.SSLContext, proxies: Proxies, limit: int) -> Transport:
+def _aiohttp(tls: TLS, proxies: Proxies, limit: int) -> Transport:
     from asgi_llmgate.net.over_httpx.adapter import HTTPXAdapter
     from asgi_llmgate.net.over_httpx.shared_transport import SharedTransport
 
-    return HTTPXAdapter(SharedTransport(tls=tls, proxies=proxies, limit=limit))
+    return HTTPXAdapter(SharedTransport(tls=tls.make(), proxies=proxies, limit=limit))
 
 
 def _users_own(transport: httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport]) -> Transport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from functools import lru_cache
@@ -9,6 +10,34 @@ from functools import lru_cache
 import certifi
 
 from asgi_llmgate.errors import SettingsError
+
+
+class TLS:
+    """The context of one client, made with the first connection that needs it; the files are those of `tls_context`.
+
+    Reading the authorities takes some 50 ms and 3 MB, which a gateway with its model servers in its own network does
+    without. Raises SettingsError at once for files that cannot be used.
+    """
+
+    def __init__(
+        self, ca_file: str | None = None, client_cert: str | None = None, client_key: str | None = None
+    ) -> None:
+        self._files = ca_file, client_cert, client_key
+        self._made: ssl.SSLContext | None = None
+        if any(self._files):
+            self.make()
+
+    def make(self) -> ssl.SSLContext:
+        """The context, at once."""
+        if self._made is None:
+            self._made = tls_context(*self._files)
+        return self._made
+
+    async def context(self) -> ssl.SSLContext:
+        """The context, made in a thread if it has to be made, so that the event loop goes on.  Raises OSError."""
+        if self._made is None:
+            return await asyncio.to_thread(self.make)
+        return self._made
 
 
 @lru_cache

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from asgi_llmgate import Gateway
 from asgi_llmgate.errors import SettingsError, Unreachable
 from asgi_llmgate.net import HTTPClient
+from asgi_llmgate.net.tls import tls_context
 from tests.helpers.certificates import self_signed
 
 Listen = Callable[..., Awaitable[int]]
@@ -86,3 +89,54 @@ def test_an_encrypted_key_is_refused_and_not_asked_for_on_the_terminal(tmp_path:
     path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
     with pytest.raises(SettingsError, match="encrypted"):
         HTTPClient(client_cert=str(certificate), client_key=str(path))
+
+
+@pytest.fixture
+def contexts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The name of the thread that made a context, for each that is made."""
+    made: list[str] = []
+
+    def make(*files: str | None) -> ssl.SSLContext:
+        made.append(threading.current_thread().name)
+        return tls_context(*files)
+
+    monkeypatch.setattr("asgi_llmgate.net.tls.tls_context", make)
+    return made
+
+
+async def test_authorities_are_read_in_a_thread_when_a_server_with_tls_is_asked_first(
+    listen: Listen, certificate: Path, contexts: list[str]
+) -> None:
+    client = HTTPClient(proxy="none", transport="native")
+    assert await fetch(client, f"http://localhost:{await listen(answer_ok)}/") == b"ok"
+    assert contexts == []
+    port = await listen(answer_ok, ssl=server_tls(certificate))
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            await fetch(client, f"https://localhost:{port}/")
+    assert len(contexts) == 1
+    assert contexts != [threading.main_thread().name]
+
+
+@pytest.mark.parametrize(("base_url", "made"), [("http://models.test/v1", 0), ("HTTPS://models.test/v1", 1)])
+def test_a_gateway_reads_authorities_when_it_is_built_if_a_model_server_has_tls(
+    base_url: str, made: int, contexts: list[str]
+) -> None:
+    backends = {"openai": {"dialect": "openai", "base_url": base_url}}
+    models = [{"match": "*", "use": "openai/gpt"}]
+    parts = {"auth": {"mode": "off"}, "policy": {"default": "allow"}, "net": {"transport": "native"}}
+    Gateway.from_settings({**parts, "backends": backends, "models": models})
+    assert len(contexts) == made
+
+
+async def test_authorities_that_cannot_be_read_are_told_with_the_connection(
+    listen: Listen, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tls_context.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
+    with pytest.raises(Unreachable) as failure:
+        await fetch(
+            HTTPClient(proxy="none", transport="native"),
+            f"https://localhost:{await listen(answer_ok, ssl=server_tls(certificate))}/",
+        )
+    assert failure.value.detail.startswith("FileNotFoundError")

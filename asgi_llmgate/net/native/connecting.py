@@ -27,6 +27,7 @@ from asgi_llmgate.errors import UpstreamError
 from asgi_llmgate.net.failures import refused, unreachable
 from asgi_llmgate.net.native.connection import Connection
 from asgi_llmgate.net.native.parser import ResponseParser
+from asgi_llmgate.net.tls import TLS
 from asgi_llmgate.secret_values import Secret
 
 _NEXT_ADDRESS = 0.25
@@ -60,19 +61,21 @@ class Origin:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-async def connect(origin: Origin, tls: ssl.SSLContext) -> Connection:
+async def connect(origin: Origin, tls: TLS) -> Connection:
     """Open a connection.  If it is cancelled, nothing stays open.  Raises ConnectionRefused and Unreachable."""
-    proxy = origin.proxy
-    if proxy is None:
-        try:
-            return await _connect(origin.host, origin.port, tls if origin.is_tls else None)
-        except OSError as error:
-            raise _failure(error, origin) from None
+    proxy, context = origin.proxy, None
     try:
-        connection = await _connect(proxy.host, proxy.port, tls if proxy.is_tls else None)
+        if origin.is_tls or (proxy is not None and proxy.is_tls):
+            context = await tls.context()
+        if proxy is None:
+            return await _connect(origin.host, origin.port, context)
+    except OSError as error:
+        raise _failure(error, origin) from None
+    try:
+        connection = await _connect(proxy.host, proxy.port, context if proxy.is_tls else None)
     except OSError as error:
         raise unreachable("the proxy cannot be reached", _detail(error, proxy.host, proxy.port)) from None
-    return await _tunnel(connection, origin, tls) if origin.is_tls else connection
+    return connection if context is None or not origin.is_tls else await _tunnel(connection, origin, context)
 
 
 async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> Connection:

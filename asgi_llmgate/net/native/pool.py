@@ -11,11 +11,11 @@ routers and load balancers drop idle connections without telling either side.
 from __future__ import annotations
 
 import asyncio
-import ssl
 
 from asgi_llmgate.net.deadline import Timeouts, timed_out
 from asgi_llmgate.net.native.connecting import Origin, connect
 from asgi_llmgate.net.native.connection import Connection
+from asgi_llmgate.net.tls import TLS
 
 KEEP_IDLE = 15.0
 """Seconds; aiohttp's value as well.  Less than the 60 of AWS's and the 30 of other load balancers."""
@@ -24,7 +24,7 @@ KEEP_IDLE = 15.0
 class Pool:
     """The connections of one event loop."""
 
-    def __init__(self, *, tls: ssl.SSLContext, limit: int) -> None:
+    def __init__(self, *, tls: TLS, limit: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._tls = tls
         self._limit = limit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from asgi_llmgate.net.native.parser import ResponseParser
 from asgi_llmgate.net.native.pool import Pool
 from asgi_llmgate.net.proxies import Proxies
 from asgi_llmgate.net.request_url import RequestURL
+from asgi_llmgate.net.tls import TLS
 from asgi_llmgate.net.transport import Request
 from asgi_llmgate.net.urls import DEFAULT_PORTS, basic_authorization
 from asgi_llmgate.secret_values import Secret
@@ -44,7 +44,7 @@ class Target:
 class NativeTransport:
     """Belongs to one event loop.  `limit` is the number of connections."""
 
-    def __init__(self, *, tls: ssl.SSLContext, proxies: Proxies, limit: int) -> None:
+    def __init__(self, *, tls: TLS, proxies: Proxies, limit: int) -> None:
         self._pool = Pool(tls=tls, limit=limit)
         self._proxies = proxies
         self._targets: dict[RequestURL, Target] = {}

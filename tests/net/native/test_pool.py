@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from asgi_llmgate.net import HTTPClient, Timeouts
 from asgi_llmgate.net.native.connecting import Origin
 from asgi_llmgate.net.native.parser import ResponseParser
 from asgi_llmgate.net.native.pool import KEEP_IDLE, Pool
+from asgi_llmgate.net.tls import TLS
 
 Listen = Callable[..., Awaitable[int]]
 Reader = asyncio.StreamReader
@@ -55,7 +55,7 @@ def pool() -> Any:
     pools: list[Pool] = []
 
     def make(limit: int) -> Pool:
-        pools.append(Pool(tls=ssl.create_default_context(), limit=limit))
+        pools.append(Pool(tls=TLS(), limit=limit))
         return pools[-1]
 
     yield make

@@ -28,7 +28,7 @@ class LogFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = path
+        self._path = os.fspath(path)
         self._descriptor = -1
         self._opened: tuple[int, int] | None = None  # device and inode
         self._torn = False

@@ -65,6 +65,17 @@ class SSEReader:
         """The data of each event that `data` completes, its lines joined with LF."""
         if self._error is not None:
             raise self._error
+        # Nearly always one event of one line comes.
+        if (
+            data.startswith(b"data: ")
+            and data.endswith(b"\n\n")
+            and data.count(b"\n") == 2
+            and b"\r" not in data
+            and 8 < len(data) <= self._max
+            and not (self._pending or self._data or self._is_error or self._ends_in_cr)
+        ):
+            self._begun = True
+            return [data[6:-2]]
         if self._ends_in_cr and data:
             data = data.removeprefix(b"\n")  # the second half of a CRLF
             self._ends_in_cr = False

@@ -69,9 +69,10 @@ class MetadataReader:
             if failure := finish_reasons.failure(choice.finish_reason):
                 raise failure
             self.finish_reason = choice.finish_reason[:MAX_METADATA]
-            self.matched_stop = finish_reasons.matched_stop(
-                (choice.stop_reason, choice.matched_stop), self._stop_sequences
-            )
+            if self._stop_sequences:
+                self.matched_stop = finish_reasons.matched_stop(
+                    (choice.stop_reason, choice.matched_stop), self._stop_sequences
+                )
 
     def had_no_room(self) -> bool:
         """Whether the context window was full before the first token: a limit has ended a response of no tokens.

@@ -229,14 +229,15 @@ class MessageEmitter:
         self._kind = kind
 
     def write_text(self, raw: bytes) -> None:
-        self._keep(raw)
+        self._retained.add(len(raw))
+        self._pieces += raw
 
     def open_tool(self, call_id: str, name: str) -> None:
         self._kind = "tool"
         self._call = (escape(call_id), escape(name))
 
     def write_input(self, raw: bytes) -> None:
-        self._keep(raw)
+        self.write_text(raw)
 
     def close_tool(self, *, is_cut: bool) -> None:
         content = bytes(self._pieces)
@@ -272,7 +273,3 @@ class MessageEmitter:
         self._error = error
         self._pieces.clear()
         self._blocks.clear()
-
-    def _keep(self, raw: bytes) -> None:
-        self._retained.add(len(raw))
-        self._pieces += raw

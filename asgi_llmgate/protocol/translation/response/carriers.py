@@ -41,14 +41,14 @@ class CarrierCollector:
         self._seal = seal
         self._message_id = message_id
         self._retained = retained
-        self._waiting = Carriers()
+        self._waiting: Carriers | None = None  # until there are some
         self._lists: dict[str, list[dict[str, Any]]] = {}  # in which nothing is opaque so far
 
     def read_message(self, delta: Delta) -> None:
         """The carriers beside the content of a delta."""
         for name in MESSAGE_FIELDS:
             if self._keeps(value := getattr(delta, name), name):
-                self._waiting.fields[name] = value.copy()
+                self._carriers().fields[name] = value.copy()
         for name in LIST_FIELDS:
             self._read_list(name, bytes(getattr(delta, name)))
 
@@ -56,23 +56,23 @@ class CarrierCollector:
         """The carriers of a piece of a call; `number` is the call's."""
         for name in CALL_FIELDS:
             if self._keeps(value := getattr(call, name), f"tool_calls.{name}"):
-                self._waiting.calls.setdefault(make_call_id(self._message_id, number), {})[name] = value.copy()
+                self._carriers().calls.setdefault(make_call_id(self._message_id, number), {})[name] = value.copy()
 
     def hold_id(self, number: int, call_id: str) -> None:
         """The server's id of a call, which does not fit into the client's."""
         if self._seal is not None:
             self._retained.add(len(call_id))
-            self._waiting.ids[make_call_id(self._message_id, number)] = call_id
+            self._carriers().ids[make_call_id(self._message_id, number)] = call_id
 
     def take_signature(self) -> str:
         """The signature of the thinking block that ends here; "" where nothing waits, or what waits is too large."""
-        waiting = self._waiting
         for name, entries in self._lists.items():
             if any(map(is_opaque, entries)):
-                waiting.lists[name] = entries
-        if not waiting:
+                self._carriers().lists[name] = entries
+        waiting = self._waiting
+        if waiting is None:
             return ""
-        self._waiting, self._lists = Carriers(), {}
+        self._waiting, self._lists = None, {}
         signature = None if self._seal is None else write_signature(waiting, self._seal)
         if signature is None:
             self._report_lost("signature")
@@ -88,6 +88,12 @@ class CarrierCollector:
         """The response has ended.  What waits is lost: a last block of thinking would hide the text from clients."""
         if self.take_signature():
             self._report_lost("signature")
+
+    def _carriers(self) -> Carriers:
+        """What waits, to be added to."""
+        if self._waiting is None:
+            self._waiting = Carriers()
+        return self._waiting
 
     def _read_list(self, name: str, value: bytes) -> None:
         arrays.check_length(value)

@@ -132,7 +132,7 @@ class ChunkReader:
                     self._add_to_call(call, raw_text(call.function.arguments) if call.function else b"")
                 if delta.function_call is not None:
                     self._add_to_call(ToolCall(function=delta.function_call), raw_text(delta.function_call.arguments))
-                if len(found) == 1 and choice.index == self.choices.index:
+                if choice.delta is not None and len(found) == 1 and choice.index == self.choices.index:
                     self._template = template_of(chunk, choice, event, passages)
             # Last, because an error in it must not discard the content of the same choice.
             if choice.finish_reason or choice.usage is not None or choice.error:

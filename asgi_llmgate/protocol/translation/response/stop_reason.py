@@ -5,13 +5,13 @@ https://platform.claude.com/docs/en/api/handling-stop-reasons
 
 from __future__ import annotations
 
-from asgi_llmgate.protocol.chat.finish_reasons import ending
+from asgi_llmgate.protocol.chat.finish_reasons import Ending
 
 
-def stop_reason(finish_reason: str, *, has_tool_calls: bool, refused: bool, stop_matched: bool) -> str:
-    """`has_tool_calls`: the client was sent a tool call.  `refused`: the model wrote a `refusal`.  `stop_matched`: the
-    server reports that a stop sequence of the client matched.  An unknown finish reason counts as `stop`."""
-    ended = ending(finish_reason)
+def stop_reason(ended: Ending | None, *, has_tool_calls: bool, refused: bool, stop_matched: bool) -> str:
+    """`ended`: how the model ended, as its finish reason says; None, an unknown one, counts as `stop`.
+    `has_tool_calls`: the client was sent a tool call.  `refused`: the model wrote a `refusal`.  `stop_matched`: the
+    server reports that a stop sequence of the client matched."""
     if refused or ended == "refusal":
         return "refusal"
     if ended == "length":

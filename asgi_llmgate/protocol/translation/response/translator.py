@@ -110,16 +110,17 @@ class Translator:
     def feed_event(self, event: bytes) -> None:
         if self.done or self.held is not None:
             return
-        if event == END:
-            self._is_complete = True
-            self.end()
-        elif event not in KEEPALIVES:
-            try:
-                if not self._chunks.read_repeated(event):
-                    self._chunks.read(read_chunk(event, is_piece=True), event)
+        try:
+            if self._chunks.read_repeated(event):
+                return
+            if event == END:
+                self._is_complete = True
+                self.end()
+            elif event not in KEEPALIVES:
+                self._chunks.read(read_chunk(event, is_piece=True), event)
                 self.stopped = bool(self._metadata.finish_reason)
-            except GateError as error:
-                self.fail(error)
+        except GateError as error:
+            self.fail(error)
 
     def feed_document(self, document: bytes) -> None:
         self._is_complete = True
@@ -201,7 +202,7 @@ class Translator:
                 raise Failed("the model server gave no content, and a reason that is not known")
             self.changed.append("finish_reason")
         reason = stop_reason(
-            "length" if text.limited else metadata.finish_reason,
+            "length" if text.limited else ended,
             has_tool_calls=bool(self._tools.tool_names),
             refused=text.refused,
             stop_matched=metadata.matched_stop is not None,

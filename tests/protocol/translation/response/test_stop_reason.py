@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from asgi_llmgate.protocol.chat.finish_reasons import ending
 from asgi_llmgate.protocol.translation.response.stop_reason import stop_reason
 
 
@@ -29,5 +30,7 @@ from asgi_llmgate.protocol.translation.response.stop_reason import stop_reason
 def test_the_stop_reason(
     finish_reason: str, has_tool_calls: bool, refused: bool, stop_matched: bool, reason: str
 ) -> None:
-    found = stop_reason(finish_reason, has_tool_calls=has_tool_calls, refused=refused, stop_matched=stop_matched)
+    found = stop_reason(
+        ending(finish_reason), has_tool_calls=has_tool_calls, refused=refused, stop_matched=stop_matched
+    )
     assert found == reason

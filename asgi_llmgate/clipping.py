@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from asgi_llmgate.lazy_pattern import lazy_pattern
 
 LIMIT = 128
 """Characters of a text, where nothing else is said."""
 
-_UNSAFE = re.compile(
+_UNSAFE = lazy_pattern(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     r"\U000e0000-\U000e007f]"
 )

@@ -19,7 +19,6 @@ A text is never repeated, because it may be a secret at the wrong place; except 
 
 from __future__ import annotations
 
-import difflib
 import math
 import types
 from collections.abc import Iterable, Mapping
@@ -74,6 +73,8 @@ def fits(value: Any, kind: Any) -> bool:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The one that was probably meant; "" for none."""
+    import difflib  # for mistakes only
+
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
 
 

@@ -5,7 +5,6 @@ The message of an EvaluationError contains names, and never a value: values are 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Literal
 
@@ -96,6 +95,8 @@ def wrong_type() -> EvaluationError:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`, did you mean 'x'?` for a probable typing mistake, else the empty string."""
+    import difflib  # for mistakes only
+
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), names, n=1)
     return f", did you mean {names[close[0]]!r}?" if close else ""

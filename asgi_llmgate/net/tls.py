@@ -7,8 +7,6 @@ import os
 import ssl
 from functools import lru_cache
 
-import certifi
-
 from asgi_llmgate.errors import SettingsError
 
 
@@ -69,6 +67,8 @@ def _default_context() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=file)
     if folder := os.environ.get("SSL_CERT_DIR"):
         return ssl.create_default_context(capath=folder)
+    import certifi  # for connections with TLS only
+
     return ssl.create_default_context(cafile=certifi.where())
 
 

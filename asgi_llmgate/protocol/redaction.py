@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from asgi_llmgate.lazy_pattern import lazy_pattern
 from asgi_llmgate.secret_values import Secret
 
 MAX_LENGTH = 1000
@@ -17,7 +18,7 @@ MAX_LENGTH = 1000
 
 # A pattern that may begin with a long run of characters begins where the run does: otherwise it is tried at each
 # character of the run, and a long text takes quadratic time.
-_SECRET = re.compile(
+_SECRET = lazy_pattern(
     r"""
       \bBearer\s+\S+
     | \beyJ[\w-]{8,}\.[\w.-]+                                       # a JWT
@@ -36,7 +37,7 @@ _SECRET = re.compile(
     """,
     re.VERBOSE,
 )
-_ADDRESS = re.compile(
+_ADDRESS = lazy_pattern(
     r"""
       (?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^\s"'<>)\]}]+
     | \b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b

@@ -13,8 +13,7 @@ others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
-from statistics import median
+from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
 BYTES_PER_PROMPT_TOKEN = 3.6
@@ -77,7 +76,14 @@ class Estimator:
             if rates is None:
                 return BYTES_PER_PROMPT_TOKEN
             own = rates.get(caller)
-            return median(rates.values()) if own is None else own
+            return _median(rates.values()) if own is None else own
+
+
+def _median(values: Iterable[float]) -> float:
+    # That of `statistics`, whose import takes 4 ms of the start of each process.
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return (ordered[half] + ordered[~half]) / 2
 
 
 def _put_last(values: dict[Any, Any], key: Hashable, value: Any, limit: int) -> Any:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from fractions import Fraction
-from zoneinfo import ZoneInfo
 
 from asgi_llmgate.cel.errors import EvaluationError
 from asgi_llmgate.cel.runtime.values import MAX_INT, MIN_INT, Duration, Timestamp
@@ -89,6 +88,8 @@ def parse_zone(name: str) -> tzinfo:
     """An IANA name (`Europe/Berlin`) or an offset (`+02:00`).  Raises ValueError."""
     found = _OFFSET.fullmatch(name)
     if found is None:
+        from zoneinfo import ZoneInfo  # takes 5 ms, and few rules name a zone: those are compiled at the start
+
         try:
             return ZoneInfo(name)
         except (KeyError, OSError):

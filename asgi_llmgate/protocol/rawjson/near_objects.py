@@ -16,6 +16,7 @@ import re
 
 import msgspec
 
+from asgi_llmgate.lazy_pattern import lazy_pattern
 from asgi_llmgate.protocol.rawjson.strings import DECODE_ERRORS, embedded_object, escape
 
 _MAX_SIZE = 2**17
@@ -24,9 +25,9 @@ _MAX_SIZE = 2**17
 _MAX_WRAPPED = 3
 """Strings in strings, and code blocks in strings."""
 
-_FENCE = re.compile(r"```[a-zA-Z0-9]*[ \t]*\n?(.*?)\n?[ \t]*```", re.DOTALL)
+_FENCE = lazy_pattern(r"```[a-zA-Z0-9]*[ \t]*\n?(.*?)\n?[ \t]*```", re.DOTALL)
 
-_TOKEN = re.compile(
+_TOKEN = lazy_pattern(
     r"""
       "(?P<double>(?:[^"\\]|\\.)*+)"
     | '(?P<single>(?:[^'\\]|\\.)*+)'
@@ -38,7 +39,7 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_ESCAPE = re.compile(r"""\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt]|x([0-9a-fA-F]{2})|(['\n]))|(["\x00-\x1f])""")
+_ESCAPE = lazy_pattern(r"""\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt]|x([0-9a-fA-F]{2})|(['\n]))|(["\x00-\x1f])""")
 _WORDS = {"true": "true", "True": "true", "false": "false", "False": "false", "null": "null", "None": "null"}
 
 

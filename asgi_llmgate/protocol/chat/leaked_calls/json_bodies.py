@@ -5,13 +5,12 @@ A body is what comes after the opening words of a call (`parser`).
 
 from __future__ import annotations
 
-import re
-
+from asgi_llmgate.lazy_pattern import lazy_pattern
 from asgi_llmgate.protocol.chat.leaked_calls.found import CALL_FIELDS, FoundCalls
 from asgi_llmgate.protocol.chat.leaked_calls.reader import Reader, Steps
 
-_BEGINS = re.compile(r"\s*(?:\[\s*)?(?:\{\s*(?:\"|$)|$)")
-_FIRST_FIELD = re.compile(r"[\s\[]*\{\s*\"([^\"\\]*)\"(?:\s*:\s*\"([^\"\\]*)\")?")
+_BEGINS = lazy_pattern(r"\s*(?:\[\s*)?(?:\{\s*(?:\"|$)|$)")
+_FIRST_FIELD = lazy_pattern(r"[\s\[]*\{\s*\"([^\"\\]*)\"(?:\s*:\s*\"([^\"\\]*)\")?")
 
 
 def objects(reader: Reader, found: FoundCalls) -> Steps[None]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
+from asgi_llmgate.lazy_pattern import lazy_pattern
 from asgi_llmgate.protocol.chat.leaked_calls import json_bodies, tagged_bodies, token_bodies
 from asgi_llmgate.protocol.chat.leaked_calls.found import DeclaredTools, FoundCalls, LeakedCall
 from asgi_llmgate.protocol.chat.leaked_calls.reader import Reader, Steps
@@ -111,7 +112,7 @@ SPOKEN_OF = (
 )
 """Words that no text has but one that explains such things, or a call."""
 
-MARKERS = re.compile("|".join(map(re.escape, SPOKEN_OF)))
+MARKERS = lazy_pattern("|".join(map(re.escape, SPOKEN_OF)))
 
 MAX_TEXT = 2**20
 """Characters of all calls of a text."""

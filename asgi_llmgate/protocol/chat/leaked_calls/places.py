@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from asgi_llmgate.lazy_pattern import lazy_pattern
+
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})(.*)")
 """The line that opens or closes a block of code: https://spec.commonmark.org/0.31.2/#fenced-code-blocks"""
 
@@ -20,7 +22,7 @@ _MAX_INDENT = 3
 _SEEN = 200
 """Characters in front of a place that are searched."""
 
-_EXPLAINS = re.compile(
+_EXPLAINS = lazy_pattern(
     r"\b(?:examples?|e\.g|for instance|formats?|formatted|syntax|templates?|parsers?|parsed?|parsing|tokens?|markers?"
     r"|tags?|delimiters?|wrapp(?:ed|er|ers|ing)|emit(?:s|ted|ting)?|outputs?|generat(?:es|ed)|produc(?:es|ed)|yields?"
     r"|prints?|printed|returns|returned|writes|sends|responds|looks? like|looked like|like (?:this|so|these)|as follows"
@@ -43,7 +45,7 @@ _QUOTES = re.compile(r"^(?:#{1,6} |\$ |> |={3,}$|-{3,}$)|<!--", re.MULTILINE)
 
 _SENTENCE = re.compile(r"(?:(?<=[.!?。！？])\s+|\n+)(?=\S)")
 
-_ANNOUNCES = re.compile(
+_ANNOUNCES = lazy_pattern(
     r"(?:(?:now|next|first|then|so|okay|ok|great|good|perfect|and|also|finally)\b[,!:]?\s*)*"
     r"(?:let me|let's|i'll|i’ll|i will|i'm going to|i am going to|i need to|i should|i want to"
     r"|让我|我来|我将|我先|接下来|ich\b|je vais|voy a|vou\b)",
@@ -51,7 +53,7 @@ _ANNOUNCES = re.compile(
 )
 """The beginning of a sentence with which a model announces what it does next, and not what a syntax looks like."""
 
-_SHOWS = re.compile(
+_SHOWS = lazy_pattern(
     r"\b(?:examples?|formats?|syntax|looks? like|like (?:this|so)|as follows|such|following"
     r"|(?:tool|function)[ _-]?calls?|verbatim|literal(?:ly)?|raw|show|shows|demonstrate|illustrate|explain|describe"
     r"|paste|repeat|reproduce|quote|cite|print|write (?:it|this|one|out)|give you|here|beispiel|zeige|exemple|ejemplo"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from asgi_llmgate.lazy_pattern import lazy_pattern
 from asgi_llmgate.protocol.chat.delta_content import Kind, Passage
 from asgi_llmgate.protocol.chat.leaked_calls.found import DeclaredTools, LeakedCall
 from asgi_llmgate.protocol.chat.leaked_calls.parser import (
@@ -30,7 +31,7 @@ _MAY_BEGIN = re.compile(rb"[<\[{]|\\n *[ca]|\\u00")
 """A raw piece that has none of these, and does not begin with the `c` or `a` of `commentary` or `assistant` at the
 beginning of a line, does not hold the beginning of a call.  `\\u00` is an escaped `<`."""
 
-_WORDS = re.compile("|".join(map(re.escape, sorted((*SPOKEN_OF, *END_TOKENS), key=len, reverse=True))))
+_WORDS = lazy_pattern("|".join(map(re.escape, sorted((*SPOKEN_OF, *END_TOKENS), key=len, reverse=True))))
 _BEGINNINGS = frozenset(word[:size] for word in (*OPENINGS, *END_TOKENS) for size in range(1, len(word)))
 """Proper ones, of each word."""
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from asgi_llmgate.lazy_pattern import lazy_pattern
+
 Capability: TypeAlias = Literal[
     "images",
     "documents",
@@ -38,7 +40,7 @@ Capability: TypeAlias = Literal[
 
 MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
     {
-        "images": re.compile(
+        "images": lazy_pattern(
             r"image_url is only supported by certain models"  # OpenAI
             r"|not a multimodal model|at most 0 image"  # vLLM
             r"|image inputs? (?:is |are )?not (?:supported|enabled|available)"  # llama.cpp, Mistral, Moonshot, xAI
@@ -60,7 +62,7 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
             r"|does(?: not|n't) support (?:the )?(?:images?|vision|image (?:inputs?|content)|multimodal)\b",
             re.IGNORECASE | re.ASCII,
         ),
-        "documents": re.compile(
+        "documents": lazy_pattern(
             r"invalid value: 'file'"  # OpenAI
             r"|unknown part type: file"  # vLLM
             r"|unknown variant `file`"
@@ -68,7 +70,7 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
             r"|does(?: not|n't) support (?:files?|pdfs?|documents?|file inputs?|file content types?|pdf inputs?)\b",
             re.IGNORECASE | re.ASCII,
         ),
-        "json_schema": re.compile(
+        "json_schema": lazy_pattern(
             r"'response_format' of type 'json_schema' is not supported"  # OpenAI
             r"|this response_format type is unavailable"  # DeepSeek
             r"|does(?: not|n't) support (?:json_schema|structured outputs?)\b",
@@ -79,7 +81,7 @@ MISSING_CAPABILITIES: Mapping[Capability, re.Pattern[str]] = MappingProxyType(
 """`capabilities`: the model does not have this at all.  Narrower than CAPABILITY_TOKENS, because a match changes the
 request: it must be a sentence about the model, not about this image or that schema."""
 
-IMAGE_FORMAT = re.compile(
+IMAGE_FORMAT = lazy_pattern(
     r"(?:type|format)s?:? [`'\"\\]{0,3}image/|\bimage/(?:tiff|bmp|heic|avif|svg)", re.IGNORECASE | re.ASCII
 )
 """The error is about the format of one image."""

@@ -19,6 +19,10 @@ Decode = Callable[..., MessagesRequest]
 Translate = Callable[..., "Translated"]
 
 
+_OPTIONS = Options()
+"""Those of most requests: the same object, so that what is kept by it is used."""
+
+
 @dataclass(frozen=True)
 class Translated:
     """A translated request, read back."""
@@ -80,7 +84,7 @@ def translate(decode: Decode) -> Translate:
             decode(**fields),
             target=Target("backend", "provider", to, **(target or {})),
             dialect=row,
-            options=Options(**(options or {})),
+            options=Options(**options) if options else _OPTIONS,
             request_id="req_1",
             session_id=session_id,
             caller=caller,

@@ -67,7 +67,10 @@ class WrittenTools(NamedTuple):
 _NOTHING = WrittenTools()
 
 _kept: dict[tuple[Sequence[Tool], Sequence[Tool], TargetFormat], WrittenTools] = {}
-"""What was written of the tools that are kept (`messages.tools`): the given ones, the offered ones, the format."""
+"""What was written of the tools that are kept (`messages.tools`): the given ones, the offered ones, the format.
+
+At most MAX_KEPT, each of twice MAX_KEPT_BYTES beside the tools themselves.
+"""
 
 _kept_lock = threading.Lock()
 """Held while an entry is added: large bodies are translated in a thread."""

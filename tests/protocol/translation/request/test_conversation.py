@@ -335,3 +335,27 @@ def test_a_block_of_an_assistants_message_that_is_not_valid_has_its_place(transl
     wrong = {"type": "image", "source": {"type": "base64", "media_type": 7, "data": "AAAA"}}
     with pytest.raises(InvalidRequest, match=r"messages\.1\.content\.1\."):
         translate(messages=[HI, says(text("hello"), wrong), BYE])
+
+
+def test_an_empty_message_of_the_user_after_the_assistants_is_not_lost(translate: Any) -> None:
+    """Without it the model would continue its own message."""
+    assert translate(messages=[HI, says(text("one")), user()]).messages[-1] == {
+        "role": "user",
+        "content": "(no content)",
+    }
+    assert [each["role"] for each in translate(messages=[HI, says(call()), user(result())]).messages][-1] == "tool"
+
+
+def test_unknown_fields_of_a_message_with_results_only_are_reported(translate: Any) -> None:
+    messages = [HI, says(call()), {**user(result()), "origin": "x"}]
+    assert translate(messages=messages).dropped == {"messages[].origin"}
+
+
+def test_system_texts_sent_as_the_users_come_before_the_next_results(translate: Any) -> None:
+    """A server without system messages: what stands in the middle of the conversation keeps its place."""
+    dialect = derive("generic", {"system_role": "user", "mid_system": "inplace"})
+    system = {"role": "system", "content": [text("S")]}
+    messages = [HI, says(call("t"), call("u")), user(result("t")), system, user(result("u"))]
+    written = translate(dialect=dialect, messages=messages).messages
+    assert [each["role"] for each in written] == ["user", "assistant", "tool", "tool", "user"]
+    assert written[-1]["content"] == "S"

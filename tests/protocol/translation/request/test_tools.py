@@ -6,7 +6,7 @@ import pytest
 
 from asgi_llmgate.errors import InvalidRequest
 from asgi_llmgate.exchange_values import Target
-from asgi_llmgate.protocol.messages.tools import MAX_KEPT
+from asgi_llmgate.protocol.messages.tools import MAX_KEPT, MAX_KEPT_BYTES
 from asgi_llmgate.protocol.servers.dialects import DIALECTS, derive
 from asgi_llmgate.protocol.translation.request import tools as written
 from asgi_llmgate.protocol.translation.request.chat_request import ChatRequest, Options, to_chat
@@ -223,6 +223,8 @@ def test_a_tool_of_the_conversation_does_not_keep_its_body(translate: Any, monke
 
 def test_what_would_be_long_is_not_kept(translate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(written, "_kept", {})
+    assert translate(tools=[{"name": "Large", "description": "x" * MAX_KEPT_BYTES}]).functions
+    assert not written._kept
     monkeypatch.setattr(written, "MAX_KEPT_BYTES", 10)
     assert translate(tools=[A]).functions
     assert not written._kept

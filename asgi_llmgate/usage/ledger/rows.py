@@ -10,12 +10,22 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from operator import add
+from operator import add, attrgetter, itemgetter
 from typing import Any
 
 import msgspec
 
-from asgi_llmgate.usage.ledger.schema import ATTRIBUTES, DIMENSIONS, GRAINS, NANO, SUMS, VERDICT_TEXTS
+from asgi_llmgate.usage.ledger.schema import (
+    ATTRIBUTES,
+    DIMENSIONS,
+    GRAINS,
+    INTEGERS,
+    LISTS,
+    NANO,
+    SUMS,
+    TEXTS,
+    VERDICT_TEXTS,
+)
 from asgi_llmgate.usage.measurements import OTHER
 from asgi_llmgate.usage.record import UsageRecord, to_json
 
@@ -29,6 +39,10 @@ MAX_NAMES = 500
 
 # BIGINT in PostgreSQL, INTEGER in SQLite.
 _MAX_INTEGER = 2**63 - 1
+
+_TEXTS = ("request_id", *TEXTS)
+_texts = itemgetter(*_TEXTS)
+_attributes = attrgetter(*ATTRIBUTES.values())
 
 encode = to_json
 """The line of a record in the journal, without a line break."""
@@ -50,17 +64,16 @@ _decode = msgspec.json.Decoder(UsageRecord).decode
 
 def record_row(record: UsageRecord) -> Row:
     """The row of `usage_record`, without `series_id`."""
-    row: Row = {name: getattr(record, attribute) for name, attribute in ATTRIBUTES.items()}
-    row["subject"] = record.caller
-    for name, value in row.items():
-        kind = type(value)  # not isinstance: a bool is an int as well, and stays what it is
-        if kind is str:
-            row[name] = _text(value)
-        elif kind is int:
-            row[name] = _integer(value)
-        elif kind is tuple:
-            row[name] = [_text(item) for item in value] or None
-    row["request_id"] = _text(record.request_id)
+    row: Row = dict(zip(ATTRIBUTES, _attributes(record), strict=True))
+    row["subject"], row["request_id"] = record.caller, record.request_id
+    # Nearly always no text has to be changed: all are looked at together.
+    if not "".join(_texts(row)).isprintable():
+        row |= {name: _text(row[name]) for name in _TEXTS}
+    for name in LISTS:
+        row[name] = list(map(_text, row[name])) or None
+    for name in INTEGERS:
+        if row[name]:
+            row[name] = _integer(row[name])
     row["time_ms"] = time_ms(record.time)
     row["fields"] = {_text(name): _field(value) for name, value in record.fields.items()}
     row["cost_nano"] = None if record.cost_usd is None else _integer(round(record.cost_usd * NANO))
@@ -69,6 +82,8 @@ def record_row(record: UsageRecord) -> Row:
 
 def verdict_rows(record: UsageRecord, series_id: int, *, notify: bool) -> list[Row]:
     """The rows of `usage_verdict` of a record.  With `notify`, the webhook is to be sent for each flag."""
+    if not record.safeguards:
+        return []
     time, request_id, conversation_id = time_ms(record.time), _text(record.request_id), _text(record.conversation_id)
     return [
         {

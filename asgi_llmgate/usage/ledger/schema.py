@@ -44,8 +44,8 @@ _TEXTS = (
     "method", "path", "error", "error_type", "detail", "client_ip", "user_agent", "operation",
     "response_model", "response_id", "conversation_id", "agent_id", "trace_id", "span_id", "parent_request_id",
 )  # fmt: skip
-_LISTS = ("finish_reasons", "tools", "dropped", "policy_dry_run")
-_INTEGERS = (
+LISTS = ("finish_reasons", "tools", "dropped", "policy_dry_run")
+INTEGERS = (
     "status", "max_tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens",
     "reasoning_tokens", "attempts",
 )  # fmt: skip
@@ -53,7 +53,7 @@ _NUMBERS = ("duration_ms", "ttft_ms", "upstream_ms", "temperature")
 _FLAGS = ("stream", "estimated")
 
 TEXTS = (*DIMENSIONS, *_TEXTS)
-ATTRIBUTES = {name: name for name in (*TEXTS, *_LISTS, *_INTEGERS, *_NUMBERS, *_FLAGS)} | {"provider": "vendor"}
+ATTRIBUTES = {name: name for name in (*TEXTS, *LISTS, *INTEGERS, *_NUMBERS, *_FLAGS)} | {"provider": "vendor"}
 """Column -> attribute of a record whose value it holds. The other columns need a conversion."""
 
 usage_record = sa.Table(
@@ -64,8 +64,8 @@ usage_record = sa.Table(
     sa.Column("time_ms", sa.BigInteger, nullable=False),
     sa.Column("series_id", sa.BigInteger, nullable=False),
     *(sa.Column(name, sa.Text, nullable=False, server_default="") for name in TEXTS),
-    *(sa.Column(name, JSON) for name in (*_LISTS, "fields")),
-    *(sa.Column(name, sa.BigInteger) for name in (*_INTEGERS, "cost_nano")),
+    *(sa.Column(name, JSON) for name in (*LISTS, "fields")),
+    *(sa.Column(name, sa.BigInteger) for name in (*INTEGERS, "cost_nano")),
     *(sa.Column(name, sa.Double) for name in _NUMBERS),
     *(sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false()) for name in _FLAGS),
     sa.Index("usage_record_time", "time_ms", "id"),

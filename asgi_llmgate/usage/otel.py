@@ -161,8 +161,10 @@ class OpenTelemetry:
     def emit(self, record: UsageRecord) -> None:
         """Count the metrics and end the client span of this record's call."""
         client = self._client_spans.pop(record.request_id, None)
-        # The current span is that of the client's request, not of a call that the gateway makes itself.
-        server = trace.INVALID_SPAN if record.parent_request_id else trace.get_current_span()
+        # The current span is that of the client's request, not of a call that the gateway makes itself.  Where the
+        # record names no trace, there is none.
+        is_traced = record.trace_id and not record.parent_request_id
+        server = trace.get_current_span() if is_traced else trace.INVALID_SPAN
         recording = server.is_recording() or (client is not None and client.is_recording())
         # A span that a sampler has dropped needs no attributes.
         flat = record.flat() if recording else {}

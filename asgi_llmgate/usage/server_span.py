@@ -66,7 +66,7 @@ class ServerSpan:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A host that is instrumented has its own server span.
-        if scope["type"] != "http" or _is_traced() or self._would_do_nothing(scope):
+        if scope["type"] != "http" or self._would_do_nothing(scope) or _is_traced():
             await self.app(scope, receive, send)
             return
         original = _Original(scope)

@@ -33,7 +33,7 @@ PREFIX = "toolu_lg"
 """The beginning of every id that is made here."""
 
 # `Z` begins an escape: two hexadecimal digits of a byte, or `n` for the name of the tool.
-_OURS = re.compile(r"toolu_lg[A-Za-z0-9_-]{8}_((?:[A-Ya-z0-9_-]|Z[0-9a-f]{2}|Zn)+)")
+_OURS = re.compile(r"toolu_lg[A-Za-z0-9_-]{8}_((?:[A-Ya-z0-9_-]++|Z[0-9a-f]{2}|Zn)++)")
 _ESCAPED = re.compile(rb"[^A-Ya-z0-9_-]")
 _ESCAPE = re.compile(rb"Z(n|[0-9a-f]{2})")
 
@@ -74,7 +74,10 @@ def read_call_id(call_id: str, name: str = "") -> str | None:
     found = _OURS.fullmatch(call_id)
     if found is None:
         return None
-    held = _ESCAPE.sub(lambda it: name.encode() if it[1] == b"n" else bytes.fromhex(it[1].decode()), found[1].encode())
+    escaped: str = found[1]
+    if "Z" not in escaped:
+        return escaped
+    held = _ESCAPE.sub(lambda it: name.encode() if it[1] == b"n" else bytes.fromhex(it[1].decode()), escaped.encode())
     try:
         return held.decode()
     except UnicodeDecodeError:

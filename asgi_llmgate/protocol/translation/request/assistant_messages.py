@@ -128,13 +128,15 @@ class AssistantWriter:
 
 def _read_carriers(draft: Draft, thinking: Iterable[Block]) -> Carriers:
     """What the server wants back of the assistant's messages."""
-    carriers = Carriers()
+    carriers = _NO_CARRIERS
     for block in thinking:
         signature = objects.read_str(block.fields.get("signature"))
         if has_carriers(signature):
             found = read_signature(signature, objects.read_str(block.fields.get("thinking")), draft.seal)
             if found is None:
                 draft.dropped.add(content.PLACE + "thinking.signature")
+            elif carriers is _NO_CARRIERS:
+                carriers = found
             else:
                 carriers.add(found)
     return carriers

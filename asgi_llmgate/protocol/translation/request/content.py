@@ -55,7 +55,7 @@ _META_FIELDS = frozenset(
 def report_unknown_fields(draft: Draft, block: Block) -> None:
     """Report the fields of a block that are not translated."""
     known = KNOWN_FIELDS.get(block.type)
-    if known is not None and not block.fields.keys() <= known:
+    if known is not None:
         draft.dropped.add_unknown(PLACE, block.fields, known)
 
 

@@ -43,7 +43,7 @@ class Dropped(msgspec.Struct):
         """Add every field that is not known here.  `prefix` is what stands before the field's name."""
         if not fields.keys() <= known:
             for name in fields:
-                if name not in known:
+                if name not in known and prefix + name not in self.names:
                     self.add(prefix + safe_name(name))
 
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Collection
 from decimal import Decimal
 from importlib.util import find_spec
+from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,18 @@ def matches(clause: Clause, name: str) -> bool:
 
 def multiply(input: Decimal, output: Decimal, cache_read: Decimal, cache_creation: Decimal) -> CostOfModel:
     """The function that calculates a cost from prices in US dollars per token."""
+    # As integers of a common denominator, with the same result: in the context of each request, the first operation
+    # with a Decimal makes it a context of its own.
+    ratios = [price.as_integer_ratio() for price in (input, output, cache_read, cache_creation)]
+    scale = lcm(*(denominator for _, denominator in ratios))
+    per_input, per_output, per_read, per_creation = (over * (scale // under) for over, under in ratios)
 
     def cost(usage: Usage) -> float | None:
         rest = usage.input - usage.cache_read - usage.cache_creation
         if min(rest, usage.output, usage.cache_read, usage.cache_creation) < 0:
             return None  # they contradict each other; the translation lets no such counts through
-        cached = usage.cache_read * cache_read + usage.cache_creation * cache_creation
-        return float(rest * input + usage.output * output + cached)
+        cached = usage.cache_read * per_read + usage.cache_creation * per_creation
+        return (rest * per_input + usage.output * per_output + cached) / scale
 
     return cost
 

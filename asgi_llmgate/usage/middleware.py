@@ -172,6 +172,11 @@ class ObservedMessages:
     `write` is called once, before the last message is passed on.
     """
 
+    __slots__ = (
+        *("_exchange", "_receive", "_request_ended", "_send", "_write"),
+        *("broken", "client_gone", "complete", "head"),
+    )
+
     def __init__(self, exchange: Exchange, receive: Receive, send: Send, write: Callable[[Exchange], None]) -> None:
         self._exchange = exchange
         self._receive = receive

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import msgspec
 
@@ -151,8 +150,8 @@ def _translate(
             local_text = ""
         elif draft.request.toolset.unsupported:
             local_text = unavailable_text(draft)
+    plan = _plan(draft, request_id, safeguards=safeguards)
     if local_text is not None:
-        plan = _plan(draft, request_id, safeguards=safeguards)
         return ChatRequest(b"", plan, tuple(draft.dropped.names), local_text, stream)
     thinking = read_thinking(draft)
     # The order of these lines is the order of the fields; a stable order keeps the beginning of requests equal.
@@ -166,20 +165,14 @@ def _translate(
     parameters.write_sampling(draft)
     parameters.write_user(draft, session_id, caller)
     parameters.write_stream(draft)
-    wanted = wants_thinking(thinking)
-    formats, declared = leaked_calls.declared_tools(draft, tools)
-    plan = _plan(
-        draft,
-        request_id,
-        safeguards=safeguards,
-        thinking=wanted and shows_thinking(draft, thinking),
-        seal=draft.seal if wanted else None,
-        prefill="" if stream or not draft.dialect.echoes_prefill else draft.prefill,
-        leaked_calls=formats,
-        tools=declared,
-        stop_sequences=parameters.write_stops(draft),
-        output_limit=parameters.write_max_tokens(draft),
-    )
+    plan.stop_sequences = parameters.write_stops(draft)
+    plan.output_limit = parameters.write_max_tokens(draft)
+    plan.leaked_calls, plan.tools = leaked_calls.declared_tools(draft, tools)
+    if wants_thinking(thinking):
+        plan.thinking = shows_thinking(draft, thinking)
+        plan.seal = draft.seal
+    if draft.dialect.echoes_prefill and not stream:
+        plan.prefill = draft.prefill
     body = parameters.serialize(draft)
     if draft.format.options.strict and not counting:
         _refuse_dropped(draft)
@@ -187,8 +180,8 @@ def _translate(
     return ChatRequest(body, plan, tuple(draft.dropped.names), None, stream, schemas)
 
 
-def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> ResponsePlan:
-    """The plan for the response.  `more` is what is known only when the request is written."""
+def _plan(draft: Draft, request_id: str, *, safeguards: bool) -> ResponsePlan:
+    """The plan for the response, without what is known only when the request is written."""
     echo_model = draft.format.options.response_model == "requested"
     return ResponsePlan(
         message_id=f"msg_{request_id}",
@@ -199,7 +192,6 @@ def _plan(draft: Draft, request_id: str, *, safeguards: bool, **more: Any) -> Re
         channels=draft.format.channels,
         names=draft.tool_names.back,
         safeguards=safeguards,
-        **more,
     )
 
 

@@ -20,7 +20,7 @@ MAX_TOOLS = 2**20
 """Bytes of `ResponsePlan.tools`, which are kept as long as the response lasts."""
 
 
-class ResponsePlan(msgspec.Struct, frozen=True, eq=False):
+class ResponsePlan(msgspec.Struct, eq=False):
     """How one response is translated.
 
     `message_id`: the id of the response, and what the ids of its calls are made from.  It is no other response's.

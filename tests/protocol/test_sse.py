@@ -74,7 +74,26 @@ LINES = (
 @given(st.lists(st.sampled_from(LINES), max_size=6))
 def test_events_that_come_together_are_those_that_come_byte_by_byte(lines: list[bytes]) -> None:
     data = b"".join(lines)
-    assert read(data) == read(*(data[place : place + 1] for place in range(len(data))))
+    by_byte = read(*(data[place : place + 1] for place in range(len(data))))
+    assert read(data) == by_byte
+    assert read(*lines) == by_byte
+
+
+@pytest.mark.parametrize(
+    ("pieces", "events"),
+    [
+        ([b"data: a\n\n", b"data: b\n\n"], [b"a", b"b"]),
+        ([b"data: \n\n", b"data: a\n\n"], [b"a"]),
+        ([b"data: a\rdata: b\n\n"], [b"a\nb"]),
+        ([b"data: x\n", b"data: a\n\n"], [b"x\na"]),
+        ([b"half of a line ", b"data: a\n\n", b"data: b\n\n"], [b"b"]),
+        ([b"event: error\n", b"data: {}\n\n", b"data: {}\n\n"], [b'{"status":0,"error":{}}', b"{}"]),
+        ([b": x\r", b"data: a\n\n", b"data: b\n", b"\n", b"data: c\n\n"], [b"a", b"b", b"c"]),
+        ([b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n", b"data: c\n\n"], [b"a", b"c"]),
+    ],
+)
+def test_an_event_that_comes_by_itself_is_read_with_what_came_before(pieces: list[bytes], events: list[bytes]) -> None:
+    assert read(*pieces) == events
 
 
 @pytest.mark.parametrize(
@@ -83,7 +102,11 @@ def test_events_that_come_together_are_those_that_come_byte_by_byte(lines: list[
     ids=["unfinished", "finished", "in lines", "a comment", "a line of nothing"],
 )
 def test_an_event_over_the_cap_is_broken_and_what_came_before_is_still_read(piece: bytes) -> None:
-    for pieces in ([b"data: a\n\n" + piece], [b"data: a\n\n", *(bytes([byte]) for byte in piece)]):
+    for pieces in (
+        [b"data: a\n\n" + piece],
+        [b"data: a\n\n", piece],
+        [b"data: a\n\n", *(bytes([byte]) for byte in piece)],
+    ):
         reader = SSEReader(max_event=29)
         events = (event for read in [*(partial(reader.feed, part) for part in pieces), reader.end] for event in read())
         assert next(events) == b"a"

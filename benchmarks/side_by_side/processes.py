@@ -83,7 +83,9 @@ def uvicorn(app: str, port: int, tree: Path) -> tuple[list[str], dict[str, str]]
     options = ["--loop", "uvloop", "--http", "httptools", "--log-level", "error", "--no-access-log"]
     options += ["--app-dir", str(tree)]  # by default uvicorn imports from the working directory first
     here = Path(__file__).parents[2]
-    return [*command, *options], {"PYTHONPATH": f"{tree}{os.pathsep}{here}", "PYTHONSAFEPATH": "1"}
+    # Of an installed package the bytecode is there; that of a checkout is kept, too, whatever the caller's shell says.
+    variables = {"PYTHONPATH": f"{tree}{os.pathsep}{here}", "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    return [*command, *options], variables
 
 
 def free_port() -> int:

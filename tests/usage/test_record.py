@@ -229,3 +229,10 @@ def test_no_text_of_a_record_has_a_character_that_its_reader_does_not_see(full_e
     shown = "|".join(str(value) for value in flat.values())
     assert shown.count("a\ufffdb") == 18
     assert chr(code) not in shown.replace("\ufffd", "")
+
+
+def test_the_least_record_has_safe_texts_too(full_exchange):
+    text = "a\nb" + "x" * 300
+    record = UsageRecord.minimal(full_exchange(path=text, client=text, headers={"user-agent": text}, error=text))
+    for value in (record.path, record.client_ip, record.user_agent, record.error):
+        assert (value[:3], value[-1]) == ("a\ufffdb", "…")

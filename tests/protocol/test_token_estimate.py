@@ -145,3 +145,11 @@ def test_of_too_many_callers_those_not_heard_of_for_longest_are_forgotten(decode
         estimator.observe("m", size, 20_000, "alice")
     assert estimator.estimate(size, "m", "alice") == 20_000
     assert {estimator.estimate(size, "m", number) for number in range(300)} == {10_000}
+
+
+@pytest.mark.parametrize(("rates", "middle"), [([4], 4), ([2, 8], 5), ([8, 2, 3], 3), ([8, 2, 3, 5], 4)])
+def test_a_new_caller_has_the_median_of_the_others(rates: list[int], middle: int) -> None:
+    estimator = Estimator()
+    for number, rate in enumerate(rates):
+        estimator.observe("m", Size(120_000, 0), 120_000 // rate, caller=number)
+    assert estimator.estimate(Size(120_000, 0), "m", caller="new") == 120_000 // middle

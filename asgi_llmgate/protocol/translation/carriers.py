@@ -63,9 +63,6 @@ class Carriers(Struct, omit_defaults=True):
     lists: dict[str, list[dict[str, Any]]] = {}
     cut: bool = False
 
-    def __bool__(self) -> bool:
-        return bool(self.calls or self.ids or self.fields or self.lists)
-
     def add(self, more: Carriers) -> None:
         """Add those of the next thinking block of the same message."""
         self.calls.update(more.calls)

@@ -120,6 +120,16 @@ def test_it_comes_back_as_it_was(translate: Any, server: str, stream: bool) -> N
     assert "messages[].content[].thinking.signature" not in told.dropped
 
 
+def test_what_two_messages_of_one_turn_hold_comes_back_together(translate: Any) -> None:
+    parts = [
+        respond(WHOLE[server], stream=False).message["content"]
+        for server in ("Gemini: a text", "OpenRouter: Anthropic")
+    ]
+    assistant = sent_back(translate, [*parts[0], *parts[1]]).messages[1]
+    assert assistant["extra_content"] == SIGNED
+    assert assistant["reasoning_details"] == [ANTHROPICS]
+
+
 @pytest.mark.parametrize("server", WHOLE)
 def test_the_client_gets_the_same_text_and_calls_and_no_block_of_thinking_last(server: str) -> None:
     with_seal, without = (respond(WHOLE[server], stream=True, seal=seal) for seal in (SEAL, None))

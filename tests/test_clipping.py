@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_llmgate.clipping import LIMIT, clip, clip_texts
+from asgi_llmgate.clipping import clip
 
 BAD = {
     "a line break": "a\nb",
@@ -27,10 +27,3 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
 
 def test_letters_of_any_script_stay() -> None:
     assert clip("naïve 数据 🙂") == "naïve 数据 🙂"
-
-
-@pytest.mark.parametrize("text", [*BAD.values(), "x" * LIMIT, "x" * (LIMIT + 1), "", "数据\u3000"])
-def test_texts_are_clipped_together_as_one_by_one(text: str) -> None:
-    texts = {"first": "plain", "second": text, "third": "also plain"}
-    assert clip_texts(texts) == {name: clip(each) for name, each in texts.items()}
-    assert clip_texts({}) == {}

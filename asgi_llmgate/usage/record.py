@@ -29,7 +29,7 @@ from typing import Any
 import msgspec
 from msgspec import field
 
-from asgi_llmgate.clipping import clip, clip_texts
+from asgi_llmgate.clipping import clip
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Call, ResponseMetadata, Target, Usage
 from asgi_llmgate.usage.verdicts import VerdictAudit, VerdictRecord, remove_private_values
@@ -142,6 +142,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             values["fields"] = _read_fields(exchange, fields)
         if trace := current_trace():
             values["trace_id"], values["span_id"] = trace
+        identity = exchange.identity
+        values["subject"], values["issuer"] = clip(identity.subject), clip(identity.issuer)
         if user is not None:
             values["user"] = _read_user(exchange, user)
         if exchange.call is not None:
@@ -155,21 +157,20 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         if cost is not None and (dollars := cost(exchange)) is not None:
             # The ledger stores billionths of a dollar, so further digits would make the two differ.
             values["cost_usd"] = round(dollars, 9)
-        if exchange.decision is not None and exchange.decision.dry_run:
-            values["policy_dry_run"] = _clip_all(exchange.decision.dry_run)
+        if exchange.decision is not None:
+            values["policy_rule"] = clip(exchange.decision.rule)
+            if exchange.decision.dry_run:
+                values["policy_dry_run"] = _clip_all(exchange.decision.dry_run)
         if exchange.dropped:
             values["dropped"] = _clip_all(exchange.dropped)
         if exchange.verdicts:
             values["safeguards"] = (audit or VerdictAudit()).records(exchange.verdicts)
-        values.update(clip_texts(_texts_of(exchange)))
         return cls(**values)
 
     @classmethod
     def minimal(cls, exchange: Exchange) -> UsageRecord:
         """The values that every request has.  Used when `of` has raised, so that there is a record in any case."""
-        values = _request_values(exchange)
-        values.update(clip_texts(_request_texts(exchange)))
-        return cls(**values)
+        return cls(**_request_values(exchange))
 
     @property
     def caller(self) -> str:
@@ -214,53 +215,35 @@ def _request_values(exchange: Exchange) -> dict[str, Any]:
         "time": _timestamp(exchange.started_at + ended - started),
         "request_id": exchange.request_id,
         "parent_request_id": exchange.parent_request_id,
+        "method": clip(exchange.method),
         "path": clip(exchange.path, _LONG),
         "status": exchange.status,
         "outcome": exchange.outcome,
         "reason": exchange.reason,
         "error_type": exchange.error_type,
         "duration_ms": _ms(started, ended),
+        "client_ip": clip(exchange.client),
+        "user_agent": clip(exchange.headers.get("user-agent", "")),
     }
     if exchange.error or exchange.detail:
         values["error"], values["detail"] = clip(exchange.error, _LONG), clip(exchange.detail, _LONG)
     return values
 
 
-def _request_texts(exchange: Exchange) -> dict[str, str]:
-    return {
-        "method": exchange.method,
-        "client_ip": exchange.client,
-        "user_agent": exchange.headers.get("user-agent", ""),
-    }
-
-
-def _texts_of(exchange: Exchange) -> dict[str, str]:
-    """The texts of `clipping.LIMIT` characters at most, as they came."""
-    identity, call, target, response = exchange.identity, exchange.call, exchange.target, exchange.response
-    texts = _request_texts(exchange)
-    texts["subject"], texts["issuer"] = identity.subject, identity.issuer
-    if call is not None:
-        texts["client_model"] = call.request.model
-        texts["conversation_id"], texts["agent_id"] = call.session_id, call.agent_id
-    if target is not None:
-        texts["request_model"] = target.model
-        if response is not None:
-            texts["response_model"], texts["response_id"] = response.model, _identifier(response.id)
-    if exchange.decision is not None:
-        texts["policy_rule"] = exchange.decision.rule
-    return texts
-
-
 def _add_call(values: dict[str, Any], call: Call) -> None:
     asked = call.request
+    values["client_model"] = clip(asked.model)
     values["max_tokens"] = asked.max_tokens
     values["stream"] = asked.stream
     values["temperature"] = asked.temperature
+    values["conversation_id"] = clip(call.session_id)
+    values["agent_id"] = clip(call.agent_id)
 
 
 def _add_target(values: dict[str, Any], exchange: Exchange, target: Target) -> None:
     values["operation"] = exchange.call.operation if exchange.call is not None else ""
     values["vendor"] = target.vendor
+    values["request_model"] = clip(target.model)
     values["backend"] = target.backend
     values["attempts"] = len(exchange.attempts)
     values["ttft_ms"] = _ms(exchange.started, exchange.first_token_at)
@@ -268,6 +251,8 @@ def _add_target(values: dict[str, Any], exchange: Exchange, target: Target) -> N
 
 
 def _add_response(values: dict[str, Any], response: ResponseMetadata) -> None:
+    values["response_model"] = clip(response.model)
+    values["response_id"] = clip(_identifier(response.id))
     if response.finish_reasons:
         values["finish_reasons"] = _clip_all(map(_identifier, response.finish_reasons))
     if response.tools:

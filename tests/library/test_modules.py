@@ -70,10 +70,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     ]
 
 
-def test_a_built_gateway_has_fewer_than_509_modules() -> None:
+def test_a_built_gateway_has_fewer_than_512_modules() -> None:
     modules = modules_after(GATEWAY)
     most = Counter(name.partition(".")[0] for name in modules).most_common(12)
-    assert len(modules) < 509, f"{len(modules)} modules, most of them {most}"
+    assert len(modules) < 512, f"{len(modules)} modules, most of them {most}"
     assert "asgi_llmgate.policy.middleware" in modules
     assert modules.isdisjoint(NEEDED_BY_AN_ERROR)
     assert modules.isdisjoint(

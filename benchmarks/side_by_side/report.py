@@ -22,7 +22,7 @@ Written by `{command}`. Do not edit.
 and httptools. `yardstick` is a gateway written for speed alone, without any of the safety
 ([what it is](README.md#side_by_side)); what the prototype cost, to which the goals are ratios, is known from a run of
 both. All take turns in one run and on one core; model server and clients have the other. Figures are medians over
-rounds; in brackets, how far the median may be off (95 of 100 times, by the quartiles and the number of rounds). A row
+rounds; beside them, how far the median may be off (95 of 100 times, by the quartiles and the number of rounds). A row
 is void where that is more than 10 % for a ratio, 15 % for an absolute figure, or, for what a part adds, 5 % of the
 call: the machine was busy.
 """
@@ -86,18 +86,22 @@ def _goals(run: Run) -> Iterator[str]:
         if row.prototype:
             cells[-2:] = f"{median(each.measured) * row.prototype:.2f}", f"{median(each.measured):.2f}"
         goal = f"{row.goal:g}" + (" x" if row.prototype else "")
-        yield "| " + " | ".join([*cells, f"(±{each.uncertainty:.0%})", goal, _judged(each)]) + " |"
+        yield "| " + " | ".join([*cells, _certainty(each), goal, _judged(each)]) + " |"
 
 
 def show(each: Result) -> str:
     """For the terminal: a row with all its servers."""
-    lines = [f"\n{each.row.name:52} {each.row.unit}, x {YARDSTICK}   (±{each.uncertainty:.0%})"]
+    lines = [f"\n{each.row.name:52} {each.row.unit}, x {YARDSTICK}   {_certainty(each)}"]
     for name, figures in each.figures.items():
         ratio = ""
         if min(each.figures.get(YARDSTICK, [0])) > 0:
             ratio = f"{median(map(truediv, figures, each.figures[YARDSTICK])):9.2f}"
         lines.append(f"  {name:50} {median(figures):9,.{each.row.digits}f} {ratio}")
     return "\n".join(lines)
+
+
+def _certainty(each: Result) -> str:
+    return "once" if each.once else f"±{each.uncertainty:.0%}"
 
 
 def _judged(each: Result) -> str:

@@ -44,12 +44,18 @@ class Result:
         """How far the median may be off, as a share of it, or of the call to which a part is added.
 
         The machine's speed may change from one second to the next; many short rounds find the median nevertheless.  So
-        it is not the quartiles that count, but the notch of a box plot, by which 95 of 100 medians are in it:
-        R. McGill, J. W. Tukey, W. A. Larsen, "Variations of Box Plots", The American Statistician 32 (1978).
+        it is not the quartiles that count, but 1.96 standard errors of the median as the notches of box plots estimate
+        them: R. McGill, J. W. Tukey, W. A. Larsen, "Variations of Box Plots", The American Statistician 32 (1978).
+        With rounds that are not independent, as in a slow minute, it is more.
         """
         low, middle, high = spread(self.measured)
         whole = abs(median(self.figures.get(WITHOUT, [middle])))
-        return 1.57 * (high - low) / sqrt(len(self.measured)) / whole if whole else 0.0
+        return 1.96 * 1.25 / 1.35 * (high - low) / sqrt(len(self.measured)) / whole if whole else 0.0
+
+    @property
+    def once(self) -> bool:
+        """Whether there is one figure only, so that nobody knows how certain it is."""
+        return len(self.measured) == 1
 
     @property
     def counts(self) -> bool:

@@ -75,7 +75,10 @@ async def connect(origin: Origin, tls: TLS) -> Connection:
         connection = await _connect(proxy.host, proxy.port, context if proxy.is_tls else None)
     except OSError as error:
         raise unreachable("the proxy cannot be reached", _detail(error, proxy.host, proxy.port)) from None
-    return connection if context is None or not origin.is_tls else await _tunnel(connection, origin, context)
+    if not origin.is_tls:
+        return connection
+    assert context is not None
+    return await _tunnel(connection, origin, context)
 
 
 async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> Connection:

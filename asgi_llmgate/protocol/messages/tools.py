@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -21,7 +21,7 @@ from asgi_llmgate.protocol.rawjson.structure import STRUCTURE, Structure
 Kind = Literal["function", "search", "unsupported"]
 
 MAX_KEPT = 32
-"""Lists of tools that are kept opened."""
+"""Lists of tools that are kept opened; for these, what was made of them."""
 
 MAX_KEPT_BYTES, _MAX_KEPT_FIELDS = 128 * 1024, 1024
 """A list that is longer, or whose tools have more fields together, is not kept.  A field takes about 200 bytes."""
@@ -48,7 +48,7 @@ Claude Code sends the same tools with every request of a session, and they are a
 """
 
 _kept_lock = threading.Lock()
-"""Held while a list is added: large bodies are read in a thread."""
+"""Held while something is added: large bodies are read and translated in a thread."""
 
 
 def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[Tool]:
@@ -62,11 +62,16 @@ def read_tools(value: Raw | None, structure: Structure = STRUCTURE) -> Sequence[
     if tools is None:
         tools = _open_tools(Raw(text), structure)  # views of `text`: those of `value` would keep the whole body
         if sum(len(tool.fields) for tool in tools) <= _MAX_KEPT_FIELDS:
-            with _kept_lock:
-                if len(_kept) >= MAX_KEPT:
-                    del _kept[next(iter(_kept))]  # the oldest
-                _kept[text, structure] = tools
+            keep(_kept, (text, structure), tools)
     return tools
+
+
+def keep(kept: dict[Any, Any], key: Any, value: object) -> None:
+    """Add to what is kept of lists of tools.  The oldest of MAX_KEPT makes room."""
+    with _kept_lock:
+        if len(kept) >= MAX_KEPT:
+            del kept[next(iter(kept))]
+        kept[key] = value
 
 
 def is_kept(tools: Sequence[Tool]) -> bool:

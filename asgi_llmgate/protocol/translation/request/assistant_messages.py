@@ -47,7 +47,7 @@ class AssistantWriter:
     def messages(self, turn: Turn, *, with_thinking: bool) -> list[ChatMessage]:
         """The message of a turn, and those that its further calls have of their own, if they have.
 
-        None for a message without text and calls: servers refuse it, and the model does not miss it.
+        None of them for a turn without text and calls: servers refuse such a message, and the model does not miss it.
         """
         draft, dialect = self._draft, self._draft.dialect
         for _, message in turn.assistant:

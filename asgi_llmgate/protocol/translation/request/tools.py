@@ -5,14 +5,13 @@ https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Raw
 
 from asgi_llmgate.errors import InvalidRequest
-from asgi_llmgate.protocol.messages.tools import MAX_KEPT, MAX_KEPT_BYTES, Tool, is_kept
+from asgi_llmgate.protocol.messages.tools import MAX_KEPT_BYTES, Tool, is_kept, keep
 from asgi_llmgate.protocol.rawjson import objects
 from asgi_llmgate.protocol.rawjson.objects import to_json
 from asgi_llmgate.protocol.servers.corrections.tool_schemas import SentTool
@@ -72,9 +71,6 @@ _kept: dict[tuple[Sequence[Tool], Sequence[Tool], TargetFormat], WrittenTools] =
 At most MAX_KEPT, each of twice MAX_KEPT_BYTES beside the tools themselves.
 """
 
-_kept_lock = threading.Lock()
-"""Held while an entry is added: large bodies are translated in a thread."""
-
 
 def write_tools(draft: Draft) -> tuple[WrittenTools, Choice]:
     """Write the tools that the model may call now, and the choice among them; returns what was written."""
@@ -114,10 +110,7 @@ def _write_offered(draft: Draft, offered: Sequence[Tool]) -> WrittenTools:
     # since each request has to know the way back.
     again = is_kept(given) and set(offered) <= set(given) and not draft.tool_names.back
     if again and len(written.functions) <= 2 * MAX_KEPT_BYTES:  # a rewritten schema can be longer
-        with _kept_lock:
-            if len(_kept) >= MAX_KEPT:
-                del _kept[next(iter(_kept))]  # the oldest
-            _kept[key] = written
+        keep(_kept, key, written)
     return written
 
 

@@ -131,9 +131,7 @@ def to_chat(
         excess_images=0 if corrections.max_images is None else request.images - corrections.max_images,
     )
     try:
-        translated = _TRANSLATED_WITH_SAFEGUARDS if safeguards else _TRANSLATED
-        if not request.fields.keys() <= translated or "inference_geo" in request.fields:
-            _check_fields(draft, translated)
+        _check_fields(draft, _TRANSLATED_WITH_SAFEGUARDS if safeguards else _TRANSLATED)
         return _translate(draft, request_id, session_id, caller, counting=counting, safeguards=safeguards)
     except RecursionError:  # by a decoder, in a value that is opened here
         raise InvalidRequest(TOO_DEEP) from None
@@ -146,10 +144,7 @@ def _translate(
     # `max_tokens: 0` asks for no output at all.
     local_text = None
     if not counting:
-        if draft.request.max_tokens == 0:
-            local_text = ""
-        elif draft.request.toolset.unsupported:
-            local_text = unavailable_text(draft)
+        local_text = "" if draft.request.max_tokens == 0 else unavailable_text(draft)
     plan = _plan(draft, request_id, safeguards=safeguards)
     if local_text is not None:
         return ChatRequest(b"", plan, tuple(draft.dropped.names), local_text, stream)
@@ -198,6 +193,8 @@ def _plan(draft: Draft, request_id: str, *, safeguards: bool) -> ResponsePlan:
 def _check_fields(draft: Draft, translated: frozenset[str]) -> None:
     """Refuse the fields that ask for something that this gateway cannot do; report those that are not translated."""
     fields = draft.request.fields
+    if fields.keys() <= translated and "inference_geo" not in fields:
+        return
     for name, refusal in _REFUSED.items():
         if name in fields and objects.read_value(fields[name]):
             raise refusal(f"{name}: not supported by this gateway")
@@ -218,8 +215,7 @@ def _messages(draft: Draft) -> list[ChatMessage]:
         elif prefill is not None:
             draft.dropped.add("prefill")
     writer = MessageWriter(draft, messages)
-    asks_format = "output_config" in draft.request.fields or "output_format" in draft.request.fields
-    schema = parameters.write_format(draft) if asks_format else None
+    schema = parameters.write_format(draft)
     system = texts_of(draft, draft.request.system, "system[].")
     writer.write_system(system if schema is None else [*system, schema])
     writer.write()

@@ -107,6 +107,8 @@ def write_format(draft: Draft) -> Raw | None:
 
 def _read_schema(draft: Draft) -> Raw | None:
     """The schema in `output_config.format`, or in `output_format`, its name in the beta."""
+    if "output_config" not in draft.request.fields and "output_format" not in draft.request.fields:
+        return None
     config = objects.read_object(objects.get_raw(draft.request.fields, "output_config")) or {}
     draft.dropped.add_unknown("output_config.", config, _OUTPUT_CONFIG_FIELDS)
     asked = objects.get_raw(config, "format") or objects.get_raw(draft.request.fields, "output_format")

@@ -35,4 +35,5 @@ def reference_text(draft: Draft, block: Block) -> str:
 
 def report_unknown_tools(draft: Draft) -> None:
     """Report tools that were loaded or removed but never declared."""
-    draft.dropped.add(_PLACE)
+    if draft.request.toolset.unknown:
+        draft.dropped.add(_PLACE)

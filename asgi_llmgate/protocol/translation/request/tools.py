@@ -75,10 +75,8 @@ At most MAX_KEPT, each of twice MAX_KEPT_BYTES beside the tools themselves.
 def write_tools(draft: Draft) -> tuple[WrittenTools, Choice]:
     """Write the tools that the model may call now, and the choice among them; returns what was written."""
     toolset = draft.request.toolset
-    if toolset.unsupported:
-        _report_unsupported(draft)
-    if toolset.unknown:
-        report_unknown_tools(draft)
+    _report_unsupported(draft)
+    report_unknown_tools(draft)
     if not toolset.offered:  # also no tool_choice: servers refuse one without tools
         if draft.request.tools:
             _report_fields(draft.dropped, draft.request.tools)

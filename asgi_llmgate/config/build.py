@@ -112,7 +112,7 @@ def make_parts(
         user=make_user(usage.user, list_claims, mistakes, variables),
         audit=make_audit(settings.safeguards, secrets),
         has_prices=any(row.prices for row in settings.models),
-        listed_models=None if may_use_others else models.without_price(),
+        catalogue_models=None if may_use_others else models.models_without_price(),
     )
     own_sinks += _make_webhook(settings, own_sinks, secrets, client, telemetry, state, mistakes)
     metadata, answer_limit, safeguards = None, 0, None

@@ -105,7 +105,7 @@ class ModelTable:
         """The models that the table names: all that may be sent, except by rows with only a backend and a pattern."""
         return frozenset(name for row in self._rows for name in row.models)
 
-    def without_price(self) -> frozenset[tuple[str, str]] | None:
+    def models_without_price(self) -> frozenset[tuple[str, str]] | None:
         """(vendor, model) of all targets in rows without prices; None if such a row lets callers name any model."""
         found: set[tuple[str, str]] = set()
         for row in self._rows:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from asgi_llmgate.exchange import Exchange
 from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.extras import needs_extra
-from asgi_llmgate.usage.price_table import CostOfModel, listed_costs, multiply
+from asgi_llmgate.usage.price_table import CostOfModel, costs_in_table, multiply
 
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
@@ -59,7 +59,7 @@ def genai_prices(models: Collection[tuple[str, str]] | None = None) -> Catalogue
     `models` are all models, as (vendor, model), whose prices can be asked for; None if any can.  The library is loaded
     unless each of them has prices in the table (price_table.py).
     """
-    costs = None if models is None else listed_costs(models)
+    costs = None if models is None else costs_in_table(models)
     if costs is not None:
         return lambda vendor, model, usage: costs.get((vendor, model), _unknown)(usage)
     with needs_extra("prices", "the price catalogue"):

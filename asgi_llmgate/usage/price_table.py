@@ -49,7 +49,7 @@ def read_table() -> Table:
     return msgspec.json.decode(data, type=Table)
 
 
-def listed_costs(models: Collection[tuple[str, str]]) -> dict[tuple[str, str], CostOfModel] | None:
+def costs_in_table(models: Collection[tuple[str, str]]) -> dict[tuple[str, str], CostOfModel] | None:
     """What calls of these models cost, by (vendor, model).  None where the library has to be asked.
 
     That is where one of them has prices that depend on the size or the time of a call, or is unknown; where the library

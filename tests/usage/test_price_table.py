@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from asgi_llmgate.exchange_values import Usage
 from asgi_llmgate.usage import price_table
 from asgi_llmgate.usage.costs import GenaiPrices
-from asgi_llmgate.usage.price_table import find_cost, listed_costs, matches, read_table
+from asgi_llmgate.usage.price_table import costs_in_table, find_cost, matches, read_table
 from tests.usage.price_table import PATH, clause, make_table
 
 TABLE = read_table()
@@ -103,14 +103,14 @@ def test_counts_that_contradict_each_other_have_no_cost() -> None:
 
 def test_a_library_that_the_host_has_imported_is_asked() -> None:
     assert "genai_prices" in sys.modules
-    assert listed_costs([("openai", "gpt-4o-mini")]) is None
+    assert costs_in_table([("openai", "gpt-4o-mini")]) is None
 
 
 def test_another_version_of_the_library_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "genai_prices")
-    assert listed_costs([("openai", "gpt-4o-mini")]) is not None
+    assert costs_in_table([("openai", "gpt-4o-mini")]) is not None
     monkeypatch.setattr(price_table, "read_table", lambda: price_table.Table("0.0.1", TABLE.vendors))
-    assert listed_costs([("openai", "gpt-4o-mini")]) is None
+    assert costs_in_table([("openai", "gpt-4o-mini")]) is None
 
 
 ROW = {"match": "*", "use": "o/gpt-4o-mini"}

@@ -114,17 +114,17 @@ def make_usage_layer(
     user: Field | None,
     audit: VerdictAudit | None,
     has_prices: bool,
-    listed_models: Collection[tuple[str, str]] | None,
+    catalogue_models: Collection[tuple[str, str]] | None,
 ) -> tuple[Layer, list[MetricSink]]:
     """The UsageMiddleware, and the sinks for metrics and spans, whose label `model` has the values `models`.
 
     `user` names the caller in reports, `audit` says what is recorded of verdicts on tool calls.  `has_prices`: a row of
-    the model table has prices.  `listed_models` as in `genai_prices`.
+    the model table has prices.  `catalogue_models` are the `models` of `genai_prices`.
     """
     # Imported where they are used: prometheus-client and OpenTelemetry are extras.
     options: dict[str, Any] = {"fields": fields, "user": user, "audit": audit}
     with mistakes.under("usage.prices"):
-        options["cost"] = _make_costs(usage, listed_models, has_prices=has_prices)
+        options["cost"] = _make_costs(usage, catalogue_models, has_prices=has_prices)
     sinks: list[MetricSink] = []
     if usage.prometheus:
         prometheus = PrometheusSettings() if usage.prometheus is True else usage.prometheus
@@ -199,9 +199,9 @@ def make_ledger(
 
 
 def _make_costs(
-    usage: UsageSettings, listed_models: Collection[tuple[str, str]] | None, *, has_prices: bool
+    usage: UsageSettings, catalogue_models: Collection[tuple[str, str]] | None, *, has_prices: bool
 ) -> Cost | None:
     """The function that calculates the cost of a call; None where nothing has a price."""
     if usage.prices is not None:
-        return Costs(genai_prices(listed_models))
+        return Costs(genai_prices(catalogue_models))
     return Costs() if has_prices else None
